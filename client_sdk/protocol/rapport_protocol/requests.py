@@ -1,0 +1,364 @@
+"""Everything that is asked over HTTP, one frozen type per body, and the table of operations.
+
+Bodies are MessagePack (`application/msgpack`) or JSON (`application/json`) of the same types; refusals are
+`application/problem+json` with the codes of `errors.py`. Byte strings named after a structure hold a layout of `signed.py`.
+
+Source: docs/protocol.md, "HTTP operations".
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId
+from rapport_protocol.limits import CLAIM_DEVICES, CT_BYTES, DEVICES_PER_ACCOUNT, DEVICES_PER_CONVERSATION, FETCH_IDS, MAX_INTEGER
+
+__all__ = [
+    "OPERATIONS",
+    "AccountDevices",
+    "Appended",
+    "AppendEntry",
+    "ArchivedItem",
+    "ArchivePage",
+    "Bundle",
+    "Claim",
+    "Claimed",
+    "ConversationHead",
+    "Conversations",
+    "CreateInvite",
+    "DeviceListUpdate",
+    "DeviceLists",
+    "DeviceReceipt",
+    "Fetch",
+    "FetchedItem",
+    "FetchedItems",
+    "InviteView",
+    "MembershipChain",
+    "MembershipItem",
+    "Operation",
+    "PrekeyUpload",
+    "Prekeys",
+    "PrekeysLeft",
+    "Problem",
+    "Receipts",
+    "ReceiptsOf",
+    "Register",
+    "Registered",
+    "RequiredDevices",
+    "Role",
+]
+
+Uint = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Id16 = Meta(min_length=16, max_length=16)
+SignedPrekey = Annotated[bytes, Meta(min_length=108, max_length=108)]
+"""id u32, X25519 public key 32, created u64, signature 64."""
+OneTimeBundle = Annotated[bytes, Meta(min_length=1292, max_length=1292)]
+"""id u32, X25519 32, ML-KEM-768 1184, created u64, signature 64."""
+LastResortKey = Annotated[bytes, Meta(min_length=1260, max_length=1260)]
+"""id u32, ML-KEM-768 1184, created u64, signature 64."""
+Entry = Annotated[bytes, Meta(max_length=4096)]
+Card = Annotated[bytes, Meta(max_length=32_768)]
+DeviceList = Annotated[bytes, Meta(max_length=8192)]
+
+
+class Role(StrEnum):
+    """What an account is in its practice."""
+
+    OWNER = "owner"
+    THERAPIST = "therapist"
+    CLIENT = "client"
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------------
+
+
+class InviteView(Struct, frozen=True, array_like=True):
+    """An open invite as anybody who knows its id may see it. The secret that opens `card` is only in the link's fragment."""
+
+    conv: Annotated[ConversationId, Id16]
+    card: Card
+    chain: list[Entry]
+    """The conversation's membership entries, from genesis."""
+    lists: list["AccountDevices"]
+    """Device lists of the accounts whose entries stand in the chain."""
+    server_time_ms: Uint
+
+
+class Prekeys(Struct, frozen=True, array_like=True):
+    """A device's prekeys: signed prekey, last-resort key and up to 50 one-time bundles."""
+
+    signed: SignedPrekey
+    last_resort: LastResortKey
+    one_time: Annotated[list[OneTimeBundle], Meta(max_length=100)]
+
+
+class Register(Struct, frozen=True, array_like=True):
+    """First registration of an account: exactly one of `join` and `owner_token`. Idempotent by identical bytes.
+
+    list: device list 1 with its signature. join: membership entry `join` of the invite's conversation.
+    """
+
+    list: DeviceList
+    prekeys: Prekeys
+    join: Entry | None = None
+    owner_token: Annotated[bytes, Meta(min_length=32, max_length=32)] | None = None
+
+
+class Registered(Struct, frozen=True, array_like=True):
+    """The account exists; the device may sign in."""
+
+    role: Role
+    seq: Uint = 0
+    """seq of the join entry, 0 for an owner."""
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------------
+
+
+class AccountDevices(Struct, frozen=True, array_like=True):
+    """Signed device lists of one account, oldest first, from its newest AIK-signed list or from the version asked for."""
+
+    account: Annotated[AccountId, Id16]
+    lists: list[DeviceList]
+
+
+class DeviceLists(Struct, frozen=True, array_like=True):
+    """The lists of one account, oldest first."""
+
+    lists: list[DeviceList]
+
+
+class DeviceListUpdate(Struct, frozen=True, array_like=True):
+    """The account's next device list, compare-and-swap on its version; `list_stale` to the loser.
+
+    prekeys: of the device that the list adds, when it adds one.
+    """
+
+    list: DeviceList
+    prekeys: Prekeys | None = None
+
+
+class PrekeyUpload(Struct, frozen=True, array_like=True):
+    """New prekeys of the asking device. Idempotent by id; the same id with other bytes is `conflict`."""
+
+    signed: SignedPrekey | None = None
+    last_resort: LastResortKey | None = None
+    one_time: Annotated[list[OneTimeBundle], Meta(max_length=100)] = []
+
+
+class PrekeysLeft(Struct, frozen=True, array_like=True):
+    """How many one-time bundles the server now holds for the device."""
+
+    one_time: Uint
+
+
+class Claim(Struct, frozen=True, array_like=True):
+    """Asks for one bundle per device; the same claim id gets the same answer for 10 minutes."""
+
+    claim: Annotated[ClaimId, Id16]
+    devices: Annotated[list[Annotated[DeviceId, Id16]], Meta(max_length=CLAIM_DEVICES)]
+
+
+class Bundle(Struct, frozen=True, array_like=True):
+    """What starts a session with one device: the signed prekey and a one-time bundle, else the last-resort key."""
+
+    device: Annotated[DeviceId, Id16]
+    signed: SignedPrekey
+    key: Annotated[bytes, Meta(max_length=1292)]
+    last_resort: bool = False
+
+
+class Claimed(Struct, frozen=True, array_like=True):
+    """One bundle per device asked for; devices that are not listed or not shared with the asker are left out."""
+
+    bundles: list[Bundle]
+
+
+# --- conversations ----------------------------------------------------------------------------------------------------------
+
+
+class CreateInvite(Struct, frozen=True, array_like=True):
+    """Entries to append (genesis and invite for a new conversation, invite alone for an existing one) and the sealed card."""
+
+    entries: Annotated[list[Entry], Meta(min_length=1, max_length=2)]
+    card: Card
+
+
+class AppendEntry(Struct, frozen=True, array_like=True):
+    """One membership entry, compare-and-swap on its epoch; `epoch_stale` to the loser. Idempotent by identical bytes."""
+
+    entry: Entry
+
+
+class Appended(Struct, frozen=True, array_like=True):
+    """The (last) entry stands in the chain."""
+
+    seq: Uint
+    at: Uint
+
+
+class MembershipItem(Struct, frozen=True, array_like=True):
+    """One entry of a chain with the place it took."""
+
+    seq: Uint
+    at: Uint
+    entry: Entry
+
+
+class MembershipChain(Struct, frozen=True, array_like=True):
+    """Entries above the epoch asked for, oldest first."""
+
+    items: list[MembershipItem]
+
+
+class ConversationHead(Struct, frozen=True, array_like=True):
+    """Where a conversation stands. kind: 0 self, 1 pair, 2 group. epoch: 0 for self."""
+
+    conv: Annotated[ConversationId, Id16]
+    kind: Uint
+    epoch: Uint
+    seq: Uint
+
+
+class Conversations(Struct, frozen=True, array_like=True):
+    """The asking account's conversations."""
+
+    heads: list[ConversationHead]
+
+
+class AccountVersion(Struct, frozen=True, array_like=True):
+    """One member account, its newest list version and which of its devices must get a key (ascending, joined)."""
+
+    account: Annotated[AccountId, Id16]
+    list_version: Uint
+    devices: Annotated[bytes, Meta(max_length=16 * DEVICES_PER_ACCOUNT)]
+
+
+class RequiredDevices(Struct, frozen=True, array_like=True):
+    """The device set a post must be sealed for now: these, less the sending device."""
+
+    epoch: Uint
+    accounts: list[AccountVersion]
+
+    def joined(self) -> bytes:
+        """All device ids, ascending and joined."""
+        together = b"".join(account.devices for account in self.accounts)
+        return b"".join(sorted(together[i : i + 16] for i in range(0, len(together), 16)))
+
+
+# --- history ----------------------------------------------------------------------------------------------------------------
+
+
+class ArchivedItem(Struct, frozen=True, array_like=True):
+    """A stored body with the asking account's archive entry."""
+
+    seq: Uint
+    at: Uint
+    outer: bytes
+    nonce: bytes
+    ct: bytes
+    entry: bytes
+
+
+class ArchivePage(Struct, frozen=True, array_like=True):
+    """Archived bodies by ascending seq. next_seq: ask again from here; 0 = that was all."""
+
+    items: list[ArchivedItem]
+    next_seq: Uint
+
+
+class Fetch(Struct, frozen=True, array_like=True):
+    """Asks for items of one conversation by id: delivered again (parked ones too) and archived alike."""
+
+    ids: Annotated[list[Annotated[ItemId, Id16]], Meta(max_length=FETCH_IDS)]
+
+
+class FetchedItem(Struct, frozen=True, array_like=True):
+    """A message found by id. key: this device's sealed key while unacknowledged; entry: the account's archive entry."""
+
+    seq: Uint
+    at: Uint
+    outer: bytes
+    nonce: bytes
+    ct: Annotated[bytes, Meta(max_length=CT_BYTES)]
+    key: bytes | None
+    entry: bytes | None
+
+
+class FetchedItems(Struct, frozen=True, array_like=True):
+    """What was found; ids that are absent or not for the asker are left out."""
+
+    items: list[FetchedItem]
+
+
+class Receipts(Struct, frozen=True, array_like=True):
+    """Asks who still lacks these messages of the asking account."""
+
+    ids: Annotated[list[Annotated[MessageId, Id16]], Meta(max_length=FETCH_IDS)]
+
+
+class DeviceReceipt(Struct, frozen=True, array_like=True):
+    """Of one message: devices that have not acknowledged and devices that parked it (joined ids)."""
+
+    id: Annotated[MessageId, Id16]
+    waiting: bytes
+    parked: bytes
+
+
+class ReceiptsOf(Struct, frozen=True, array_like=True):
+    """One receipt per message still in a mailbox; one that is left out was acknowledged by all and swept."""
+
+    receipts: list[DeviceReceipt]
+
+
+class Problem(Struct, frozen=True):
+    """RFC 9457 body of every refusal. type is `about:blank`; code is from `errors.py`; no user data."""
+
+    code: str
+    status: int
+    title: str
+    retryable: bool = False
+    retry_after_ms: Uint = 0
+    epoch: int | UnsetType = UNSET
+    type: str = "about:blank"
+
+
+# --- the table --------------------------------------------------------------------------------------------------------------
+
+
+class Operation(Struct, frozen=True):
+    """One row: the HTTP method and path template, body types (None = no body) and who may ask (empty = nobody signed in yet)."""
+
+    name: str
+    method: str
+    path: str
+    request: type[Struct] | None
+    response: type[Struct]
+    roles: frozenset[Role]
+
+
+_ANYBODY: Final = frozenset[Role]()
+_MEMBERS: Final = frozenset(Role)
+
+OPERATIONS: Final = {
+    row.name: row
+    for row in (
+        Operation("invite.view", "GET", "/v1/invites/{invite}", None, InviteView, _ANYBODY),
+        Operation("account.register", "POST", "/v1/register", Register, Registered, _ANYBODY),
+        Operation("devices.lists", "GET", "/v1/accounts/{account}/devices", None, DeviceLists, _MEMBERS),
+        Operation("devices.update", "POST", "/v1/devices", DeviceListUpdate, DeviceLists, _MEMBERS),
+        Operation("prekeys.upload", "POST", "/v1/prekeys", PrekeyUpload, PrekeysLeft, _MEMBERS),
+        Operation("prekeys.claim", "POST", "/v1/claims", Claim, Claimed, _MEMBERS),
+        Operation("invite.create", "POST", "/v1/invites", CreateInvite, Appended, frozenset({Role.OWNER, Role.THERAPIST})),
+        Operation("conversation.list", "GET", "/v1/conversations", None, Conversations, _MEMBERS),
+        Operation("membership.append", "POST", "/v1/conversations/{conv}/membership", AppendEntry, Appended, _MEMBERS),
+        Operation("membership.chain", "GET", "/v1/conversations/{conv}/membership", None, MembershipChain, _MEMBERS),
+        Operation("conversation.devices", "GET", "/v1/conversations/{conv}/devices", None, RequiredDevices, _MEMBERS),
+        Operation("archive.page", "GET", "/v1/conversations/{conv}/archive", None, ArchivePage, _MEMBERS),
+        Operation("messages.fetch", "POST", "/v1/conversations/{conv}/fetch", Fetch, FetchedItems, _MEMBERS),
+        Operation("messages.receipts", "POST", "/v1/conversations/{conv}/receipts", Receipts, ReceiptsOf, _MEMBERS),
+    )
+}
+"""Every HTTP operation by name. Ids in paths are hexadecimal. Query: `devices.lists?from=V`, `membership.chain?above=E`,
+`archive.page?from=S&to=S&limit=N`."""

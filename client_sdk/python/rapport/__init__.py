@@ -1,0 +1,1 @@
+"""The Python SDK: an end-to-end encrypted Rapport client for asyncio programs."""

@@ -1,0 +1,1 @@
+"""The Rapport server: a durable mailbox that cannot read what it carries."""

@@ -1,0 +1,232 @@
+"""What the services need from the outside world, as narrow protocols with their promises in prose.
+
+Every adapter of a port passes the same contract tests (`tests/server/contracts`). Practice ids stand in every key: a method that takes
+a Principal or a practice answers as if nothing outside that practice existed.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, ItemId, MessageId, PracticeId, StoreEpoch
+from rapport_protocol.requests import (
+    ArchivePage,
+    Bundle,
+    ConversationHead,
+    DeviceReceipt,
+    FetchedItem,
+    MembershipItem,
+    RequiredDevices,
+)
+from rapport_server.records import (
+    ConversationRecord,
+    InviteRecord,
+    Job,
+    MembershipChange,
+    NewDeviceList,
+    NewPrekeys,
+    Placed,
+    Principal,
+    Registration,
+    SignInRecord,
+    Timer,
+    Waiting,
+)
+
+__all__ = ["Bus", "Clock", "Directory", "Mailbox", "Store", "Timers", "WakeHandler"]
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it in the hand."""
+
+    def now_ms(self) -> int:
+        """Milliseconds of Unix time."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+class Directory(Protocol):
+    """Accounts, device lists, prekeys, invites, conversations: the cold records.
+
+    Every write is one transaction, durable when the call returns. Refusals raise Rejected and store nothing; a store that cannot write
+    raises Rejected(UNAVAILABLE).
+    """
+
+    async def server_seed(self) -> bytes:
+        """The 32-byte seed of the server's signing key, made when the store was created."""
+
+    async def store_epoch(self) -> StoreEpoch:
+        """Changes with every restore from a backup."""
+
+    async def create_practice(self, practice: PracticeId, owner_token_hash: bytes, at: int) -> None:
+        """A new, empty practice whose first registration will present the token."""
+
+    async def practice_of_owner_token(self, token_hash: bytes) -> PracticeId | None:
+        """The practice whose unused owner token hashes to this."""
+
+    async def register(self, registration: Registration, at: int) -> Placed:
+        """First registration. Repeats (same device, same digest) get the first answer.
+
+        Raises Rejected: CONFLICT (device or account exists with other bytes, owner token used by another), EPOCH_STALE (the
+        conversation moved on), NOT_FOUND (invite used or gone).
+        """
+
+    async def registration_of(self, device: DeviceId) -> tuple[bytes, Placed] | None:
+        """Digest and answer of an earlier registration by this device: lets a repeat be answered after its invite is used."""
+
+    async def sign_in(self, account: AccountId, device: DeviceId) -> SignInRecord | None:
+        """A listed, unrevoked device of this account, else None."""
+
+    async def record_auth(self, principal: Principal, signed_auth: bytes, token_hash: bytes, token_expires_ms: int, at: int) -> None:
+        """Keeps the newest signed auth, marks the device seen, adds the HTTP token."""
+
+    async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
+        """One more HTTP token; expired ones of the device are dropped."""
+
+    async def principal_of_token(self, token_hash: bytes, now: int) -> Principal | None:
+        """Whom an unexpired token of an unrevoked device stands for."""
+
+    async def device_lists(self, practice: PracticeId, account: AccountId, from_version: int) -> list[bytes]:
+        """Raw lists, oldest first: from `from_version`, or from the newest AIK-signed one when that is 0. Empty = no such account."""
+
+    async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
+        """Whether both are members of one conversation (or the same account)."""
+
+    async def append_device_list(self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int) -> list[DeviceId]:
+        """Compare-and-swap on version-1 (a higher AIK-signed version may leave gaps); revoked devices lose tokens and mail.
+
+        Returns the devices to wake: each device of the account and of its contacts gets a `devices_changed` notice.
+        Raises Rejected(LIST_STALE).
+        """
+
+    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> int:
+        """Idempotent by id; returns how many one-time bundles are left. Raises Rejected(CONFLICT) for an id with other bytes."""
+
+    async def claim(
+        self, principal: Principal, claim: ClaimId, devices: Sequence[DeviceId], now: int, allow_one_time: Callable[[DeviceId], bool]
+    ) -> list[Bundle]:
+        """Pops one one-time bundle per device, atomically; else, or where `allow_one_time` says no, the last-resort key.
+
+        Only devices of accounts that share a conversation with the asker (own devices included) are answered. The same claim id
+        within 10 minutes gets the same answer.
+        """
+
+    async def open_invite(self, invite: InviteId, now: int) -> InviteRecord | None:
+        """An invite that is neither used nor expired."""
+
+    async def expire_invite(self, invite: InviteId) -> None:
+        """Forgets the card of an invite that is past its time; no error when it is used or gone."""
+
+    async def append_entries(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
+        """Appends to a membership chain; each entry takes a seq and goes to all members before and after, but the acting device.
+
+        Idempotent: entries that already stand (same id, same epoch) are answered as before.
+        Raises Rejected(EPOCH_STALE) when base_epoch is not the current one, CONFLICT when a new conversation's or invite's id exists.
+        """
+
+    async def membership(self, practice: PracticeId, conv: ConversationId, above_epoch: int) -> list[MembershipItem]:
+        """Entries with a higher epoch, oldest first."""
+
+    async def conversation(self, practice: PracticeId, conv: ConversationId) -> ConversationRecord | None:
+        """One conversation of the practice."""
+
+    async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
+        """All conversations that the account is a member of, its self conversation included."""
+
+    async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
+        """Every unrevoked device of every member, with the newest list version per account."""
+
+
+class Mailbox(Protocol):
+    """Posts, directs, acknowledgements: the hot path.
+
+    `submit` hands a job to the one writer. Jobs are committed in the order of submission, many in one transaction (group commit), and
+    come back through `on_commit` in that order, in the event loop, only after the transaction is synced to disk. A transaction that
+    fails refuses every job in it with UNAVAILABLE; the writer goes on.
+    """
+
+    on_commit: Callable[[list[Job]], None]
+    """Set by the messaging service before the first submit; called in the event loop with every batch."""
+
+    def submit(self, job: Job) -> None:
+        """Queues one job. Raises Rejected(BUSY) when the queue is full (ports never wait here); nothing was stored then."""
+
+    async def waiting(self, principal: Principal, beyond: int, limit: int, in_flight: Collection[ItemId]) -> list[Waiting]:
+        """Unacknowledged items of the device with position > beyond that are not in flight and not parked, oldest first.
+
+        Expired directs are left out. `beyond` is the caller's place within one pass, never a memory of what was delivered.
+        """
+
+    async def archive(self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int) -> ArchivePage:
+        """Bodies that the account has an archive entry for, by ascending seq, both ends included. Empty for non-members."""
+
+    async def fetch(self, principal: Principal, conv: ConversationId, ids: Sequence[ItemId]) -> list[FetchedItem]:
+        """Messages by id: those in the device's mailbox (parked too) and those the account has archived."""
+
+    async def receipts(self, principal: Principal, conv: ConversationId, ids: Sequence[MessageId]) -> list[DeviceReceipt]:
+        """Who still lacks these posts of the asking account; swept ones are left out."""
+
+    async def sweep(self, now: int) -> list[DeviceId]:
+        """Deletes bodies that are freed and past the repeat window, expired directs and tokens; turns posts older than 90 days into
+        tombstones and warns senders at 14 days, once each. Idempotent. Returns the devices that have a new notice."""
+
+
+class Timers(Protocol):
+    """Durable timers, claimed by lease so that any node may fire them."""
+
+    async def set_timer(self, timer: Timer) -> None:
+        """Adds a timer, or moves the one of the same (kind, key)."""
+
+    async def claim_timers(self, now: int, lease_ms: int, limit: int) -> list[Timer]:
+        """Due timers that nobody holds, leased until now + lease_ms."""
+
+    async def finish_timer(self, timer: Timer) -> None:
+        """Deletes a fired timer, unless it was moved to another time meanwhile."""
+
+
+class Store(Directory, Mailbox, Timers, Protocol):
+    """The whole truth of a server."""
+
+    async def start(self) -> None:
+        """Opens the store, checks its schema version, starts the writer. Raises StoreProblem with one clear sentence."""
+
+    async def close(self) -> None:
+        """Commits what is queued and closes. Jobs submitted later are refused."""
+
+    @property
+    def failed(self) -> str | None:
+        """One sentence when the store can no longer write (then readiness is off), else None."""
+
+
+WakeHandler = Callable[[Collection[DeviceId]], None]
+"""Called in the event loop with devices of this node that may have something new waiting."""
+
+
+class Bus(Protocol):
+    """Hints between nodes. Losing any of them loses nothing: the mailbox is the truth.
+
+    In-process by default: publishing calls the handlers of this process in a later turn of the loop, at most once, in order.
+    """
+
+    def publish_wake(self, devices: Collection[DeviceId]) -> None:
+        """Something may wait for these devices, wherever they are connected."""
+
+    def publish_signal(self, devices: Collection[DeviceId], frame: bytes) -> None:
+        """Relay a signal to these devices if they are connected."""
+
+    def publish_dropped(self, devices: Collection[DeviceId]) -> None:
+        """These devices were revoked: whoever holds their connection closes it."""
+
+    def subscribe(
+        self,
+        on_wake: WakeHandler,
+        on_signal: Callable[[Collection[DeviceId], bytes], None],
+        on_dropped: WakeHandler,
+    ) -> None:
+        """Sets the three handlers of this node; called once, before the first publish."""
+
+    async def start(self) -> None:
+        """Connects."""
+
+    async def close(self) -> None:
+        """Disconnects; later publishes are dropped."""

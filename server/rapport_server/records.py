@@ -1,0 +1,364 @@
+"""The values that services and adapters hand each other through the ports: no behaviour, no I/O.
+
+Three of them (PostJob, DirectJob, AckJob) are the hot path: plain slotted objects that travel to the store's writer and back with their
+outcome filled in, so that a batch of a thousand costs one hand-over each way.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import Struct
+
+from rapport_protocol.errors import ErrorCode
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, ItemId, MessageId, PracticeId
+from rapport_protocol.requests import Role
+
+__all__ = [
+    "KIND_GROUP",
+    "KIND_PAIR",
+    "KIND_SELF",
+    "AckJob",
+    "ConversationRecord",
+    "DirectJob",
+    "EntryRecord",
+    "InviteRecord",
+    "Job",
+    "MembershipChange",
+    "NewDeviceList",
+    "NewInvite",
+    "NewPrekeys",
+    "Placed",
+    "PostJob",
+    "Principal",
+    "Registration",
+    "SignInRecord",
+    "Timer",
+    "Waiting",
+    "WaitingEntry",
+    "WaitingMessage",
+    "WaitingNotice",
+]
+
+KIND_SELF: Final = 0
+KIND_PAIR: Final = 1
+KIND_GROUP: Final = 2
+
+
+class Principal(Struct, frozen=True):
+    """Who is asking: made in one place, from the device that proved itself, never from a field of the request."""
+
+    practice: PracticeId
+    account: AccountId
+    device: DeviceId
+    role: Role
+
+
+# --- hot path ---------------------------------------------------------------------------------------------------------------
+
+
+class PostJob:
+    """One post on its way through the store.
+
+    In: everything up to `origin`. Out, set inside the commit transaction: either `refusal` (then nothing was stored; `missing`,
+    `stale`, `epoch` are filled where the code asks for them) or `seq` and `at`. `repeat` marks a message id that was stored before;
+    then `seq` and `at` are the first answer and nobody is delivered to.
+    """
+
+    __slots__ = (
+        "account", "at", "body_epoch", "conv", "ct", "device", "devices", "entry", "epoch", "id", "keys", "missing", "nonce", "origin",
+        "outer", "practice", "refusal", "repeat", "seq", "stale",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        device: DeviceId,
+        conv: ConversationId,
+        body_epoch: int,
+        id: MessageId,  # noqa: A002
+        outer: bytes,
+        nonce: bytes,
+        ct: bytes,
+        devices: bytes,
+        keys: bytes,
+        entry: bytes | None,
+        origin: object,
+    ) -> None:
+        self.practice = practice
+        self.account = account
+        self.device = device
+        self.conv = conv
+        self.body_epoch = body_epoch
+        """Membership epoch that the sender sealed under."""
+        self.id = id
+        self.outer = outer
+        self.nonce = nonce
+        self.ct = ct
+        self.devices = devices
+        """Ascending joined device ids that the keys are for."""
+        self.keys = keys
+        """Sealed keys joined in the order of `devices`: 195 bytes each (first byte 1) or 1,324 (first byte 2)."""
+        self.entry = entry
+        self.origin = origin
+        """Whatever the service wants back with the outcome (the connection that asked); the store does not look at it."""
+        self.refusal: ErrorCode | None = None
+        self.repeat = False
+        self.seq = 0
+        self.at = 0
+        self.epoch = 0
+        self.missing = b""
+        self.stale = b""
+
+
+class DirectJob:
+    """One direct for one device. Out: `refusal`, or `at`; `repeat` as in PostJob."""
+
+    __slots__ = (
+        "account", "act_until", "at", "conv", "ct", "device", "id", "key", "nonce", "origin", "outer", "practice", "refusal", "repeat",
+        "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        device: DeviceId,
+        conv: ConversationId,
+        id: MessageId,  # noqa: A002
+        outer: bytes,
+        nonce: bytes,
+        ct: bytes,
+        target: DeviceId,
+        key: bytes,
+        act_until: int,
+        origin: object,
+    ) -> None:
+        self.practice = practice
+        self.account = account
+        self.device = device
+        self.conv = conv
+        self.id = id
+        self.outer = outer
+        self.nonce = nonce
+        self.ct = ct
+        self.target = target
+        self.key = key
+        self.act_until = act_until
+        """Milliseconds of Unix time after which it is dropped."""
+        self.origin = origin
+        self.refusal: ErrorCode | None = None
+        self.repeat = False
+        self.at = 0
+
+
+class AckJob:
+    """What one device has committed. Out: `delivered`, one (sender device, message id, parked) per post that this ack newly covers.
+
+    Unknown ids and repeats are ignored. An archive entry is stored in the same transaction as its acknowledgement; the first entry
+    per (account, message) wins.
+    """
+
+    __slots__ = ("account", "delivered", "device", "ok", "origin", "parked", "practice", "refusal")
+
+    def __init__(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        device: DeviceId,
+        ok: list[tuple[ItemId, bytes | None]],
+        parked: list[ItemId],
+        origin: object,
+    ) -> None:
+        self.practice = practice
+        self.account = account
+        self.device = device
+        self.ok = ok
+        self.parked = parked
+        self.origin = origin
+        self.refusal: ErrorCode | None = None
+        self.delivered: list[tuple[DeviceId, MessageId, bool]] = []
+
+
+Job = PostJob | DirectJob | AckJob
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMessage:
+    """A post (seq > 0) or direct (seq 0) that a device has not acknowledged. `position` grows in commit order."""
+
+    position: int
+    id: ItemId
+    seq: int
+    at: int
+    outer: bytes
+    nonce: bytes
+    ct: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEntry:
+    """A membership entry that a device has not acknowledged."""
+
+    position: int
+    id: ItemId
+    conv: ConversationId
+    seq: int
+    at: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingNotice:
+    """A notice that a device has not acknowledged."""
+
+    position: int
+    id: ItemId
+    conv: ConversationId | None
+    seq: int
+    at: int
+    kind: str
+    about: bytes
+
+
+Waiting = WaitingMessage | WaitingEntry | WaitingNotice
+
+
+# --- directory --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrekeys:
+    """Prekeys by id: (id, bytes as uploaded)."""
+
+    signed: tuple[int, bytes] | None
+    last_resort: tuple[int, bytes] | None
+    one_time: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeviceList:
+    """A verified device list. devices: (device, DSIG public key) of every listed device; revoked: ids that are out for good."""
+
+    account: AccountId
+    version: int
+    raw: bytes
+    """List and signature as signed."""
+    by_account_key: bool
+    """Signed by the account identity key: first contact verifies from the newest such list."""
+    devices: list[tuple[DeviceId, bytes]]
+    revoked: list[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """One membership entry about to be appended. id: first 16 bytes of its membership hash."""
+
+    id: ItemId
+    epoch: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvite:
+    """An invite and its sealed card. role: what the invitee becomes in the practice."""
+
+    invite: InviteId
+    conv: ConversationId
+    role: Role
+    key: bytes
+    """Invite public key (IPK), 32 bytes."""
+    card: bytes
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipChange:
+    """Verified entries for one conversation, appended together or not at all.
+
+    base_epoch: the epoch they build on (0 = the conversation is new). members: the joined accounts afterwards. actor: the device
+    that signed; it is not delivered its own entries. invite: opened by the entries. used: consumed by them.
+    """
+
+    conv: ConversationId
+    kind: int
+    base_epoch: int
+    entries: list[EntryRecord]
+    members: list[AccountId]
+    actor: DeviceId
+    invite: NewInvite | None = None
+    used: InviteId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Everything of a first registration, one transaction: account, list 1, prekeys, join (or owner token), used invite.
+
+    digest: hash of the request's bytes; the same device with the same digest is answered as before, with another one `conflict`.
+    """
+
+    practice: PracticeId
+    role: Role
+    device: DeviceId
+    digest: bytes
+    list: NewDeviceList
+    prekeys: NewPrekeys
+    self_conv: ConversationId
+    change: MembershipChange | None = None
+    owner_token_hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the last appended entry landed, and which devices have something new waiting."""
+
+    seq: int
+    at: int
+    wake: list[DeviceId] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRecord:
+    """What signing in needs to know about a listed, unrevoked device."""
+
+    principal: Principal
+    signing_key: bytes
+    """DSIG public key, 32 bytes."""
+    last_auth: bytes | None
+    one_time_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRecord:
+    """An open invite: not used, not expired."""
+
+    practice: PracticeId
+    invite: InviteId
+    conv: ConversationId
+    role: Role
+    key: bytes
+    card: bytes
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRecord:
+    """Where a conversation stands. base: the seq below which no gap is assumed (set by a restore), 0 = none."""
+
+    practice: PracticeId
+    conv: ConversationId
+    kind: int
+    epoch: int
+    seq: int
+    base: int
+    members: list[AccountId]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A durable timer. (kind, key) is unique: setting it again moves it. Firing is at least once, so handlers are idempotent."""
+
+    due_ms: int
+    kind: str
+    key: bytes
