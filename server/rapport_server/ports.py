@@ -1,13 +1,23 @@
 """What the services need from the outside world, as narrow protocols with their promises in prose.
 
-Every adapter of a port passes the same contract tests (`tests/server/contracts`). Practice ids stand in every key: a method that takes
-a Principal or a practice answers as if nothing outside that practice existed.
+Every adapter of a port passes the same contract tests (`tests/server/contracts`). Practice ids stand in every key: a
+method that takes a Principal or a practice answers as if nothing outside that practice existed.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, ItemId, MessageId, PracticeId, StoreEpoch
+from rapport_protocol.ids import (
+    AccountId,
+    ClaimId,
+    ConversationId,
+    DeviceId,
+    InviteId,
+    ItemId,
+    MessageId,
+    PracticeId,
+    StoreEpoch,
+)
 from rapport_protocol.requests import (
     ArchivePage,
     Bundle,
@@ -48,8 +58,8 @@ class Clock(Protocol):
 class Directory(Protocol):
     """Accounts, device lists, prekeys, invites, conversations: the cold records.
 
-    Every write is one transaction, durable when the call returns. Refusals raise Rejected and store nothing; a store that cannot write
-    raises Rejected(UNAVAILABLE).
+    Every write is one transaction, durable when the call returns. Refusals raise Rejected and store nothing; a store
+    that cannot write raises Rejected(UNAVAILABLE).
     """
 
     async def server_seed(self) -> bytes:
@@ -67,17 +77,22 @@ class Directory(Protocol):
     async def register(self, registration: Registration, at: int) -> Placed:
         """First registration. Repeats (same device, same digest) get the first answer.
 
-        Raises Rejected: CONFLICT (device or account exists with other bytes, owner token used by another), EPOCH_STALE (the
-        conversation moved on), NOT_FOUND (invite used or gone).
+        Raises Rejected: CONFLICT (device or account exists with other bytes, owner token used by another), EPOCH_STALE
+        (the conversation moved on), NOT_FOUND (invite used or gone).
         """
 
     async def registration_of(self, device: DeviceId) -> tuple[bytes, Placed] | None:
-        """Digest and answer of an earlier registration by this device: lets a repeat be answered after its invite is used."""
+        """Digest and answer of an earlier registration by this device.
+
+        Lets a repeat be answered after its invite is used.
+        """
 
     async def sign_in(self, account: AccountId, device: DeviceId) -> SignInRecord | None:
         """A listed, unrevoked device of this account, else None."""
 
-    async def record_auth(self, principal: Principal, signed_auth: bytes, token_hash: bytes, token_expires_ms: int, at: int) -> None:
+    async def record_auth(
+        self, principal: Principal, signed_auth: bytes, token_hash: bytes, token_expires_ms: int, at: int
+    ) -> None:
         """Keeps the newest signed auth, marks the device seen, adds the HTTP token."""
 
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
@@ -87,28 +102,45 @@ class Directory(Protocol):
         """Whom an unexpired token of an unrevoked device stands for."""
 
     async def device_lists(self, practice: PracticeId, account: AccountId, from_version: int) -> list[bytes]:
-        """Raw lists, oldest first: from `from_version`, or from the newest AIK-signed one when that is 0. Empty = no such account."""
+        """Raw lists, oldest first.
+
+        From `from_version`, or from the newest AIK-signed one when that is 0. Empty = no such account.
+        """
 
     async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
         """Whether both are members of one conversation (or the same account)."""
 
-    async def append_device_list(self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int) -> list[DeviceId]:
-        """Compare-and-swap on version-1 (a higher AIK-signed version may leave gaps); revoked devices lose tokens and mail.
+    async def append_device_list(
+        self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+    ) -> list[DeviceId]:
+        """Compare-and-swap on version-1 (a higher AIK-signed version may leave gaps).
+
+        Revoked devices lose tokens and mail.
 
         Returns the devices to wake: each device of the account and of its contacts gets a `devices_changed` notice.
         Raises Rejected(LIST_STALE).
         """
 
     async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> int:
-        """Idempotent by id; returns how many one-time bundles are left. Raises Rejected(CONFLICT) for an id with other bytes."""
+        """Idempotent by id.
+
+        Returns how many one-time bundles are left. Raises Rejected(CONFLICT) for an id with other bytes.
+        """
 
     async def claim(
-        self, principal: Principal, claim: ClaimId, devices: Sequence[DeviceId], now: int, allow_one_time: Callable[[DeviceId], bool]
+        self,
+        principal: Principal,
+        claim: ClaimId,
+        devices: Sequence[DeviceId],
+        now: int,
+        allow_one_time: Callable[[DeviceId], bool],
     ) -> list[Bundle]:
-        """Pops one one-time bundle per device, atomically; else, or where `allow_one_time` says no, the last-resort key.
+        """Pops one one-time bundle per device, atomically.
 
-        Only devices of accounts that share a conversation with the asker (own devices included) are answered. The same claim id
-        within 10 minutes gets the same answer.
+        Else, or where `allow_one_time` says no, the last-resort key.
+
+        Only devices of accounts that share a conversation with the asker (own devices included) are answered. The same
+        claim id within 10 minutes gets the same answer.
         """
 
     async def open_invite(self, invite: InviteId, now: int) -> InviteRecord | None:
@@ -118,10 +150,13 @@ class Directory(Protocol):
         """Forgets the card of an invite that is past its time; no error when it is used or gone."""
 
     async def append_entries(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
-        """Appends to a membership chain; each entry takes a seq and goes to all members before and after, but the acting device.
+        """Appends to a membership chain.
 
-        Idempotent: entries that already stand (same id, same epoch) are answered as before.
-        Raises Rejected(EPOCH_STALE) when base_epoch is not the current one, CONFLICT when a new conversation's or invite's id exists.
+        Each entry takes a seq and goes to all members before and after, but the acting device.
+
+        Idempotent: entries that already stand (same id, same epoch) are answered as before. Raises
+        Rejected(EPOCH_STALE) when base_epoch is not the current one, CONFLICT when a new conversation's or invite's id
+        exists.
         """
 
     async def membership(self, practice: PracticeId, conv: ConversationId, above_epoch: int) -> list[MembershipItem]:
@@ -140,35 +175,52 @@ class Directory(Protocol):
 class Mailbox(Protocol):
     """Posts, directs, acknowledgements: the hot path.
 
-    `submit` hands a job to the one writer. Jobs are committed in the order of submission, many in one transaction (group commit), and
-    come back through `on_commit` in that order, in the event loop, only after the transaction is synced to disk. A transaction that
-    fails refuses every job in it with UNAVAILABLE; the writer goes on.
+    `submit` hands a job to the one writer. Jobs are committed in the order of submission, many in one transaction
+    (group commit), and come back through `on_commit` in that order, in the event loop, only after the transaction is
+    synced to disk. A transaction that fails refuses every job in it with UNAVAILABLE; the writer goes on.
     """
 
     on_commit: Callable[[list[Job]], None]
     """Set by the messaging service before the first submit; called in the event loop with every batch."""
 
     def submit(self, job: Job) -> None:
-        """Queues one job. Raises Rejected(BUSY) when the queue is full (ports never wait here); nothing was stored then."""
+        """Queues one job.
 
-    async def waiting(self, principal: Principal, beyond: int, limit: int, in_flight: Collection[ItemId]) -> list[Waiting]:
-        """Unacknowledged items of the device with position > beyond that are not in flight and not parked, oldest first.
-
-        Expired directs are left out. `beyond` is the caller's place within one pass, never a memory of what was delivered.
+        Raises Rejected(BUSY) when the queue is full (ports never wait here); nothing was stored then.
         """
 
-    async def archive(self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int) -> ArchivePage:
-        """Bodies that the account has an archive entry for, by ascending seq, both ends included. Empty for non-members."""
+    async def waiting(
+        self, principal: Principal, beyond: int, limit: int, in_flight: Collection[ItemId]
+    ) -> list[Waiting]:
+        """Unacknowledged items of the device with position > beyond that are not in flight and not parked, oldest
+        first.
+
+        Expired directs are left out. `beyond` is the caller's place within one pass, never a memory of what was
+        delivered.
+        """
+
+    async def archive(
+        self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int
+    ) -> ArchivePage:
+        """Bodies that the account has an archive entry for, by ascending seq, both ends included.
+
+        Empty for non-members.
+        """
 
     async def fetch(self, principal: Principal, conv: ConversationId, ids: Sequence[ItemId]) -> list[FetchedItem]:
         """Messages by id: those in the device's mailbox (parked too) and those the account has archived."""
 
-    async def receipts(self, principal: Principal, conv: ConversationId, ids: Sequence[MessageId]) -> list[DeviceReceipt]:
+    async def receipts(
+        self, principal: Principal, conv: ConversationId, ids: Sequence[MessageId]
+    ) -> list[DeviceReceipt]:
         """Who still lacks these posts of the asking account; swept ones are left out."""
 
     async def sweep(self, now: int) -> list[DeviceId]:
-        """Deletes bodies that are freed and past the repeat window, expired directs and tokens; turns posts older than 90 days into
-        tombstones and warns senders at 14 days, once each. Idempotent. Returns the devices that have a new notice."""
+        """Deletes bodies that are freed and past the repeat window, expired directs and tokens.
+
+        Turns posts older than 90 days into tombstones and warns senders at 14 days, once each. Idempotent. Returns the
+        devices that have a new notice.
+        """
 
 
 class Timers(Protocol):
@@ -188,7 +240,10 @@ class Store(Directory, Mailbox, Timers, Protocol):
     """The whole truth of a server."""
 
     async def start(self) -> None:
-        """Opens the store, checks its schema version, starts the writer. Raises StoreProblem with one clear sentence."""
+        """Opens the store, checks its schema version, starts the writer.
+
+        Raises StoreProblem with one clear sentence.
+        """
 
     async def close(self) -> None:
         """Commits what is queued and closes. Jobs submitted later are refused."""
@@ -205,7 +260,8 @@ WakeHandler = Callable[[Collection[DeviceId]], None]
 class Bus(Protocol):
     """Hints between nodes. Losing any of them loses nothing: the mailbox is the truth.
 
-    In-process by default: publishing calls the handlers of this process in a later turn of the loop, at most once, in order.
+    In-process by default: publishing calls the handlers of this process in a later turn of the loop, at most once, in
+    order.
     """
 
     def publish_wake(self, devices: Collection[DeviceId]) -> None:

@@ -1,7 +1,7 @@
-"""The values that services and adapters hand each other through the ports: no behaviour, no I/O.
+"""The values that services and adapters hand each other through the ports.
 
-Three of them (PostJob, DirectJob, AckJob) are the hot path: plain slotted objects that travel to the store's writer and back with their
-outcome filled in, so that a batch of a thousand costs one hand-over each way.
+No behaviour, no I/O. Three of them (PostJob, DirectJob, AckJob) are the hot path: plain slotted objects that travel to
+the store's writer and back with their outcome filled in, so that a batch of a thousand costs one hand-over each way.
 """
 
 from dataclasses import dataclass, field
@@ -53,23 +53,31 @@ class Principal(Struct, frozen=True):
     role: Role
 
 
-# --- hot path ---------------------------------------------------------------------------------------------------------------
+# --- hot path ---------------------------------------------------------------------------------------------------------
 
 
 class PostJob:
     """One post on its way through the store.
 
-    In: everything up to `origin`. Out, set inside the commit transaction: either `refusal` (then nothing was stored; `missing`,
-    `stale`, `epoch` are filled where the code asks for them) or `seq` and `at`. `repeat` marks a message id that was stored before;
-    then `seq` and `at` are the first answer and nobody is delivered to.
+    In: everything up to `origin`, and `refusal` when the service refuses it already (rate, time, size): such a job is
+    not looked at but still passes through, so that answers and blocks keep the order of submission. Out, set inside the
+    commit transaction: either `refusal` (then nothing was stored; `missing`, `stale`, `epoch`, `blocked_by` are filled
+    where the code asks for them) or `seq` and `at`. `repeat` marks a message id that was stored before; then `seq` and
+    `at` are the first answer and nobody is delivered to.
+
+    Order per connection: `blocks` is one dictionary per connection. A refused post enters itself there under its
+    conversation, unless one stands there already; while another id stands there, a post of that conversation is refused
+    BLOCKED with `blocked_by`, without being looked at (even a pre-refused one). The blocking id itself, sent again, is
+    looked at and removes the block when accepted.
     """
 
     __slots__ = (
-        "account", "at", "body_epoch", "conv", "ct", "device", "devices", "entry", "epoch", "id", "keys", "missing", "nonce", "origin",
-        "outer", "practice", "refusal", "repeat", "seq", "stale",
+        "account", "at", "blocked_by", "blocks", "body_epoch", "conv", "ct", "device", "devices", "entry", "epoch",
+        "id", "keys", "missing", "nonce", "origin", "outer", "practice", "refusal", "repeat", "retry_after_ms", "seq",
+        "stale",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
         self,
         practice: PracticeId,
         account: AccountId,
@@ -83,6 +91,7 @@ class PostJob:
         devices: bytes,
         keys: bytes,
         entry: bytes | None,
+        blocks: dict[ConversationId, MessageId],
         origin: object,
     ) -> None:
         self.practice = practice
@@ -100,9 +109,14 @@ class PostJob:
         self.keys = keys
         """Sealed keys joined in the order of `devices`: 195 bytes each (first byte 1) or 1,324 (first byte 2)."""
         self.entry = entry
+        self.blocks = blocks
         self.origin = origin
-        """Whatever the service wants back with the outcome (the connection that asked); the store does not look at it."""
+        """Whatever the service wants back with the outcome (the connection that asked); the store does not look at
+        it."""
         self.refusal: ErrorCode | None = None
+        self.retry_after_ms = 0
+        """Set by the service together with a refusal of its own."""
+        self.blocked_by: MessageId | None = None
         self.repeat = False
         self.seq = 0
         self.at = 0
@@ -112,14 +126,19 @@ class PostJob:
 
 
 class DirectJob:
-    """One direct for one device. Out: `refusal`, or `at`; `repeat` as in PostJob."""
+    """One direct for one device. In: as PostJob. Out: `refusal`, or `at`; `repeat` as in PostJob.
+
+    Checked inside the transaction: the sender is a member of `conv`, the target is a listed, unrevoked device of a
+    member of it (of the own account in the self conversation) and not the sender itself, else NOT_FOUND. Nobody checks
+    the epoch.
+    """
 
     __slots__ = (
-        "account", "act_until", "at", "conv", "ct", "device", "id", "key", "nonce", "origin", "outer", "practice", "refusal", "repeat",
-        "target",
+        "account", "act_until", "at", "conv", "ct", "device", "id", "key", "nonce", "origin", "outer", "practice",
+        "refusal", "repeat", "target",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
         self,
         practice: PracticeId,
         account: AccountId,
@@ -153,15 +172,17 @@ class DirectJob:
 
 
 class AckJob:
-    """What one device has committed. Out: `delivered`, one (sender device, message id, parked) per post that this ack newly covers.
+    """What one device has committed.
 
-    Unknown ids and repeats are ignored. An archive entry is stored in the same transaction as its acknowledgement; the first entry
-    per (account, message) wins.
+    Out: `delivered`, one (sender device, message id, parked) per post that this ack newly covers.
+
+    Unknown ids and repeats are ignored. An archive entry is stored in the same transaction as its acknowledgement; the
+    first entry per (account, message) wins.
     """
 
     __slots__ = ("account", "delivered", "device", "ok", "origin", "parked", "practice", "refusal")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
         self,
         practice: PracticeId,
         account: AccountId,
@@ -225,7 +246,7 @@ class WaitingNotice:
 Waiting = WaitingMessage | WaitingEntry | WaitingNotice
 
 
-# --- directory --------------------------------------------------------------------------------------------------------------
+# --- directory --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +260,10 @@ class NewPrekeys:
 
 @dataclass(frozen=True, slots=True)
 class NewDeviceList:
-    """A verified device list. devices: (device, DSIG public key) of every listed device; revoked: ids that are out for good."""
+    """A verified device list.
+
+    devices: (device, DSIG public key) of every listed device; revoked: ids that are out for good.
+    """
 
     account: AccountId
     version: int
@@ -277,8 +301,8 @@ class NewInvite:
 class MembershipChange:
     """Verified entries for one conversation, appended together or not at all.
 
-    base_epoch: the epoch they build on (0 = the conversation is new). members: the joined accounts afterwards. actor: the device
-    that signed; it is not delivered its own entries. invite: opened by the entries. used: consumed by them.
+    base_epoch: the epoch they build on (0 = the conversation is new). members: the joined accounts afterwards. actor:
+    the device that signed; it is not delivered its own entries. invite: opened by the entries. used: consumed by them.
     """
 
     conv: ConversationId
@@ -293,9 +317,12 @@ class MembershipChange:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Everything of a first registration, one transaction: account, list 1, prekeys, join (or owner token), used invite.
+    """Everything of a first registration, one transaction.
 
-    digest: hash of the request's bytes; the same device with the same digest is answered as before, with another one `conflict`.
+    Account, list 1, prekeys, join (or owner token), used invite.
+
+    digest: hash of the request's bytes; the same device with the same digest is answered as before, with another one
+    `conflict`.
     """
 
     practice: PracticeId
@@ -357,7 +384,10 @@ class ConversationRecord:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A durable timer. (kind, key) is unique: setting it again moves it. Firing is at least once, so handlers are idempotent."""
+    """A durable timer.
+
+    (kind, key) is unique: setting it again moves it. Firing is at least once, so handlers are idempotent.
+    """
 
     due_ms: int
     kind: str

@@ -1,6 +1,7 @@
-"""Frame bytes to message and back: the only (de)serialiser of the stream and of HTTP bodies.
+"""Frame bytes to message and back.
 
-MessagePack is what runs; JSON of the same types is for debugging (bytes become base64) and is chosen by the WebSocket subprotocol.
+The only (de)serialiser of the stream and of HTTP bodies. MessagePack is what runs; JSON of the same types is for
+debugging (bytes become base64) and is chosen by the WebSocket subprotocol.
 
 Source: docs/protocol.md, "Frames".
 """
@@ -22,7 +23,10 @@ Body = TypeVar("Body")
 
 
 class UnknownTag(FormatError):
-    """A well-formed message whose tag this version does not know. A server answers `unsupported`; a client counts and ignores it."""
+    """A well-formed message whose tag this version does not know.
+
+    A server answers `unsupported`; a client counts and ignores it.
+    """
 
     def __init__(self) -> None:
         super().__init__("unknown message tag", ErrorCode.UNSUPPORTED)
@@ -37,7 +41,8 @@ class _Head(msgspec.Struct, array_like=True):
 class Codec(Generic[Incoming, Outgoing]):
     """One direction pair of the stream in one serialisation.
 
-    `encode(message) -> bytes` never fails for messages of the contract. `decode(bytes)` raises UnknownTag or FormatError(bad_frame).
+    `encode(message) -> bytes` never fails for messages of the contract. `decode(bytes)` raises UnknownTag or
+    FormatError(bad_frame).
     """
 
     def __init__(
@@ -109,7 +114,7 @@ def _tags(union: object) -> frozenset[str]:
     return frozenset(str(member.tag) for member in members if isinstance(member, msgspec.inspect.StructType))
 
 
-def _pair(incoming: object, outgoing: object) -> dict[str, Codec[object, object]]:
+def _pair(incoming: object) -> dict[str, Codec[object, object]]:
     tags = _tags(incoming)
     return {
         SUBPROTOCOL_MSGPACK: Codec(_MSGPACK, msgspec.msgpack.Decoder(incoming), _MSGPACK_HEAD, tags, text=False),
@@ -117,14 +122,16 @@ def _pair(incoming: object, outgoing: object) -> dict[str, Codec[object, object]
     }
 
 
-SERVER_CODECS: Final[dict[str, Codec[ClientMessage, ServerMessage]]] = _pair(ClientMessage, ServerMessage)  # type: ignore[assignment]
+SERVER_CODECS: Final[dict[str, Codec[ClientMessage, ServerMessage]]] = _pair(ClientMessage)  # type: ignore[assignment]
 """By subprotocol, for the side that reads what clients say."""
-CLIENT_CODECS: Final[dict[str, Codec[ServerMessage, ClientMessage]]] = _pair(ServerMessage, ClientMessage)  # type: ignore[assignment]
+CLIENT_CODECS: Final[dict[str, Codec[ServerMessage, ClientMessage]]] = _pair(ServerMessage)  # type: ignore[assignment]
 """By subprotocol, for the side that reads what servers say."""
 
 
 def deliver_frames(seq: int, at: int, outer: bytes, nonce: bytes, ct: bytes, keys: Sequence[bytes]) -> list[bytes]:
-    """One MessagePack `deliver` frame per key; the shared part is encoded once, since only the key differs between devices.
+    """One MessagePack `deliver` frame per key.
+
+    The shared part is encoded once, since only the key differs between devices.
 
     Equal to encoding a Deliver per key: the key is the last field, so that everything before it is a common prefix.
     """

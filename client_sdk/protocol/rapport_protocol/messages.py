@@ -1,8 +1,9 @@
 """Everything that is said on the stream, one frozen type per message.
 
-On the wire a message is an array whose first element is the tag: `["accepted", id, seq, at]`. Fields are only ever appended, with a
-default; a reader ignores fields it does not know and supplies the defaults of those that are missing. Byte strings named after a
-structure (`outer`, `entry`, `key`) hold a layout of `signed.py`; times are milliseconds of Unix time.
+On the wire a message is an array whose first element is the tag: `["accepted", id, seq, at]`. Fields are only ever
+appended, with a default; a reader ignores fields it does not know and supplies the defaults of those that are missing.
+Byte strings named after a structure (`outer`, `entry`, `key`) hold a layout of `signed.py`; times are milliseconds of
+Unix time.
 
 Source: docs/protocol.md, "Connection and messages".
 """
@@ -88,8 +89,7 @@ class CloseCode:
     """Neither rapport.v1+msgpack nor rapport.v1+json was offered."""
 
 
-
-# --- signing in -------------------------------------------------------------------------------------------------------------
+# --- signing in -------------------------------------------------------------------------------------------------------
 
 
 class Challenge(Struct, frozen=True, array_like=True, tag="challenge"):
@@ -148,7 +148,7 @@ class Token(Struct, frozen=True, array_like=True, tag="token"):
     http_token: Bytes32
 
 
-# --- the three verbs --------------------------------------------------------------------------------------------------------
+# --- the three verbs --------------------------------------------------------------------------------------------------
 
 
 class Post(Struct, frozen=True, array_like=True, tag="post"):
@@ -170,7 +170,8 @@ class Post(Struct, frozen=True, array_like=True, tag="post"):
 class Direct(Struct, frozen=True, array_like=True, tag="direct"):
     """Sealed for one device, dropped at `act_until`. Answered `Accepted` with seq 0 or `Failure`.
 
-    nonce and ct are empty in session acknowledgements and heartbeats; a resend answer leaves them empty or repeats the original's.
+    nonce and ct are empty in session acknowledgements and heartbeats; a resend answer leaves them empty or repeats the
+    original's.
     """
 
     outer: Outer
@@ -219,7 +220,7 @@ class Accepted(Struct, frozen=True, array_like=True, tag="accepted", gc=False):
     at: Uint
 
 
-# --- what arrives -----------------------------------------------------------------------------------------------------------
+# --- what arrives -----------------------------------------------------------------------------------------------------
 
 
 class Deliver(Struct, frozen=True, array_like=True, tag="deliver", gc=False):
@@ -285,7 +286,7 @@ class CaughtUp(Struct, frozen=True, array_like=True, tag="caught_up"):
     """Everything that waited when the device signed in has been sent once."""
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 class Failure(Struct, frozen=True, array_like=True, tag="error", gc=False):
@@ -323,7 +324,7 @@ class Blocked(Struct, frozen=True, array_like=True, tag="blocked", gc=False):
     by: Annotated[MessageId, Id16]
 
 
-# --- keeping alive ----------------------------------------------------------------------------------------------------------
+# --- keeping alive ----------------------------------------------------------------------------------------------------
 
 
 class Ping(Struct, frozen=True, array_like=True, tag="ping"):

@@ -1,7 +1,8 @@
 """Everything that is asked over HTTP, one frozen type per body, and the table of operations.
 
 Bodies are MessagePack (`application/msgpack`) or JSON (`application/json`) of the same types; refusals are
-`application/problem+json` with the codes of `errors.py`. Byte strings named after a structure hold a layout of `signed.py`.
+`application/problem+json` with the codes of `errors.py`. Byte strings named after a structure hold a layout of
+`signed.py`.
 
 Source: docs/protocol.md, "HTTP operations".
 """
@@ -12,15 +13,21 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId
-from rapport_protocol.limits import CLAIM_DEVICES, CT_BYTES, DEVICES_PER_ACCOUNT, DEVICES_PER_CONVERSATION, FETCH_IDS, MAX_INTEGER
+from rapport_protocol.limits import (
+    CLAIM_DEVICES,
+    CT_BYTES,
+    DEVICES_PER_ACCOUNT,
+    FETCH_IDS,
+    MAX_INTEGER,
+)
 
 __all__ = [
     "OPERATIONS",
     "AccountDevices",
-    "Appended",
     "AppendEntry",
-    "ArchivedItem",
+    "Appended",
     "ArchivePage",
+    "ArchivedItem",
     "Bundle",
     "Claim",
     "Claimed",
@@ -70,11 +77,14 @@ class Role(StrEnum):
     CLIENT = "client"
 
 
-# --- joining ----------------------------------------------------------------------------------------------------------------
+# --- joining ----------------------------------------------------------------------------------------------------------
 
 
 class InviteView(Struct, frozen=True, array_like=True):
-    """An open invite as anybody who knows its id may see it. The secret that opens `card` is only in the link's fragment."""
+    """An open invite as anybody who knows its id may see it.
+
+    The secret that opens `card` is only in the link's fragment.
+    """
 
     conv: Annotated[ConversationId, Id16]
     card: Card
@@ -113,11 +123,13 @@ class Registered(Struct, frozen=True, array_like=True):
     """seq of the join entry, 0 for an owner."""
 
 
-# --- keys -------------------------------------------------------------------------------------------------------------------
+# --- keys -------------------------------------------------------------------------------------------------------------
 
 
 class AccountDevices(Struct, frozen=True, array_like=True):
-    """Signed device lists of one account, oldest first, from its newest AIK-signed list or from the version asked for."""
+    """Signed device lists of one account, oldest first, from its newest AIK-signed list or from the version asked
+    for.
+    """
 
     account: Annotated[AccountId, Id16]
     lists: list[DeviceList]
@@ -175,18 +187,23 @@ class Claimed(Struct, frozen=True, array_like=True):
     bundles: list[Bundle]
 
 
-# --- conversations ----------------------------------------------------------------------------------------------------------
+# --- conversations ----------------------------------------------------------------------------------------------------
 
 
 class CreateInvite(Struct, frozen=True, array_like=True):
-    """Entries to append (genesis and invite for a new conversation, invite alone for an existing one) and the sealed card."""
+    """Entries to append (genesis and invite for a new conversation, invite alone for an existing one) and the sealed
+    card.
+    """
 
     entries: Annotated[list[Entry], Meta(min_length=1, max_length=2)]
     card: Card
 
 
 class AppendEntry(Struct, frozen=True, array_like=True):
-    """One membership entry, compare-and-swap on its epoch; `epoch_stale` to the loser. Idempotent by identical bytes."""
+    """One membership entry, compare-and-swap on its epoch.
+
+    `epoch_stale` to the loser. Idempotent by identical bytes.
+    """
 
     entry: Entry
 
@@ -213,12 +230,16 @@ class MembershipChain(Struct, frozen=True, array_like=True):
 
 
 class ConversationHead(Struct, frozen=True, array_like=True):
-    """Where a conversation stands. kind: 0 self, 1 pair, 2 group. epoch: 0 for self."""
+    """Where a conversation stands. kind: 0 self, 1 pair, 2 group. epoch: 0 for self.
+
+    base: after a restore from backup, the seq below which no gap is assumed; 0 = never restored.
+    """
 
     conv: Annotated[ConversationId, Id16]
     kind: Uint
     epoch: Uint
     seq: Uint
+    base: Uint = 0
 
 
 class Conversations(Struct, frozen=True, array_like=True):
@@ -247,7 +268,7 @@ class RequiredDevices(Struct, frozen=True, array_like=True):
         return b"".join(sorted(together[i : i + 16] for i in range(0, len(together), 16)))
 
 
-# --- history ----------------------------------------------------------------------------------------------------------------
+# --- history ----------------------------------------------------------------------------------------------------------
 
 
 class ArchivedItem(Struct, frozen=True, array_like=True):
@@ -324,11 +345,14 @@ class Problem(Struct, frozen=True):
     type: str = "about:blank"
 
 
-# --- the table --------------------------------------------------------------------------------------------------------------
+# --- the table --------------------------------------------------------------------------------------------------------
 
 
 class Operation(Struct, frozen=True):
-    """One row: the HTTP method and path template, body types (None = no body) and who may ask (empty = nobody signed in yet)."""
+    """One row.
+
+    The HTTP method and path template, body types (None = no body) and who may ask (empty = nobody signed in yet).
+    """
 
     name: str
     method: str
@@ -350,7 +374,9 @@ OPERATIONS: Final = {
         Operation("devices.update", "POST", "/v1/devices", DeviceListUpdate, DeviceLists, _MEMBERS),
         Operation("prekeys.upload", "POST", "/v1/prekeys", PrekeyUpload, PrekeysLeft, _MEMBERS),
         Operation("prekeys.claim", "POST", "/v1/claims", Claim, Claimed, _MEMBERS),
-        Operation("invite.create", "POST", "/v1/invites", CreateInvite, Appended, frozenset({Role.OWNER, Role.THERAPIST})),
+        Operation(
+            "invite.create", "POST", "/v1/invites", CreateInvite, Appended, frozenset({Role.OWNER, Role.THERAPIST})
+        ),
         Operation("conversation.list", "GET", "/v1/conversations", None, Conversations, _MEMBERS),
         Operation("membership.append", "POST", "/v1/conversations/{conv}/membership", AppendEntry, Appended, _MEMBERS),
         Operation("membership.chain", "GET", "/v1/conversations/{conv}/membership", None, MembershipChain, _MEMBERS),
@@ -360,5 +386,7 @@ OPERATIONS: Final = {
         Operation("messages.receipts", "POST", "/v1/conversations/{conv}/receipts", Receipts, ReceiptsOf, _MEMBERS),
     )
 }
-"""Every HTTP operation by name. Ids in paths are hexadecimal. Query: `devices.lists?from=V`, `membership.chain?above=E`,
-`archive.page?from=S&to=S&limit=N`."""
+"""Every HTTP operation by name. Ids in paths are hexadecimal.
+
+Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`.
+"""

@@ -1,17 +1,17 @@
-"""How bytes are laid out, labelled, signed and hashed: the conventions, and the layouts that belong to no other chapter.
+"""How bytes are laid out, labelled, signed and hashed: conventions, and layouts of no other chapter.
 
-Everything signed, hashed or used as associated data starts with the label of its use (`labels.json`), so that bytes made for one
-use never verify in another. The chapters with structures of their own stand beside this file: `device_lists.py`, `prekeys.py`,
-`membership_entries.py`.
+Everything signed, hashed or used as associated data starts with the label of its use (`labels.json`), so that bytes
+made for one use never verify in another. The chapters with structures of their own stand beside this file:
+`device_lists.py`, `prekeys.py`, `membership_entries.py`.
 
 Source: docs/protocol.md, chapters 1 (conventions), 4 (outer, associated data) and 9 (sign-in).
 """
 
-import hmac
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct as Packer
+from struct import error as struct_error
 from typing import Final, Self
 
 import msgspec
@@ -67,11 +67,11 @@ _U16_MAX: Final = 2**16 - 1
 _U32_MAX: Final = 2**32 - 1
 
 
-# --- integers, length prefixes, labels --------------------------------------------------------------------------------------
+# --- integers, length prefixes, labels ------------------------------------------------------------------------------
 
 
 def exact(value: bytes, size: int) -> bytes:
-    """Return `value` if it is `size` bytes long; LocalError otherwise (we were about to write a layout nobody can read)."""
+    """Return `value` if it is `size` bytes long; LocalError otherwise (nobody could read the layout)."""
     if len(value) != size:
         raise LocalError(ErrorCode.BAD_FORMAT, f"a field must be {size} bytes long")
     return value
@@ -165,7 +165,7 @@ class Reader:
             raise FormatError(f"{self._what}: trailing bytes")
 
 
-# --- hashes and signatures --------------------------------------------------------------------------------------------------
+# --- hashes and signatures ------------------------------------------------------------------------------------------
 
 
 def h256(name: str, content: bytes) -> bytes:
@@ -212,7 +212,7 @@ def verify(public: bytes, name: str, content: bytes, signature: bytes) -> None:
     raise RemoteError(ErrorCode.INVALID_SIGNATURE, name)
 
 
-# --- identifiers and stored hashes ------------------------------------------------------------------------------------------
+# --- identifiers and stored hashes ----------------------------------------------------------------------------------
 
 
 def invite_id(token: bytes) -> InviteId:
@@ -240,7 +240,7 @@ def http_token_hash(token: bytes) -> bytes:
     return h256("http-token", exact(token, 32))
 
 
-# --- the outer of posts and directs (chapter 4) -----------------------------------------------------------------------------
+# --- the outer of posts and directs (chapter 4) ---------------------------------------------------------------------
 
 OUTER_BYTES: Final = 125
 _OUTER: Final = Packer(">BH16sQ16s16s16sQBBQ32s")
@@ -270,7 +270,8 @@ class MessageFlags(IntFlag):
 class Outer(Struct, frozen=True, gc=False):
     """The server-visible part of a post or direct: 125 bytes, associated data of the body's encryption.
 
-    epoch: membership epoch the sender sealed under (0 for the self conversation). commitment: kc, 32 bytes, zeros without a body.
+    epoch: membership epoch the sender sealed under (0 for the self conversation). commitment: kc, 32 bytes, zeros
+    without a body.
     """
 
     conv: ConversationId
@@ -290,24 +291,17 @@ class Outer(Struct, frozen=True, gc=False):
 
     def encode(self) -> bytes:
         """The 125 bytes. LocalError if a field does not fit."""
-        for name in (self.conv, self.account, self.device, self.id):
-            exact(name, 16)
-        if not max(self.epoch, self.ts_ms, self.act_until_ms) <= MAX_INTEGER or self.flags & ~7:
+        exact(self.conv + self.account + self.device + self.id, 64)
+        exact(self.commitment, 32)
+        if max(self.epoch, self.ts_ms, self.act_until_ms) > MAX_INTEGER or self.flags & ~7:
             raise LocalError(ErrorCode.BAD_FORMAT, "outer")
-        return _OUTER.pack(
-            1,
-            SUITE,
-            self.conv,
-            self.epoch,
-            self.account,
-            self.device,
-            self.id,
-            self.ts_ms,
-            self.kind,
-            self.flags,
-            self.act_until_ms,
-            exact(self.commitment, 32),
-        )
+        try:
+            return _OUTER.pack(
+                1, SUITE, self.conv, self.epoch, self.account, self.device, self.id,
+                self.ts_ms, self.kind, self.flags, self.act_until_ms, self.commitment,
+            )  # fmt: skip
+        except struct_error:
+            raise LocalError(ErrorCode.BAD_FORMAT, "outer") from None
 
     @classmethod
     def parse(cls, source: bytes) -> Self:
@@ -319,9 +313,7 @@ class Outer(Struct, frozen=True, gc=False):
             raise FormatError("outer: not of this version", ErrorCode.UNSUPPORTED)
         if epoch > MAX_INTEGER or ts > MAX_INTEGER or until > MAX_INTEGER:
             raise FormatError("outer: integer above 2^53 - 1")
-        return cls(
-            conv, epoch, account, device, message, ts, _CLASSES[kind], _FLAGS[flags], until, kc
-        )
+        return cls(conv, epoch, account, device, message, ts, _CLASSES[kind], _FLAGS[flags], until, kc)
 
 
 _CLASSES: Final = tuple(MessageClass)
@@ -338,7 +330,7 @@ def body_hash(outer: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     return h256("body", outer + nonce + ciphertext)
 
 
-# --- other associated data --------------------------------------------------------------------------------------------------
+# --- other associated data ------------------------------------------------------------------------------------------
 
 
 def card_aad(invite: InviteId) -> bytes:
@@ -358,7 +350,8 @@ _SIGNAL: Final = Packer(">16sQ16s16s16sIQ")
 class SignalFields(Struct, frozen=True, gc=False):
     """The clear part and associated data of a signal: 84 bytes.
 
-    ref: the post or call message whose key the signal key comes from. ctr: counts from 0 in each process of the sender.
+    ref: the post or call message whose key the signal key comes from. ctr: counts from 0 in each process of the
+    sender.
     """
 
     conv: ConversationId
@@ -371,11 +364,13 @@ class SignalFields(Struct, frozen=True, gc=False):
 
     def encode(self) -> bytes:
         """The 84 bytes. LocalError if a field does not fit."""
-        for name in (self.conv, self.account, self.device, self.ref):
-            exact(name, 16)
-        if not 0 <= self.ctr <= _U32_MAX or max(self.epoch, self.ts_ms) > MAX_INTEGER:
+        exact(self.conv + self.account + self.device + self.ref, 64)
+        if max(self.epoch, self.ts_ms) > MAX_INTEGER:
             raise LocalError(ErrorCode.BAD_FORMAT, "signal")
-        return _SIGNAL.pack(self.conv, self.epoch, self.account, self.device, self.ref, self.ctr, self.ts_ms)
+        try:
+            return _SIGNAL.pack(self.conv, self.epoch, self.account, self.device, self.ref, self.ctr, self.ts_ms)
+        except struct_error:
+            raise LocalError(ErrorCode.BAD_FORMAT, "signal") from None
 
     @classmethod
     def parse(cls, frame: bytes) -> Self:
@@ -388,13 +383,14 @@ class SignalFields(Struct, frozen=True, gc=False):
         return fields
 
 
-# --- signing in (chapter 9) -------------------------------------------------------------------------------------------------
+# --- signing in (chapter 9) -----------------------------------------------------------------------------------------
 
 
 class AuthTranscript(Struct, frozen=True):
     """What a device signs to sign in. The answer to the server's challenge; the server replies with `sign_auth_ok`.
 
-    origin: scheme, host and port as the client reached it, UTF-8, at most 512 bytes. server_id: the server's Ed25519 key.
+    origin: scheme, host and port as the client reached it, UTF-8, at most 512 bytes. server_id: the server's Ed25519
+    key.
     """
 
     origin: str
@@ -471,8 +467,3 @@ def verify_auth_ok(
 ) -> None:
     """Check the server's answer under its pinned key. RemoteError(INVALID_SIGNATURE): this is not the pinned server."""
     verify(server_id, "auth-ok", _auth_ok(transcript, signature, store_epoch), answer)
-
-
-def same(left: bytes, right: bytes) -> bool:
-    """Compare secrets in constant time."""
-    return hmac.compare_digest(left, right)

@@ -1,0 +1,276 @@
+"""Chapters 2 and 3: device lists, prekeys, invites."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from minting.base import T0, Stream, case, flipped, plain, refused
+from minting.cast import BEN, DANA
+from minting.membership import Chain
+from rapport.crypto.identity import new_last_resort, new_one_time, new_signed_prekey, next_list
+from rapport.crypto.invites import Card, InviteLink, InviteSecret, OwnerLink, open_card, parse_link, seal_card
+from rapport_protocol.device_lists import (
+    IDENTITY_KEY,
+    DeviceEntry,
+    DeviceList,
+    DeviceListChain,
+    SignedDeviceList,
+    check_first,
+    check_successor,
+)
+from rapport_protocol.membership_entries import ConversationKind, MemberRole
+from rapport_protocol.prekeys import PrekeyBundle
+from rapport_protocol.signed import SigningKey
+
+__all__ = ["device_lists", "invites", "prekeys"]
+
+
+# --- device lists -----------------------------------------------------------------------------------------------------
+
+
+def device_lists() -> list[dict[str, Any]]:
+    """Dana's four lists, then candidates after each of them that are taken or refused."""
+    chain = DeviceListChain.first(DANA.account, DANA.aik.public, DANA.lists)
+    signers: list[SigningKey] = [DANA.aik, *(DANA.devices[n].signing_key() for n in (0, 1, 0))]
+    cases = [
+        case(
+            f"list {held.version}",
+            kind="list",
+            fields=held.content,
+            signer_seed=signer.seed,
+            encoded=held.encoded,
+            hash=held.hash,
+        )
+        for held, signer in zip(chain.lists, signers, strict=True)
+    ]
+    heads = {held.version: held for held in chain.lists}
+    for name, version, made, expected in _successors(heads):
+        head = heads[version]
+        found = refused(expected, partial(check_successor, head, SignedDeviceList.parse(made)))
+        cases.append(case(name, kind="successor", head=head.encoded, candidate=made, verdict=found))
+    for name, made, expected in _first_lists():
+        found = refused(expected, partial(check_first, SignedDeviceList.parse(made)))
+        cases.append(case(name, kind="first", candidate=made, verdict=found))
+    rival = next_list(heads[2], (DANA.devices[3].entry(),), (), DANA.signer(0), T0 + 77)
+    for name, candidate, standing in (
+        ("the head again", heads[4], "known"),
+        ("an older list", heads[2], "known"),
+        ("a second list 3", rival, "equivocation"),
+    ):
+        if chain.judge(candidate).value != standing:
+            raise AssertionError(name)
+        encoded = [held.encoded for held in chain.lists]
+        cases.append(case(name, kind="judge", chain=encoded, candidate=candidate.encoded, verdict=standing))
+    gap = DeviceListChain(chain.lists[:2])
+    if gap.judge(heads[4]).value != "gap":
+        raise AssertionError("gap")
+    encoded = [held.encoded for held in gap.lists]
+    cases.append(case("two lists ahead", kind="judge", chain=encoded, candidate=heads[4].encoded, verdict="gap"))
+    return cases
+
+
+def _changed(source: SignedDeviceList, key: SigningKey, **fields: object) -> bytes:
+    """A list with other fields, signed by `key`."""
+    content = msgspec.structs.replace(source.content, **fields)
+    return content.sign(key).encoded
+
+
+def _successors(heads: dict[int, SignedDeviceList]) -> list[tuple[str, int, bytes, str]]:
+    """(name, version of the head, candidate, verdict)."""
+    third, fourth = heads[3], heads[4]
+    fresh, signer = DANA.devices[3].entry(), DANA.signer(0)
+    good = next_list(fourth, (fresh,), (), signer, T0 + 100)
+    by_aik = next_list(fourth, (fresh,), (), (IDENTITY_KEY, DANA.aik), T0 + 100)
+    key, revoked = signer[1], DANA.devices[1].device
+    devices = good.content.devices
+    other_dik = DeviceEntry.make(
+        DANA.account, DANA.aik.public, devices[1].device, DANA.devices[2].signing_key(), fresh.dik, T0
+    )
+    foreign = msgspec.structs.replace(devices[2], selfsig=devices[0].selfsig)
+    weak = DeviceEntry.make(DANA.account, DANA.aik.public, fresh.device, DANA.devices[3].signing_key(), bytes(32), T0)
+    skipping = partial(_changed, by_aik, DANA.aik, version=9, prev_hash=b"\x07" * 32)
+    return [
+        ("device-signed successor", 4, good.encoded, "ok"),
+        ("AIK-signed successor", 4, by_aik.encoded, "ok"),
+        ("AIK-signed, versions skipped, not linked", 4, skipping(), "ok"),
+        ("AIK-signed, a device left out", 4, skipping(devices=devices[1:]), "ok"),
+        ("AIK-signed, a revocation taken back", 4, skipping(revoked=()), "unrevoked"),
+        ("same version again", 4, heads[4].encoded, "version_taken"),
+        ("lower version", 4, heads[2].encoded, "version_taken"),
+        ("device-signed, a version skipped", 4, _changed(good, key, version=6), "not_linked"),
+        ("device-signed, another predecessor", 4, _changed(good, key, prev_hash=third.hash), "not_linked"),
+        ("signed by a revoked device", 4, _changed(good, DANA.signer(1)[1], signer=revoked), "signer_unknown"),
+        ("signed by the added device", 4, _changed(good, DANA.signer(3)[1], signer=fresh.device), "signer_unknown"),
+        ("signed with another device's key", 4, _changed(good, DANA.signer(2)[1]), "invalid_signature"),
+        ("signature changed", 4, flipped(good.encoded, len(good.encoded) - 1), "invalid_signature"),
+        ("a revocation taken back", 4, _changed(good, key, revoked=()), "unrevoked"),
+        ("a device dropped", 4, _changed(good, key, devices=(devices[0], devices[2])), "device_dropped"),
+        ("revoked but never listed", 4, _changed(good, key, revoked=(revoked, BEN.devices[0].device)), "never_listed"),
+        ("a revoked device listed", 4, _changed(good, key, revoked=(revoked, devices[1].device)), "duplicate"),
+        ("a device twice", 4, _changed(good, key, devices=(*devices, devices[0])), "duplicate"),
+        ("a key twice", 4, _changed(good, key, devices=(*devices[:2], other_dik)), "duplicate"),
+        (
+            "a device with another key",
+            4,
+            _changed(by_aik, DANA.aik, devices=(devices[0], other_dik)),
+            "device_changed",
+        ),
+        (
+            "new entry not signed by itself",
+            4,
+            _changed(good, key, devices=(*devices[:2], foreign)),
+            "invalid_signature",
+        ),
+        ("new entry with a weak DIK", 4, _changed(good, key, devices=(*devices[:2], weak)), "weak_key"),
+        ("another account", 4, BEN.lists[0].encoded, "other_account"),
+        ("another identity key", 4, _changed(by_aik, BEN.aik, aik=BEN.aik.public), "other_account"),
+    ]
+
+
+def _first_lists() -> list[tuple[str, bytes, str]]:
+    """(name, candidate, verdict) of lists that start a chain."""
+    first = BEN.lists[0]
+    by_device = _changed(first, BEN.signer(0)[1], signer=BEN.devices[0].device)
+    return [
+        ("list 1", first.encoded, "ok"),
+        ("list 1 signed by a device", by_device, "first_list"),
+        ("list 1 with a predecessor", _changed(first, BEN.aik, prev_hash=b"\x01" * 32), "first_list"),
+        ("list 2 signed by a device", DANA.lists[1].encoded, "first_list"),
+        ("signature changed", flipped(first.encoded, len(first.encoded) - 64), "invalid_signature"),
+        ("entry's signature changed", _entry_damaged(first.content), "invalid_signature"),
+    ]
+
+
+def _entry_damaged(content: DeviceList) -> bytes:
+    entry = msgspec.structs.replace(content.devices[0], selfsig=flipped(content.devices[0].selfsig, 5))
+    return msgspec.structs.replace(content, devices=(entry,)).sign(BEN.aik).encoded
+
+
+# --- prekeys ----------------------------------------------------------------------------------------------------------
+
+
+def prekeys() -> list[dict[str, Any]]:
+    """Signed prekey, one-time bundle, last-resort key, the two bundles, and bundles that must be refused."""
+    random, device = Stream("prekeys"), BEN.devices[0]
+    spk_secret, spk = new_signed_prekey(device, random, 7, T0 + 1)
+    ((otk_secret, otk),) = new_one_time(device, random, 8, 1, T0 + 2)
+    pqlr_secret, pqlr = new_last_resort(device, random, 9, T0 + 3)
+    entry = device.entry()
+    owner = {"account": BEN.account, "device": entry.device, "dsig": entry.dsig, "dsig_seed": device.dsig_seed}
+    cases = [
+        case("signed prekey", kind="spk", **owner, secret=spk_secret.secret, fields=spk, encoded=spk.encode()),
+        case(
+            "one-time bundle",
+            kind="otk",
+            **owner,
+            secret=otk_secret.x25519,
+            seed=otk_secret.seed,
+            fields=otk,
+            encoded=otk.encode(),
+        ),
+        case("last-resort key", kind="pqlr", **owner, seed=pqlr_secret.seed, fields=pqlr, encoded=pqlr.encode()),
+    ]
+    one_time, last = PrekeyBundle(entry.device, spk, otk).encode(), PrekeyBundle(entry.device, spk, pqlr).encode()
+    for name, encoded, expected in (
+        ("bundle with a one-time key", one_time, "ok"),
+        ("bundle with the last-resort key", last, "ok"),
+        ("signed prekey changed", flipped(one_time, 30), "invalid_signature"),
+        ("one-time X25519 key changed", flipped(one_time, 150), "invalid_signature"),
+        ("one-time ML-KEM key changed", flipped(one_time, 900), "invalid_signature"),
+        ("one-time id changed", flipped(one_time, 128), "invalid_signature"),
+        ("last-resort key changed", flipped(last, 700), "invalid_signature"),
+        ("another device's bundle", flipped(one_time, 0), "forbidden"),
+        ("one-time bundle called last resort", flipped(one_time, 124), "bad_format"),
+        ("unknown kind", flipped(one_time, 124, 1), "unsupported"),
+        ("cut short", last[:-1], "bad_format"),
+    ):
+        found = refused(expected, lambda e=encoded: PrekeyBundle.parse(e).check(BEN.account, entry))  # type: ignore[misc]
+        cases.append(
+            case(name, kind="bundle", account=BEN.account, device_entry=entry.encode(), encoded=encoded, verdict=found)
+        )
+    return cases
+
+
+# --- invites ----------------------------------------------------------------------------------------------------------
+
+
+def invites() -> list[dict[str, Any]]:
+    """What follows from a token, a sealed card, links; then what must not open."""
+    random = Stream("invites")
+    secret = InviteSecret.make(random)
+    isk, pair = secret.signing_key(), Chain(ConversationKind.PAIR)
+    server_id = SigningKey(random(32)).public
+    card = Card(
+        name="Dana",
+        account=DANA.account,
+        aik=DANA.aik.public,
+        version=1,
+        dlh=DANA.lists[0].hash,
+        server_id=server_id,
+        conv=pair.conv,
+        genesis=pair.entries[0].hash,
+        role=MemberRole.CLIENT,
+        welcome="Willkommen, Ben! \u2764",
+    )
+    sealed = seal_card(secret, card, random)
+    nonce = random.given[-1]
+    link = InviteLink("https://rapport.example", secret).encode()
+    owner_link = OwnerLink("https://rapport.example", random(32), server_id)
+    cases = [
+        case(
+            "invite",
+            kind="invite",
+            token=secret.token,
+            invite=secret.id,
+            isk_seed=isk.seed,
+            ipk=isk.public,
+            card_key=secret.card_key(),
+            link=link,
+        ),
+        case(
+            "card",
+            kind="card",
+            token=secret.token,
+            fields={key: value for key, value in plain(card).items() if value is not None},
+            messagepack=msgspec.msgpack.encode(card),
+            nonce=nonce,
+            sealed=sealed,
+            verdict="ok",
+        ),
+        case(
+            "owner link",
+            kind="owner_link",
+            token=owner_link.token,
+            server_id=server_id,
+            link=owner_link.encode(),
+        ),
+    ]
+    other = InviteSecret.make(random)
+    for name, opener, bytes_ in (
+        ("card changed", secret, flipped(sealed, 60)),
+        ("card's nonce changed", secret, flipped(sealed, 3)),
+        ("card cut short", secret, sealed[:-1]),
+        ("under another link", other, sealed),
+    ):
+        found = refused("authentication", partial(open_card, opener, bytes_))
+        cases.append(case(name, kind="card", token=opener.token, sealed=bytes_, verdict=found))
+    front, _, fragment = link.partition("#")
+    for name, text, expected in (
+        ("the link itself", link, "ok"),
+        ("the owner link itself", owner_link.encode(), "ok"),
+        ("another version", f"{front}#Ag{fragment[2:]}", "unsupported"),
+        ("padding", link + "=", "bad_format"),
+        ("cut short", link[:-2], "bad_format"),
+        (
+            "halves of two invites",
+            f"{front}#{InviteLink('https://x.example', other).encode().partition('#')[2]}",
+            "bad_format",
+        ),
+        ("no fragment", front, "bad_format"),
+        ("not http", "ftp" + link[5:], "bad_format"),
+    ):
+        cases.append(case(name, kind="link", link=text, verdict=refused(expected, partial(parse_link, text))))
+    return cases

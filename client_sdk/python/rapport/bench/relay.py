@@ -1,0 +1,282 @@
+"""`rapport bench relay`: durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes.
+
+R = posts per core-second of the server process (all threads, pinned to one core) divided by 1 KiB echo round trips per
+core-second. A post is committed with `synchronous=FULL`, accepted, delivered to two connected devices and acknowledged
+by both. An echo round trip waits for its answer before the next is sent. R_archive: the same with an archive entry from
+the sender and from both readers. Servers take turns, so that the machine's mood hits all of them.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypedDict
+
+from msgspec import Struct
+
+from rapport.adapters.addresses import ServerAddress
+from rapport.adapters.http import HttpApi
+from rapport.bench.load import Echo, Figures, Naive, Relay, RelayPair, drive
+from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
+from rapport.bench.wire import Peer, client_frame, open_socket
+from rapport.crypto.invites import OwnerLink, parse_link
+from rapport_protocol.codec import CLIENT_CODECS
+from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
+from rapport_protocol.membership_entries import MemberRole
+from rapport_protocol.messages import Post
+from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+
+__all__ = ["RelayReport", "Settings", "relay"]
+
+GENERATOR_MOST: Final = 0.9
+"""A generator busier than this measures itself: the run is void."""
+CT_BYTES: Final = 1040
+"""A 1 KiB body: 1,024 padded bytes and the tag."""
+
+
+class Settings(Struct, frozen=True):
+    """How much load. window: sends that each connection keeps unanswered (echo: always one)."""
+
+    pairs: int = 32
+    window: int = 16
+    rounds: int = 3
+    warm_up_s: float = 1.5
+    measure_s: float = 4.0
+
+
+class Spread(TypedDict):
+    """Median and range over the rounds."""
+
+    median: float
+    min: float
+    max: float
+
+
+class RelayReport(TypedDict):
+    """What the command prints."""
+
+    R: Spread
+    R_archive: Spread
+    naive_ratio: Spread
+    cpu_s_per_1k: Spread
+    generator_cpu: float
+    void: bool
+    per_core_s: dict[str, Spread]
+    settings: dict[str, float]
+
+
+def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
+    """Runs all rounds; takes about half a minute a round. `tell` gets progress lines."""
+    os.sched_setaffinity(0, {_cores()[1]})
+    found: dict[str, list[Figures]] = {"echo": [], "relay": [], "relay_archive": [], "naive": []}
+    for number in range(settings.rounds):
+        found["echo"].append(_measure_echo(settings))
+        found["relay"].append(_measure_relay(settings, archive=False))
+        found["relay_archive"].append(_measure_relay(settings, archive=True))
+        found["naive"].append(_measure_naive(settings))
+        words = ", ".join(f"{name} {rows[-1].per_core_s:,.0f}" for name, rows in found.items())
+        tell(f"round {number + 1} of {settings.rounds}, per core-second: {words}")
+    rates = {name: [row.per_core_s for row in rows] for name, rows in found.items()}
+    busiest = max(row.generator_cpu for name, rows in found.items() if name != "naive" for row in rows)
+    return {
+        "R": _ratio(rates["relay"], rates["echo"]),
+        "R_archive": _ratio(rates["relay_archive"], rates["echo"]),
+        "naive_ratio": _ratio(rates["relay"], rates["naive"]),
+        "cpu_s_per_1k": _spread([1000 / rate for rate in rates["relay"]]),
+        "generator_cpu": round(busiest, 3),
+        "void": busiest > GENERATOR_MOST,
+        "per_core_s": {name: _spread(values) for name, values in rates.items()},
+        "settings": {"pairs": settings.pairs, "window": settings.window, "measure_s": settings.measure_s},
+    }
+
+
+def _spread(values: list[float]) -> Spread:
+    return {
+        "median": round(statistics.median(values), 4),
+        "min": round(min(values), 4),
+        "max": round(max(values), 4),
+    }
+
+
+def _ratio(over: list[float], under: list[float]) -> Spread:
+    """Round by round, so that both sides of a ratio saw the same machine."""
+    return _spread([a / b for a, b in zip(over, under, strict=True)])
+
+
+def _cores() -> tuple[int, int]:
+    """One core for the server, another for the generator (the same one where there is only one)."""
+    cores = sorted(os.sched_getaffinity(0)) if not hasattr(_cores, "seen") else _cores.seen
+    _cores.seen = cores  # type: ignore[attr-defined]
+    return cores[0], cores[-1]
+
+
+# --- the three servers ----------------------------------------------------------------------------------------------
+
+
+def _measure_echo(settings: Settings) -> Figures:
+    port = _free_port()
+    with _process([sys.executable, "-m", "rapport.bench.echo_server", str(port)]) as server:
+        _until_open(port)
+        peers = [Peer(*open_socket("127.0.0.1", port, "/v1/stream", None)) for _ in range(3 * settings.pairs)]
+        return _drive(Echo(peers, 1), server, settings)
+
+
+def _measure_naive(settings: Settings) -> Figures:
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
+        command = [sys.executable, "-m", "rapport.bench.naive_server", str(port), f"{folder}/naive.db"]
+        with _process(command) as server:
+            _until_open(port)
+            trios = []
+            for pair in range(settings.pairs):
+                names = [f"r{pair}a", f"r{pair}b"]
+                sockets = [
+                    Peer(*open_socket("127.0.0.1", port, f"/v1/stream?device={name}", None))
+                    for name in (f"s{pair}", *names)
+                ]
+                trios.append((sockets[0], sockets[1:], names))
+            return _drive(Naive(trios, settings.window, "A" * (CT_BYTES * 4 // 3), "B" * 260), server, settings)
+
+
+def _measure_relay(settings: Settings, *, archive: bool) -> Figures:
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
+        link = _init(Path(folder))
+        with _process(_serve_command(Path(folder)), environment=RATES_RAISED) as server:
+            origin = link.base
+            port = int(origin.rpartition(":")[2])
+            _until_open(port, path="/v1/stream")
+            entry = os.urandom(149) if archive else None
+            pairs = asyncio.run(_pairs(origin, link, settings.pairs, entry))
+            return _drive(Relay(pairs, settings.window, entry), server, settings)
+
+
+async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) -> list[RelayPair]:
+    """`count` pair conversations: a therapist's device sends to a client's two devices."""
+    api = HttpApi(ServerAddress.parse(origin))
+    try:
+        practice = BenchPractice(origin, api)
+        owner = await practice.owner(link)
+        pairs = []
+        for _ in range(count):
+            therapist = await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.THERAPIST))
+            invite = await practice.invite(therapist, MemberRole.THERAPIST, MemberRole.CLIENT)
+            client = await practice.join(invite)
+            await practice.second_device(client)
+            pairs.append(_pair(origin, invite.conv, therapist, client, entry))
+        return pairs
+    finally:
+        await api.close()
+
+
+def _pair(
+    origin: str, conv: ConversationId, therapist: BenchAccount, client: BenchAccount, entry: bytes | None
+) -> RelayPair:
+    sender = therapist.devices[0]
+    readers = sorted(device.device for device in client.devices)
+    message = os.urandom(16)
+    outer = Outer(
+        conv,
+        3,
+        sender.account,
+        sender.device,
+        MessageId(message),
+        time.time_ns() // 1_000_000,
+        MessageClass.POST,
+        MessageFlags(0),
+        0,
+        os.urandom(32),
+    ).encode()
+    keys = b"".join(b"\x01" + os.urandom(194) for _ in readers)
+    post = Post(outer, os.urandom(24), os.urandom(CT_BYTES), b"".join(readers), keys, entry)
+    frame = client_frame(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].encode(post))
+    at = frame.index(message)
+    peers = [sign_in(origin, device)[0] for device in (sender, *client.devices)]
+    back = len(outer) - outer.index(message) + (2 + 24) + (3 + CT_BYTES) + (2 + 195)
+    for peer in peers:
+        _caught_up(peer)
+    return RelayPair(peers[0], peers[1:], frame[:at], frame[at + 16 :], back)
+
+
+def _caught_up(peer: Peer) -> None:
+    """Reads past what waited (membership entries, notices), acknowledging nothing: it stays small."""
+    while not peer.next_payload().startswith(b"\x91\xa9caught_up"):
+        pass
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+RATES_RAISED: Final = {"RAPPORT_RATES__POST": '{"burst": 1000000, "per_s": 1000000.0}'}
+"""The limits of the operations table are for people; a load test raises them and says so."""
+
+
+def _init(folder: Path) -> OwnerLink:
+    raise NotImplementedError
+
+
+def _serve_command(folder: Path) -> list[str]:
+    raise NotImplementedError
+
+
+def _drive(script: Echo | Relay | Naive, server: subprocess.Popen[bytes], settings: Settings) -> Figures:
+    try:
+        return drive(script, server.pid, settings.warm_up_s, settings.measure_s)
+    finally:
+        for peer in script.peers():
+            peer.socket.close()
+
+
+@contextmanager
+def _process(command: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    core = _cores()[0]
+    child = subprocess.Popen(
+        command,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - one system call, no locks
+    )
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_open(port: int, path: str = "/v1/stream?device=probe") -> None:
+    """Polls until the server upgrades, at most 10 s."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            raw, _ = open_socket("127.0.0.1", port, path, SUBPROTOCOL_MSGPACK if path == "/v1/stream" else None)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            raw.close()
+            return
+
+
+def print_json(report: RelayReport) -> None:
+    """The report as one JSON object on stdout."""
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")

@@ -1,0 +1,222 @@
+"""Whom we know: accounts pinned by identity key, their signed device lists, and which device is which.
+
+A list is taken only if it follows the rules from the pinned one on. A contradiction between validly signed lists is kept as
+evidence and stops sending to that account; everything else that does not verify is refused and changes nothing.
+
+Source: docs/protocol.md, chapter 2.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rapport.crypto.body import RosterEntry
+from rapport.crypto.handshake import Party
+from rapport.engine import errands
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer, amend
+from rapport.engine.turn import Call, Turn
+from rapport.events import ProfileChanged, SecurityEvent, SecurityKind
+from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Standing
+from rapport_protocol.errors import RemoteError
+from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.requests import DeviceLists
+
+__all__ = [
+    "Known",
+    "account_of",
+    "check_roster",
+    "device_party",
+    "heard",
+    "offered_list",
+    "list_at",
+    "lists_answered",
+    "listed_devices",
+    "lists_call",
+    "pin",
+    "rename",
+    "roster",
+    "take_lists",
+    "vouch",
+]
+
+RIVALS_KEPT = 4
+"""Contradicting lists kept as evidence per account; one pair proves it."""
+
+_parse = lru_cache(maxsize=2048)(SignedDeviceList.parse)
+
+
+class Known(Struct, frozen=True):
+    """A device of a pinned account. listed: it stands in the newest list; else it has been removed since."""
+
+    party: Party
+    listed: bool
+
+
+def _chain(contact: Contact) -> DeviceListChain:
+    return DeviceListChain(tuple(_parse(encoded) for encoded in contact.lists))
+
+
+def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> None:
+    """Takes an account for the first time, under the identity key that its invite, card or join entry promised.
+
+    An account that is pinned already is only brought up to date. RuleBroken, FormatError or RemoteError(INVALID_SIGNATURE)
+    when the lists do not verify; nothing is pinned then.
+    """
+    if CONTACTS.has(turn.tx, account):
+        take_lists(turn, account, lists)
+        return
+    chain = DeviceListChain.first(account, aik, [_parse(encoded) for encoded in lists])
+    _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists)), chain.lists)
+
+
+def _keep(turn: Turn, contact: Contact, fresh: Iterable[SignedDeviceList]) -> None:
+    CONTACTS.put(turn.tx, contact.account, contact)
+    for signed in fresh:
+        for entry in signed.content.devices:
+            DEVICES.put(turn.tx, entry.device, DeviceOwner(contact.account))
+
+
+def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
+    """Takes newer lists of a pinned account. True if the newest one changed.
+
+    What does not verify is reported and ignored; two signed lists of one version are kept as evidence.
+    """
+    contact = CONTACTS.need(turn.tx, account)
+    before, chain = len(contact.lists), _chain(contact)
+    rivals = list(contact.rivals)
+    for encoded in lists:
+        try:
+            candidate = _parse(encoded)
+            standing = chain.judge(candidate)
+            if standing is Standing.SUCCESSOR:
+                chain = chain.extended(candidate)
+        except RemoteError:
+            turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))
+            break
+        if standing is Standing.EQUIVOCATION and encoded not in rivals and len(rivals) < RIVALS_KEPT:
+            rivals.append(encoded)
+            turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=account))
+        elif standing is Standing.GAP:
+            break
+    if rivals and chain.head.by_identity_key and all(_parse(rival).version < chain.head.version for rival in rivals):
+        rivals = []
+    after = replace(contact, lists=tuple(held.encoded for held in chain.lists), rivals=tuple(rivals))
+    if after != contact:
+        _keep(turn, after, chain.lists[before:])
+    return len(chain.lists) > before
+
+
+def list_at(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:
+    """The verified list of an account at a version, None if it is not held: the look-up of membership rules."""
+    contact = CONTACTS.get(turn.tx, account)
+    return None if contact is None else _chain(contact).at(version)
+
+
+def account_of(turn: Turn, device: DeviceId) -> AccountId | None:
+    """Whose device it is or was, None if it stands in no list."""
+    owner = DEVICES.get(turn.tx, device)
+    return None if owner is None else owner.account
+
+
+def device_party(turn: Turn, account: AccountId, device: DeviceId) -> Known | None:
+    """The public keys of a device from the newest verified list that holds it; None if no list of that account does."""
+    contact = CONTACTS.get(turn.tx, account)
+    if contact is None:
+        return None
+    for signed in reversed([_parse(encoded) for encoded in contact.lists]):
+        entry = signed.content.entry(device)
+        if entry is not None:
+            return Known(Party.of(contact.aik, account, entry), signed.encoded == contact.lists[-1])
+    return None
+
+
+def listed_devices(turn: Turn, account: AccountId) -> list[DeviceId]:
+    """Devices of the newest verified list; none of an account that is not pinned."""
+    contact = CONTACTS.get(turn.tx, account)
+    return [] if contact is None else [entry.device for entry in _parse(contact.lists[-1]).content.devices]
+
+
+def roster(turn: Turn, accounts: Iterable[AccountId]) -> tuple[RosterEntry, ...]:
+    """The newest lists of these accounts as a post names them, so that others notice what was withheld from them."""
+    entries = []
+    for account in sorted(accounts):
+        contact = CONTACTS.get(turn.tx, account)
+        if contact is not None:
+            head = _parse(contact.lists[-1])
+            entries.append(RosterEntry(account, head.version, head.hash[:16]))
+    return tuple(entries)
+
+
+def check_roster(turn: Turn, entries: Iterable[RosterEntry]) -> None:
+    """Compares what another device holds with what we hold: another hash is reported, a higher version is fetched."""
+    for entry in entries:
+        contact = CONTACTS.get(turn.tx, entry.account)
+        if contact is None:
+            continue
+        chain = _chain(contact)
+        if entry.version > chain.head.version:
+            errands.plan(turn, ErrandKind.LISTS, entry.account)
+        elif chain.matches(entry.version, entry.hash_start) is False:
+            turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=entry.account))
+
+
+def heard(turn: Turn, account: AccountId, device: DeviceId) -> Peer:
+    """Something authentic came from the device: it is alive."""
+    held = PEERS.get(turn.tx, device)
+    after = replace(held, heard_ms=turn.now_ms) if held else Peer(device, account, heard_ms=turn.now_ms)
+    PEERS.put(turn.tx, device, after)
+    return after
+
+
+def rename(turn: Turn, account: AccountId, name: str) -> None:
+    """A member's sealed profile says this name."""
+    contact = CONTACTS.get(turn.tx, account)
+    if contact is not None and name and contact.name != name:
+        amend(CONTACTS, turn.tx, account, name=name)
+        turn.show(ProfileChanged(account, name))
+
+
+# --- asking the server ------------------------------------------------------------------------------------------------
+
+
+def lists_call(turn: Turn, errand: Errand) -> Call | None:
+    """Asks for the lists of an account above the pinned version, or for all that a first contact needs."""
+    account = AccountId(errand.subject)
+    contact = CONTACTS.get(turn.tx, account)
+    query = {"from": _parse(contact.lists[-1]).version + 1} if contact else {}
+    return Call(errand.key, "devices.lists", path={"account": account}, query=query)
+
+
+def lists_answered(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
+    """Takes what came. Lists of an account that nobody vouched for wait until a membership entry does."""
+    errands.drop(turn, ErrandKind.LISTS, errand.subject)
+    account = AccountId(errand.subject)
+    if CONTACTS.has(turn.tx, account):
+        take_lists(turn, account, answer.lists)
+    elif answer.lists:
+        OFFERED.put(turn.tx, account, OfferedLists(tuple(answer.lists)))
+
+
+def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:
+    """A list that was offered for an account nobody vouched for, if it verifies in itself; the caller compares its key."""
+    held = OFFERED.get(turn.tx, account)
+    if held is None:
+        return None
+    try:
+        lists = [_parse(encoded) for encoded in held.lists]
+        return DeviceListChain.first(account, lists[0].content.aik, lists).at(version)
+    except RemoteError:
+        OFFERED.delete(turn.tx, account)
+        turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))
+        return None
+
+
+def vouch(turn: Turn, account: AccountId, aik: bytes) -> None:
+    """A verified membership entry names the account under this identity key: what was offered for it becomes its pin."""
+    held = OFFERED.get(turn.tx, account)
+    if held is not None and not CONTACTS.has(turn.tx, account):
+        pin(turn, account, aik, held.lists)
+        OFFERED.delete(turn.tx, account)

@@ -1,0 +1,231 @@
+"""Which conversations there are and who is in them: the stored fold of each membership chain.
+
+Entries come from the stream, from the chain request, or from our own pen; all go through the same rules. One that needs a device
+list or an earlier entry waits in the vault until that is here.
+
+Source: docs/protocol.md, chapter 3.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from rapport.engine import errands
+from rapport.engine.contacts import list_at, listed_devices, offered_list, pin, vouch
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.records import (
+    CONVERSATIONS,
+    WAITING_ENTRIES,
+    Conversation,
+    Former,
+    WaitingEntry,
+    amend,
+)
+from rapport.engine.turn import Call, Turn
+from rapport.events import MemberJoined, SecurityEvent, SecurityKind
+from rapport_protocol.errors import FormatError, RemoteError
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId
+from rapport_protocol.membership import ListLookup, MembershipState, advance, begin
+from rapport_protocol.membership_entries import Genesis, Join, SignedEntry
+from rapport_protocol.requests import MembershipChain
+from rapport_protocol.rules import Rule, RuleBroken
+from rapport_protocol.signed import self_conversation
+
+__all__ = [
+    "accounts_of",
+    "advance_chain",
+    "append_own",
+    "chain_answered",
+    "chain_call",
+    "list_of",
+    "may_have_written",
+    "open_conversation",
+    "open_self",
+    "others_in",
+    "pin_members",
+    "required_devices",
+    "set_absent",
+    "store_entry",
+]
+
+
+def open_self(turn: Turn) -> ConversationId:
+    """The conversation of the account's own devices; made once, without a chain."""
+    conv = self_conversation(turn.me.account)
+    if not CONVERSATIONS.has(turn.tx, conv):
+        CONVERSATIONS.put(turn.tx, conv, Conversation(conv, None))
+    return conv
+
+
+def open_conversation(turn: Turn, entries: Sequence[SignedEntry], shown: int) -> Conversation:
+    """A conversation from its whole chain, which the caller has verified or made. shown: seq of the last entry.
+
+    RuleBroken, RemoteError(INVALID_SIGNATURE); nothing is kept then.
+    """
+    state: MembershipState | None = None
+    for entry in entries:
+        state = begin(entry, list_of(turn)) if state is None else advance(state, entry, list_of(turn))
+    if state is None:
+        raise RuleBroken(Rule.GENESIS)
+    conversation = Conversation(state.conv, state, shown=shown, active_ms=turn.now_ms)
+    CONVERSATIONS.put(turn.tx, state.conv, conversation)
+    return conversation
+
+
+def list_of(turn: Turn) -> ListLookup:
+    """The device lists that entries are verified under: pinned ones, else offered ones that verify in themselves."""
+    return lambda account, version: list_at(turn, account, version) or offered_list(turn, account, version)
+
+
+def accounts_of(turn: Turn, conversation: Conversation) -> list[AccountId]:
+    """The joined accounts; our own in the self conversation."""
+    state = conversation.membership
+    return [turn.me.account] if state is None else [member.account for member in state.members]
+
+
+def others_in(turn: Turn, conversation: Conversation) -> list[AccountId]:
+    """The joined accounts but our own."""
+    return [account for account in accounts_of(turn, conversation) if account != turn.me.account]
+
+
+def required_devices(turn: Turn, conversation: Conversation) -> list[DeviceId]:
+    """The devices that a post is sealed for, as far as we know, ascending: all listed ones of all members but this one."""
+    absent = set(conversation.absent)
+    return sorted(
+        device
+        for account in accounts_of(turn, conversation)
+        for device in listed_devices(turn, account)
+        if device != turn.me.device and device not in absent
+    )
+
+
+def may_have_written(turn: Turn, conversation: Conversation, account: AccountId, epoch: int, seq: int) -> bool:
+    """Whether the account was a member when this was accepted. A former member's posts end with the removal, by epoch and seq."""
+    state = conversation.membership
+    if state is None:
+        return account == turn.me.account
+    member = state.member(account)
+    if member is not None:
+        return member.joined_epoch <= epoch
+    gone = next((former for former in conversation.former if former.account == account), None)
+    return gone is not None and epoch < gone.epoch and seq < gone.seq
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
+
+
+def store_entry(turn: Turn, conv: ConversationId, item: ItemId, seq: int, encoded: bytes) -> bool:
+    """Keeps an entry that came, to be applied by `advance_chain`. False if it is malformed (reported) or applied already."""
+    try:
+        entry = SignedEntry.parse(encoded)
+    except FormatError:
+        turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv))
+        return False
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    if entry.fields.conv != conv or entry.id != item:
+        turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account))
+        return False
+    if conversation is not None and entry.fields.epoch <= conversation.epoch:
+        return False
+    WAITING_ENTRIES.put(turn.tx, item, WaitingEntry(item, conv, seq, encoded), group=conv, order=entry.fields.epoch)
+    return True
+
+
+def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
+    """Applies the waiting entries that now fit; returns them with their seq, oldest first.
+
+    What is missing is asked for: an unknown conversation or a hole in the chain by CHAIN, a device list by LISTS. An entry against
+    the rules is reported and dropped.
+    """
+    applied: list[tuple[int, SignedEntry]] = []
+    for item, waiting in list(WAITING_ENTRIES.list(turn.tx, conv)):
+        entry = SignedEntry.parse(waiting.entry)
+        conversation = CONVERSATIONS.get(turn.tx, conv)
+        epoch = conversation.epoch if conversation else 0
+        if entry.fields.epoch > epoch + 1 or (conversation is None and not isinstance(entry.fields.action, Genesis)):
+            errands.plan(turn, ErrandKind.CHAIN, conv)
+            return applied
+        if entry.fields.epoch == epoch + 1:
+            try:
+                with turn.part():
+                    _apply(turn, conversation, waiting.seq, entry)
+            except RemoteError as problem:
+                if _ask_for_lists(turn, entry, problem):
+                    return applied
+                turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
+            else:
+                applied.append((waiting.seq, entry))
+        WAITING_ENTRIES.delete(turn.tx, item)
+    return applied
+
+
+def _ask_for_lists(turn: Turn, entry: SignedEntry, problem: RemoteError) -> bool:
+    """Whether a list is all that is missing; then it is asked for."""
+    if not (isinstance(problem, RuleBroken) and problem.rule is Rule.LIST_UNKNOWN):
+        return False
+    named = getattr(entry.fields.action, "account", entry.fields.account)
+    for account in {named, entry.fields.account}:
+        errands.plan(turn, ErrandKind.LISTS, account)
+    return True
+
+
+def _apply(turn: Turn, conversation: Conversation | None, seq: int, entry: SignedEntry) -> None:
+    lookup = list_of(turn)
+    fields, action = entry.fields, entry.fields.action
+    if conversation is None or conversation.membership is None:
+        state = begin(entry, lookup)
+        assert isinstance(action, Genesis)  # noqa: S101 - begin refuses all others
+        vouch(turn, fields.account, action.aik)
+        CONVERSATIONS.put(turn.tx, state.conv, Conversation(state.conv, state, shown=seq, active_ms=turn.now_ms))
+        return
+    before = conversation.membership
+    state = advance(before, entry, lookup)
+    if isinstance(action, Join):
+        vouch(turn, fields.account, action.aik)
+        if fields.account != turn.me.account:
+            turn.show(MemberJoined(state.conv, fields.account))
+    gone = {member.account for member in before.members} - {member.account for member in state.members}
+    former = tuple(held for held in conversation.former if state.member(held.account) is None)
+    former += tuple(Former(account, fields.epoch, seq) for account in sorted(gone))
+    CONVERSATIONS.put(turn.tx, state.conv, replace(conversation, membership=state, former=former))
+
+
+def append_own(turn: Turn, conv: ConversationId, entry: SignedEntry, seq: int) -> None:
+    """Applies an entry that this device made and the server has taken. RuleBroken when others came first."""
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    if conversation is None or entry.fields.epoch > conversation.epoch:
+        _apply(turn, conversation, seq, entry)
+
+
+# --- asking the server ------------------------------------------------------------------------------------------------
+
+
+def chain_call(turn: Turn, errand: Errand) -> Call | None:
+    """Asks for the entries above the epoch we hold."""
+    conversation = CONVERSATIONS.get(turn.tx, errand.subject)
+    above = conversation.epoch if conversation else 0
+    return Call(errand.key, "membership.chain", path={"conv": errand.subject}, query={"above": above})
+
+
+def chain_answered(turn: Turn, errand: Errand, answer: MembershipChain) -> None:
+    """Keeps what came; the caller goes on with `advance_chain`."""
+    errands.drop(turn, ErrandKind.CHAIN, errand.subject)
+    conv = ConversationId(errand.subject)
+    for item in answer.items:
+        try:
+            entry = SignedEntry.parse(item.entry)
+        except FormatError:
+            turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv))
+            return
+        store_entry(turn, conv, entry.id, item.seq, item.entry)
+
+
+def pin_members(turn: Turn, lists: Iterable[tuple[AccountId, bytes, Sequence[bytes]]]) -> None:
+    """Pins accounts that an opened invite vouches for: (account, identity key, lists)."""
+    for account, aik, encoded in lists:
+        pin(turn, account, aik, encoded)
+
+
+def set_absent(turn: Turn, conv: ConversationId, absent: Iterable[DeviceId]) -> None:
+    """These devices get no key until the server asks for them."""
+    amend(CONVERSATIONS, turn.tx, conv, absent=tuple(sorted(set(absent))))

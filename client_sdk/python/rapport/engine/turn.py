@@ -1,0 +1,124 @@
+"""One turn of the engine: a vault transaction, the time, chance, who we are, and the effects that come of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from rapport.crypto.identity import DeviceSecrets
+from rapport.events import Event
+from rapport.ports import Random, Transaction
+from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
+from rapport_protocol.messages import Ack, AckItem, ClientMessage
+from rapport_protocol.limits import ACK_ITEMS
+from rapport_protocol.requests import Role
+from rapport_protocol.signed import SigningKey
+
+__all__ = ["Call", "Me", "Turn"]
+
+
+class Me(Struct, frozen=True):
+    """This device's identity and secrets, as the vault holds them from registration on. repr shows nothing.
+
+    base: the server's address as it stands in links. server_id: its pinned key. aik_seed: the account identity key, on the
+    account's first device. archive_epoch, archive_key: the highest AK held.
+    """
+
+    account: AccountId
+    device: DeviceId
+    secrets: DeviceSecrets
+    aik_seed: bytes
+    base: str
+    server_id: bytes
+    archive_epoch: int
+    archive_key: bytes
+    role: Role | None = None
+    """What the account is in its practice; None until registration is answered."""
+
+    def __repr__(self) -> str:
+        return "Me()"
+
+    def signing_key(self) -> SigningKey:
+        """DSIG."""
+        return self.secrets.signing_key()
+
+
+class Call(Struct, frozen=True):
+    """One HTTP operation to perform; its answer goes back to the step that belongs to the errand.
+
+    errand: key of the errand behind it. path, query: see `rapport.ports.Api`.
+    """
+
+    errand: bytes
+    operation: str
+    body: Struct | None = None
+    path: dict[str, bytes] = {}
+    query: dict[str, int] = {}
+
+
+class _Mark(NamedTuple):
+    """How many effects there were."""
+
+    events: int
+    acked: int
+    parked: int
+    sends: int
+
+
+class Turn:
+    """What a step works with. Effects are carried out by the shell after the transaction has been committed, never before."""
+
+    __slots__ = ("acked", "calls", "events", "me", "now_ms", "parked", "random", "sends", "tx")
+
+    def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
+        self.tx = tx
+        self.me = me
+        self.now_ms = now_ms
+        """The server's clock as far as it is known, milliseconds."""
+        self.random = random
+        self.events: list[Event] = []
+        self.acked: list[AckItem] = []
+        self.parked: list[ItemId] = []
+        self.sends: list[ClientMessage] = []
+        self.calls: list[Call] = []
+
+    def show(self, event: Event) -> None:
+        """Tells the host."""
+        self.events.append(event)
+
+    def ack(self, item: ItemId | MessageId, entry: bytes | None = None) -> None:
+        """Acknowledges what this transaction commits."""
+        self.acked.append(AckItem(ItemId(item), entry))
+
+    def park(self, item: ItemId | MessageId) -> None:
+        """Tells the server that the item is stored here, unopened."""
+        self.parked.append(ItemId(item))
+
+    def send(self, message: ClientMessage) -> None:
+        """Says something on the stream."""
+        self.sends.append(message)
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part that fails alone: leaving by an exception undoes its writes and effects, and the exception goes on."""
+        mark = _Mark(len(self.events), len(self.acked), len(self.parked), len(self.sends))
+        try:
+            with self.tx.savepoint():
+                yield
+        except BaseException:
+            del self.events[mark.events :]
+            del self.acked[mark.acked :]
+            del self.parked[mark.parked :]
+            del self.sends[mark.sends :]
+            raise
+
+    def ack_frames(self) -> list[Ack]:
+        """The acknowledgements of this turn in as few frames as the contract allows; usually one."""
+        frames = []
+        acked, parked = self.acked, self.parked
+        while acked or parked:
+            room = max(0, ACK_ITEMS - len(acked))
+            frames.append(Ack(acked[:ACK_ITEMS], parked[:room]))
+            acked, parked = acked[ACK_ITEMS:], parked[room:]
+        return frames

@@ -1,0 +1,215 @@
+"""Real processes under a harness: a server that can be frozen and killed, and players that do as they are told.
+
+Nothing here imports the server: it is started as `python -m rapport_server`, as anybody would start it.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import msgspec
+
+from rapport.testing.player import Order, Reply
+
+__all__ = ["READY_WITHIN_S", "Player", "ProcessProblem", "ServerProcess", "free_port"]
+
+READY_WITHIN_S: Final = 30.0
+"""Seconds that a server has until it answers: ten times what it needs on a busy machine."""
+REPLY_WITHIN_S: Final = 120.0
+"""Seconds that a player has for one order."""
+
+
+class ProcessProblem(RuntimeError):
+    """A process did not do what it was started for; the text says which, and where its log is."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+class ServerProcess:
+    """One server with its data in `folder`, on a port that it keeps through restarts.
+
+    settings: configuration by dotted key, beside the embedded defaults. command: what to start instead of the installed
+    server; the arguments `init` and `serve` are added. Its log is `server.log` in the folder.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, command: Sequence[str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log = folder / "server.log"
+        self._command = [*(command or (sys.executable, "-m", "rapport_server"))]
+        self._environment = {**os.environ, **self._variables(settings or {})}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it is reached."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id; ProcessProblem when it does not run."""
+        if self._process is None or self._process.returncode is not None:
+            raise ProcessProblem(f"the server does not run; see {self.log}")
+        return self._process.pid
+
+    def _variables(self, settings: Mapping[str, str]) -> dict[str, str]:
+        own = {
+            "server.port": str(self.port),
+            "store.path": str(self.folder / "data" / "rapport.db"),
+            **settings,
+        }
+        return {f"RAPPORT_{key.upper().replace('.', '__')}": value for key, value in own.items()}
+
+    async def init(self) -> str:
+        """Makes the practice; returns the owner link."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = await self._spawn("init", stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        links = [word for word in output.decode().split() if "/o#" in word]
+        if process.returncode != 0 or not links:
+            raise ProcessProblem(f"`init` ended with {process.returncode}; see {self.log}")
+        return links[0]
+
+    async def start(self) -> None:
+        """Starts it and waits until it answers `/readyz`."""
+        process = self._process = await self._spawn("serve", stdout=asyncio.subprocess.DEVNULL)
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                while not await self._ready(process):
+                    if process.returncode is not None:
+                        raise ProcessProblem(f"the server ended with {process.returncode}; see {self.log}")
+        except TimeoutError:
+            await self.kill()
+            raise ProcessProblem(f"the server was not ready within {READY_WITHIN_S:g} s; see {self.log}") from None
+
+    def freeze(self) -> None:
+        """Stops it in the middle of whatever it does."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    async def kill(self) -> None:
+        """`kill -9`, also when it is frozen; nothing it had in memory survives. No error when it has ended."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Asks it to drain and end; returns its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self.kill()
+
+    async def _end(self, way: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with suppress(ProcessLookupError):
+            process.send_signal(way)
+        return await process.wait()
+
+    async def _spawn(self, *arguments: str, stdout: int) -> asyncio.subprocess.Process:
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *self._command, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=log,
+                env=self._environment, cwd=self.folder,
+            )  # fmt: skip
+
+    async def _ready(self, process: asyncio.subprocess.Process) -> bool:
+        """Whether `/readyz` says yes; otherwise returns after a twentieth of a second, or when the process ended."""
+        timeout = aiohttp.ClientTimeout(total=2)
+        with suppress(aiohttp.ClientError, OSError):
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self.origin}/readyz") as answer,
+            ):
+                if answer.status == 200:
+                    return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 0.05)
+        return False
+
+
+class Player:
+    """A process of its own with one or more clients in it; see `rapport.testing.player` for the orders."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+        self._numbers = itertools.count(1)
+        self._replies: dict[int, asyncio.Future[Reply]] = {}
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, folder: Path, name: str) -> AsyncIterator[Self]:
+        """A player whose vaults and journals lie in `folder`; it ends with the block. Its log is `<name>.log` there."""
+        log = folder / f"{name}.log"
+        with log.open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "rapport.testing.player", str(folder),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+        player = cls(process, log)
+        try:
+            yield player
+        finally:
+            await player.close()
+
+    async def order(self, what: str, client: str, **arguments: Any) -> Reply:
+        """Gives an order and waits for its reply. Raises ProcessProblem when the player failed or ended."""
+        number = next(self._numbers)
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        try:
+            if self._reading.done() or self._process.stdin is None:
+                raise ProcessProblem(f"a player has ended; see {self._log}")
+            line = msgspec.json.encode(Order(number, what, client, **arguments))
+            self._process.stdin.write(line + b"\n")
+            await self._process.stdin.drain()
+            answer = await asyncio.wait_for(reply, REPLY_WITHIN_S)
+        except (TimeoutError, ConnectionError):
+            raise ProcessProblem(f"a player did not answer to {what!r}; see {self._log}") from None
+        finally:
+            del self._replies[number]
+        if answer.problem:
+            raise ProcessProblem(f"{what}: {answer.problem}; see {self._log}")
+        return answer
+
+    async def close(self) -> None:
+        """Ends its input, which ends the player; kills it when it does not."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 10)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._reading
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - started with a pipe
+        while line := await self._process.stdout.readline():
+            answer = msgspec.json.decode(line, type=Reply)
+            reply = self._replies.get(answer.number)
+            if reply is not None and not reply.done():
+                reply.set_result(answer)
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(ProcessProblem(f"a player has ended; see {self._log}"))

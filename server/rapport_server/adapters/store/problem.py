@@ -1,0 +1,7 @@
+"""Why a store cannot be opened, made, migrated, backed up or restored."""
+
+__all__ = ["StoreProblem"]
+
+
+class StoreProblem(Exception):
+    """One clear sentence for the person who runs the server: what is wrong with the store and what to do about it."""

@@ -1,0 +1,290 @@
+"""The composition root.
+
+The only file that knows every part. Creating wires, starting runs, closing undoes in reverse order.
+"""
+
+import asyncio
+import gc
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from rapport_protocol.limits import FRAME_BYTES
+from rapport_server.adapters.clock import SystemClock
+from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.config import Config, RateLimits, check, is_loopback, origin_of
+from rapport_server.doors.arrivals import Arrivals
+from rapport_server.doors.figures import Figures
+from rapport_server.doors.http.handlers import Services
+from rapport_server.doors.http.health import health_routes, metrics_routes
+from rapport_server.doors.http.listening import Listener, SilentConnections, bind, require_c_parser
+from rapport_server.doors.http.observing import observing
+from rapport_server.doors.http.operations import Operations
+from rapport_server.doors.origins import Origins
+from rapport_server.doors.websocket import WebSocketDoor
+from rapport_server.ports import Bus, Clock, Store
+from rapport_server.services.accounts import Accounts
+from rapport_server.services.conversations import Conversations
+from rapport_server.services.history import History
+from rapport_server.services.invites import INVITE_TIMER, Invites
+from rapport_server.services.keys import Keys
+from rapport_server.services.messaging import Messaging
+from rapport_server.services.rates import Rate, Rates
+from rapport_server.services.sign_in import SignIn
+from rapport_server.services.signals import Signals
+from rapport_server.services.timers import DueTimers
+
+__all__ = ["STREAM_PATH", "App", "calm_collector", "create", "open_store", "server_origins"]
+
+STREAM_PATH: Final = "/v1/stream"
+"""Where devices connect their WebSocket."""
+
+_log = structlog.get_logger("rapport.app")
+
+
+def open_store(config: Config, clock: Clock) -> Store:
+    """The configured store, created but not started."""
+    from rapport_server.adapters.store.sqlite import SqliteStore  # loads SQLAlchemy, which nothing else needs
+
+    return SqliteStore(Path(config.store.path), clock)
+
+
+def server_origins(config: Config, port: int) -> list[str]:
+    """Own names of the server, the one for links first: `public_url` alone, else all that its address can be called.
+
+    A device signs the name that it connected to, so a name that is not here cannot be signed in to.
+    """
+    if config.server.public_url:
+        return [origin_of(config.server.public_url)]
+    hosts = [config.server.host]
+    if is_loopback(config.server.host):
+        hosts += [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+    return [origin_of(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}") for host in hosts]
+
+
+def calm_collector() -> None:
+    """Keeps the garbage collector from walking what was made at the start, and makes full collections rare.
+
+    A full collection over 5,000 connections would stop the loop for 166 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What a node consists of, below its doors."""
+
+    store: Store
+    bus: Bus
+    sign_in: SignIn
+    messaging: Messaging
+    signals: Signals
+    services: Services
+    due: DueTimers
+    rates: Rates
+
+
+def create(
+    config: Config,
+    *,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    bus: Bus | None = None,
+    log_dropped: Callable[[], float] = lambda: 0,
+) -> "App":
+    """Wires one node and binds its port; nothing runs before `App.start`.
+
+    store, clock, bus: the configured ones unless given. log_dropped: how many log values were withheld, for the
+    figures. Raises ConfigurationProblem with one sentence.
+    """
+    check(config)
+    require_c_parser()
+    clock = clock or SystemClock()
+    bound = bind(config.server.host, config.server.port)
+    try:
+        origins = server_origins(config, int(bound.getsockname()[1]))
+        parts = _wire(config, store or open_store(config, clock), clock, bus or LocalBus(), origins)
+        return App(config, parts, clock, bound, origins, log_dropped)
+    except BaseException:
+        bound.close()
+        raise
+
+
+def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[str]) -> _Parts:
+    rates = Rates(dict(_limits(config.rates)), clock)
+    sign_in = SignIn(store, clock, secrets.token_bytes, origins)
+    messaging = Messaging(store, bus, clock, rates)
+    bus.subscribe(messaging.wake, messaging.relay, messaging.drop)
+    services = Services(
+        Accounts(store, bus, clock),
+        Invites(store, store, bus, clock),
+        Keys(store, bus, clock),
+        Conversations(store, bus, clock),
+        History(store),
+    )
+    due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
+    signals = Signals(store, bus, clock, rates)
+    return _Parts(store, bus, sign_in, messaging, signals, services, due, rates)
+
+
+def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
+    for field in msgspec.structs.fields(rates):
+        limit = getattr(rates, field.name)
+        yield field.name, Rate(limit.burst, limit.per_s)
+
+
+class App:
+    """One node of the server: started once, closed once."""
+
+    def __init__(
+        self,
+        config: Config,
+        parts: _Parts,
+        clock: Clock,
+        bound: socket.socket,
+        origins: list[str],
+        log_dropped: Callable[[], float],
+    ) -> None:
+        self._parts = parts
+        self._config = config
+        self._origins = origins
+        self._arrivals = Arrivals(config.limits, parts.rates)
+        pages = [*origins, *(origin_of(origin) for origin in config.server.origins)]
+        self._stream = WebSocketDoor(parts.sign_in, parts.messaging, parts.signals, clock, secrets.token_bytes, pages)
+        silent = SilentConnections(config.limits.silent_connections, config.limits.header_s)
+        self.figures = self._figures(silent, log_dropped)
+        """What this node counts; shown on the port of `/metrics`."""
+        self._listener = Listener(self._public(silent, Origins(pages)), bound, config.limits, silent)
+        self._metrics: Listener | None = None
+        self._running = AsyncExitStack()
+        self._not_ready: str | None = "starting"
+        self.stopping = asyncio.Event()
+        """Set when the node should be closed, because somebody asked or because a part of it failed."""
+        self.fault: BaseException | None = None
+        """What failed, when something did."""
+
+    @property
+    def port(self) -> int:
+        """The TCP port it is bound to."""
+        return self._listener.port
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The TCP port of `/metrics`, once started; None when it is not served."""
+        return None if self._metrics is None else self._metrics.port
+
+    @property
+    def url(self) -> str:
+        """Where people reach it: an origin, without a path."""
+        return self._origins[0]
+
+    @property
+    def server_id(self) -> bytes:
+        """The server's public key, 32 bytes; known once started."""
+        return self._parts.sign_in.server_id
+
+    def not_ready(self) -> str | None:
+        """Why the node cannot do its work now, in a few words; None when it can."""
+        return self._not_ready or self._parts.store.failed
+
+    async def start(self) -> None:
+        """Opens the store, starts everything, listens last. When anything fails, what was started is closed again.
+
+        Raises StoreProblem, ConfigurationProblem (metrics address) or Rejected(UNAVAILABLE).
+        """
+        async with AsyncExitStack() as started:
+            parts = self._parts
+            await parts.store.start()
+            started.push_async_callback(parts.store.close)
+            await parts.bus.start()
+            started.push_async_callback(parts.bus.close)
+            await parts.sign_in.start()
+            await parts.due.start()
+            started.push_async_callback(parts.due.close)
+            started.push_async_callback(parts.messaging.stop)
+            self._own(started, parts.signals.run())
+            self._own(started, self._stream.run())
+            if self._config.metrics.enabled:
+                self._metrics = self._metrics_listener()
+                await self._metrics.start()
+                started.push_async_callback(self._metrics.close)
+            await self._listener.start()
+            started.push_async_callback(self._listener.close)
+            self._running = started.pop_all()
+        self._not_ready = None
+
+    async def close(self) -> None:
+        """Drains.
+
+        Takes nobody in, tells everybody when to come back, answers what is unanswered, then closes everything.
+        """
+        self._not_ready = "draining"
+        self._listener.stop_listening()
+        try:
+            await self._stream.drain()
+        finally:
+            await self._running.aclose()
+
+    def stop(self) -> None:
+        """Asks for closing; whoever waits for `stopping` does it."""
+        self.stopping.set()
+
+    def _own(self, started: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a part's own task. It ends with the node, and the node with it, should it fail."""
+        task = asyncio.create_task(work)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                self.fault = task.exception()
+                _log.error("part failed", error=type(self.fault).__name__)
+                self.stopping.set()
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task.add_done_callback(ended)
+        started.push_async_callback(cancel)
+
+    def _public(self, silent: SilentConnections, pages: Origins) -> web.Application:
+        app = web.Application(middlewares=[observing(self.figures, silent.heard)], client_max_size=FRAME_BYTES)
+        server = self._config.server
+        operations = Operations(
+            self._parts.services,
+            self._parts.sign_in.principal_of,
+            self._parts.rates,
+            pages,
+            trust_proxy=server.trust_proxy,
+            body_s=self._config.limits.body_s,
+        )
+        app.add_routes(operations.routes())
+        app.add_routes(health_routes(self.not_ready))
+        app.router.add_route("GET", STREAM_PATH, self._stream.handle)
+        return app
+
+    def _metrics_listener(self) -> Listener:
+        app = web.Application()
+        app.add_routes(metrics_routes(self.figures))
+        settings = self._config.metrics
+        silent = SilentConnections(16, self._config.limits.header_s)
+        return Listener(app, bind(settings.host, settings.port), self._config.limits, silent)
+
+    def _figures(self, silent: SilentConnections, log_dropped: Callable[[], float]) -> Figures:
+        figures = Figures()
+        figures.follow("stream_connections", "Open WebSocket connections.", lambda: self._stream.connected)
+        figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.messaging.connected)
+        figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
+        figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
+        figures.follow("store_failed", "1 when the store cannot be written.", lambda: bool(self._parts.store.failed))
+        figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
+        return figures

@@ -1,0 +1,238 @@
+"""Every setting of the server in one place: default, unit, reason.
+
+Values come from defaults < `rapport.toml` < environment (`RAPPORT_SECTION__KEY`) < flags; `config_sources.py` reads
+them.
+Source: docs/configuration.md, generated from this file.
+"""
+
+import ipaddress
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+__all__ = [
+    "CONFIGURATION_EXIT",
+    "Config",
+    "ConfigurationProblem",
+    "Limits",
+    "Log",
+    "Metrics",
+    "RateLimit",
+    "RateLimits",
+    "Server",
+    "Store",
+    "check",
+    "is_loopback",
+    "origin_of",
+]
+
+CONFIGURATION_EXIT: Final = 78
+"""Exit code of a configuration that cannot be used (EX_CONFIG of sysexits.h)."""
+
+
+class ConfigurationProblem(Exception):
+    """The configuration cannot be used. Its text is one sentence for the operator."""
+
+
+def _about(description: str, unit: str = "") -> Meta:
+    """What the reference and the JSON schema say of a setting."""
+    return Meta(description=description, extra_json_schema={"x-unit": unit} if unit else None)
+
+
+_Port = Meta(ge=0, le=65_535)
+_AtLeastOne = Meta(ge=1)
+_Positive = Meta(gt=0)
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens and how it is reached."""
+
+    host: Annotated[str, _about("Address to listen on. Anything but loopback needs `trust_proxy`.")] = "127.0.0.1"
+    port: Annotated[
+        int,
+        _Port,
+        _about("TCP port for HTTP and WebSocket. 0 lets the system choose; the ready line says which."),
+    ] = 8470
+    public_url: Annotated[
+        str,
+        _about(
+            "Scheme, host and port under which people reach the server. It stands in links and in what devices sign "
+            "when they sign in, so that a sign-in cannot be relayed from another name. Empty: from `host` and `port`."
+        ),
+    ] = ""
+    origins: Annotated[
+        list[str],
+        _about(
+            "Further web origins whose pages may talk to this server, beside `public_url`. Any other `Origin` header "
+            "is refused; none at all is allowed, because every request proves itself by a signature or a bearer token."
+        ),
+    ] = []
+    trust_proxy: Annotated[
+        bool,
+        _about(
+            "A proxy of yours that speaks TLS stands in front: clear text off loopback is then allowed, and the last "
+            "address of `X-Forwarded-For` is taken for the client's."
+        ),
+    ] = False
+
+
+class Store(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the truth lies."""
+
+    path: Annotated[
+        str,
+        _about(
+            "SQLite database file. `rapport init` creates it and its folder. Keep it on a local disk: a write-ahead "
+            "log needs shared memory."
+        ),
+    ] = "rapport-data/rapport.db"
+
+
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
+    """Figures for Prometheus, on a port of their own so that a proxy never publishes them."""
+
+    enabled: Annotated[bool, _about("Whether `/metrics` is served.")] = False
+    host: Annotated[str, _about("Address to serve `/metrics` on. The figures hold no ids, names or texts.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _Port, _about("TCP port of `/metrics`; 0 lets the system choose.")] = 8471
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a peer may take of the server before it is cut off.
+
+    Sizes and times that both sides must agree on are no settings: docs/protocol.md, "Limits".
+    """
+
+    header_s: Annotated[
+        float,
+        _Positive,
+        _about("Time a new connection has to send a whole request head; slow heads hold sockets.", "seconds"),
+    ] = 5.0
+    body_s: Annotated[
+        float,
+        _Positive,
+        _about("Time a request has to send its body: the largest one over a slow mobile line.", "seconds"),
+    ] = 15.0
+    keepalive_s: Annotated[
+        float,
+        _Positive,
+        _about(
+            "Time an idle HTTP connection is kept. Longer than the idle time of a proxy in front, which must be the "
+            "one to close.",
+            "seconds",
+        ),
+    ] = 75.0
+    silent_connections: Annotated[
+        int,
+        _AtLeastOne,
+        _about("Connections that may be open without having sent a request head; further ones are closed at once."),
+    ] = 1000
+    unauthenticated_connections: Annotated[
+        int, _AtLeastOne, _about("WebSocket connections that may be open without having signed in.")
+    ] = 1000
+    unauthenticated_per_address: Annotated[
+        int,
+        _AtLeastOne,
+        _about("The same for one address (IPv6: one /64); people behind one router share it."),
+    ] = 20
+
+
+class RateLimit(Struct, frozen=True, forbid_unknown_fields=True):
+    """A budget: so many at once, and so many per second in the long run."""
+
+    burst: Annotated[int, _AtLeastOne, _about("How many at once.")]
+    per_s: Annotated[float, _Positive, _about("How many in the long run.", "1/second")]
+
+
+class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often. More is refused `rate_limited` with the time to wait; nothing is stored then."""
+
+    register: Annotated[
+        RateLimit, _about("First registrations, per address: guessing invites or owner tokens must not pay.")
+    ] = RateLimit(6, 1 / 30)
+    invite_view: Annotated[RateLimit, _about("Looking at an invite before having an account, per address.")] = (
+        RateLimit(20, 0.2)
+    )
+    invite_create: Annotated[RateLimit, _about("New invites, per account.")] = RateLimit(20, 1 / 60)
+    devices: Annotated[RateLimit, _about("New device lists, per account: each wakes every contact.")] = RateLimit(
+        10, 1 / 60
+    )
+    prekeys: Annotated[RateLimit, _about("Prekey uploads, per device.")] = RateLimit(20, 0.1)
+    claims: Annotated[
+        RateLimit, _about("Claims of prekey bundles, per device; one-time keys have narrower limits of the protocol.")
+    ] = RateLimit(60, 1.0)
+    membership: Annotated[RateLimit, _about("Membership entries, per account.")] = RateLimit(20, 0.2)
+    read: Annotated[RateLimit, _about("Every other HTTP request, per device: lists, chains, history.")] = RateLimit(
+        200, 20.0
+    )
+    connect: Annotated[RateLimit, _about("New WebSocket connections, per address.")] = RateLimit(60, 2.0)
+    post: Annotated[RateLimit, _about("Posts, per device: a burst after hours offline, then a person's pace.")] = (
+        RateLimit(60, 1.0)
+    )
+    direct: Annotated[RateLimit, _about("Directs, per pair of devices.")] = RateLimit(30, 1.0)
+    signal: Annotated[RateLimit, _about("Signals, per device; those over the limit are dropped silently.")] = RateLimit(
+        50, 50.0
+    )
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written to standard error. Ids stand in it only as a keyed hash whose key is forgotten every day."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], _about("Least severe level that is written.")] = (
+        "info"
+    )
+    format: Annotated[Literal["console", "json"], _about("`console` for people, `json` for collectors.")] = "console"
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration of a server."""
+
+    server: Server = Server()
+    store: Store = Store()
+    metrics: Metrics = Metrics()
+    limits: Limits = Limits()
+    rates: RateLimits = RateLimits()
+    log: Log = Log()
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL as browsers write an origin. Raises ConfigurationProblem for anything more."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    more = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or more:
+        raise ConfigurationProblem(
+            "server.public_url and server.origins must look like https://host or https://host:port"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" if port in {None, default} else f"{parts.scheme}://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can only mean this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check(config: Config) -> None:
+    """What no single setting can say. Raises ConfigurationProblem."""
+    server = config.server
+    if not is_loopback(server.host) and not server.trust_proxy:
+        raise ConfigurationProblem(
+            "server.host is not loopback, so everything would travel in clear text: put a proxy with TLS in front and "
+            "set server.trust_proxy, or listen on 127.0.0.1"
+        )
+    for origin in server.origins:
+        origin_of(origin)
+    if server.public_url:
+        origin = origin_of(server.public_url)
+        if origin.startswith("http://") and not is_loopback(urlsplit(origin).hostname or ""):
+            raise ConfigurationProblem("server.public_url must begin with https:// unless it is loopback")

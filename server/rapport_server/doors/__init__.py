@@ -1,0 +1,1 @@
+"""Where the network comes in: aiohttp lives here and nowhere else."""

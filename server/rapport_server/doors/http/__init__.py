@@ -1,0 +1,1 @@
+"""Request and response: one binding from the table of operations to the services."""

@@ -1,0 +1,35 @@
+"""Which budget an operation draws on, and whom it is counted against. The sizes are configuration: `[rates]`."""
+
+from enum import Enum
+from typing import Final
+
+__all__ = ["BUDGETS", "Counted"]
+
+
+class Counted(Enum):
+    """Whose budget a request draws on."""
+
+    ADDRESS = "address"
+    """Before there is an account: the network address."""
+    ACCOUNT = "account"
+    """What costs other people something: all devices of the account together."""
+    DEVICE = "device"
+
+
+BUDGETS: Final[dict[str, tuple[str, Counted]]] = {
+    "invite.view": ("invite_view", Counted.ADDRESS),
+    "account.register": ("register", Counted.ADDRESS),
+    "devices.lists": ("read", Counted.DEVICE),
+    "devices.update": ("devices", Counted.ACCOUNT),
+    "prekeys.upload": ("prekeys", Counted.DEVICE),
+    "prekeys.claim": ("claims", Counted.DEVICE),
+    "invite.create": ("invite_create", Counted.ACCOUNT),
+    "conversation.list": ("read", Counted.DEVICE),
+    "membership.append": ("membership", Counted.ACCOUNT),
+    "membership.chain": ("read", Counted.DEVICE),
+    "conversation.devices": ("read", Counted.DEVICE),
+    "archive.page": ("read", Counted.DEVICE),
+    "messages.fetch": ("read", Counted.DEVICE),
+    "messages.receipts": ("read", Counted.DEVICE),
+}
+"""Operation to (budget of `[rates]`, whose)."""

@@ -1,0 +1,108 @@
+"""What each operation of the table asks of the services.
+
+Nothing else stands here: who may ask, how often and in which bytes is decided before, in `operations.py`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import AccountId, ConversationId, InviteId
+from rapport_protocol.limits import MAX_INTEGER, PAGE_ITEMS
+from rapport_protocol.requests import (
+    AppendEntry,
+    Claim,
+    CreateInvite,
+    DeviceListUpdate,
+    Fetch,
+    PrekeyUpload,
+    Receipts,
+    Register,
+)
+from rapport_server.records import Principal
+from rapport_server.services.accounts import Accounts
+from rapport_server.services.conversations import Conversations
+from rapport_server.services.history import History
+from rapport_server.services.invites import Invites
+from rapport_server.services.keys import Keys
+
+__all__ = ["HANDLERS", "Asked", "Handler", "Services"]
+
+Body = TypeVar("Body", bound=Struct)
+
+
+class Services(Struct, frozen=True):
+    """The services behind the HTTP operations."""
+
+    accounts: Accounts
+    invites: Invites
+    keys: Keys
+    conversations: Conversations
+    history: History
+
+
+class Asked(Struct, frozen=True):
+    """One request: who asks (None before having an account), the ids of its path, its query and its body."""
+
+    principal: Principal | None
+    ids: Mapping[str, bytes]
+    query: Mapping[str, str]
+    body: Struct | None
+
+    @property
+    def who(self) -> Principal:
+        """The one who asks. Rejected(UNAUTHENTICATED) for nobody; the table keeps those out before."""
+        if self.principal is None:
+            raise Rejected(ErrorCode.UNAUTHENTICATED, "nobody is signed in")
+        return self.principal
+
+    @property
+    def conv(self) -> ConversationId:
+        """The conversation that the path names."""
+        return ConversationId(self.ids["conv"])
+
+    def content(self, kind: type[Body]) -> Body:
+        """The body, of the type that the table names."""
+        if not isinstance(self.body, kind):
+            raise TypeError("the table of operations and its handlers disagree")
+        return self.body
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the query. Rejected(BAD_FORMAT) for anything else."""
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= MAX_INTEGER):
+            raise Rejected(ErrorCode.BAD_FORMAT, "a query value is not a whole number")
+        return int(text)
+
+
+Handler = Callable[[Services, Asked], Awaitable[Struct]]
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "invite.view": lambda to, asked: to.invites.view(InviteId(asked.ids["invite"])),
+    "account.register": lambda to, asked: to.accounts.register(asked.content(Register)),
+    "devices.lists": lambda to, asked: to.keys.lists(
+        asked.who, AccountId(asked.ids["account"]), asked.number("from", 0)
+    ),
+    "devices.update": lambda to, asked: to.keys.update_list(asked.who, asked.content(DeviceListUpdate)),
+    "prekeys.upload": lambda to, asked: to.keys.upload(asked.who, asked.content(PrekeyUpload)),
+    "prekeys.claim": lambda to, asked: to.keys.claim(asked.who, asked.content(Claim)),
+    "invite.create": lambda to, asked: to.invites.create(asked.who, asked.content(CreateInvite)),
+    "conversation.list": lambda to, asked: to.conversations.heads(asked.who),
+    "membership.append": lambda to, asked: to.conversations.append(asked.who, asked.conv, asked.content(AppendEntry)),
+    "membership.chain": lambda to, asked: to.conversations.chain(asked.who, asked.conv, asked.number("above", 0)),
+    "conversation.devices": lambda to, asked: to.conversations.required_devices(asked.who, asked.conv),
+    "archive.page": lambda to, asked: to.history.page(
+        asked.who,
+        asked.conv,
+        asked.number("from", 0),
+        asked.number("to", MAX_INTEGER),
+        asked.number("limit", PAGE_ITEMS),
+    ),
+    "messages.fetch": lambda to, asked: to.history.fetch(asked.who, asked.conv, asked.content(Fetch)),
+    "messages.receipts": lambda to, asked: to.history.receipts(asked.who, asked.conv, asked.content(Receipts)),
+}
+"""By the name of the operation; complete, as a test checks."""

@@ -1,0 +1,303 @@
+"""`/v1/stream`.
+
+One WebSocket per device. Upgrade, challenge, sign-in; then frames in to the services and messages out to the socket.
+This file knows sockets and time-outs; what messages mean is in `services/messaging`. Source: docs/protocol.md,
+"Connection".
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import WSMsgType, web
+from aiohttp.http import WebSocketWriter
+
+from rapport_protocol.codec import CLIENT_CODECS, SERVER_CODECS, Codec, UnknownTag
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
+from rapport_protocol.limits import (
+    AUTH_WITHIN_S,
+    FRAME_BYTES,
+    PING_IDLE_S,
+    SERVER_GIVES_UP_S,
+    SUBPROTOCOL_JSON,
+    SUBPROTOCOL_MSGPACK,
+)
+from rapport_protocol.messages import (
+    Ack,
+    Auth,
+    ClientMessage,
+    CloseCode,
+    Direct,
+    Draining,
+    Failure,
+    Ping,
+    Pong,
+    Post,
+    Renew,
+    ServerMessage,
+    Signal,
+    Token,
+    Void,
+)
+from rapport_server.ports import Clock
+from rapport_server.services.messaging import Link, Messaging
+from rapport_server.services.sign_in import SignedIn, SignIn
+from rapport_server.services.signals import Signals
+
+__all__ = ["WebSocketDoor"]
+
+SOFT_LIMIT: Final = 256 * 1024
+"""Bytes waiting in the transport above which nothing more is pushed; the mailbox keeps it."""
+HARD_LIMIT: Final = 1024 * 1024
+"""Bytes waiting in the transport above which the connection closes (4003)."""
+STUCK_S: Final = 10.0
+"""Seconds without the transport draining at all after which it closes (4003)."""
+LOOK_EVERY_S: Final = 1.0
+"""One look over all sockets for silence and slowness, instead of a timer per socket."""
+CLOSE_WITHIN_S: Final = 1.0
+"""Seconds the peer has to answer a close before the socket is cut."""
+DRAIN_WITHIN_S: Final = 5.0
+"""Seconds that a draining node waits for unanswered sends to be committed."""
+RECONNECTS_PER_S: Final = 500
+"""How many of a draining node's clients are asked to come back per second."""
+
+
+class _Socket:
+    """A device's socket as the services see it (`services.messaging.Connection`)."""
+
+    __slots__ = ("_closing", "_codec", "_draining_since", "_transport", "_writer", "heard", "link", "pinged", "ws")
+
+    def __init__(
+        self, ws: web.WebSocketResponse, request: web.Request, codec: Codec[ClientMessage, ServerMessage], now: float
+    ) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        self.ws = ws
+        self._transport = transport
+        self._codec = codec
+        # A writer of our own with no output limit: sending then never waits, and uvloop writes what one loop turn
+        # queued in one call.
+        self._writer = WebSocketWriter(request.protocol, transport, limit=2**62)
+        self._closing: asyncio.Task[bool] | None = None
+        self.heard = now
+        self.pinged = False
+        self._draining_since: float | None = None
+        self.link: Link | None = None
+
+    @property
+    def congested(self) -> bool:
+        return self._transport.get_write_buffer_size() > SOFT_LIMIT
+
+    def send(self, message: ServerMessage) -> None:
+        self._write(self._codec.encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        if self._codec.text:
+            frame = self._codec.encode(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame))
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        if self._transport.is_closing() or self._closing is not None:
+            return
+        sending = self._writer.send_frame(frame, WSMsgType.TEXT if self._codec.text else WSMsgType.BINARY)
+        try:
+            sending.send(None)  # runs to its end: without compression and limit there is nothing in it that waits
+        except StopIteration:
+            return
+        raise RuntimeError("the WebSocket writer waited")
+
+    def close(self, code: int) -> None:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self.ws.close(code=code))
+
+    async def closed(self) -> None:
+        """Waits for the closing handshake, at most a second, then cuts."""
+        try:
+            if self._closing is not None:
+                await self._closing
+        finally:
+            self._transport.abort()
+
+    def look(self, now: float) -> None:
+        """Once a second: ping the idle, give up the silent and the slow."""
+        waiting = self._transport.get_write_buffer_size()
+        if not waiting:
+            self._draining_since = None
+        elif self._draining_since is None:
+            self._draining_since = now
+        if waiting > HARD_LIMIT or (self._draining_since is not None and now - self._draining_since > STUCK_S):
+            self.close(CloseCode.SLOW)
+        elif now - self.heard > SERVER_GIVES_UP_S:
+            self.close(CloseCode.SILENT)
+        elif now - self.heard > PING_IDLE_S and not self.pinged:
+            self.pinged = True
+            self.send(Ping())
+
+
+class WebSocketDoor:
+    """All WebSocket connections of this node. `run` owns the once-a-second look; `drain` empties the door."""
+
+    def __init__(
+        self,
+        sign_in: SignIn,
+        messaging: Messaging,
+        signals: Signals,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        origins: Collection[str],
+    ) -> None:
+        self._sign_in = sign_in
+        self._messaging = messaging
+        self._signals = signals
+        self._now = clock.monotonic
+        self._random = random
+        self._origins = frozenset(origins)
+        self._sockets: set[_Socket] = set()
+        self._draining = False
+
+    @property
+    def connected(self) -> int:
+        """Open sockets, signed in or not."""
+        return len(self._sockets)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One connection from upgrade to close."""
+        origin = request.headers.get("Origin")
+        if self._draining:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
+        if origin is not None and origin not in self._origins:
+            raise web.HTTPForbidden
+        ws = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
+            compress=False,
+            max_msg_size=FRAME_BYTES,
+            timeout=CLOSE_WITHIN_S,
+        )
+        await ws.prepare(request)
+        codec = SERVER_CODECS.get(ws.ws_protocol or "")
+        if codec is None:
+            await ws.close(code=CloseCode.NO_SUBPROTOCOL)
+            return ws
+        socket = _Socket(ws, request, codec, self._now())
+        self._sockets.add(socket)
+        try:
+            await self._serve(socket, codec)
+        finally:
+            self._sockets.discard(socket)
+            if socket.link is not None:
+                self._messaging.close(socket.link)
+            await socket.closed()
+        return ws
+
+    async def _serve(self, socket: _Socket, codec: Codec[ClientMessage, ServerMessage]) -> None:
+        try:
+            signed_in = await self._greet(socket, codec)
+        except TimeoutError:
+            socket.close(CloseCode.AUTH_TIMEOUT)
+            return
+        except (UnknownTag, FormatError):
+            socket.close(CloseCode.BAD_FRAME)
+            return
+        except Rejected as refused:
+            unknown = refused.code is ErrorCode.UNAUTHENTICATED
+            socket.close(CloseCode.AUTH_FAILED if unknown else CloseCode.STORE_LOST)
+            return
+        if signed_in is None or self._draining:
+            socket.close(CloseCode.DRAINING)
+            return
+        socket.send(signed_in.hello)
+        socket.link = self._messaging.open(signed_in.principal, socket)
+        await self._converse(socket, socket.link, codec)
+
+    async def _greet(self, socket: _Socket, codec: Codec[ClientMessage, ServerMessage]) -> SignedIn | None:
+        """Challenge and answer within 5 s. None: the peer left."""
+        challenge = self._sign_in.challenge()
+        socket.send(challenge)
+        async with asyncio.timeout(AUTH_WITHIN_S):
+            frame = await _next_frame(socket.ws, codec.text)
+            if frame is None:
+                return None
+            auth = codec.decode(frame)
+            if not isinstance(auth, Auth):
+                raise FormatError("not an auth", ErrorCode.BAD_FRAME)
+            return await self._sign_in.answer(challenge, auth)
+
+    async def _converse(self, socket: _Socket, link: Link, codec: Codec[ClientMessage, ServerMessage]) -> None:
+        ws, text, decode, now = socket.ws, codec.text, codec.decode, self._now
+        while (frame := await _next_frame(ws, text)) is not None:
+            socket.heard = now()
+            socket.pinged = False
+            try:
+                message = decode(frame)
+            except UnknownTag:
+                socket.send(Failure(ErrorCode.UNSUPPORTED))
+            except FormatError:
+                socket.close(CloseCode.BAD_FRAME)
+                return
+            else:
+                await self._dispatch(socket, link, message)
+
+    async def _dispatch(self, socket: _Socket, link: Link, message: ClientMessage) -> None:
+        match message:
+            case Post():
+                self._messaging.post(link, message)
+            case Ack():
+                self._messaging.ack(link, message)
+            case Direct():
+                self._messaging.direct(link, message)
+            case Signal():
+                self._signals.offer(link.principal, message)
+            case Void():
+                self._messaging.void(link, message)
+            case Renew():
+                await self._renew(socket, link)
+            case Pong():
+                pass
+            case Auth():
+                socket.close(CloseCode.BAD_FRAME)
+
+    async def _renew(self, socket: _Socket, link: Link) -> None:
+        try:
+            socket.send(Token(await self._sign_in.renew(link.principal)))
+        except Rejected as refused:
+            socket.send(Failure(refused.code, None, refused.retry is Retry.LATER, refused.retry_after_ms))
+
+    async def run(self) -> None:
+        """Looks over all sockets once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = self._now()
+            for socket in list(self._sockets):
+                socket.look(now)
+            self._messaging.nudge()
+
+    async def drain(self) -> None:
+        """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes."""
+        self._draining = True
+        spread_ms = max(1000, len(self._sockets) * 1000 // RECONNECTS_PER_S)
+        for socket in self._sockets:
+            socket.send(Draining(int.from_bytes(self._random(4), "big") % spread_ms))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_WITHIN_S):
+                await self._messaging.settled()
+        for socket in list(self._sockets):
+            socket.close(CloseCode.DRAINING)
+
+
+async def _next_frame(ws: web.WebSocketResponse, text: bool) -> bytes | None:
+    """The next data frame's bytes.
+
+    None once the peer has closed or broke the protocol (aiohttp has then answered the close).
+    """
+    message = await ws.receive()
+    if message.type is WSMsgType.BINARY and not text:
+        data: bytes = message.data
+        return data
+    if message.type is WSMsgType.TEXT and text:
+        words: str = message.data
+        return words.encode()
+    if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+        raise FormatError("text and binary frames mixed up", ErrorCode.BAD_FRAME)
+    return None

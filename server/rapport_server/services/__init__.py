@@ -1,0 +1,1 @@
+"""What the server does, in terms of ports only. Services do not import each other."""

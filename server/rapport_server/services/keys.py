@@ -1,0 +1,134 @@
+"""Device lists and prekeys: who has which devices, and what starts a session with them.
+
+Source: docs/protocol.md, chapters 2 and 5; the limits of claims: "Limits".
+"""
+
+import asyncio
+
+from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList, check_successor
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.requests import (
+    Claim,
+    Claimed,
+    DeviceLists,
+    DeviceListUpdate,
+    Prekeys,
+    PrekeysLeft,
+    PrekeyUpload,
+)
+from rapport_protocol.rules import Rule, RuleBroken
+from rapport_server.membership_chains import not_found, require_time
+from rapport_server.ports import Bus, Clock, Directory
+from rapport_server.prekey_checks import checked_prekeys
+from rapport_server.records import NewDeviceList, NewPrekeys, Principal
+from rapport_server.services.claim_limits import ClaimLimits
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """Public keys of accounts and devices."""
+
+    def __init__(self, directory: Directory, bus: Bus, clock: Clock) -> None:
+        self._directory = directory
+        self._bus = bus
+        self._clock = clock
+        self._limits = ClaimLimits(clock)
+
+    async def lists(self, principal: Principal, account: AccountId, from_version: int) -> DeviceLists:
+        """Signed lists of an own contact or of oneself, oldest first. Rejected(NOT_FOUND) for anybody else."""
+        own = account == principal.account
+        if not own and not await self._directory.shares_conversation(principal.practice, principal.account, account):
+            raise not_found()
+        return DeviceLists(await self._directory.device_lists(principal.practice, account, from_version))
+
+    async def update_list(self, principal: Principal, request: DeviceListUpdate) -> DeviceLists:
+        """Publishes the account's next list; a repeat of the newest one is answered as before.
+
+        Revoked devices lose their connections at once. LIST_STALE: another list came first. Raises Rejected or
+        RemoteError; then nothing is stored.
+        """
+        candidate = SignedDeviceList.parse(request.list)
+        if candidate.content.account != principal.account:
+            raise Rejected(ErrorCode.FORBIDDEN, "a list is published by a device of its account")
+        raw = await self._directory.device_lists(principal.practice, principal.account, 0)
+        if not raw:
+            raise not_found()
+        head = SignedDeviceList.parse(raw[-1])
+        if head.encoded == candidate.encoded:
+            return DeviceLists([head.encoded])
+        now = self._clock.now_ms()
+        require_time(candidate.content.issued_ms, now)
+        check_successor(head, candidate)
+        prekeys = await _prekeys_of_added(head, candidate, request.prekeys)
+        new = NewDeviceList(
+            principal.account,
+            candidate.version,
+            candidate.encoded,
+            candidate.by_identity_key,
+            [(entry.device, entry.dsig) for entry in candidate.content.devices],
+            list(candidate.content.revoked),
+        )
+        wake = await self._directory.append_device_list(principal, new, prekeys, now)
+        listed = {entry.device for entry in candidate.content.devices}
+        dropped = [entry.device for entry in head.content.devices if entry.device not in listed]
+        if dropped:
+            self._bus.publish_dropped(dropped)
+        self._bus.publish_wake(wake)
+        return DeviceLists([candidate.encoded])
+
+    async def upload(self, principal: Principal, request: PrekeyUpload) -> PrekeysLeft:
+        """Takes new prekeys of the asking device.
+
+        CONFLICT: an id exists with other bytes; the device purges and takes new ids.
+        """
+        record = await self._directory.sign_in(principal.account, principal.device)
+        if record is None:
+            raise not_found()
+        prekeys = await asyncio.to_thread(
+            checked_prekeys,
+            principal.account,
+            principal.device,
+            record.signing_key,
+            request.signed,
+            request.last_resort,
+            request.one_time,
+        )
+        return PrekeysLeft(await self._directory.put_prekeys(principal, prekeys))
+
+    async def claim(self, principal: Principal, request: Claim) -> Claimed:
+        """One bundle per device.
+
+        Never fails for co-members and own devices: over the limits the last-resort key is handed out.
+        """
+
+        def allow_one_time(device: DeviceId) -> bool:
+            return self._limits.allow(principal.account, device)
+
+        devices = list(dict.fromkeys(request.devices))
+        bundles = await self._directory.claim(principal, request.claim, devices, self._clock.now_ms(), allow_one_time)
+        return Claimed(bundles)
+
+
+async def _prekeys_of_added(
+    head: SignedDeviceList, candidate: SignedDeviceList, uploaded: Prekeys | None
+) -> NewPrekeys | None:
+    """The verified prekeys of the one device that a list may add; a device without prekeys could not be written to."""
+    before = {entry.device for entry in head.content.devices}
+    added: list[DeviceEntry] = [entry for entry in candidate.content.devices if entry.device not in before]
+    if len(added) > 1:
+        raise RuleBroken(Rule.DUPLICATE)
+    if bool(added) is not (uploaded is not None):
+        raise Rejected(ErrorCode.BAD_FORMAT, "a list that adds a device, and no other, comes with its prekeys")
+    if uploaded is None:
+        return None
+    return await asyncio.to_thread(
+        checked_prekeys,
+        candidate.content.account,
+        added[0].device,
+        added[0].dsig,
+        uploaded.signed,
+        uploaded.last_resort,
+        uploaded.one_time,
+    )

@@ -1,0 +1,39 @@
+"""The contract of the Store port, to be run against every adapter.
+
+A subclass brings two fixtures: `world`, around a started store, and `small`, around one whose queue holds 64 jobs.
+"""
+
+from tests.server.contracts.conversation_contract import ConversationContract, TimerContract
+from tests.server.contracts.directory_contract import DeviceListContract, PrekeyContract, RegistrationContract
+from tests.server.contracts.history_contract import AgeingContract, ArchiveContract
+from tests.server.contracts.isolation_contract import IsolationContract
+from tests.server.contracts.mailbox_contract import (
+    AcknowledgementContract,
+    BlockingContract,
+    DirectContract,
+    PostContract,
+    StreamContract,
+)
+
+__all__ = ["SMALL_QUEUE", "StoreContract"]
+
+SMALL_QUEUE = 64
+"""Queue limit of the `small` world's store."""
+
+
+class StoreContract(
+    RegistrationContract,
+    DeviceListContract,
+    PrekeyContract,
+    ConversationContract,
+    TimerContract,
+    PostContract,
+    BlockingContract,
+    DirectContract,
+    AcknowledgementContract,
+    StreamContract,
+    ArchiveContract,
+    AgeingContract,
+    IsolationContract,
+):
+    """Everything a store promises."""
