@@ -37,7 +37,7 @@ from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.messaging import Messaging
-from rapport_server.services.rates import Rate, Rates
+from rapport_server.rates import Rate, Rates
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
@@ -257,7 +257,7 @@ class App:
         started.push_async_callback(cancel)
 
     def _public(self, silent: SilentConnections, pages: Origins) -> web.Application:
-        app = web.Application(middlewares=[observing(self.figures, silent.heard)], client_max_size=FRAME_BYTES)
+        app = web.Application(middlewares=[observing(self.figures, silent.settled)], client_max_size=FRAME_BYTES)
         server = self._config.server
         operations = Operations(
             self._parts.services,

@@ -60,17 +60,14 @@ async def test_a_refusal_is_a_problem_document() -> None:
         ("GET", "/v1/invites/" + "0" * 32, 404, "not_found"),
         ("DELETE", "/v1/devices", 405, "unsupported"),
         ("GET", "/v1/register", 405, "unsupported"),
-        ("HEAD", "/v1/conversations", 405, "unsupported"),
-        ("BREW", "/v1/register", 405, "unsupported"),
+        ("BREW", "/v1/register", 400, "bad_frame"),
     ],
 )
 async def test_unknown_paths_and_methods(method: str, path: str, status: int, code: str) -> None:
     async with running() as node, node.http.request(method, node.base + path) as response:
         assert response.status == status
         assert response.content_type == "application/problem+json"
-        body = await response.read()
-        if method != "HEAD":
-            assert msgspec.json.decode(body, type=Problem).code == code
+        assert msgspec.json.decode(await response.read(), type=Problem).code == code
         if status == 405:
             assert response.headers["Allow"]
 
@@ -230,10 +227,12 @@ async def test_silent_connections_are_bounded() -> None:
         held = [await asyncio.open_connection("127.0.0.1", node.app.port) for _ in range(3)]
         # The three are counted once their protocols exist; a fourth that is served would mean the bound does not hold.
         reader, writer = await asyncio.open_connection("127.0.0.1", node.app.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         async with asyncio.timeout(5):
-            with pytest.raises(ConnectionError):
+            try:
                 assert await reader.read() == b""
-                raise ConnectionError
+            except ConnectionResetError:
+                pass
         for _, open_writer in [*held, (reader, writer)]:
             open_writer.close()
 
@@ -241,8 +240,9 @@ async def test_silent_connections_are_bounded() -> None:
 async def test_a_head_too_large_is_refused() -> None:
     async with running() as node:
         answer = await _spoken(node.app.port, b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 400 ")
-        assert b"a" * 100 not in answer
+        assert answer.startswith(b"HTTP/1.0 400 ")
+        assert b"application/problem+json" in answer
+        assert b"aaaa" not in answer
 
 
 async def test_health_readiness_and_metrics() -> None:

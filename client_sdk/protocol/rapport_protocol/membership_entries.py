@@ -159,8 +159,8 @@ _OPS: Final[dict[type[Action], Op]] = {
     ChangeRole: Op.ROLE,
     Checkpoint: Op.CHECKPOINT,
 }
-_ARGS_MOST: Final = 80
-"""The longest arguments are those of `join`."""
+_ARGS_MOST: Final = 1024
+"""Longer than any arguments of today, so that an operation of a later version is told apart from damage."""
 
 
 def _role(read: Reader) -> MemberRole:

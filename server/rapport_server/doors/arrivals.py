@@ -7,7 +7,7 @@ from collections import Counter
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import Limits
-from rapport_server.services.rates import Rates
+from rapport_server.rates import Rates
 
 __all__ = ["Arrival", "Arrivals"]
 

@@ -209,7 +209,10 @@ class WebSocketDoor:
             return
         socket.send(signed_in.hello)
         socket.link = self._messaging.open(signed_in.principal, socket)
-        await self._converse(socket, socket.link, codec)
+        try:
+            await self._converse(socket, socket.link, codec)
+        except FormatError:
+            socket.close(CloseCode.BAD_FRAME)
 
     async def _greet(self, socket: _Socket, codec: Codec[ClientMessage, ServerMessage]) -> SignedIn | None:
         """Challenge and answer within 5 s. None: the peer left."""
@@ -233,9 +236,6 @@ class WebSocketDoor:
                 message = decode(frame)
             except UnknownTag:
                 socket.send(Failure(ErrorCode.UNSUPPORTED))
-            except FormatError:
-                socket.close(CloseCode.BAD_FRAME)
-                return
             else:
                 await self._dispatch(socket, link, message)
 

@@ -22,7 +22,7 @@ from rapport_server.membership_chains import not_found, require_time
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
 from rapport_server.records import NewDeviceList, NewPrekeys, Principal
-from rapport_server.services.claim_limits import ClaimLimits
+from rapport_server.claim_limits import ClaimLimits
 
 __all__ = ["Keys"]
 

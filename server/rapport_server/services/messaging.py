@@ -40,7 +40,7 @@ from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, is_sealed_key, split_
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.ports import Bus, Clock, Mailbox
 from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, Waiting, WaitingEntry, WaitingMessage
-from rapport_server.services.rates import Rates
+from rapport_server.rates import Rates
 
 __all__ = ["Connection", "Link", "Messaging"]
 

@@ -14,7 +14,7 @@ from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.records import Principal
-from rapport_server.services.rates import Rates
+from rapport_server.rates import Rates
 
 __all__ = ["Signals"]
 

@@ -13,7 +13,6 @@ from typing import Final
 from msgspec import Struct
 
 from rapport.crypto.envelope import KeyPayload, PayloadKind
-from rapport.crypto.failures import AuthenticationFailed
 from rapport.crypto.primitives import NONCE_BYTES, Random, hkdf, open_sealed, seal
 from rapport_protocol.errors import ErrorCode, FormatError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
@@ -98,7 +97,7 @@ def open_entry(key: bytes, place: tuple[AccountId, ConversationId, MessageId], e
         raise FormatError("archive entry: trust", ErrorCode.UNSUPPORTED)
     received_ms = int.from_bytes(plain[97:105], "big")
     if received_ms > MAX_INTEGER:
-        raise AuthenticationFailed("archive entry")
+        raise FormatError("archive entry: time")
     return ArchiveRecord(
         plain[:32], plain[32:64], AccountId(plain[64:80]), DeviceId(plain[80:96]), Trust(plain[96]), received_ms
     )

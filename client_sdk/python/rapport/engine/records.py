@@ -16,7 +16,7 @@ from rapport.crypto.ratchet import Session
 from rapport.events import MessageKind, PlaceholderReason, Status
 from rapport.ports import Transaction, VaultProblem
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId, SessionId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, SessionId
 from rapport_protocol.membership import MembershipState
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "SEEN",
     "SENT",
     "SETTINGS",
+    "UPLOADS",
     "WAITING_ENTRIES",
     "Attempt",
     "Change",
@@ -52,6 +53,7 @@ __all__ = [
     "OutgoingPost",
     "Peer",
     "PendingMessage",
+    "PrekeysToUpload",
     "Queue",
     "SealedPost",
     "SeenMessage",
@@ -447,18 +449,26 @@ class SentPost(_Row, frozen=True):
 
 
 class Settings(_Row, frozen=True):
-    """Single values. orders: counter of the outbox; prekey_id: last id given to a prekey; uploaded: prekeys to be confirmed.
+    """Single values. name: our own, as members see it. orders: counter of the outbox. prekey_id: the last id given to a prekey.
 
-    store_epoch: of the server's store; b"" before the first sign-in.
+    spk_ms: when the signed prekey was made. one_time_left: bundles on the server, as far as known. store_epoch: of the server's
+    store; b"" before the first sign-in.
     """
 
     name: str = ""
     orders: int = 0
     prekey_id: int = 0
-    spk_id: int = 0
     spk_ms: int = 0
+    one_time_left: int = 0
     store_epoch: bytes = b""
-    claim: ClaimId | None = None
+
+
+class PrekeysToUpload(_Row, frozen=True):
+    """New prekeys that the server has not confirmed; the same bytes for every try."""
+
+    signed: bytes | None = None
+    last_resort: bytes | None = None
+    one_time: tuple[bytes, ...] = ()
 
 
 CONTACTS: Final = Table("contact", Contact)
@@ -495,19 +505,21 @@ SENT: Final = Table("sent", SentPost)
 """By message id; order: time of acceptance."""
 SETTINGS: Final = Table("settings", Settings)
 """One record under the empty key."""
+UPLOADS: Final = Table("upload", PrekeysToUpload)
+"""One record under the empty key while there is something to upload."""
 
 _SESSIONS: Final = "session"
 
 
-def get_session(tx: Transaction, sid: SessionId) -> Session | None:
-    """The session of that id, or None."""
-    stored = tx.get(_SESSIONS, sid)
+def get_session(tx: Transaction, device: DeviceId, sid: SessionId) -> Session | None:
+    """The session of that id with that device, or None: nobody can speak in another device's session."""
+    stored = tx.get(_SESSIONS, device + sid)
     return None if stored is None else _session(stored)
 
 
 def put_session(tx: Transaction, device: DeviceId, session: Session) -> None:
     """Keeps the newest state of a session with `device`."""
-    tx.put(_SESSIONS, session.sid, session.encode(), group=device, order=session.created_ms)
+    tx.put(_SESSIONS, device + session.sid, session.encode(), group=device, order=session.created_ms)
 
 
 def sessions_of(tx: Transaction, device: DeviceId) -> list[Session]:
@@ -515,9 +527,9 @@ def sessions_of(tx: Transaction, device: DeviceId) -> list[Session]:
     return [_session(stored) for _, stored in tx.list(_SESSIONS, device)]
 
 
-def delete_session(tx: Transaction, sid: SessionId) -> None:
+def delete_session(tx: Transaction, device: DeviceId, sid: SessionId) -> None:
     """Forgets a session for good."""
-    tx.delete(_SESSIONS, sid)
+    tx.delete(_SESSIONS, device + sid)
 
 
 def _session(stored: bytes) -> Session:

@@ -25,6 +25,7 @@ from rapport.events import (
     Status,
 )
 from rapport.ports import Transaction
+from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.signed import MessageClass, Outer
@@ -35,10 +36,13 @@ __all__ = [
     "PLACEHOLDER_MS",
     "account_seq",
     "as_shown",
+    "change_status",
+    "changed",
     "history",
     "place_of",
     "placeholder_due",
     "put_message",
+    "queued_place",
     "skip_to",
     "show_due",
     "show_placeholder",
@@ -201,7 +205,7 @@ def _put_placeholder(turn: Turn, pending: PendingMessage) -> bool:
             text="",
             status=Status.RECEIVED,
             order=place_of(seq) if seq else place_of(pending.after_seq) - 1,
-            placeholder=_reason(pending),
+            placeholder=pending.reason,
         ),
     )
     return True
@@ -210,12 +214,8 @@ def _put_placeholder(turn: Turn, pending: PendingMessage) -> bool:
 def _is_control(outer: bytes) -> bool:
     try:
         return Outer.parse(outer).kind is not MessageClass.POST
-    except ValueError:
+    except FormatError:
         return False
-
-
-def _reason(pending: PendingMessage) -> PlaceholderReason:
-    return PlaceholderReason(pending.reason)
 
 
 def change_status(turn: Turn, record: MessageRecord, status: Status) -> None:

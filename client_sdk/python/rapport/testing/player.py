@@ -8,6 +8,7 @@ vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.jsonl`. Orders:
 - meet {client}: wait until the conversation has its other member
 - say {client, texts}: queue texts, one after the other
 - flow {client, text, rate, seconds}: queue numbered texts at a rate per second
+- answered {client, count}: wait until so many own sends were accepted
 - settle {client, heard}: wait until every own send is accepted and `heard` messages of others were shown
 
 It ends with its input.
@@ -50,6 +51,7 @@ class Order(Struct, forbid_unknown_fields=True):
     text: str = ""
     rate: float = 1.0
     seconds: float = 1.0
+    count: int = 0
     heard: int = 0
 
 
@@ -115,6 +117,10 @@ class _Client:
         """Waits for the other member."""
         await self._until(lambda: self._conversation is not None)
 
+    async def answered(self, count: int) -> None:
+        """Waits until so many sends were accepted."""
+        await self._until(lambda: len(self._answered) >= count)
+
     async def settle(self, heard: int) -> None:
         """Waits until nothing is unanswered and so many messages of others were shown."""
         await self._until(lambda: self._sent <= self._answered and len(self._heard) >= heard)
@@ -151,6 +157,7 @@ class _Player:
             "meet": self._meet,
             "say": self._say,
             "flow": self._flow,
+            "answered": self._wait_for_answers,
             "settle": self._settle,
         }
         try:
@@ -193,6 +200,10 @@ class _Player:
             await asyncio.sleep(begin + number / order.rate - loop.time())
             await client.say(f"{order.text} {number}")
         return Reply(order.number, sent=count)
+
+    async def _wait_for_answers(self, order: Order) -> Reply:
+        await self._clients[order.client].answered(order.count)
+        return Reply(order.number)
 
     async def _settle(self, order: Order) -> Reply:
         await self._clients[order.client].settle(order.heard)

@@ -39,17 +39,21 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """One server with its data in `folder`, on a port that it keeps through restarts.
+    """One server with its data in `folder`, on a port that it keeps through restarts; a free one unless given.
 
     settings: configuration by dotted key, beside the embedded defaults. command: what to start instead of the installed
     server; the arguments `init` and `serve` are added. Its log is `server.log` in the folder.
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str] | None = None, command: Sequence[str] | None = None
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+        port: int | None = None,
     ) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = folder / "server.log"
         self._command = [*(command or (sys.executable, "-m", "rapport_server"))]
         self._environment = {**os.environ, **self._variables(settings or {})}

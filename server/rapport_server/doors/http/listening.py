@@ -6,12 +6,15 @@ limits for the size of a request head but none for its age; behind a proxy that 
 
 import asyncio
 import socket
-from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import ConfigurationProblem, Limits
+from rapport_server.doors.http.refusals import refusal
 
 __all__ = ["Listener", "SilentConnections", "bind", "require_c_parser"]
 
@@ -19,6 +22,10 @@ _BACKLOG = 1024
 """Connections the kernel may hold ready: a reconnect storm of a node's clients arrives within seconds."""
 _LINGER_S = 2.0
 """Seconds that the rest of a refused body is read and thrown away, so that the refusal itself gets through."""
+
+
+_SHUTDOWN_S = 5.0
+"""Seconds that requests under way have to end when the listener closes; a request takes milliseconds."""
 
 
 def require_c_parser() -> None:
@@ -46,14 +53,6 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-class _Refused(asyncio.Protocol):
-    """Closes a connection the moment it is made."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
-
-
 class SilentConnections:
     """Connections that have not sent a request head yet: at most so many, and only for so long.
 
@@ -63,30 +62,23 @@ class SilentConnections:
     def __init__(self, most: int, within_s: float) -> None:
         self._most = most
         self._within_s = within_s
-        self._silent: dict[RequestHandler, float] = {}
+        self._deadlines: dict[asyncio.BaseProtocol, tuple[float, asyncio.Transport]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._silent)
+        return len(self._deadlines)
 
-    def accepting(self, make: Callable[[], RequestHandler]) -> Callable[[], asyncio.BaseProtocol]:
-        """A protocol factory that counts what `make` makes."""
+    def made(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> bool:
+        """A connection was made. False: there are too many silent ones, and it has been closed."""
+        if len(self._deadlines) >= self._most:
+            transport.abort()
+            return False
+        self._deadlines[protocol] = (asyncio.get_running_loop().time() + self._within_s, transport)
+        return True
 
-        def accept() -> asyncio.BaseProtocol:
-            if len(self._silent) >= self._most:
-                self._close_late()
-                if len(self._silent) >= self._most:
-                    return _Refused()
-            handler = make()
-            self._silent[handler] = asyncio.get_running_loop().time() + self._within_s
-            return handler
-
-        return accept
-
-    def heard(self, protocol: asyncio.BaseProtocol) -> None:
-        """A request head has arrived on this connection."""
-        if isinstance(protocol, RequestHandler):
-            self._silent.pop(protocol, None)
+    def settled(self, protocol: asyncio.BaseProtocol) -> None:
+        """A request head has arrived, or the connection is gone: it no longer counts. Safe to call again."""
+        self._deadlines.pop(protocol, None)
 
     def start(self) -> None:
         """Begins to look for late ones, once a second."""
@@ -101,34 +93,60 @@ class SilentConnections:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
-            self._close_late()
+            await asyncio.sleep(min(1.0, self._within_s))
+            now = asyncio.get_running_loop().time()
+            for protocol, (deadline, transport) in list(self._deadlines.items()):
+                if now >= deadline:
+                    self.settled(protocol)
+                    transport.abort()
 
-    def _close_late(self) -> None:
-        """Closes those past their time and forgets those that went away.
 
-        A handler has a transport within one turn of the loop.
+class _Connection(RequestHandler):
+    """aiohttp's connection, which also counts as silent at first and refuses malformed requests in our own words."""
+
+    __slots__ = ("_silent",)
+
+    def __init__(self, manager: web.Server, silent: SilentConnections, **settings: Any) -> None:
+        super().__init__(manager, loop=asyncio.get_running_loop(), **settings)
+        self._silent = silent
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport) and self._silent.made(self, transport):
+            super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._silent.settled(self)
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp could not even read as a request.
+
+        Its own answer would quote the request, and its log a traceback.
         """
-        now = asyncio.get_running_loop().time()
-        for handler, deadline in list(self._silent.items()):
-            young = now < deadline - self._within_s + 1.0
-            if now >= deadline or (handler.transport is None and not young):
-                del self._silent[handler]
-                handler.force_close()
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer is already on its way")
+        response = refusal(Rejected(ErrorCode.BAD_FRAME if status < 500 else ErrorCode.INTERNAL), HTTPStatus(status))
+        response.force_close()
+        return response
 
 
 class Listener:
     """Serves an application on a bound socket. Created, then started, then closed."""
 
     def __init__(self, app: web.Application, bound: socket.socket, limits: Limits, silent: SilentConnections) -> None:
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=limits.keepalive_s,
-            lingering_time=_LINGER_S,
-            auto_decompress=False,
-            shutdown_timeout=5.0,
-        )
+        self._settings = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": limits.keepalive_s,
+            "lingering_time": _LINGER_S,
+        }
+        self._runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         self._socket = bound
         self._silent = silent
         self._server: asyncio.Server | None = None
@@ -141,12 +159,13 @@ class Listener:
     async def start(self) -> None:
         """Listens from here on."""
         await self._runner.setup()
-        make = self._runner.server
-        if make is None:
+        manager = self._runner.server
+        if manager is None:
             raise RuntimeError("the application was not set up")
-        loop = asyncio.get_running_loop()
         self._silent.start()
-        self._server = await loop.create_server(self._silent.accepting(make), sock=self._socket, backlog=_BACKLOG)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(manager, self._silent, **self._settings), sock=self._socket, backlog=_BACKLOG
+        )
 
     def stop_listening(self) -> None:
         """Takes no more connections; those that are open go on."""

@@ -24,7 +24,7 @@ from rapport_server.doors.http.budgets import BUDGETS, Counted
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
 from rapport_server.doors.origins import Origins
 from rapport_server.records import Principal
-from rapport_server.services.rates import Rates
+from rapport_server.rates import Rates
 
 __all__ = ["OPERATION", "Operations", "token_of"]
 

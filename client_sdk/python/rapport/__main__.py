@@ -1,0 +1,7 @@
+"""`python -m rapport` is the `rapport` command."""
+
+from rapport.cli import main
+
+__all__: list[str] = []
+
+main()

@@ -1,0 +1,96 @@
+"""The `rapport` command: chat, demo and bench here, the server's commands through the entry-point group.
+
+Exit codes: 0; 1 when something went wrong on the way; 2 for wrong usage; 78 for a configuration that cannot be used.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+__all__ = ["COMMAND_GROUP", "commands", "main"]
+
+T = TypeVar("T")
+
+COMMAND_GROUP: Final = "rapport.commands"
+"""Entry points of this group are click groups whose commands become commands of `rapport`."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rapport", prog_name="rapport")
+def commands() -> None:
+    """Encrypted conversations between therapists and clients."""
+
+
+@commands.command()
+@click.argument("link", required=False)
+@click.option("--vault", type=click.Path(path_type=Path), help="Folder with this device's keys and messages.")
+@click.option("--name", default="", help="Your name, as the other side will see it (with a link).")
+def chat(link: str | None, vault: Path | None, name: str) -> None:
+    """Talk in this terminal. LINK joins once; afterwards the vault alone is enough."""
+    _run(_chat(link, vault or _default_vault(), name))
+
+
+async def _chat(link: str | None, vault: Path, name: str) -> None:
+    import rapport
+    from rapport.chat import Chat
+    from rapport.terminal import Lines
+
+    if link is not None:
+        await rapport.join(link, vault=vault, name=name or click.prompt("Your name"))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    async with rapport.Client(vault=vault) as client:
+        await Chat(client, Lines(), click.echo).run()
+
+
+def _default_vault() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("rapport") / "vault"
+
+
+@commands.command()
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep everything here, not in a temporary folder.")
+@click.option("--headless", is_flag=True, help="Play a conversation without people, through a kill of the server.")
+@click.option("--json", "as_json", is_flag=True, help="With --headless: one JSON object; always so without a terminal.")
+def demo(folder: Path | None, headless: bool, as_json: bool) -> None:
+    """Start a server with a demo practice and say how to join.
+
+    Without a terminal on standard output, or with --headless, two clients play a conversation through a kill of the
+    server; the exit code is 0 only if nothing was lost, duplicated or put out of order.
+    """
+    watched = sys.stdout.isatty()
+    if headless or not watched:
+        from rapport.demo.headless import play
+
+        sys.exit(_run(play(folder, as_json=as_json or not watched)))
+    from rapport.demo.hosted import host
+
+    _run(host(folder))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end; a problem of Rapport's own becomes one sentence and exit code 1, Ctrl-C exit code 130."""
+    import rapport
+    from rapport.testing.processes import ProcessProblem
+
+    try:
+        return asyncio.run(work)
+    except (rapport.RapportError, ProcessProblem) as problem:
+        raise click.ClickException(str(problem)) from None
+    except KeyboardInterrupt:
+        click.echo()
+        sys.exit(130)
+
+
+def main() -> None:
+    """The console script: all commands, those of other installed packages included."""
+    for entry in entry_points(group=COMMAND_GROUP):
+        for name, command in entry.load().commands.items():
+            commands.add_command(command, name)
+    commands()
