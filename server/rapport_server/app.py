@@ -31,13 +31,13 @@ from rapport_server.doors.http.operations import Operations
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
 from rapport_server.ports import Bus, Clock, Store
+from rapport_server.rates import Rate, Rates
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.messaging import Messaging
-from rapport_server.rates import Rate, Rates
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
@@ -158,13 +158,15 @@ class App:
         self._parts = parts
         self._config = config
         self._origins = origins
-        self._arrivals = Arrivals(config.limits, parts.rates)
-        pages = [*origins, *(origin_of(origin) for origin in config.server.origins)]
-        self._stream = WebSocketDoor(parts.sign_in, parts.messaging, parts.signals, clock, secrets.token_bytes, pages)
+        self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
+        pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
+        self._stream = WebSocketDoor(
+            parts.sign_in, parts.messaging, parts.signals, clock, secrets.token_bytes, pages, self._arrivals
+        )
         silent = SilentConnections(config.limits.silent_connections, config.limits.header_s)
         self.figures = self._figures(silent, log_dropped)
         """What this node counts; shown on the port of `/metrics`."""
-        self._listener = Listener(self._public(silent, Origins(pages)), bound, config.limits, silent)
+        self._listener = Listener(self._public(silent, pages), bound, config.limits, silent)
         self._metrics: Listener | None = None
         self._running = AsyncExitStack()
         self._not_ready: str | None = "starting"

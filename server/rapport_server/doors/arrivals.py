@@ -5,8 +5,11 @@ Source: docs/threat-model.md, "Pile-up of unauthenticated connections".
 
 from collections import Counter
 
+from aiohttp import web
+
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import Limits
+from rapport_server.doors.addresses import address_of
 from rapport_server.rates import Rates
 
 __all__ = ["Arrival", "Arrivals"]
@@ -31,8 +34,9 @@ class Arrival:
 class Arrivals:
     """Counts connections between upgrade and sign-in, by address and together."""
 
-    def __init__(self, limits: Limits, rates: Rates) -> None:
+    def __init__(self, limits: Limits, rates: Rates, *, trust_proxy: bool) -> None:
         self._limits = limits
+        self._trust_proxy = trust_proxy
         self._rates = rates
         self._by_address: Counter[str] = Counter()
         self._total = 0
@@ -40,8 +44,9 @@ class Arrivals:
     def __len__(self) -> int:
         return self._total
 
-    def arrive(self, address: str) -> Arrival:
+    def arrive(self, request: web.BaseRequest) -> Arrival:
         """Lets a connection in, to be settled by the caller whatever happens. Rejected(RATE_LIMITED, BUSY)."""
+        address = address_of(request, trust_proxy=self._trust_proxy)
         wait = self._rates.allow("connect", address)
         if wait:
             raise Rejected(ErrorCode.RATE_LIMITED, "too many connections from this address", wait)

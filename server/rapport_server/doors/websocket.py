@@ -6,7 +6,7 @@ This file knows sockets and time-outs; what messages mean is in `services/messag
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -40,6 +40,8 @@ from rapport_protocol.messages import (
     Token,
     Void,
 )
+from rapport_server.doors.arrivals import Arrival, Arrivals
+from rapport_server.doors.origins import Origins
 from rapport_server.ports import Clock
 from rapport_server.services.messaging import Link, Messaging
 from rapport_server.services.sign_in import SignedIn, SignIn
@@ -113,12 +115,15 @@ class _Socket:
             self._closing = asyncio.get_running_loop().create_task(self.ws.close(code=code))
 
     async def closed(self) -> None:
-        """Waits for the closing handshake, at most a second, then cuts."""
+        """Waits for the closing handshake, at most a second, then ends the socket; cuts it when nobody reads."""
         try:
             if self._closing is not None:
                 await self._closing
         finally:
-            self._transport.abort()
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
+            else:
+                self._transport.close()
 
     def look(self, now: float) -> None:
         """Once a second: ping the idle, give up the silent and the slow."""
@@ -146,14 +151,16 @@ class WebSocketDoor:
         signals: Signals,
         clock: Clock,
         random: Callable[[int], bytes],
-        origins: Collection[str],
+        origins: Origins,
+        arrivals: Arrivals,
     ) -> None:
         self._sign_in = sign_in
         self._messaging = messaging
         self._signals = signals
         self._now = clock.monotonic
         self._random = random
-        self._origins = frozenset(origins)
+        self._origins = origins
+        self._arrivals = arrivals
         self._sockets: set[_Socket] = set()
         self._draining = False
 
@@ -163,12 +170,18 @@ class WebSocketDoor:
         return len(self._sockets)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One connection from upgrade to close."""
-        origin = request.headers.get("Origin")
+        """One connection from upgrade to close. Rejected when it is not let in at all."""
         if self._draining:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"})
-        if origin is not None and origin not in self._origins:
-            raise web.HTTPForbidden
+            raise Rejected(ErrorCode.BUSY, "this node is going down", 1000)
+        if not self._origins.allows(request.headers.get("Origin")):
+            raise Rejected(ErrorCode.FORBIDDEN, "pages of this origin may not talk to this server")
+        arrival = self._arrivals.arrive(request)
+        try:
+            return await self._connect(request, arrival)
+        finally:
+            arrival.settle()
+
+    async def _connect(self, request: web.Request, arrival: Arrival) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(
             protocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
             compress=False,
@@ -183,7 +196,7 @@ class WebSocketDoor:
         socket = _Socket(ws, request, codec, self._now())
         self._sockets.add(socket)
         try:
-            await self._serve(socket, codec)
+            await self._serve(socket, codec, arrival)
         finally:
             self._sockets.discard(socket)
             if socket.link is not None:
@@ -191,7 +204,7 @@ class WebSocketDoor:
             await socket.closed()
         return ws
 
-    async def _serve(self, socket: _Socket, codec: Codec[ClientMessage, ServerMessage]) -> None:
+    async def _serve(self, socket: _Socket, codec: Codec[ClientMessage, ServerMessage], arrival: Arrival) -> None:
         try:
             signed_in = await self._greet(socket, codec)
         except TimeoutError:
@@ -207,6 +220,7 @@ class WebSocketDoor:
         if signed_in is None or self._draining:
             socket.close(CloseCode.DRAINING)
             return
+        arrival.settle()
         socket.send(signed_in.hello)
         socket.link = self._messaging.open(signed_in.principal, socket)
         try:
@@ -282,8 +296,10 @@ class WebSocketDoor:
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_WITHIN_S):
                 await self._messaging.settled()
-        for socket in list(self._sockets):
+        leaving = list(self._sockets)
+        for socket in leaving:
             socket.close(CloseCode.DRAINING)
+        await asyncio.gather(*(socket.closed() for socket in leaving))
 
 
 async def _next_frame(ws: web.WebSocketResponse, text: bool) -> bytes | None:

@@ -20,7 +20,7 @@ __all__ = ["Listener", "SilentConnections", "bind", "require_c_parser"]
 
 _BACKLOG = 1024
 """Connections the kernel may hold ready: a reconnect storm of a node's clients arrives within seconds."""
-_LINGER_S = 2.0
+_LINGER_S = 1.0
 """Seconds that the rest of a refused body is read and thrown away, so that the refusal itself gets through."""
 
 
@@ -122,8 +122,8 @@ class _Connection(RequestHandler):
         self,
         request: web.BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        exc: BaseException | None = None,  # noqa: ARG002
+        message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """What aiohttp could not even read as a request.
 

@@ -23,8 +23,8 @@ from rapport_server.doors.http.bodies import answer, read_body, wants_json
 from rapport_server.doors.http.budgets import BUDGETS, Counted
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
 from rapport_server.doors.origins import Origins
-from rapport_server.records import Principal
 from rapport_server.rates import Rates
+from rapport_server.records import Principal
 
 __all__ = ["OPERATION", "Operations", "token_of"]
 

@@ -1,0 +1,161 @@
+"""What this account writes: into the conversation at once, into the outbox for the server.
+
+Composing touches no ratchet: a post is sealed when it can be sent (`sealing.py`), so that what is written offline names the
+devices, lists and messages of the time it leaves.
+"""
+
+
+import msgspec
+
+from rapport.engine.changes import apply_change
+from rapport.engine.content import (
+    EMOJI_BYTES,
+    NAME_BYTES,
+    TEXT_BYTES,
+    Content,
+    Delete,
+    Edit,
+    Profile,
+    Reaction,
+    Text,
+    as_map,
+    content_type,
+)
+from rapport.engine.conversations import others_in
+from rapport.engine.records import (
+    CONVERSATIONS,
+    MESSAGES,
+    OUTBOX,
+    QUEUES,
+    SETTINGS,
+    Conversation,
+    MessageRecord,
+    OutgoingPost,
+    Queue,
+    amend,
+)
+from rapport.engine.showing import as_shown, put_message, queued_place
+from rapport.engine.turn import Turn
+from rapport.events import Message, MessageKind, Status
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.signed import MessageClass, MessageFlags
+
+__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
+
+
+def compose(turn: Turn, conv: ConversationId, content: Content, reply_to: MessageId | None = None) -> MessageId:
+    """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final."""
+    settings = SETTINGS.need(turn.tx, b"")
+    order = settings.orders + 1
+    amend(SETTINGS, turn.tx, b"", orders=order)
+    post = OutgoingPost(
+        id=MessageId(turn.random(16)),
+        conv=conv,
+        kind=MessageClass.POST if isinstance(content, Text) else MessageClass.CONTROL,
+        flags=MessageFlags.NONE,
+        type=content_type(content),
+        content=msgspec.msgpack.encode(as_map(content)),
+        reply_to=reply_to,
+        created_ms=turn.now_ms,
+        order=order,
+    )
+    OUTBOX.put(turn.tx, post.id, post, group=conv, order=order)
+    if not QUEUES.has(turn.tx, conv):
+        QUEUES.put(turn.tx, conv, Queue(conv), order=order)
+    return post.id
+
+
+def _conversation(turn: Turn, conv: ConversationId) -> Conversation:
+    found = CONVERSATIONS.get(turn.tx, conv)
+    if found is None:
+        raise LocalError(ErrorCode.NOT_FOUND, "no such conversation")
+    return found
+
+
+def _require_size(text: str, most: int, what: str) -> None:
+    if not 0 < len(text.encode()) <= most:
+        raise LocalError(ErrorCode.TOO_LARGE if text else ErrorCode.BAD_FORMAT, f"{what}: 1 to {most} bytes of UTF-8")
+
+
+def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId | None) -> Message:
+    """Writes a text. LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes; nothing is written then."""
+    _conversation(turn, conv)
+    _require_size(text, TEXT_BYTES, "text")
+    id = compose(turn, conv, Text(text), reply_to)  # noqa: A001
+    record = MessageRecord(
+        id=id,
+        conv=conv,
+        account=turn.me.account,
+        device=turn.me.device,
+        seq=0,
+        at_ms=turn.now_ms,
+        kind=MessageKind.TEXT,
+        text=text,
+        status=Status.QUEUED,
+        order=queued_place(SETTINGS.need(turn.tx, b"").orders),
+        reply_to=reply_to,
+    )
+    put_message(turn, record)
+    amend(CONVERSATIONS, turn.tx, conv, active_ms=turn.now_ms)
+    return as_shown(record)
+
+
+def _own_message(turn: Turn, conv: ConversationId, id: MessageId) -> MessageRecord:  # noqa: A002
+    record = _message(turn, conv, id)
+    if record.account != turn.me.account:
+        raise LocalError(ErrorCode.FORBIDDEN, "only its author may change a message")
+    return record
+
+
+def _message(turn: Turn, conv: ConversationId, id: MessageId) -> MessageRecord:  # noqa: A002
+    record = MESSAGES.get(turn.tx, id)
+    if record is None or record.conv != conv:
+        raise LocalError(ErrorCode.NOT_FOUND, "no such message")
+    return record
+
+
+def edit_message(turn: Turn, conv: ConversationId, id: MessageId, text: str) -> Message:  # noqa: A002
+    """Our message says this now. LocalError: NOT_FOUND, FORBIDDEN (not ours), TOO_LARGE."""
+    _require_size(text, TEXT_BYTES, "text")
+    _own_message(turn, conv, id)
+    return _change(turn, conv, Edit(id, text))
+
+
+def delete_message(turn: Turn, conv: ConversationId, id: MessageId) -> Message:  # noqa: A002
+    """Our message is gone from view, here and at the others. LocalError: NOT_FOUND, FORBIDDEN (not ours)."""
+    _own_message(turn, conv, id)
+    return _change(turn, conv, Delete(id))
+
+
+def react(turn: Turn, conv: ConversationId, id: MessageId, emoji: str | None) -> Message:  # noqa: A002
+    """Our reaction to any message; None takes it back. LocalError: NOT_FOUND, TOO_LARGE above 64 bytes."""
+    if emoji is not None:
+        _require_size(emoji, EMOJI_BYTES, "reaction")
+    _message(turn, conv, id)
+    return _change(turn, conv, Reaction(id, emoji))
+
+
+def _change(turn: Turn, conv: ConversationId, change: Edit | Delete | Reaction) -> Message:
+    compose(turn, conv, change)
+    record = apply_change(turn, MESSAGES.need(turn.tx, change.id), turn.me.account, change, seq=None)
+    put_message(turn, record)
+    return as_shown(record)
+
+
+def change_name(turn: Turn, name: str) -> None:
+    """What others call us, told to every conversation. LocalError(TOO_LARGE) above 200 bytes."""
+    _require_size(name, NAME_BYTES, "name")
+    amend(SETTINGS, turn.tx, b"", name=name)
+    for key, conversation in list(CONVERSATIONS.list(turn.tx)):
+        if conversation.membership is not None and others_in(turn, conversation):
+            introduce(turn, ConversationId(key))
+
+
+def introduce(turn: Turn, conv: ConversationId) -> None:
+    """Tells the members our name, sealed like everything else: the first post after joining, and on seeing somebody join."""
+    name = SETTINGS.need(turn.tx, b"").name
+    if name:
+        compose(turn, conv, Profile(name))
+
+
