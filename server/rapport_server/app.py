@@ -4,7 +4,6 @@ The only file that knows every part. Creating wires, starting runs, closing undo
 """
 
 import asyncio
-import gc
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Iterable
@@ -20,6 +19,7 @@ from aiohttp import web
 from rapport_protocol.limits import FRAME_BYTES
 from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.config import Config, RateLimits, check, is_loopback, origin_of
 from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
@@ -42,7 +42,7 @@ from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
 
-__all__ = ["STREAM_PATH", "App", "calm_collector", "create", "open_store", "server_origins"]
+__all__ = ["STREAM_PATH", "App", "create", "open_store", "server_origins"]
 
 STREAM_PATH: Final = "/v1/stream"
 """Where devices connect their WebSocket."""
@@ -52,8 +52,6 @@ _log = structlog.get_logger("rapport.app")
 
 def open_store(config: Config, clock: Clock) -> Store:
     """The configured store, created but not started."""
-    from rapport_server.adapters.store.sqlite import SqliteStore  # loads SQLAlchemy, which nothing else needs
-
     return SqliteStore(Path(config.store.path), clock)
 
 
@@ -68,16 +66,6 @@ def server_origins(config: Config, port: int) -> list[str]:
     if is_loopback(config.server.host):
         hosts += [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
     return [origin_of(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}") for host in hosts]
-
-
-def calm_collector() -> None:
-    """Keeps the garbage collector from walking what was made at the start, and makes full collections rare.
-
-    A full collection over 5,000 connections would stop the loop for 166 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 @dataclass(slots=True)
@@ -169,6 +157,7 @@ class App:
         self._listener = Listener(self._public(silent, pages), bound, config.limits, silent)
         self._metrics: Listener | None = None
         self._running = AsyncExitStack()
+        self._running.callback(bound.close)
         self._not_ready: str | None = "starting"
         self.stopping = asyncio.Event()
         """Set when the node should be closed, because somebody asked or because a part of it failed."""
@@ -191,6 +180,12 @@ class App:
         return self._origins[0]
 
     @property
+    def listening_url(self) -> str:
+        """Where it listens, whatever name people use."""
+        host = self._config.server.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
     def server_id(self) -> bytes:
         """The server's public key, 32 bytes; known once started."""
         return self._parts.sign_in.server_id
@@ -200,48 +195,53 @@ class App:
         return self._not_ready or self._parts.store.failed
 
     async def start(self) -> None:
-        """Opens the store, starts everything, listens last. When anything fails, what was started is closed again.
+        """Opens the store, starts everything, listens last. When anything fails, all of it is closed again.
 
-        Raises StoreProblem, ConfigurationProblem (metrics address) or Rejected(UNAVAILABLE).
+        Raises StoreProblem, ConfigurationProblem (address of the metrics) or Rejected(UNAVAILABLE).
         """
-        async with AsyncExitStack() as started:
-            parts = self._parts
-            await parts.store.start()
-            started.push_async_callback(parts.store.close)
-            await parts.bus.start()
-            started.push_async_callback(parts.bus.close)
-            await parts.sign_in.start()
-            await parts.due.start()
-            started.push_async_callback(parts.due.close)
-            started.push_async_callback(parts.messaging.stop)
-            self._own(started, parts.signals.run())
-            self._own(started, self._stream.run())
-            if self._config.metrics.enabled:
-                self._metrics = self._metrics_listener()
-                await self._metrics.start()
-                started.push_async_callback(self._metrics.close)
-            await self._listener.start()
-            started.push_async_callback(self._listener.close)
-            self._running = started.pop_all()
+        try:
+            await self._start_parts()
+        except BaseException:
+            await self._running.aclose()
+            raise
         self._not_ready = None
+
+    async def _start_parts(self) -> None:
+        running, parts = self._running, self._parts
+        await parts.store.start()
+        running.push_async_callback(parts.store.close)
+        await parts.bus.start()
+        running.push_async_callback(parts.bus.close)
+        await parts.sign_in.start()
+        running.push_async_callback(parts.due.close)
+        await parts.due.start()
+        running.push_async_callback(parts.messaging.stop)
+        self._own(parts.signals.run())
+        self._own(self._stream.run())
+        if self._config.metrics.enabled:
+            self._metrics = self._metrics_listener()
+            running.push_async_callback(self._metrics.close)
+            await self._metrics.start()
+        running.push_async_callback(self._listener.close)
+        await self._listener.start()
+        running.push_async_callback(self._stream.drain)
 
     async def close(self) -> None:
         """Drains.
 
         Takes nobody in, tells everybody when to come back, answers what is unanswered, then closes everything.
+
+        Safe to call twice, and without a start.
         """
         self._not_ready = "draining"
         self._listener.stop_listening()
-        try:
-            await self._stream.drain()
-        finally:
-            await self._running.aclose()
+        await self._running.aclose()
 
     def stop(self) -> None:
         """Asks for closing; whoever waits for `stopping` does it."""
         self.stopping.set()
 
-    def _own(self, started: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a part's own task. It ends with the node, and the node with it, should it fail."""
         task = asyncio.create_task(work)
 
@@ -256,10 +256,13 @@ class App:
             await asyncio.gather(task, return_exceptions=True)
 
         task.add_done_callback(ended)
-        started.push_async_callback(cancel)
+        self._running.push_async_callback(cancel)
 
     def _public(self, silent: SilentConnections, pages: Origins) -> web.Application:
-        app = web.Application(middlewares=[observing(self.figures, silent.settled)], client_max_size=FRAME_BYTES)
+        app = web.Application(
+            middlewares=[observing(self.figures, silent.settled, encrypted=self.url.startswith("https://"))],
+            client_max_size=FRAME_BYTES,
+        )
         server = self._config.server
         operations = Operations(
             self._parts.services,

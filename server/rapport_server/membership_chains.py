@@ -5,13 +5,14 @@ acting device is the one that asks, its list is the newest one, its clock is not
 who may invite whom. Source: docs/protocol.md, chapter 3.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
 
 from rapport_protocol.device_lists import SignedDeviceList
-from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.errors import ErrorCode, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, PracticeId
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS
 from rapport_protocol.membership import MembershipState, advance, begin, require_live
@@ -24,6 +25,7 @@ from rapport_server.records import EntryRecord, Principal
 __all__ = [
     "MEMBER_ROLES",
     "Chain",
+    "EpochMoved",
     "appended",
     "entry_records",
     "load_chain",
@@ -32,6 +34,7 @@ __all__ = [
     "require_grant",
     "require_own",
     "require_time",
+    "telling_epoch",
 ]
 
 MEMBER_ROLES: Final = {
@@ -46,6 +49,14 @@ _MAY_GRANT: Final = {
     Role.THERAPIST: frozenset({MemberRole.CLIENT}),
     Role.CLIENT: frozenset[MemberRole](),
 }
+
+
+class EpochMoved(Rejected):
+    """EPOCH_STALE, with the epoch that the conversation has now."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(ErrorCode.EPOCH_STALE, "another entry came first")
+        self.epoch = epoch
 
 
 class Chain(Struct, frozen=True):
@@ -106,6 +117,18 @@ def appended(chain: Chain, entries: Sequence[SignedEntry]) -> MembershipState:
     if state is None:
         raise RuleBroken(Rule.GENESIS)
     return state
+
+
+@asynccontextmanager
+async def telling_epoch(directory: Directory, practice: PracticeId, conv: ConversationId) -> AsyncIterator[None]:
+    """Around an attempt to append: a loser learns which epoch the conversation has now. Raises EpochMoved instead."""
+    try:
+        yield
+    except RemoteError as problem:
+        if problem.code is not ErrorCode.EPOCH_STALE:
+            raise
+        record = await directory.conversation(practice, conv)
+        raise EpochMoved(0 if record is None else record.epoch) from None
 
 
 def newest_list(chain: Chain, account: AccountId) -> SignedDeviceList:

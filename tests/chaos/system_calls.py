@@ -1,7 +1,7 @@
 """What a traced process did to its files and sockets, read from the output of strace.
 
-`run_traced` is the command prefix; `read_trace` gives the calls in the order in which strace saw them. `began` and
-`ended` are line numbers: a call that began after another ended cannot have influenced it.
+`traced` is the command under strace, `read_trace` gives the calls in the order in which strace saw them. `began` and
+`ended` are line numbers: what began after something else ended came after it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Call", "read_trace", "traced"]
 
 _WRITES = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg"}
 _SYNCS = {"fsync", "fdatasync"}
-_OTHERS = {"ftruncate", "sync_file_range", "rename", "unlink"}
+_CUTS = {"ftruncate"}
 
 _LINE = re.compile(r"^(\d+) +(.*)$")
 _BEGIN = re.compile(r"^(\w+)\((.*)$", re.DOTALL)
@@ -28,7 +28,11 @@ _TAIL = re.compile(r", (\d+)\) += ")
 
 @dataclass(frozen=True)
 class Call:
-    """One system call. file: the path or socket behind its descriptor; offset: for writes at a place; result: -1 failed."""
+    """One system call.
+
+    file: the path, or the socket, behind its descriptor. offset: the place of a write, or the length that is left by a
+    cut. result: what it returned; -1 when it failed.
+    """
 
     name: str
     thread: int
@@ -45,20 +49,30 @@ class Call:
         return self.name in _WRITES
 
     @property
+    def cuts(self) -> bool:
+        """Whether it shortens a file, and did."""
+        return self.name in _CUTS and self.result == 0
+
+    @property
     def syncs(self) -> bool:
         """Whether it makes earlier writes of its file durable, and did."""
         return self.name in _SYNCS and self.result == 0
 
 
 def traced(output: Path, command: list[str]) -> list[str]:
-    """The command under strace: every write and sync of all its threads, whole and in hexadecimal, into `output`."""
-    calls = ",".join(sorted(_WRITES | _SYNCS | _OTHERS))
-    return ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(output), *command]
+    """The command under strace: every write and sync of all its threads, whole and in hexadecimal, into `output`.
+
+    strace is the process that is started and the command its child; it ignores SIGTERM and ends with its child.
+    """
+    calls = ",".join(sorted(_WRITES | _SYNCS | _CUTS))
+    how = ["-f", "--seccomp-bpf", "-y", "-xx", "-s", "1000000", "-e", f"trace={calls}", "-e", "signal=none"]
+    return ["strace", *how, "-o", str(output), *command]
 
 
 def read_trace(lines: Iterator[str]) -> list[Call]:
     """All calls that ended, by the line on which they began."""
-    calls, open_calls = [], {}
+    calls: list[Call] = []
+    open_calls: dict[int, tuple[int, str]] = {}
     for number, line in enumerate(lines):
         matched = _LINE.match(line.rstrip("\n"))
         if matched is None:
@@ -89,4 +103,9 @@ def _call(thread: int, began: int, ended: int, text: str) -> Call | None:
     tail = _TAIL.search(text)
     offset = int(tail[1]) if tail is not None and name in {"pwrite64", "ftruncate"} else None
     value = -1 if result[1] == "?" else int(result[1])
-    return Call(name, thread, began, ended, file[2] if file else "", content, offset, value)
+    return Call(name, thread, began, ended, _plain(file[2]) if file else "", content, offset, value)
+
+
+def _plain(name: str) -> str:
+    """A name as strace writes it with -xx."""
+    return bytes.fromhex(name.replace("\\x", "")).decode() if name.startswith("\\x") else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from rapport.testing.history import Entry, HistoryProblem, Verdict, check, read
 from rapport.testing.journal import Journal, text_digest
+from tests.house.tree import ROOT
 
 CONVERSATIONS = ("c1", "c2")
 MESSAGES = 100
@@ -212,6 +214,15 @@ def test_journals_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert entries[2].seq == 7
     assert b"life" not in content
     assert [entry.t for entry in entries] == sorted(entry.t for entry in entries)
+
+
+def test_the_example_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert examples
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        exec(compile(example, "docs/testing.md", "exec"), {})
 
 
 def test_a_torn_last_line_is_left_out_and_any_other_is_refused() -> None:

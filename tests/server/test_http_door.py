@@ -40,6 +40,8 @@ async def test_a_refusal_is_a_problem_document() -> None:
         assert response.content_type == "application/problem+json"
         assert response.headers["WWW-Authenticate"] == "Bearer"
         assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Server"] == "rapport", "versions are nobody's business"
+        assert "Strict-Transport-Security" not in response.headers
         assert json.loads(await response.read()) == {
             "code": "unauthenticated",
             "status": 401,
@@ -259,6 +261,12 @@ async def test_health_readiness_and_metrics() -> None:
         assert "rapport_stream_connections 0.0" in page
         for secret in (owner.account.hex(), owner.device.hex(), owner.token.hex(), bearer(owner.token), "127.0.0.1"):
             assert secret not in page
+
+
+async def test_browsers_are_told_to_insist_on_tls() -> None:
+    behind = Server(port=0, public_url="https://rapport.example", trust_proxy=True)
+    async with running(server=behind) as node, node.http.get(f"{node.base}/healthz") as response:
+        assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 async def test_a_node_that_drains_is_not_ready() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from rapport_protocol.membership_entries import ChangeRole, ConversationKind, MemberRole, Remove, SignedEntry
+from rapport_protocol.membership_entries import ChangeRole, ConversationKind, Invite, MemberRole, Remove, SignedEntry
 from rapport_protocol.requests import (
     Appended,
     AppendEntry,
     Conversations,
     CreateInvite,
+    DeviceLists,
+    InviteView,
     RequiredDevices,
     Role,
 )
@@ -96,6 +98,24 @@ async def test_the_card_of_an_invite_goes_when_its_time_is_over() -> None:
         assert await due.fire_due() == 0
 
 
+async def test_the_timer_of_an_invite_cannot_be_moved_by_strangers() -> None:
+    async with running() as node:
+        owner, stranger = await node.owner(), await node.owner()
+        opened = owner.invite(Role.CLIENT)
+        await node.ask("invite.create", owner, opened.request())
+        theirs = stranger.invite(Role.CLIENT)
+        action = Invite(opened.secret.id, opened.secret.signing_key().public, MemberRole.CLIENT, stranger.now + 1_000)
+        same_id = stranger.sign(theirs.conv, theirs.entries[0], action)
+        request = CreateInvite([theirs.entries[0].encoded, same_id.encoded], b"card")
+        assert await code_of(node.ask("invite.create", stranger, request)) == "conflict"
+        node.clock.pass_ms(2_000)
+        await node.app._parts.due.fire_due()
+        view = await node.ask("invite.view", invite=opened.secret.id)
+        assert isinstance(view, InviteView), "still there"
+        node.clock.pass_ms(HOUR_MS)
+        assert await node.app._parts.due.fire_due() == 2, "and its own time is kept"
+
+
 async def test_sweeps_come_again_and_a_failing_timer_holds_nobody_up() -> None:
     async with running() as node:
         due = node.app._parts.due
@@ -158,6 +178,17 @@ async def test_removing_and_raising() -> None:
         assert await code_of(node.ask("conversation.devices", client, conv=conv)) == "not_found"
         stale = client.sign(conv, entries[-1], Remove(therapist.account))
         assert await code_of(append(node, client, stale)) == "not_found"
+
+
+async def test_the_lists_of_those_who_left_stay_to_be_had() -> None:
+    async with running() as node:
+        therapist, client, entries = await group(node)
+        conv = entries[-1].fields.conv
+        removed = therapist.sign(conv, entries[-1], Remove(client.account))
+        await append(node, therapist, removed)
+        assert await code_of(node.ask("devices.lists", client, account=therapist.account)) == "not_found"
+        lists = await node.ask("devices.lists", therapist, account=client.account)
+        assert lists == DeviceLists([client.lists[0].encoded]), "its join is still verified under them"
 
 
 async def test_entries_of_tomorrow_and_of_other_places() -> None:

@@ -154,6 +154,9 @@ async def test_prekeys_are_topped_up_and_never_exchanged() -> None:
         stranger = Person(Role.CLIENT, owner.now)
         foreign = PrekeyUpload(one_time=prekeys_of(stranger.secrets, owner.now).one_time)
         assert await code_of(node.ask("prekeys.upload", owner, foreign)) == "invalid_signature"
+        of_stranger = prekeys_of(stranger.secrets, owner.now, first_id=50)
+        for part in (PrekeyUpload(signed=of_stranger.signed), PrekeyUpload(last_resort=of_stranger.last_resort)):
+            assert await code_of(node.ask("prekeys.upload", owner, part)) == "invalid_signature"
         short = PrekeyUpload(one_time=[more.one_time[0][:-1]])
         assert await code_of(node.ask("prekeys.upload", owner, short)) == "bad_frame"
 

@@ -124,7 +124,10 @@ async def test_another_entry_came_first() -> None:
         stale = client.registration(opened)
         again = owner.invite_into(opened.conv, opened.entries, Role.CLIENT)
         await node.ask("invite.create", owner, again.request(1))
-        assert await code_of(node.ask("account.register", None, stale)) == (409, "epoch_stale")
+        with pytest.raises(Refused) as refused:
+            await node.ask("account.register", None, stale)
+        assert (refused.value.status, refused.value.problem.code) == (409, "epoch_stale")
+        assert refused.value.problem.epoch == 3, "the loser learns how far the chain has come"
         signed_anew = client.sign(
             opened.conv,
             again.entries[-1],

@@ -37,7 +37,7 @@ from rapport_protocol.requests import (
     Receipts,
     Role,
 )
-from tests.server.node import Node, Refused, running
+from tests.server.node import Node, Refused, bearer, running
 from tests.server.people import Opened, Person, prekeys_of
 
 
@@ -199,6 +199,10 @@ async def test_nobody_is_answered_without_a_token(operation: Operation) -> None:
             with pytest.raises(Refused) as refused:
                 await node.ask(operation.name, None, headers=header, **ASKING[operation.name](owner, target))  # type: ignore[arg-type]
             answers.append((refused.value.status, refused.value.headers["WWW-Authenticate"], refused.value.problem))
+        with pytest.raises(Refused) as refused:
+            valid = {"Authorization": f"Basic {bearer(owner.token)}"}
+            await node.ask(operation.name, None, headers=valid, **ASKING[operation.name](owner, target))  # type: ignore[arg-type]
+        answers.append((refused.value.status, refused.value.headers["WWW-Authenticate"], refused.value.problem))
         node.clock.pass_ms(3_600_001)
         with pytest.raises(Refused) as refused:
             await node.ask(operation.name, owner, **ASKING[operation.name](owner, target))  # type: ignore[arg-type]

@@ -1,1 +1,86 @@
-"""The Python SDK: an end-to-end encrypted Rapport client for asyncio programs."""
+"""The Python SDK: an end-to-end encrypted Rapport client for asyncio programs.
+
+    import rapport
+
+    await rapport.join(link, vault=Path("kim"), name="Kim")
+    async with rapport.Client(vault=Path("kim")) as client:
+        conversation = client.conversations()[0]
+        await conversation.send_text("Hello")
+        async for event in client.events():
+            ...
+"""
+
+from rapport.client import Client
+from rapport.conversation import Conversation
+from rapport.engine.listeners import EventsUnread
+from rapport.engine.registration import InviteMismatch
+from rapport.events import (
+    CaughtUp,
+    ConnectionChanged,
+    Event,
+    Member,
+    MemberJoined,
+    Message,
+    MessageChanged,
+    MessageKind,
+    MessageReceived,
+    MessageStatus,
+    Placeholder,
+    PlaceholderReason,
+    PlaceholderRemoved,
+    ProfileChanged,
+    SecurityEvent,
+    SecurityKind,
+    Status,
+    StorageProblem,
+    Typing,
+)
+from rapport.joining import join
+from rapport.ports import Unreachable, VaultLocked, VaultProblem
+from rapport_protocol.connection import ConnectionState, Reason
+from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
+from rapport_protocol.requests import Role
+
+__all__ = [
+    "AccountId",
+    "CaughtUp",
+    "Client",
+    "ConnectionChanged",
+    "ConnectionState",
+    "Conversation",
+    "ConversationId",
+    "DeviceId",
+    "ErrorCode",
+    "Event",
+    "EventsUnread",
+    "FormatError",
+    "InviteMismatch",
+    "LocalError",
+    "Member",
+    "MemberJoined",
+    "Message",
+    "MessageChanged",
+    "MessageId",
+    "MessageKind",
+    "MessageReceived",
+    "MessageStatus",
+    "Placeholder",
+    "PlaceholderReason",
+    "PlaceholderRemoved",
+    "ProfileChanged",
+    "RapportError",
+    "Reason",
+    "Rejected",
+    "RemoteError",
+    "Role",
+    "SecurityEvent",
+    "SecurityKind",
+    "Status",
+    "StorageProblem",
+    "Typing",
+    "Unreachable",
+    "VaultLocked",
+    "VaultProblem",
+    "join",
+]

@@ -64,6 +64,7 @@ class Chat:
 
     def __init__(self, client: rapport.Client, lines: AsyncIterable[str], show: Callable[[str], None]) -> None:
         self._client = client
+        self._events = client.events()
         self._lines = lines
         self._show = show
         self._here: ConversationId | None = None
@@ -169,7 +170,7 @@ class Chat:
     async def _invite(self, rest: str) -> None:
         first, _, more = rest.partition(" ")
         role, welcome = (Role(first), more) if first in {Role.CLIENT, Role.THERAPIST} else (Role.CLIENT, rest)
-        link = await self._client.invite(role=role, welcome=welcome.strip())
+        link = await self._client.invite(role=role, welcome=welcome.strip() or None)
         self._show(
             f"Give this link to one {role}; whoever opens it first is in. It works once, for seven days:\n{link}"
         )
@@ -217,7 +218,7 @@ class Chat:
     # --- what arrives -------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        async for event in self._client.events():
+        async for event in self._events:
             self._note(event)
 
     def _note(self, event: Event) -> None:

@@ -4,8 +4,9 @@ Exit codes: 0; 1 when something went wrong on the way; 2 for wrong usage; 78 for
 """
 
 import asyncio
+import io
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterable, Coroutine
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,26 +27,32 @@ def commands() -> None:
     """Encrypted conversations between therapists and clients."""
 
 
-@commands.command()
+@commands.command("chat")
 @click.argument("link", required=False)
 @click.option("--vault", type=click.Path(path_type=Path), help="Folder with this device's keys and messages.")
 @click.option("--name", default="", help="Your name, as the other side will see it (with a link).")
-def chat(link: str | None, vault: Path | None, name: str) -> None:
+def _chat(link: str | None, vault: Path | None, name: str) -> None:
     """Talk in this terminal. LINK joins once; afterwards the vault alone is enough."""
-    _run(_chat(link, vault or _default_vault(), name))
+    _run(_talk(link, vault or _default_vault(), name))
 
 
-async def _chat(link: str | None, vault: Path, name: str) -> None:
+async def _talk(link: str | None, vault: Path, name: str) -> None:
     import rapport
     from rapport.chat import Chat
     from rapport.terminal import Lines
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign shows another one
+    lines = Lines()
     if link is not None:
-        await rapport.join(link, vault=vault, name=name or click.prompt("Your name"))
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
+        await rapport.join(link, vault=vault, name=name or await _asked("Your name: ", lines))
     async with rapport.Client(vault=vault) as client:
-        await Chat(client, Lines(), click.echo).run()
+        await Chat(client, lines, click.echo).run()
+
+
+async def _asked(question: str, lines: AsyncIterable[str]) -> str:
+    click.echo(question, nl=False)
+    return (await anext(aiter(lines), "")).strip()
 
 
 def _default_vault() -> Path:
@@ -54,11 +61,11 @@ def _default_vault() -> Path:
     return user_data_path("rapport") / "vault"
 
 
-@commands.command()
+@commands.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep everything here, not in a temporary folder.")
 @click.option("--headless", is_flag=True, help="Play a conversation without people, through a kill of the server.")
 @click.option("--json", "as_json", is_flag=True, help="With --headless: one JSON object; always so without a terminal.")
-def demo(folder: Path | None, headless: bool, as_json: bool) -> None:
+def _demo(folder: Path | None, headless: bool, as_json: bool) -> None:
     """Start a server with a demo practice and say how to join.
 
     Without a terminal on standard output, or with --headless, two clients play a conversation through a kill of the
@@ -72,6 +79,28 @@ def demo(folder: Path | None, headless: bool, as_json: bool) -> None:
     from rapport.demo.hosted import host
 
     _run(host(folder))
+
+
+@commands.group("bench")
+def _bench() -> None:
+    """Measure this machine: ratios taken in one run on one core."""
+
+
+@_bench.command("relay")
+@click.option("--rounds", default=3, show_default=True, help="How often each server is measured, taking turns.")
+@click.option("--pairs", default=32, show_default=True, help="Conversations that talk at the same time.")
+@click.option("--json", "as_json", is_flag=True, help="Only the JSON object, no progress.")
+def _relay(rounds: int, pairs: int, as_json: bool) -> None:
+    """Durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes."""
+    from rapport.bench.relay import Settings, print_json, relay
+
+    def tell(line: str) -> None:
+        if not as_json:
+            click.echo(line, err=True)
+
+    report = relay(Settings(pairs=pairs, rounds=rounds), tell)
+    print_json(report)
+    sys.exit(1 if report["void"] else 0)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

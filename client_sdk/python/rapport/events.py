@@ -10,11 +10,13 @@ from msgspec import Struct
 
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
+from rapport_protocol.requests import Role
 
 __all__ = [
     "CaughtUp",
     "ConnectionChanged",
     "Event",
+    "Member",
     "MemberJoined",
     "Message",
     "MessageChanged",
@@ -23,6 +25,7 @@ __all__ = [
     "MessageStatus",
     "Placeholder",
     "PlaceholderReason",
+    "PlaceholderRemoved",
     "ProfileChanged",
     "SecurityEvent",
     "SecurityKind",
@@ -101,6 +104,17 @@ class Message(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Message({self.id.hex()[:8]}, seq={self.seq}, {self.kind}, {self.status})"
+
+
+class Member(Struct, frozen=True):
+    """Somebody in a conversation. name: as they call themselves, "" until their first post. role: theirs in the practice."""
+
+    account: AccountId
+    name: str
+    role: Role | None
+
+    def __repr__(self) -> str:
+        return f"Member({self.account.hex()[:8]}, {self.role})"
 
 
 class SecurityKind(StrEnum):
@@ -196,6 +210,13 @@ class Placeholder(Struct, frozen=True):
     reason: PlaceholderReason
 
 
+class PlaceholderRemoved(Struct, frozen=True):
+    """What stood there was nothing to show: a control message, or one that its supposed sender never sent."""
+
+    conversation: ConversationId
+    id: MessageId
+
+
 class SecurityEvent(Struct, frozen=True):
     """Something that should not happen; it is kept in the vault's log and harmed nothing."""
 
@@ -221,6 +242,7 @@ Event = (
     | MemberJoined
     | ProfileChanged
     | Placeholder
+    | PlaceholderRemoved
     | SecurityEvent
     | StorageProblem
 )

@@ -8,7 +8,7 @@ This file knows sockets and time-outs; what messages mean is in `services/messag
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import WSMsgType, web
 from aiohttp.http import WebSocketWriter
@@ -65,10 +65,38 @@ RECONNECTS_PER_S: Final = 500
 """How many of a draining node's clients are asked to come back per second."""
 
 
+class _Outbox:
+    """Collects the frames of one loop turn and hands them to the transport in one piece.
+
+    It stands where aiohttp's frame writer expects a transport: one system call for a batch of deliveries instead of one
+    per frame is the difference between the transport and the protocol being the limit.
+    """
+
+    __slots__ = ("_frames", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._frames: list[bytes] = []
+
+    def write(self, frame: bytes) -> None:
+        if not self._frames:
+            self._loop.call_soon(self.flush)
+        self._frames.append(frame)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def flush(self) -> None:
+        if self._frames and not self._transport.is_closing():
+            self._transport.write(b"".join(self._frames))
+        self._frames.clear()
+
+
 class _Socket:
     """A device's socket as the services see it (`services.messaging.Connection`)."""
 
-    __slots__ = ("_closing", "_codec", "_draining_since", "_transport", "_writer", "heard", "link", "pinged", "ws")
+    __slots__ = ("_closing", "_codec", "_draining_since", "_outbox", "_transport", "_writer", "heard", "link", "pinged", "ws")
 
     def __init__(
         self, ws: web.WebSocketResponse, request: web.Request, codec: Codec[ClientMessage, ServerMessage], now: float
@@ -79,9 +107,9 @@ class _Socket:
         self.ws = ws
         self._transport = transport
         self._codec = codec
-        # A writer of our own with no output limit: sending then never waits, and uvloop writes what one loop turn
-        # queued in one call.
-        self._writer = WebSocketWriter(request.protocol, transport, limit=2**62)
+        self._outbox = _Outbox(transport)
+        # A writer of our own with no output limit: sending then never waits.
+        self._writer = WebSocketWriter(request.protocol, cast("asyncio.Transport", self._outbox), limit=2**62)
         self._closing: asyncio.Task[bool] | None = None
         self.heard = now
         self.pinged = False
@@ -112,6 +140,7 @@ class _Socket:
 
     def close(self, code: int) -> None:
         if self._closing is None:
+            self._outbox.flush()
             self._closing = asyncio.get_running_loop().create_task(self.ws.close(code=code))
 
     async def closed(self) -> None:

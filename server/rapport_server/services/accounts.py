@@ -15,7 +15,7 @@ from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.requests import Register, Registered, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import owner_token_hash, self_conversation
-from rapport_server.membership_chains import appended, entry_records, load_chain, not_found, require_time
+from rapport_server.membership_chains import appended, entry_records, load_chain, not_found, require_time, telling_epoch
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
 from rapport_server.records import MembershipChange, NewDeviceList, NewPrekeys, Registration
@@ -111,27 +111,28 @@ class Accounts:
         if chain.state is None:
             raise not_found()
         chain.lists[content.account] = (first,)
-        state = appended(chain, [join])
-        change = MembershipChange(
-            state.conv,
-            state.kind,
-            fields.epoch - 1,
-            entry_records([join]),
-            [member.account for member in state.members],
-            device,
-            used=invite.invite,
-        )
-        registration = Registration(
-            invite.practice,
-            invite.role,
-            device,
-            digest,
-            _as_record(first),
-            prekeys,
-            self_conversation(content.account),
-            change=change,
-        )
-        placed = await self._directory.register(registration, now)
+        async with telling_epoch(self._directory, invite.practice, invite.conv):
+            state = appended(chain, [join])
+            change = MembershipChange(
+                state.conv,
+                state.kind,
+                fields.epoch - 1,
+                entry_records([join]),
+                [member.account for member in state.members],
+                device,
+                used=invite.invite,
+            )
+            registration = Registration(
+                invite.practice,
+                invite.role,
+                device,
+                digest,
+                _as_record(first),
+                prekeys,
+                self_conversation(content.account),
+                change=change,
+            )
+            placed = await self._directory.register(registration, now)
         self._bus.publish_wake(placed.wake)
         return Registered(invite.role, placed.seq)
 

@@ -24,6 +24,7 @@ from rapport_server.membership_chains import (
     not_found,
     require_grant,
     require_own,
+    telling_epoch,
 )
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.records import MembershipChange, Principal
@@ -79,17 +80,18 @@ class Conversations:
         require_own(principal, [entry], chain, now)
         if isinstance(action, ChangeRole) and action.role.admin:
             require_grant(principal.role, action.role)
-        state = appended(chain, [entry])
-        change = MembershipChange(
-            conv,
-            state.kind,
-            state.epoch - 1,
-            entry_records([entry]),
-            [member.account for member in state.members],
-            principal.device,
-            used=used,
-        )
-        placed = await self._directory.append_entries(principal.practice, change, now)
+        async with telling_epoch(self._directory, principal.practice, conv):
+            state = appended(chain, [entry])
+            change = MembershipChange(
+                conv,
+                state.kind,
+                state.epoch - 1,
+                entry_records([entry]),
+                [member.account for member in state.members],
+                principal.device,
+                used=used,
+            )
+            placed = await self._directory.append_entries(principal.practice, change, now)
         self._bus.publish_wake(placed.wake)
         return Appended(placed.seq, placed.at)
 

@@ -19,6 +19,7 @@ from rapport_server.membership_chains import (
     not_found,
     require_grant,
     require_own,
+    telling_epoch,
 )
 from rapport_server.ports import Bus, Clock, Directory, Timers
 from rapport_server.records import MembershipChange, NewInvite, Principal, Timer
@@ -71,28 +72,37 @@ class Invites:
         _require_roles(principal, entries)
         if action.expires_ms <= now:
             raise RuleBroken(Rule.INVITE_EXPIRED)
-        state = appended(chain, entries)
-        change = MembershipChange(
-            state.conv,
-            state.kind,
-            state.epoch - len(entries),
-            entry_records(entries),
-            [member.account for member in state.members],
-            principal.device,
-            invite=NewInvite(
-                action.invite, state.conv, MEMBER_ROLES[action.role], action.ipk, request.card, action.expires_ms
-            ),
-        )
-        # Before the invite itself: a timer without an invite does nothing, an invite without a timer would keep its
-        # card.
-        await self._timers.set_timer(Timer(action.expires_ms, INVITE_TIMER, action.invite))
-        placed = await self._directory.append_entries(principal.practice, change, now)
+        async with telling_epoch(self._directory, principal.practice, entries[0].fields.conv):
+            state = appended(chain, entries)
+            change = MembershipChange(
+                state.conv,
+                state.kind,
+                state.epoch - len(entries),
+                entry_records(entries),
+                [member.account for member in state.members],
+                principal.device,
+                invite=NewInvite(
+                    action.invite, state.conv, MEMBER_ROLES[action.role], action.ipk, request.card, action.expires_ms
+                ),
+            )
+            # First the timer: one without an invite does nothing, an invite without a timer would keep its card.
+            await self._timers.set_timer(Timer(action.expires_ms, INVITE_TIMER, action.invite))
+            placed = await self._directory.append_entries(principal.practice, change, now)
         self._bus.publish_wake(placed.wake)
         return Appended(placed.seq, placed.at)
 
     async def expire(self, key: bytes) -> None:
-        """Timer handler: forgets the card of an invite that nobody used in time. Idempotent."""
-        await self._directory.expire_invite(InviteId(key))
+        """Timer handler: forgets the card of an invite that nobody used in time. Idempotent.
+
+        An invite that is still open had its timer moved by an attempt to open another one under the same id: it is set
+        right again.
+        """
+        invite = InviteId(key)
+        still_open = await self._directory.open_invite(invite, self._clock.now_ms())
+        if still_open is None:
+            await self._directory.expire_invite(invite)
+        else:
+            await self._timers.set_timer(Timer(still_open.expires_ms, INVITE_TIMER, key))
 
     async def _chain_for(self, principal: Principal, entries: list[SignedEntry]) -> Chain:
         """The conversation's chain; one that exists is shown to its members only."""

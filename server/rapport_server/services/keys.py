@@ -8,6 +8,7 @@ import asyncio
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList, check_successor
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.requests import (
     Claim,
     Claimed,
@@ -18,11 +19,11 @@ from rapport_protocol.requests import (
     PrekeyUpload,
 )
 from rapport_protocol.rules import Rule, RuleBroken
+from rapport_server.claim_limits import ClaimLimits
 from rapport_server.membership_chains import not_found, require_time
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
-from rapport_server.records import NewDeviceList, NewPrekeys, Principal
-from rapport_server.claim_limits import ClaimLimits
+from rapport_server.records import KIND_GROUP, NewDeviceList, NewPrekeys, Principal
 
 __all__ = ["Keys"]
 
@@ -37,11 +38,31 @@ class Keys:
         self._limits = ClaimLimits(clock)
 
     async def lists(self, principal: Principal, account: AccountId, from_version: int) -> DeviceLists:
-        """Signed lists of an own contact or of oneself, oldest first. Rejected(NOT_FOUND) for anybody else."""
-        own = account == principal.account
-        if not own and not await self._directory.shares_conversation(principal.practice, principal.account, account):
+        """Signed lists of an account, oldest first.
+
+        For oneself, for contacts, and for whoever has entries in a chain that the asker reads. Rejected(NOT_FOUND)
+        otherwise.
+        """
+        known = (
+            account == principal.account
+            or await self._directory.shares_conversation(principal.practice, principal.account, account)
+            or await self._acted_before(principal, account)
+        )
+        if not known:
             raise not_found()
         return DeviceLists(await self._directory.device_lists(principal.practice, account, from_version))
+
+    async def _acted_before(self, principal: Principal, account: AccountId) -> bool:
+        """Whether entries of an account that has left stand in a group of the asker.
+
+        They are verified under its lists.
+        """
+        for head in await self._directory.conversations(principal.practice, principal.account):
+            if head.kind == KIND_GROUP:
+                for item in await self._directory.membership(principal.practice, head.conv, 0):
+                    if SignedEntry.parse(item.entry).fields.account == account:
+                        return True
+        return False
 
     async def update_list(self, principal: Principal, request: DeviceListUpdate) -> DeviceLists:
         """Publishes the account's next list; a repeat of the newest one is answered as before.

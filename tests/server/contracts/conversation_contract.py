@@ -1,6 +1,7 @@
 """What every store promises about invites, membership chains, conversations and timers."""
 
 import asyncio
+from dataclasses import replace
 
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ConversationId, InviteId, ItemId
@@ -45,8 +46,7 @@ class ConversationContract:
         await world.store.expire_invite(opened.invite.invite)
         await world.store.expire_invite(InviteId(fresh()))
         assert await world.store.open_invite(opened.invite.invite, world.clock.now) is None
-        again = world.invitation(owner)
-        object.__setattr__(again, "invite", opened.invite)
+        again = replace(world.invitation(owner), invite=opened.invite)
         await refused(ErrorCode.CONFLICT, world.store.append_entries(owner.practice, again, world.clock.now))
         assert await world.store.conversation(owner.practice, again.conv) is None
 

@@ -1,15 +1,16 @@
 """What every store promises about practices, registration, signing in, device lists and prekeys."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId
 from rapport_protocol.limits import CLAIM_REMEMBERED_MS
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import Role
-from rapport_server.records import KIND_SELF, NewPrekeys, Principal, WaitingNotice
+from rapport_server.records import KIND_SELF, EntryRecord, NewPrekeys, Principal, WaitingNotice
 from tests.server.contracts.world import World, fresh, prekeys
 
 
@@ -126,7 +127,7 @@ class RegistrationContract:
             ErrorCode.EPOCH_STALE, world.store.register(world.registration(second, change=late), world.clock.now)
         )
         late = world.joining(second, opened, [owner.account, first.account])
-        object.__setattr__(late, "base_epoch", 3)
+        late = replace(late, base_epoch=3, entries=[EntryRecord(ItemId(fresh()), 4, b"join")])
         await refused(
             ErrorCode.NOT_FOUND, world.store.register(world.registration(second, change=late), world.clock.now)
         )
@@ -202,7 +203,7 @@ class DeviceListContract:
         await world.store.append_device_list(owner.on(), winner, None, world.clock.now)
         assert await world.store.append_device_list(owner.on(), winner, None, world.clock.now) == []
         loser = world.device_list(owner)
-        object.__setattr__(loser, "raw", b"other")
+        loser = replace(loser, raw=b"other")
         await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), loser, None, world.clock.now))
         assert await world.store.device_lists(owner.practice, owner.account, 2) == [winner.raw]
 

@@ -233,14 +233,15 @@ class World:
 
     async def perform(self, *jobs: Job) -> None:
         """Submits these jobs and waits until the last of them is reported."""
+        before = len(self.committed)
         for job in jobs:
             self.store.submit(job)
-        await self.returned(jobs[-1])
+        await self.returned(jobs[-1], before)
 
-    async def returned(self, job: Job) -> None:
-        """Waits until this job is reported."""
+    async def returned(self, job: Job, since: int = 0) -> None:
+        """Waits until this job is among those reported, the first `since` not counted."""
         async with asyncio.timeout(WITHIN_S):
-            while not any(done is job for done in self.committed[-1024:]):
+            while not any(done is job for done in self.committed[since:]):
                 self._returned.clear()
                 await self._returned.wait()
 

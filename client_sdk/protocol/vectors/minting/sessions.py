@@ -67,9 +67,15 @@ def _handshake(last_resort: bool) -> tuple[dict[str, Any], bytes, SignedPrekeySe
     vector = case(
         name,
         kind="handshake",
-        initiator={"party": Party.own(own), "dik_secret": own.dik_secret, "ephemeral_secret": ephemeral},
+        initiator={
+            "party": Party.own(own),
+            "dsig_seed": own.dsig_seed,
+            "dik_secret": own.dik_secret,
+            "ephemeral_secret": ephemeral,
+        },
         responder={
             "party": Party.own(other),
+            "dsig_seed": other.dsig_seed,
             "dik_secret": other.dik_secret,
             "spk_secret": spk_secret.secret,
             "one_time_secret": secret.x25519 if isinstance(secret, OneTimeSecret) else b"",

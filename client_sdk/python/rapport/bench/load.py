@@ -177,7 +177,12 @@ class Naive:
         frames = []
         for _ in range(count):
             self._next += 1
-            post = {"type": "post", "id": f"{self._next:032x}", "body": self._body, "to": dict.fromkeys(names, self._key)}
+            post = {
+                "type": "post",
+                "id": f"{self._next:032x}",
+                "body": self._body,
+                "to": dict.fromkeys(names, self._key),
+            }
             frames.append(client_frame(json.dumps(post).encode(), text=True))
         return b"".join(frames)
 
@@ -196,9 +201,7 @@ def drive(script: Script, server_pid: int, warm_up_s: float, measure_s: float) -
         done, cpu, mine, wall = script.done, _cpu_s(server_pid), time.process_time(), time.monotonic()
         _spin(script, poll, by_fd, measure_s)
         spent = time.monotonic() - wall
-        return Figures(
-            script.done - done, _cpu_s(server_pid) - cpu, spent, (time.process_time() - mine) / spent
-        )
+        return Figures(script.done - done, _cpu_s(server_pid) - cpu, spent, (time.process_time() - mine) / spent)
     finally:
         poll.close()
 

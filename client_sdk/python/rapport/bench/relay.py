@@ -28,6 +28,7 @@ from rapport.bench.load import Echo, Figures, Naive, Relay, RelayPair, drive
 from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
 from rapport.bench.wire import Peer, client_frame, open_socket
 from rapport.crypto.invites import OwnerLink, parse_link
+from rapport.testing.processes import free_port
 from rapport_protocol.codec import CLIENT_CODECS
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
@@ -35,7 +36,7 @@ from rapport_protocol.membership_entries import MemberRole
 from rapport_protocol.messages import Post
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 
-__all__ = ["RelayReport", "Settings", "relay"]
+__all__ = ["RelayReport", "Settings", "Spread", "print_json", "relay"]
 
 GENERATOR_MOST: Final = 0.9
 """A generator busier than this measures itself: the run is void."""
@@ -76,7 +77,7 @@ class RelayReport(TypedDict):
 
 def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
     """Runs all rounds; takes about half a minute a round. `tell` gets progress lines."""
-    os.sched_setaffinity(0, {_cores()[1]})
+    os.sched_setaffinity(0, {_CORES[-1]})
     found: dict[str, list[Figures]] = {"echo": [], "relay": [], "relay_archive": [], "naive": []}
     for number in range(settings.rounds):
         found["echo"].append(_measure_echo(settings))
@@ -112,18 +113,15 @@ def _ratio(over: list[float], under: list[float]) -> Spread:
     return _spread([a / b for a, b in zip(over, under, strict=True)])
 
 
-def _cores() -> tuple[int, int]:
-    """One core for the server, another for the generator (the same one where there is only one)."""
-    cores = sorted(os.sched_getaffinity(0)) if not hasattr(_cores, "seen") else _cores.seen
-    _cores.seen = cores  # type: ignore[attr-defined]
-    return cores[0], cores[-1]
+_CORES: Final = sorted(os.sched_getaffinity(0))
+"""The first is the server's, the last the generator's (the same one where there is only one)."""
 
 
 # --- the three servers ----------------------------------------------------------------------------------------------
 
 
 def _measure_echo(settings: Settings) -> Figures:
-    port = _free_port()
+    port = free_port()
     with _process([sys.executable, "-m", "rapport.bench.echo_server", str(port)]) as server:
         _until_open(port)
         peers = [Peer(*open_socket("127.0.0.1", port, "/v1/stream", None)) for _ in range(3 * settings.pairs)]
@@ -131,7 +129,7 @@ def _measure_echo(settings: Settings) -> Figures:
 
 
 def _measure_naive(settings: Settings) -> Figures:
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
         command = [sys.executable, "-m", "rapport.bench.naive_server", str(port), f"{folder}/naive.db"]
         with _process(command) as server:
@@ -149,13 +147,12 @@ def _measure_naive(settings: Settings) -> Figures:
 
 def _measure_relay(settings: Settings, *, archive: bool) -> Figures:
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
-        link = _init(Path(folder))
-        with _process(_serve_command(Path(folder)), environment=RATES_RAISED) as server:
-            origin = link.base
-            port = int(origin.rpartition(":")[2])
+        port = free_port()
+        link = _init(Path(folder), port)
+        with _process(_serve_command(Path(folder), port), environment=RATES_RAISED) as server:
             _until_open(port, path="/v1/stream")
             entry = os.urandom(149) if archive else None
-            pairs = asyncio.run(_pairs(origin, link, settings.pairs, entry))
+            pairs = asyncio.run(_pairs(link.base, link, settings.pairs, entry))
             return _drive(Relay(pairs, settings.window, entry), server, settings)
 
 
@@ -214,16 +211,29 @@ def _caught_up(peer: Peer) -> None:
 
 # --- processes ------------------------------------------------------------------------------------------------------
 
-RATES_RAISED: Final = {"RAPPORT_RATES__POST": '{"burst": 1000000, "per_s": 1000000.0}'}
+RATES_RAISED: Final = {
+    f"RAPPORT_RATES__{name}__{key}": value
+    for name in ("REGISTER", "INVITE_VIEW", "INVITE_CREATE", "DEVICES", "READ", "CONNECT", "POST")
+    for key, value in (("BURST", "10000000"), ("PER_S", "10000000"))
+}
 """The limits of the operations table are for people; a load test raises them and says so."""
 
 
-def _init(folder: Path) -> OwnerLink:
-    raise NotImplementedError
+def _init(folder: Path, port: int) -> OwnerLink:
+    """A fresh store with one practice; its owner link."""
+    command = [*_SERVER, "init", "--store", f"{folder}/rapport.db", "--port", str(port), "--json"]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    link = parse_link(json.loads(made.stdout)["owner_link"])
+    if not isinstance(link, OwnerLink):
+        raise TypeError("init printed another kind of link")
+    return link
 
 
-def _serve_command(folder: Path) -> list[str]:
-    raise NotImplementedError
+def _serve_command(folder: Path, port: int) -> list[str]:
+    return [*_SERVER, "serve", "--store", f"{folder}/rapport.db", "--port", str(port), "--set", "log.level=error"]
+
+
+_SERVER: Final = (sys.executable, "-m", "rapport_server")
 
 
 def _drive(script: Echo | Relay | Naive, server: subprocess.Popen[bytes], settings: Settings) -> Figures:
@@ -236,12 +246,11 @@ def _drive(script: Echo | Relay | Naive, server: subprocess.Popen[bytes], settin
 
 @contextmanager
 def _process(command: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    core = _cores()[0]
     child = subprocess.Popen(
         command,
         env=os.environ | (environment or {}),
         stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509 - one system call, no locks
+        preexec_fn=lambda: os.sched_setaffinity(0, {_CORES[0]}),  # noqa: PLW1509 - one system call, no locks
     )
     try:
         yield child
@@ -252,14 +261,6 @@ def _process(command: list[str], environment: dict[str, str] | None = None) -> I
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_open(port: int, path: str = "/v1/stream?device=probe") -> None:

@@ -9,7 +9,7 @@ import os
 import socket
 from typing import Final
 
-__all__ = ["Peer", "ack_frame", "client_frame", "open_socket"]
+__all__ = ["ACCEPTED", "DELIVER", "Peer", "ack_frame", "client_frame", "open_socket", "server_frame"]
 
 ACCEPTED: Final = b"\x94\xa8accepted"
 DELIVER: Final = b"\x97\xa7deliver"

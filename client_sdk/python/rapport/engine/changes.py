@@ -22,7 +22,7 @@ CHANGES_WAITING = 64
 
 
 def apply_change(
-    turn: Turn, record: MessageRecord, account: AccountId, change: Edit | Delete | Reaction, seq: int | None
+    record: MessageRecord, account: AccountId, change: Edit | Delete | Reaction, seq: int | None
 ) -> MessageRecord:
     """What the message looks like after the change; the same record if it does not count.
 
@@ -31,9 +31,10 @@ def apply_change(
     place = MAX_INTEGER if seq is None else seq
     match change:
         case Reaction():
+            if any(held[0] == account and held[2] > place for held in record.reactions):
+                return record
             others = tuple(held for held in record.reactions if held[0] != account)
-            mine = () if change.emoji is None else ((account, change.emoji),)
-            return replace(record, reactions=others + mine)
+            return replace(record, reactions=(*others, (account, change.emoji or "", place)))
         case Edit():
             if account != record.account or record.deleted or place < record.edit_seq:
                 return record
@@ -50,7 +51,7 @@ def take_change(
     """Applies another device's change, or keeps it for when its message can be opened."""
     record = MESSAGES.get(turn.tx, change.id)
     if record is not None and record.placeholder is None:
-        after = apply_change(turn, record, account, change, seq) if record.conv == conv else record
+        after = apply_change(record, account, change, seq) if record.conv == conv else record
         if after != record:
             changed(turn, after)
         return
@@ -65,7 +66,7 @@ def with_waiting_changes(turn: Turn, record: MessageRecord) -> MessageRecord:
     for key, waiting in list(CHANGES.list(turn.tx, record.id)):
         change = _content(waiting)
         if isinstance(change, Edit | Delete | Reaction):
-            record = apply_change(turn, record, waiting.account, change, waiting.seq)
+            record = apply_change(record, waiting.account, change, waiting.seq)
         CHANGES.delete(turn.tx, key)
     return record
 

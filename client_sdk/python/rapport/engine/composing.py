@@ -7,6 +7,7 @@ devices, lists and messages of the time it leaves.
 
 import msgspec
 
+from rapport.engine import errands
 from rapport.engine.changes import apply_change
 from rapport.engine.content import (
     EMOJI_BYTES,
@@ -17,13 +18,16 @@ from rapport.engine.content import (
     Edit,
     Profile,
     Reaction,
+    Read,
     Text,
     as_map,
     content_type,
 )
 from rapport.engine.conversations import others_in
+from rapport.engine.errands import ErrandKind
 from rapport.engine.records import (
     CONVERSATIONS,
+    COUNTERS,
     MESSAGES,
     OUTBOX,
     QUEUES,
@@ -41,14 +45,13 @@ from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.signed import MessageClass, MessageFlags
 
-__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
+__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "tell_read", "write_text"]
 
 
 def compose(turn: Turn, conv: ConversationId, content: Content, reply_to: MessageId | None = None) -> MessageId:
     """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final."""
-    settings = SETTINGS.need(turn.tx, b"")
-    order = settings.orders + 1
-    amend(SETTINGS, turn.tx, b"", orders=order)
+    order = COUNTERS.need(turn.tx, b"").orders + 1
+    amend(COUNTERS, turn.tx, b"", orders=order)
     post = OutgoingPost(
         id=MessageId(turn.random(16)),
         conv=conv,
@@ -93,7 +96,7 @@ def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId 
         kind=MessageKind.TEXT,
         text=text,
         status=Status.QUEUED,
-        order=queued_place(SETTINGS.need(turn.tx, b"").orders),
+        order=queued_place(COUNTERS.need(turn.tx, b"").orders),
         reply_to=reply_to,
     )
     put_message(turn, record)
@@ -138,7 +141,7 @@ def react(turn: Turn, conv: ConversationId, id: MessageId, emoji: str | None) ->
 
 def _change(turn: Turn, conv: ConversationId, change: Edit | Delete | Reaction) -> Message:
     compose(turn, conv, change)
-    record = apply_change(turn, MESSAGES.need(turn.tx, change.id), turn.me.account, change, seq=None)
+    record = apply_change(MESSAGES.need(turn.tx, change.id), turn.me.account, change, seq=None)
     put_message(turn, record)
     return as_shown(record)
 
@@ -159,3 +162,14 @@ def introduce(turn: Turn, conv: ConversationId) -> None:
         compose(turn, conv, Profile(name))
 
 
+
+
+def tell_read(turn: Turn, conv: ConversationId) -> None:
+    """Ten seconds are over, or it was the first: one read receipt for everything read since."""
+    errands.drop(turn, ErrandKind.READ, conv)
+    conversation = _conversation(turn, conv)
+    if conversation.read_id is None or conversation.read_id == conversation.told:
+        return
+    amend(CONVERSATIONS, turn.tx, conv, told=conversation.read_id, told_ms=turn.now_ms)
+    if others_in(turn, conversation):
+        compose(turn, conv, Read(conversation.read_id))

@@ -35,6 +35,7 @@ __all__ = [
     "lists_answered",
     "listed_devices",
     "lists_call",
+    "newest_list",
     "pin",
     "rename",
     "roster",
@@ -113,6 +114,11 @@ def list_at(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | 
     """The verified list of an account at a version, None if it is not held: the look-up of membership rules."""
     contact = CONTACTS.get(turn.tx, account)
     return None if contact is None else _chain(contact).at(version)
+
+
+def newest_list(turn: Turn, account: AccountId) -> SignedDeviceList:
+    """The newest verified list of a pinned account. VaultProblem if it is not pinned."""
+    return _parse(CONTACTS.need(turn.tx, account).lists[-1])
 
 
 def account_of(turn: Turn, device: DeviceId) -> AccountId | None:

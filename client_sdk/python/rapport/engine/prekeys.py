@@ -22,7 +22,7 @@ from rapport.crypto.identity import (
 from rapport.crypto.ratchet import SKIPPED_LIFE_MS
 from rapport.engine import errands
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import SETTINGS, PrekeysToUpload, Table, UPLOADS, amend
+from rapport.engine.records import COUNTERS, SETTINGS, UPLOADS, PrekeysToUpload, Table, amend
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.limits import ONE_TIME_KEYS, ONE_TIME_KEYS_LOW
 from rapport_protocol.requests import Prekeys, PrekeyUpload
@@ -62,9 +62,9 @@ def _id(key_id: int) -> bytes:
 
 def _next_ids(turn: Turn, count: int) -> int:
     """Takes `count` ids for good; returns the first."""
-    settings = SETTINGS.need(turn.tx, b"")
-    amend(SETTINGS, turn.tx, b"", prekey_id=settings.prekey_id + count)
-    return settings.prekey_id + 1
+    last = COUNTERS.need(turn.tx, b"").prekey_id
+    amend(COUNTERS, turn.tx, b"", prekey_id=last + count)
+    return last + 1
 
 
 def _new_signed(turn: Turn) -> tuple[bytes, bytes]:
@@ -73,7 +73,6 @@ def _new_signed(turn: Turn) -> tuple[bytes, bytes]:
     last_secret, last = new_last_resort(turn.me.secrets, turn.random, first + 1, turn.now_ms)
     _SIGNED.put(turn.tx, _id(signed.id), signed_secret_, order=turn.now_ms)
     _LAST.put(turn.tx, _id(last.id), last_secret, order=turn.now_ms)
-    amend(SETTINGS, turn.tx, b"", spk_ms=turn.now_ms)
     errands.plan(turn, ErrandKind.ROTATE, due_ms=turn.now_ms + ROTATE_MS)
     return signed.encode(), last.encode()
 

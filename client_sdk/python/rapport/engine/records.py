@@ -12,21 +12,28 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rapport.crypto.invites import Card
 from rapport.crypto.ratchet import Session
+from rapport.engine.turn import Me
 from rapport.events import MessageKind, PlaceholderReason, Status
 from rapport.ports import Transaction, VaultProblem
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, SessionId
+from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId, SessionId
 from rapport_protocol.membership import MembershipState
 
 __all__ = [
     "CHAINS",
     "CHANGES",
+    "CLAIMS",
     "CONTACTS",
     "CONVERSATIONS",
+    "COUNTERS",
     "DEVICES",
     "DIRECTS",
     "HELPERS",
+    "INVITES",
+    "JOINING",
+    "ME",
     "MESSAGES",
     "OFFERED",
     "OUTBOX",
@@ -36,17 +43,22 @@ __all__ = [
     "SEEN",
     "SENT",
     "SETTINGS",
+    "UNDELIVERED",
     "UPLOADS",
     "WAITING_ENTRIES",
     "Attempt",
     "Change",
+    "ClaimMade",
     "Contact",
     "Conversation",
+    "Counters",
     "DeviceOwner",
     "Envelope",
     "Former",
     "Helper",
     "Hold",
+    "InviteRecord",
+    "Joining",
     "MessageRecord",
     "OfferedLists",
     "OutgoingDirect",
@@ -61,6 +73,7 @@ __all__ = [
     "SentPost",
     "Settings",
     "Table",
+    "Undelivered",
     "WaitingEntry",
     "amend",
     "delete_session",
@@ -158,6 +171,15 @@ class DeviceOwner(_Row, frozen=True):
     """Whose a device is."""
 
     account: AccountId
+
+
+class InviteRecord(_Row, frozen=True):
+    """An invite that this device has made: its secret token, its entries and sealed card as uploaded."""
+
+    token: bytes
+    conv: ConversationId
+    entries: tuple[bytes, ...]
+    card: bytes
 
 
 class OfferedLists(_Row, frozen=True):
@@ -263,7 +285,8 @@ class MessageRecord(_Row, frozen=True):
     edit_seq: int = 0
     edited: bool = False
     deleted: bool = False
-    reactions: tuple[tuple[AccountId, str], ...] = ()
+    reactions: tuple[tuple[AccountId, str, int], ...] = ()
+    """Account, emoji ("" = taken back), seq of the reaction."""
     placeholder: PlaceholderReason | None = None
     from_removed_device: bool = False
     body: bytes = b""
@@ -289,6 +312,14 @@ class SenderChain(_Row, frozen=True):
     sseq: int
     last: MessageId
     key: bytes
+    seq: int
+
+
+class Undelivered(_Row, frozen=True):
+    """One of our messages that some member has no device with yet."""
+
+    conv: ConversationId
+    seq: int
 
 
 class SeenMessage(_Row, frozen=True):
@@ -410,13 +441,25 @@ class Hold(StrEnum):
 
 
 class Queue(_Row, frozen=True):
-    """A conversation with posts in the outbox. missing, stale: what the server said about the first one's devices."""
+    """A conversation with posts in the outbox. missing, stale: what the server said about the first one's devices.
+
+    until_ms: nothing is tried before this time. refusals: how often the device set was refused.
+    """
 
     conv: ConversationId
     hold: Hold = Hold.NONE
     missing: bytes = b""
     stale: bytes = b""
     refusals: int = 0
+    until_ms: int = 0
+
+
+class ClaimMade(_Row, frozen=True):
+    """A claim on its way: the same id until it is answered, for as long as the server remembers it."""
+
+    claim: ClaimId
+    devices: tuple[DeviceId, ...]
+    made_ms: int
 
 
 class OutgoingDirect(_Row, frozen=True):
@@ -429,6 +472,7 @@ class OutgoingDirect(_Row, frozen=True):
     ct: bytes
     key: bytes
     until_ms: int
+    due_ms: int = 0
 
 
 class SentPost(_Row, frozen=True):
@@ -449,18 +493,31 @@ class SentPost(_Row, frozen=True):
 
 
 class Settings(_Row, frozen=True):
-    """Single values. name: our own, as members see it. orders: counter of the outbox. prekey_id: the last id given to a prekey.
+    """Single values. name: our own, as members see it. link_hash: of the link that this device has joined by.
 
-    spk_ms: when the signed prekey was made. one_time_left: bundles on the server, as far as known. store_epoch: of the server's
-    store; b"" before the first sign-in.
+    one_time_left: bundles on the server, as far as known. store_epoch: of the server's store; b"" before the first sign-in.
     """
 
     name: str = ""
-    orders: int = 0
-    prekey_id: int = 0
-    spk_ms: int = 0
+    link_hash: bytes = b""
     one_time_left: int = 0
     store_epoch: bytes = b""
+
+
+class Counters(_Row, frozen=True):
+    """Numbers that only grow. orders: of the outbox. prekey_id: the last id given to a prekey."""
+
+    orders: int = 0
+    prekey_id: int = 0
+
+
+class Joining(_Row, frozen=True):
+    """A registration that has not been answered. register: the request's bytes. chain: membership entries with our join at the end."""
+
+    link: str
+    register: bytes
+    chain: tuple[bytes, ...] = ()
+    card: Card | None = None
 
 
 class PrekeysToUpload(_Row, frozen=True):
@@ -475,6 +532,12 @@ CONTACTS: Final = Table("contact", Contact)
 """By account."""
 DEVICES: Final = Table("device", DeviceOwner)
 """Whose a device is, for every device of every held list."""
+ME: Final = Table("me", Me)
+"""One record under the empty key."""
+JOINING: Final = Table("joining", Joining)
+"""One record under the empty key until the registration is answered."""
+INVITES: Final = Table("invite", InviteRecord)
+"""By invite id."""
 OFFERED: Final = Table("offered", OfferedLists)
 """By account."""
 WAITING_ENTRIES: Final = Table("waiting_entry", WaitingEntry)
@@ -491,6 +554,8 @@ CHANGES: Final = Table("change", Change)
 """By target, account and type; group: target; order: seq."""
 CHAINS: Final = Table("chain", SenderChain)
 """By conversation and device."""
+UNDELIVERED: Final = Table("undelivered", Undelivered)
+"""By message id; group: conversation; order: seq."""
 SEEN: Final = Table("seen", SeenMessage)
 """By message id; order: time of commit."""
 PENDING: Final = Table("pending", PendingMessage)
@@ -499,11 +564,15 @@ OUTBOX: Final = Table("outbox", OutgoingPost)
 """By message id; group: conversation; order: OutgoingPost.order."""
 QUEUES: Final = Table("queue", Queue)
 """By conversation; order: that of the oldest post when it was made."""
+CLAIMS: Final = Table("claim", ClaimMade)
+"""By the conversation or device it is made for."""
 DIRECTS: Final = Table("direct", OutgoingDirect)
 """By message id; order: when to send it, milliseconds."""
 SENT: Final = Table("sent", SentPost)
 """By message id; order: time of acceptance."""
 SETTINGS: Final = Table("settings", Settings)
+"""One record under the empty key."""
+COUNTERS: Final = Table("counters", Counters)
 """One record under the empty key."""
 UPLOADS: Final = Table("upload", PrekeysToUpload)
 """One record under the empty key while there is something to upload."""

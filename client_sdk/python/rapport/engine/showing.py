@@ -22,6 +22,7 @@ from rapport.events import (
     MessageStatus,
     Placeholder,
     PlaceholderReason,
+    PlaceholderRemoved,
     Status,
 )
 from rapport.ports import Transaction
@@ -43,6 +44,7 @@ __all__ = [
     "placeholder_due",
     "put_message",
     "queued_place",
+    "remove_placeholder",
     "skip_to",
     "show_due",
     "show_placeholder",
@@ -88,7 +90,7 @@ def as_shown(record: MessageRecord) -> Message:
         reply_to=record.reply_to,
         edited=record.edited,
         deleted=record.deleted,
-        reactions=record.reactions,
+        reactions=tuple((account, emoji) for account, emoji, _ in record.reactions if emoji),
         placeholder=record.placeholder,
         from_removed_device=record.from_removed_device,
     )
@@ -209,6 +211,14 @@ def _put_placeholder(turn: Turn, pending: PendingMessage) -> bool:
         ),
     )
     return True
+
+
+def remove_placeholder(turn: Turn, message: MessageId) -> None:
+    """What stands there, if anything, is no bubble after all."""
+    record = MESSAGES.get(turn.tx, message)
+    if record is not None and record.placeholder is not None:
+        MESSAGES.delete(turn.tx, message)
+        turn.show(PlaceholderRemoved(record.conv, message))
 
 
 def _is_control(outer: bytes) -> bool:

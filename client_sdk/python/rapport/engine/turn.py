@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
 from rapport.crypto.identity import DeviceSecrets
 from rapport.events import Event
 from rapport.ports import Random, Transaction
+from rapport_protocol.errors import Rejected
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
 from rapport_protocol.messages import Ack, AckItem, ClientMessage
 from rapport_protocol.limits import ACK_ITEMS
@@ -52,7 +53,7 @@ class Call(Struct, frozen=True):
 
     errand: bytes
     operation: str
-    body: Struct | None = None
+    body: Any = None
     path: dict[str, bytes] = {}
     query: dict[str, int] = {}
 
@@ -66,13 +67,33 @@ class _Mark(NamedTuple):
     sends: int
 
 
+class _Noting:
+    """A transaction that notes which records of the tables shown to hosts were written."""
+
+    __slots__ = ("_tx", "delete", "get", "list", "count", "noted", "rev", "savepoint")
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.get, self.delete, self.list, self.count = tx.get, tx.delete, tx.list, tx.count
+        self.savepoint, self.rev = tx.savepoint, tx.rev
+        self.noted: set[tuple[str, bytes]] = set()
+
+    def put(self, table: str, key: bytes, value: bytes, *, group: bytes = b"", order: int = 0) -> None:
+        if table in _SHOWN_TABLES:
+            self.noted.add((table, key))
+        self._tx.put(table, key, value, group=group, order=order)
+
+
+_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings"})
+
+
 class Turn:
     """What a step works with. Effects are carried out by the shell after the transaction has been committed, never before."""
 
-    __slots__ = ("acked", "calls", "events", "me", "now_ms", "parked", "random", "sends", "tx")
+    __slots__ = ("acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx")
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
-        self.tx = tx
+        self.tx: Transaction = _Noting(tx)
         self.me = me
         self.now_ms = now_ms
         """The server's clock as far as it is known, milliseconds."""
@@ -82,6 +103,8 @@ class Turn:
         self.parked: list[ItemId] = []
         self.sends: list[ClientMessage] = []
         self.calls: list[Call] = []
+        self.finished: dict[bytes, Rejected | None] = {}
+        """Errands that a call's answer has brought to their end; with the refusal, if it was one."""
 
     def show(self, event: Event) -> None:
         """Tells the host."""
@@ -112,6 +135,11 @@ class Turn:
             del self.parked[mark.parked :]
             del self.sends[mark.sends :]
             raise
+
+    def written(self, table: str) -> set[bytes]:
+        """Keys of the records of a table shown to hosts that this turn has put."""
+        assert isinstance(self.tx, _Noting)  # noqa: S101 - made above
+        return {key for name, key in self.tx.noted if name == table}
 
     def ack_frames(self) -> list[Ack]:
         """The acknowledgements of this turn in as few frames as the contract allows; usually one."""

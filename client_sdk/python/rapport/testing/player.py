@@ -5,9 +5,10 @@ vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.jsonl`. Orders:
 
 - join {client, link, name}: register with a link and connect
 - invite {client, role} -> {link}: make a conversation and a link to it
-- meet {client}: wait until the conversation has its other member
+- meet {client, count}: wait until so many conversations have another member; it talks in the newest of them
 - say {client, texts}: queue texts, one after the other
-- flow {client, text, rate, seconds}: queue numbered texts at a rate per second
+- flow {client, text, rate} -> {sent}: queue numbered texts at a rate per second until told to halt
+- halt {client}: end the flow
 - answered {client, count}: wait until so many own sends were accepted
 - settle {client, heard}: wait until every own send is accepted and `heard` messages of others were shown
 
@@ -17,7 +18,7 @@ It ends with its input.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,8 +51,7 @@ class Order(Struct, forbid_unknown_fields=True):
     texts: list[str] = []
     text: str = ""
     rate: float = 1.0
-    seconds: float = 1.0
-    count: int = 0
+    count: int = 1
     heard: int = 0
 
 
@@ -69,16 +69,19 @@ class _Client:
 
     def __init__(self, sdk: rapport.Client, journal: Journal) -> None:
         self.sdk = sdk
+        self._events = sdk.events()  # from here on, before anything can have happened
         self._journal = journal
         self._news = asyncio.Condition()
         self._sent: set[bytes] = set()
         self._answered: set[bytes] = set()
         self._heard: set[bytes] = set()
-        self._conversation: ConversationId | None = None
+        self._conversations: list[ConversationId] = []
+        self.halted = asyncio.Event()
+        """Set when the flow must end."""
 
     async def follow(self) -> None:
         """Writes down what the SDK says, until cancelled."""
-        async for event in self.sdk.events():
+        async for event in self._events:
             self._note(event)
             async with self._news:
                 self._news.notify_all()
@@ -101,21 +104,21 @@ class _Client:
                 pass
 
     def belong(self, conversation: ConversationId) -> None:
-        """This is where it talks: everything accepted there must be shown here."""
-        if self._conversation is None:
-            self._conversation = conversation
+        """This is where it talks from now on; everything accepted there must be shown here."""
+        if conversation not in self._conversations:
+            self._conversations.append(conversation)
             self._journal.member(conversation)
 
     async def say(self, text: str) -> None:
         """Queues one text; journaled when it is safe in the vault."""
-        assert self._conversation is not None  # noqa: S101 - orders wait for `meet`
-        message = await self.sdk.conversation(self._conversation).send_text(text)
+        conversation = self._conversations[-1]
+        message = await self.sdk.conversation(conversation).send_text(text)
         self._sent.add(message.id)
-        self._journal.invoke(self._conversation, message.id, text)
+        self._journal.invoke(conversation, message.id, text)
 
-    async def meet(self) -> None:
-        """Waits for the other member."""
-        await self._until(lambda: self._conversation is not None)
+    async def meet(self, count: int) -> None:
+        """Waits until so many conversations have another member."""
+        await self._until(lambda: len(self._conversations) >= count)
 
     async def answered(self, count: int) -> None:
         """Waits until so many sends were accepted."""
@@ -157,6 +160,7 @@ class _Player:
             "meet": self._meet,
             "say": self._say,
             "flow": self._flow,
+            "halt": self._halt,
             "answered": self._wait_for_answers,
             "settle": self._settle,
         }
@@ -185,7 +189,7 @@ class _Player:
         return Reply(order.number, link=await self._clients[order.client].sdk.invite(role=order.role))
 
     async def _meet(self, order: Order) -> Reply:
-        await self._clients[order.client].meet()
+        await self._clients[order.client].meet(order.count)
         return Reply(order.number)
 
     async def _say(self, order: Order) -> Reply:
@@ -194,12 +198,20 @@ class _Player:
         return Reply(order.number, sent=len(order.texts))
 
     async def _flow(self, order: Order) -> Reply:
+        """Keeps to the clock: what was late is caught up with, so that the rate is the offered one."""
         loop, client = asyncio.get_running_loop(), self._clients[order.client]
-        begin, count = loop.time(), int(order.rate * order.seconds)
-        for number in range(count):
-            await asyncio.sleep(begin + number / order.rate - loop.time())
+        begin, number = loop.time(), 0
+        while not client.halted.is_set():
             await client.say(f"{order.text} {number}")
-        return Reply(order.number, sent=count)
+            number += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(begin + number / order.rate):
+                    await client.halted.wait()
+        return Reply(order.number, sent=number)
+
+    async def _halt(self, order: Order) -> Reply:
+        self._clients[order.client].halted.set()
+        return Reply(order.number)
 
     async def _wait_for_answers(self, order: Order) -> Reply:
         await self._clients[order.client].answered(order.count)

@@ -9,13 +9,13 @@ import os
 import signal
 import socket
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import aiohttp
 import msgspec
 
 from rapport.testing.player import Order, Reply
@@ -82,24 +82,23 @@ class ServerProcess:
     async def init(self) -> str:
         """Makes the practice; returns the owner link."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = await self._spawn("init", stdout=asyncio.subprocess.PIPE)
+        process = await self._spawn("init", "--json")
         output, _ = await process.communicate()
-        links = [word for word in output.decode().split() if "/o#" in word]
-        if process.returncode != 0 or not links:
+        if process.returncode != 0:
             raise ProcessProblem(f"`init` ended with {process.returncode}; see {self.log}")
-        return links[0]
+        return str(msgspec.json.decode(output, type=dict[str, str])["owner_link"])
 
     async def start(self) -> None:
-        """Starts it and waits until it answers `/readyz`."""
-        process = self._process = await self._spawn("serve", stdout=asyncio.subprocess.DEVNULL)
+        """Starts it and waits until it says that it listens."""
+        process = self._process = await self._spawn("serve", "--json")
+        assert process.stdout is not None  # noqa: S101 - started with a pipe
         try:
-            async with asyncio.timeout(READY_WITHIN_S):
-                while not await self._ready(process):
-                    if process.returncode is not None:
-                        raise ProcessProblem(f"the server ended with {process.returncode}; see {self.log}")
+            line = await asyncio.wait_for(process.stdout.readline(), READY_WITHIN_S)
         except TimeoutError:
             await self.kill()
             raise ProcessProblem(f"the server was not ready within {READY_WITHIN_S:g} s; see {self.log}") from None
+        if not line:
+            raise ProcessProblem(f"the server ended with {await process.wait()}; see {self.log}")
 
     def freeze(self) -> None:
         """Stops it in the middle of whatever it does."""
@@ -129,26 +128,17 @@ class ServerProcess:
             process.send_signal(way)
         return await process.wait()
 
-    async def _spawn(self, *arguments: str, stdout: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *self._command, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=log,
-                env=self._environment, cwd=self.folder,
-            )  # fmt: skip
-
-    async def _ready(self, process: asyncio.subprocess.Process) -> bool:
-        """Whether `/readyz` says yes; otherwise returns after a twentieth of a second, or when the process ended."""
-        timeout = aiohttp.ClientTimeout(total=2)
-        with suppress(aiohttp.ClientError, OSError):
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"{self.origin}/readyz") as answer,
-            ):
-                if answer.status == 200:
-                    return True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 0.05)
-        return False
+                *self._command,
+                *arguments,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=log,
+                env=self._environment,
+                cwd=self.folder,
+            )
 
 
 class Player:
@@ -169,7 +159,7 @@ class Player:
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "rapport.testing.player", str(folder),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
+                stdin=PIPE, stdout=PIPE, stderr=errors,
             )  # fmt: skip
         player = cls(process, log)
         try:

@@ -24,6 +24,7 @@ __all__ = [
     "key_of",
     "mismatch",
     "newer_key",
+    "without",
 ]
 
 ONE_TIME_STORED: Final = 200
@@ -49,6 +50,12 @@ def device_index(devices: bytes, device: bytes) -> int:
     while start >= 0 and start % ID_BYTES:  # a match across two neighbours is none
         start = devices.find(device, start + 1)
     return start // ID_BYTES if start >= 0 else -1
+
+
+def without(devices: bytes, device: bytes) -> bytes:
+    """Joined identifiers less one of them; unchanged when it is not there."""
+    index = device_index(devices, device)
+    return devices if index < 0 else devices[: index * ID_BYTES] + devices[(index + 1) * ID_BYTES :]
 
 
 def mismatch(given: bytes, required: bytes) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ limits for the size of a request head but none for its age; behind a proxy that 
 import asyncio
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
@@ -111,8 +111,10 @@ class _Connection(RequestHandler):
         self._silent = silent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport) and self._silent.made(self, transport):
-            super().connection_made(transport)
+        # No isinstance check of the transport: uvloop's is not a subclass of asyncio.Transport.
+        stream = cast("asyncio.Transport", transport)
+        if self._silent.made(self, stream):
+            super().connection_made(stream)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._silent.settled(self)

@@ -33,9 +33,16 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def observing(
-    figures: Figures, heard: Callable[[asyncio.BaseProtocol], None]
+    figures: Figures, heard: Callable[[asyncio.BaseProtocol], None], *, encrypted: bool
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The middleware. heard: told the protocol of every request whose head has arrived (see `Listener`)."""
+    """The middleware.
+
+    heard: told the protocol of every request whose head has arrived (see `Listener`). encrypted: people reach this
+    server over TLS, and browsers are told to insist on it.
+    """
+    said = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "rapport"}
+    if encrypted:
+        said["Strict-Transport-Security"] = "max-age=31536000"
 
     @web.middleware
     async def observe(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -50,8 +57,7 @@ def observing(
         _log.debug(
             "answered", operation=operation, method=request.method, status=response.status, ms=round(took * 1000, 2)
         )
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(said)
         return response
 
     return observe

@@ -8,9 +8,11 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from rapport_protocol.errors import ErrorCode, Rejected, RemoteError, Retry
 from rapport_protocol.requests import Problem
+from rapport_server.membership_chains import EpochMoved
 
 __all__ = ["STATUS", "refusal"]
 
@@ -50,7 +52,8 @@ def refusal(problem: RemoteError, status: HTTPStatus | None = None) -> web.Respo
     code = problem.code
     said = status or STATUS[code]
     wait_ms = problem.retry_after_ms if isinstance(problem, Rejected) else 0
-    body = Problem(code.value, said.value, said.phrase, code.retry is Retry.LATER, wait_ms)
+    epoch = problem.epoch if isinstance(problem, EpochMoved) else UNSET
+    body = Problem(code.value, said.value, said.phrase, code.retry is Retry.LATER, wait_ms, epoch)
     response = web.Response(body=msgspec.json.encode(body), status=said.value, content_type="application/problem+json")
     if wait_ms:
         response.headers["Retry-After"] = str(-(-wait_ms // 1000))

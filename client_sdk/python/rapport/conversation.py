@@ -1,0 +1,85 @@
+"""A conversation as hosts use it: what stands in it, and what can be said in it."""
+
+from typing import Final
+
+from rapport.engine import composing, delivery, showing, signals
+from rapport.engine.loop import Engine
+from rapport.engine.views import ConversationView
+from rapport.events import Member, Message
+from rapport_protocol.ids import ConversationId, MessageId
+
+__all__ = ["HISTORY_MOST", "Conversation"]
+
+HISTORY_MOST: Final = 1_000
+"""Most messages of one `history` call."""
+_TYPING_EVERY_S: Final = 3.0
+"""Typing is told at most this often; it holds for about five seconds."""
+
+
+class Conversation:
+    """One conversation of this account. Made by the client; stays valid as long as the client is open."""
+
+    def __init__(self, engine: Engine, conv: ConversationId) -> None:
+        self._engine = engine
+        self.id = conv
+        """16 bytes, the same on every device."""
+        self._typed_s: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Conversation({self.id.hex()[:8]})"
+
+    @property
+    def _view(self) -> ConversationView:
+        return self._engine.views[self.id]
+
+    @property
+    def members(self) -> list[Member]:
+        """Everybody in it, ourselves included."""
+        return list(self._view.members)
+
+    @property
+    def unread(self) -> int:
+        """Messages of others that were not marked as read."""
+        return self._view.unread
+
+    @property
+    def active_ms(self) -> int:
+        """When the last message was written or accepted, milliseconds of the server's clock."""
+        return self._view.active_ms
+
+    async def send_text(self, text: str, reply_to: MessageId | None = None) -> Message:
+        """Writes a text: 1 to 15,000 bytes of UTF-8.
+
+        Returns once it is in the vault; it is sent as soon as there is a connection, whatever happens in between. MessageStatus
+        events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT), VaultProblem: nothing was written.
+        """
+        return await self._engine.do(lambda turn: composing.write_text(turn, self.id, text, reply_to))
+
+    async def edit(self, message: MessageId, text: str) -> Message:
+        """Changes a message of ours. LocalError: NOT_FOUND, FORBIDDEN (not ours), TOO_LARGE."""
+        return await self._engine.do(lambda turn: composing.edit_message(turn, self.id, message, text))
+
+    async def delete(self, message: MessageId) -> Message:
+        """Takes a message of ours out of view, here and at the others. LocalError: NOT_FOUND, FORBIDDEN (not ours)."""
+        return await self._engine.do(lambda turn: composing.delete_message(turn, self.id, message))
+
+    async def react(self, message: MessageId, emoji: str | None) -> Message:
+        """Our one reaction to a message, at most 64 bytes of UTF-8; None takes it back. LocalError: NOT_FOUND, TOO_LARGE."""
+        return await self._engine.do(lambda turn: composing.react(turn, self.id, message, emoji))
+
+    async def typing(self) -> None:
+        """Tells connected members that we are writing; call it with every key, it is sent every three seconds at most."""
+        now = self._engine.monotonic()
+        if self._typed_s is None or now - self._typed_s >= _TYPING_EVERY_S:
+            self._typed_s = now
+            memory = self._engine.core.signals
+            await self._engine.do(lambda turn: signals.send_typing(turn, memory, self.id))
+
+    async def mark_read(self) -> None:
+        """The person has seen everything up to now; the others are told, at most every ten seconds."""
+        await self._engine.do(lambda turn: delivery.mark_read(turn, self.id))
+
+    async def history(self, before: MessageId | None = None, limit: int = 50) -> list[Message]:
+        """The newest `limit` messages (at most 1,000), or those before one of them; oldest first, queued ones at the end."""
+        limit = max(1, min(limit, HISTORY_MOST))
+        return await self._engine.do(lambda turn: showing.history(turn.tx, self.id, before, limit))

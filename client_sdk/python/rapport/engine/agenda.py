@@ -1,0 +1,193 @@
+"""Which step an errand becomes, and which step takes the answer of its call. The engine's table of contents for timers.
+
+`run_due` is called at the end of every turn: local errands that are due are done at once, network errands become calls while there
+is a connection. A call's answer, refusal or silence comes back to `answered`, `refused` or `unanswered`.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from rapport.engine import (
+    asking,
+    composing,
+    contacts,
+    conversations,
+    delivery,
+    errands,
+    healing,
+    inviting,
+    membership_steps,
+    outbox,
+    prekeys,
+    sealing,
+    showing,
+)
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.records import SENT, Attempt, Hold
+from rapport.engine.turn import Call, Turn
+from rapport_protocol.errors import ErrorCode, Rejected, Retry
+from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.requests import (
+    Appended,
+    Claimed,
+    DeviceLists,
+    FetchedItems,
+    MembershipChain,
+    PrekeysLeft,
+    ReceiptsOf,
+)
+
+__all__ = ["CALLS_MOST", "SENT_KEPT_MS", "answered", "anything_due", "refused", "run_due", "unanswered"]
+
+CALLS_MOST: Final = 6
+"""Most HTTP calls under way at a time: what browsers open to one host."""
+_LOCAL_MOST: Final = 64
+"""Most local errands in one turn; the rest follows in the next."""
+_NEVER_WAIT_MS: Final = 3_600_000
+"""A call that was refused for good is repeated after an hour at the earliest: the reason may be gone by then."""
+_CLAIM_AGAIN_MS: Final = 30_000
+SENT_KEPT_MS: Final = 97 * 86_400_000
+"""Sent posts are kept for resend requests as long as anybody may ask."""
+
+
+# --- becoming due -----------------------------------------------------------------------------------------------------
+
+
+def _rotate(turn: Turn, _subject: bytes) -> None:
+    prekeys.rotate_due(turn)
+    for message, _ in list(SENT.list(turn.tx, below=max(turn.now_ms - SENT_KEPT_MS, 0))):
+        SENT.delete(turn.tx, message)
+
+
+_LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
+    ErrandKind.SHOW: lambda turn, subject: showing.show_due(turn, ConversationId(subject)),
+    ErrandKind.PLACEHOLDER: lambda turn, subject: showing.placeholder_due(turn, MessageId(subject)),
+    ErrandKind.ASK: lambda turn, subject: asking.ask_due(turn, DeviceId(subject)),
+    ErrandKind.READ: lambda turn, subject: composing.tell_read(turn, ConversationId(subject)),
+    ErrandKind.RESUME: lambda turn, subject: outbox.resume(turn, ConversationId(subject)),
+    ErrandKind.ROTATE: _rotate,
+}
+
+_CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
+    ErrandKind.LISTS: contacts.lists_call,
+    ErrandKind.CHAIN: conversations.chain_call,
+    ErrandKind.CLAIM: sealing.claims_call,
+    ErrandKind.HELP_CLAIM: asking.help_call,
+    ErrandKind.FETCH: healing.fetch_call,
+    ErrandKind.PREKEYS: prekeys.prekeys_call,
+    ErrandKind.INVITE: inviting.invite_call,
+    ErrandKind.RECEIPTS: delivery.receipts_call,
+}
+
+
+def run_due(turn: Turn, *, connected: bool, under_way: Collection[bytes]) -> None:
+    """Does what is due. under_way: errands whose calls have not come back."""
+    for errand in errands.due_errands(turn, network=False, limit=_LOCAL_MOST):
+        _LOCAL[errand.kind](turn, errand.subject)
+    if not connected:
+        return
+    room = CALLS_MOST - len(under_way)
+    for errand in errands.due_errands(turn, network=True, limit=CALLS_MOST + len(under_way)):
+        if room <= 0:
+            return
+        if errand.key in under_way:
+            continue
+        call = _CALLS[errand.kind](turn, errand)
+        if call is not None:
+            turn.calls.append(call)
+            room -= 1
+
+
+def anything_due(turn: Turn, *, connected: bool, under_way: Collection[bytes]) -> bool:
+    """Whether `run_due` would find something to do now."""
+    if errands.due_errands(turn, network=False, limit=1):
+        return True
+    if not connected or len(under_way) >= CALLS_MOST:
+        return False
+    due = errands.due_errands(turn, network=True, limit=CALLS_MOST + 1)
+    return any(errand.key not in under_way for errand in due)
+
+
+# --- coming back ------------------------------------------------------------------------------------------------------
+
+
+def answered(turn: Turn, call: Call, answer: Any) -> None:
+    """The server did what the call asked for. An errand that was dropped meanwhile needs no answer."""
+    errand = errands.get(turn, call.errand)
+    if errand is None:
+        return
+    _ANSWERS[type(answer)](turn, errand, call, answer)
+    if errand.kind in _MAY_REPEAT and errands.planned(turn, errand.kind, errand.subject):
+        # What came did not help whoever asked: the same question is not put again at once.
+        errands.postpone(turn, errand)
+
+
+_MAY_REPEAT: Final = frozenset({ErrandKind.LISTS, ErrandKind.CHAIN, ErrandKind.HELP_CLAIM})
+
+
+def _lists(turn: Turn, errand: Errand, _call: Call, answer: DeviceLists) -> None:
+    contacts.lists_answered(turn, errand, answer)
+    membership_steps.advance_all(turn)
+    healing.retry(turn, Attempt.LISTS)
+    outbox.resume_all(turn, Hold.DEVICES, Hold.ALARM)
+
+
+def _chain(turn: Turn, errand: Errand, _call: Call, answer: MembershipChain) -> None:
+    conv = ConversationId(errand.subject)
+    conversations.chain_answered(turn, errand, answer)
+    membership_steps.advance(turn, conv)
+    healing.retry(turn, Attempt.CHAIN, conv=conv)
+
+
+def _claimed(turn: Turn, errand: Errand, _call: Call, answer: Claimed) -> None:
+    if errand.kind is ErrandKind.HELP_CLAIM:
+        asking.help_answered(turn, errand, answer)
+        return
+    conv = ConversationId(errand.subject)
+    errands.drop(turn, ErrandKind.CLAIM, conv)
+    if sealing.claim_answered(turn, conv, answer):
+        outbox.resume_for(turn, conv, Hold.KEYS)
+    else:
+        outbox.hold(turn, conv, Hold.KEYS, wait_ms=_CLAIM_AGAIN_MS)
+
+
+def _uploaded(turn: Turn, _errand: Errand, call: Call, answer: PrekeysLeft) -> None:
+    prekeys.prekeys_uploaded(turn, call.body, answer.one_time)
+
+
+_ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
+    DeviceLists: _lists,
+    MembershipChain: _chain,
+    Claimed: _claimed,
+    FetchedItems: lambda turn, errand, call, answer: healing.fetch_answered(turn, errand, call.body, answer),
+    PrekeysLeft: _uploaded,
+    Appended: lambda turn, errand, _call, answer: inviting.invite_made(turn, errand, answer),
+    ReceiptsOf: lambda turn, errand, call, answer: delivery.receipts_answered(turn, errand, call.body, answer),
+}
+
+
+def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
+    """The server will not do it, now or ever."""
+    errand = errands.get(turn, call.errand)
+    if errand is None:
+        return
+    if errand.kind is ErrandKind.INVITE and refusal.retry is not Retry.LATER:
+        inviting.invite_refused(turn, errand)
+        turn.finished[errand.key] = refusal
+    elif errand.kind is ErrandKind.PREKEYS and refusal.code is ErrorCode.CONFLICT:
+        prekeys.prekeys_conflict(turn)
+    elif errand.kind is ErrandKind.FETCH and refusal.code is ErrorCode.NOT_FOUND:
+        healing.fetch_answered(turn, errand, call.body, FetchedItems([]))
+    elif refusal.retry is Retry.LATER or refusal.code is ErrorCode.UNAUTHENTICATED:
+        errands.postpone(turn, errand, wait_ms=refusal.retry_after_ms)
+    else:
+        errands.postpone(turn, errand, wait_ms=_NEVER_WAIT_MS)
+
+
+def unanswered(turn: Turn, call: Call) -> None:
+    """Nobody answered: the same call again, later."""
+    errand = errands.get(turn, call.errand)
+    if errand is not None:
+        errands.postpone(turn, errand)
+
+

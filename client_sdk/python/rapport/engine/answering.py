@@ -1,0 +1,54 @@
+"""Answering other devices that could not open what this one sent: for those it was sealed for in the first place, nobody else.
+
+Source: docs/protocol.md, chapter 10.
+"""
+
+from typing import Final
+
+from rapport.engine.content import RefusalReason, RefusedItem, ResendBody, ResendItem, ResendRefusal, ResendRequest
+from rapport.engine.directs import DIRECTS_MOST, put_content, put_resend
+from rapport.engine.opening import OpenedMessage
+from rapport.engine.records import DIRECTS, SENT, get_session
+from rapport.engine.sessions import prefer
+from rapport.engine.turn import Turn
+from rapport_protocol.ids import DeviceId, SessionId, split_ids
+
+__all__ = ["take_request"]
+
+_WHOLE_MOST: Final = 15_900
+"""Largest ciphertext that fits the body of a direct with what comes with it."""
+
+
+def take_request(turn: Turn, message: OpenedMessage, request: ResendRequest) -> None:
+    """Sends keys again to the device that asks, on the session it asks on, if they were sealed for it in the first place."""
+    if message.opened is None or DIRECTS.count(turn.tx) > DIRECTS_MOST:
+        return
+    outer, sid = message.outer, message.opened.session.sid
+    prefer(turn, outer.device, sid)
+    refused = []
+    for item in request.items:
+        reason = _answer(turn, outer.device, sid, item)
+        if reason:
+            refused.append(RefusedItem(item.id, reason))
+    if refused:
+        session = get_session(turn.tx, outer.device, sid)
+        assert session is not None  # noqa: S101 - committed in this transaction
+        put_content(turn, outer.conv, outer.device, session, ResendRefusal(tuple(refused)))
+
+
+def _answer(turn: Turn, device: DeviceId, sid: SessionId, item: ResendItem) -> str:
+    """Answers one item, or says why not."""
+    sent = SENT.get(turn.tx, item.id)
+    if sent is None:
+        return RefusalReason.NO_SUCH_MESSAGE
+    if device not in split_ids(sent.devices):
+        return RefusalReason.NOT_ADDRESSED
+    session = get_session(turn.tx, device, sid)
+    assert session is not None  # noqa: S101 - committed in this transaction
+    whole = ResendBody(item.id, sent.outer, sent.nonce, sent.ct, sent.key)
+    if item.body and len(sent.ct) <= _WHOLE_MOST:
+        put_content(turn, sent.conv, device, session, whole)
+    else:
+        put_resend(turn, device, session, item.id, sent)
+    return ""
+

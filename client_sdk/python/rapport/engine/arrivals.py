@@ -1,0 +1,181 @@
+"""Everything the server says on the stream, one message at a time: opened or kept, acknowledged or parked, never in the way.
+
+A batch is one turn. A message whose step fails for a reason nobody foresaw is undone alone, kept raw and parked; the rest of the
+batch is not held up, today or after the next start.
+
+Source: docs/protocol.md, chapter 10 and "Delivery".
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from rapport.crypto.envelope import PayloadKind
+from rapport.engine import errands, outbox
+from rapport.engine.answering import take_request
+from rapport.engine.asking import take_body, take_key, take_refusal
+from rapport.engine.content import ResendBody, ResendRefusal, ResendRequest, parse_content
+from rapport.engine.delivery import ask_receipts, delivered
+from rapport.engine.directs import step_session
+from rapport.engine.errands import ErrandKind
+from rapport.engine.flight import Flight
+from rapport.engine.healing import keep_failed, retry
+from rapport.engine.membership_steps import take_entry
+from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
+from rapport.engine.posts import commit_post
+from rapport.engine.records import CONTACTS, MESSAGES, PENDING, SEEN, Attempt, Envelope, SeenMessage
+from rapport.engine.showing import account_seq, change_status
+from rapport.engine.signals import take_signal
+from rapport.engine.turn import Turn
+from rapport.events import CaughtUp as AllHere
+from rapport.events import Status
+from rapport.ports import VaultProblem
+from rapport_protocol.errors import FormatError
+from rapport_protocol.ids import AccountId, MessageId
+from rapport_protocol.messages import (
+    Accepted,
+    Blocked,
+    CaughtUp,
+    Deliver,
+    Delivered,
+    DeviceMismatch,
+    EpochStale,
+    Failure,
+    MembershipEntry,
+    Notice,
+    NoticeKind,
+    ServerMessage,
+    Signal,
+)
+from rapport_protocol.signed import MessageClass
+
+__all__ = ["receive"]
+
+_log: Final = logging.getLogger("rapport.engine")
+
+
+def receive(turn: Turn, flight: Flight, messages: Iterable[ServerMessage]) -> None:
+    """Takes a batch in. VaultProblem ends the turn; anything else concerns one message only."""
+    for message in messages:
+        try:
+            with turn.part():
+                _take(turn, flight, message)
+        except VaultProblem:
+            raise
+        except Exception as problem:
+            _log.error("a message could not be taken in: %s", type(problem).__name__)
+            _set_aside(turn, message)
+
+
+def _set_aside(turn: Turn, message: ServerMessage) -> None:
+    """What our own code stumbles over waits for a better version; whatever else it was, it is over."""
+    if isinstance(message, Deliver):
+        _keep(turn, _envelope(message), Failed(FailureClass.FORMAT))
+    elif isinstance(message, MembershipEntry | Notice):
+        turn.ack(message.id)
+
+
+def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
+    match message:
+        case Deliver():
+            _deliver(turn, _envelope(message))
+        case Accepted():
+            outbox.accepted(turn, flight, message)
+        case DeviceMismatch():
+            outbox.device_mismatch(turn, flight, message)
+        case EpochStale():
+            outbox.epoch_stale(turn, flight, message)
+        case Blocked():
+            outbox.blocked(turn, flight, message)
+        case Failure():
+            outbox.failed(turn, flight, message)
+        case MembershipEntry():
+            take_entry(turn, message)
+        case Notice():
+            _notice(turn, message)
+        case Delivered():
+            delivered(turn, message)
+        case Signal():
+            take_signal(turn, flight.signals, message)
+        case CaughtUp():
+            ask_receipts(turn)
+            turn.show(AllHere())
+        case _:
+            pass  # the shell's own: sign-in, keep-alive, tokens
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def _envelope(message: Deliver) -> Envelope:
+    return Envelope(message.seq, message.at, message.outer, message.nonce, message.ct, message.key)
+
+
+def _deliver(turn: Turn, envelope: Envelope) -> None:
+    message = message_id(envelope.outer)
+    seen = SEEN.get(turn.tx, message)
+    if seen is not None:  # F0
+        turn.ack(message, seen.entry)
+        return
+    try:
+        opened = open_envelope(turn, envelope)
+    except Failed as failed:
+        _keep(turn, envelope, failed)
+        return
+    step_session(turn, opened)
+    if opened.outer.kind is MessageClass.DIRECT:
+        _direct(turn, opened)
+    else:
+        commit_post(turn, opened)
+    if opened.opened is not None and opened.opened.fresh is not None:
+        retry(turn, Attempt.FETCH, Attempt.ASK, device=opened.outer.device)
+
+
+def _keep(turn: Turn, envelope: Envelope, failed: Failed) -> None:
+    """A post is kept raw until it heals. A direct that cannot be opened is over: whoever needs an answer asks again."""
+    message = message_id(envelope.outer)
+    if not envelope.seq:
+        turn.ack(message)
+        return
+    if not PENDING.has(turn.tx, message) or PENDING.need(turn.tx, message).envelope is None:
+        keep_failed(turn, envelope, message, failed)
+    turn.park(message)
+
+
+def _direct(turn: Turn, message: OpenedMessage) -> None:
+    outer, payload, body = message.outer, message.payload, message.body
+    SEEN.put(turn.tx, outer.id, SeenMessage(0, None), order=turn.now_ms)
+    turn.ack(outer.id)
+    if payload is not None and payload.kind is PayloadKind.RESEND:
+        take_key(turn, message)
+    if body is None:
+        return
+    try:
+        content = parse_content(body.type, body.content)
+    except FormatError:
+        return
+    match content:
+        case ResendRequest():
+            take_request(turn, message, content)
+        case ResendRefusal():
+            take_refusal(turn, message, content)
+        case ResendBody():
+            take_body(turn, message, content)
+        case _:
+            pass  # of a later version
+
+
+# --- notices ----------------------------------------------------------------------------------------------------------
+
+
+def _notice(turn: Turn, notice: Notice) -> None:
+    """The server's own words: believed as far as they only make us look."""
+    if notice.kind == NoticeKind.DEVICES_CHANGED and CONTACTS.has(turn.tx, notice.about):
+        errands.plan(turn, ErrandKind.LISTS, AccountId(notice.about))
+    elif notice.kind == NoticeKind.TOMBSTONE:
+        record = MESSAGES.get(turn.tx, MessageId(notice.about))
+        if record is not None and record.account == turn.me.account and record.status is Status.SENT:
+            change_status(turn, record, Status.FAILED)
+    if notice.conv is not None and notice.seq:
+        account_seq(turn, notice.conv, notice.seq)
+    turn.ack(notice.id)

@@ -1,0 +1,60 @@
+"""What is unanswered on one connection. Gone with it: the outbox in the vault knows what to send again.
+
+Used by steps only, in the vault's thread; a turn that fails to commit ends the connection and with it this.
+"""
+
+from rapport.engine.signals import SignalMemory
+from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.limits import UNANSWERED_SENDS
+
+__all__ = ["Flight"]
+
+
+class Flight:
+    """Posts and directs on their way, at most 64.
+
+    Each post remembers the round it was sent in; a refusal begins a new round of its conversation, and what is still on its way
+    from an earlier round can only be answered `blocked`.
+    """
+
+    __slots__ = ("_rounds", "_unanswered", "signals")
+
+    def __init__(self, signals: SignalMemory) -> None:
+        self.signals = signals
+        self._unanswered: dict[MessageId, tuple[ConversationId | None, int]] = {}
+        self._rounds: dict[ConversationId, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._unanswered)
+
+    def __contains__(self, id: MessageId) -> bool:  # noqa: A002
+        return id in self._unanswered
+
+    @property
+    def room(self) -> int:
+        """How many more may be sent now."""
+        return UNANSWERED_SENDS - len(self._unanswered)
+
+    def add(self, id: MessageId, conv: ConversationId | None) -> None:  # noqa: A002
+        """A post of this conversation, or a direct (None), leaves."""
+        self._unanswered[id] = (conv, self._rounds.get(conv, 0) if conv else 0)
+
+    def conversation(self, id: MessageId) -> ConversationId | None:  # noqa: A002
+        """The conversation of a post on its way; None for a direct."""
+        return self._unanswered[id][0]
+
+    def is_stale(self, id: MessageId) -> bool:  # noqa: A002
+        """Whether it was sent before the last refusal in its conversation."""
+        conv, sent_in = self._unanswered[id]
+        return conv is not None and sent_in < self._rounds.get(conv, 0)
+
+    def forget(self, id: MessageId) -> None:  # noqa: A002
+        """It was answered."""
+        self._unanswered.pop(id, None)
+
+    def refused(self, id: MessageId) -> ConversationId | None:  # noqa: A002
+        """It was answered with a refusal: returns its conversation, in which a new round begins. None if it was not on its way."""
+        conv, _ = self._unanswered.pop(id, (None, 0))
+        if conv is not None:
+            self._rounds[conv] = self._rounds.get(conv, 0) + 1
+        return conv

@@ -1,0 +1,230 @@
+"""One connection, from opening the socket to its end: sign-in, reading, writing, calls, token renewal.
+
+Everything that is started here ends with it. What was on its way is in the vault's outbox or among its errands.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from rapport.engine import agenda, sign_in
+from rapport.engine.core import Core, Done, Step
+from rapport.engine.flight import Flight
+from rapport.engine.server_clock import ServerClock
+from rapport.engine.turn import Call
+from rapport.engine.turns import Turns
+from rapport.ports import Api, Connector, Stream, StreamClosed, Unreachable
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected
+from rapport_protocol.limits import TOKEN_LIFE_MS
+from rapport_protocol.messages import (
+    Challenge,
+    ClientMessage,
+    Draining,
+    Hello,
+    Ping,
+    Pong,
+    Renew,
+    ServerMessage,
+    Token,
+)
+
+__all__ = ["Link", "LinkEvents", "Untrustworthy"]
+
+_CALLERS: Final = agenda.CALLS_MOST
+_RENEW_S: Final = TOKEN_LIFE_MS / 1000 * 3 / 4
+"""The HTTP token is renewed after three quarters of its hour."""
+
+
+class Untrustworthy(Exception):
+    """What answered is not the pinned server, or does not keep the contract."""
+
+
+class LinkEvents(Protocol):
+    """What the owner of the connection wants to know."""
+
+    def signed_in(self) -> None:
+        """`hello` was verified."""
+
+    def heard(self) -> None:
+        """Any message has come."""
+
+    def draining(self, retry_after_s: float) -> None:
+        """The node goes down on purpose."""
+
+    async def room(self) -> None:
+        """Waits while hosts are far behind with what they were shown."""
+
+
+class Link:
+    """One connection. `run` opens it, lives with it, and ends with it."""
+
+    def __init__(self, core: Core, turns: Turns, clock: ServerClock, api: Api, events: LinkEvents) -> None:
+        self._core = core
+        self._turns = turns
+        self._clock = clock
+        self._api = api
+        self._events = events
+        self._flight: Flight | None = None
+        self._token = b""
+        self._outgoing: deque[ClientMessage] = deque()
+        self._to_write = asyncio.Event()
+        self._calls: deque[Call] = deque()
+        self._to_call = asyncio.Event()
+
+    async def run(self, connector: Connector, random: Callable[[int], bytes]) -> int | None:
+        """Connects, signs in and works until the stream ends; returns its close code, None when it broke or never opened.
+
+        Raises Untrustworthy. When cancelled the stream is closed.
+        """
+        try:
+            stream = await connector.connect()
+        except StreamClosed as closed:
+            return closed.close_code
+        try:
+            hello = await self._sign_in(stream, random)
+            if hello is None:
+                return stream.close_code
+            self._token = hello.http_token
+            self._flight = self._core.connected()
+            self._events.signed_in()
+            self._turns.ask(lambda turn: sign_in.signed_in(turn, hello)).add_done_callback(_look)
+            await self._work(stream)
+            return stream.close_code
+        except StreamClosed as closed:
+            return closed.close_code
+        except (FormatError, sign_in.WrongServer):
+            raise Untrustworthy from None
+        finally:
+            if self._core.flight is self._flight:
+                self._core.disconnected()
+            self._turns.forget_arrived()
+            await stream.close()
+
+    # --- signing in ---------------------------------------------------------------------------------------------------
+
+    async def _sign_in(self, stream: Stream, random: Callable[[int], bytes]) -> Hello | None:
+        """None when the server closed instead of answering."""
+        challenge = await stream.receive()
+        if not isinstance(challenge, Challenge):
+            return self._refuse(challenge)
+        self._clock.set(challenge.server_time_ms)
+        state_rev = await self._turns.do(lambda turn: turn.tx.rev)
+        proof = sign_in.prove(self._core.me, challenge, stream.origin, state_rev, random)
+        await stream.send(proof.auth)
+        hello = await stream.receive()
+        if not isinstance(hello, Hello):
+            return self._refuse(hello)
+        sign_in.check_hello(self._core.me, proof, hello)
+        return hello
+
+    @staticmethod
+    def _refuse(message: ServerMessage | None) -> None:
+        """Nothing, or a farewell, is a closed door; anything else before `hello` is against the contract."""
+        if message is not None and not isinstance(message, Draining):
+            raise FormatError("out of turn", ErrorCode.BAD_FRAME)
+
+    # --- working ------------------------------------------------------------------------------------------------------
+
+    async def _work(self, stream: Stream) -> None:
+        """Reads until the stream ends; the other tasks end with it, and if one of them fails it ends with that."""
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._read(stream), self._write(stream), self._renew(), *(self._call() for _ in range(_CALLERS)))
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _read(self, stream: Stream) -> None:
+        while True:
+            try:
+                message = await stream.receive()
+            except StreamClosed:
+                return
+            if message is None:
+                return
+            self._events.heard()
+            match message:
+                case Ping():
+                    self.send(Pong())
+                case Token():
+                    self._token = message.http_token
+                case Draining():
+                    self._events.draining(message.retry_after_ms / 1000)
+                case Challenge() | Hello():
+                    raise FormatError("out of turn", ErrorCode.BAD_FRAME)
+                case _:
+                    await self._turns.arrived(message)
+                    await self._events.room()
+
+    def send(self, message: ClientMessage) -> None:
+        """Queues a message; at most the unanswered sends and one acknowledgement per turn are waiting."""
+        self._outgoing.append(message)
+        self._to_write.set()
+
+    async def _write(self, stream: Stream) -> None:
+        while True:
+            await self._to_write.wait()
+            self._to_write.clear()
+            while self._outgoing:
+                try:
+                    await stream.send(self._outgoing.popleft())
+                except StreamClosed:
+                    return  # the reader notices too
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            self.send(Renew())
+
+    # --- effects of turns ---------------------------------------------------------------------------------------------
+
+    def carry_out(self, done: Done, flight: Flight | None) -> None:
+        """Sends and calls of a turn, if it was made for this connection."""
+        if flight is None or flight is not self._flight:
+            return
+        for message in (*done.turn.sends, *done.turn.ack_frames()):
+            self.send(message)
+        if done.turn.calls:
+            self._calls.extend(done.turn.calls)
+            self._to_call.set()
+
+    async def _call(self) -> None:
+        """One of a few workers: makes calls and brings their answers in."""
+        while True:
+            await self._to_call.wait()
+            if not self._calls:
+                self._to_call.clear()
+                continue
+            call = self._calls.popleft()
+            step = self._core.finished(call, await self._ended(call))
+            self._turns.ask(step).add_done_callback(_look)
+
+    async def _ended(self, call: Call) -> Step:
+        try:
+            answer = await self._api.call(
+                call.operation, call.body, path=call.path, query=call.query, token=self._token
+            )
+        except Rejected as problem:
+            refusal = problem
+            if refusal.code is ErrorCode.UNAUTHENTICATED:
+                self.send(Renew())
+            return lambda turn: agenda.refused(turn, call, refusal)
+        except (Unreachable, FormatError):
+            return lambda turn: agenda.unanswered(turn, call)
+        return lambda turn: agenda.answered(turn, call, answer)
+
+
+def _look(answer: "asyncio.Future[object]") -> None:
+    """Nobody waits for this step: a vault problem is reported by the turn itself, anything else is our own fault and logged."""
+    if not answer.cancelled():
+        answer.exception()
+
+

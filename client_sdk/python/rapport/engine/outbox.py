@@ -1,0 +1,341 @@
+"""What goes out, in which order, and what the server's answers make of it.
+
+Posts of a conversation leave in the order they were written. Up to 64 sends are unanswered at a time; a refused post stops its
+conversation until it has been repaired and sent again, and what was sent behind it follows in order (the server refuses that as
+`blocked` meanwhile). Nothing leaves the outbox before its answer has been committed, so that a lost answer means sending identical
+bytes again.
+
+Source: docs/protocol.md, "The three verbs".
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from rapport.engine import errands
+from rapport.engine.contacts import listed_devices
+from rapport.engine.conversations import accounts_of, others_in, required_devices, set_absent
+from rapport.engine.delivery import track_delivery
+from rapport.engine.errands import ErrandKind
+from rapport.engine.flight import Flight
+from rapport.engine.records import (
+    CHAINS,
+    CONVERSATIONS,
+    DIRECTS,
+    MESSAGES,
+    OUTBOX,
+    PEERS,
+    QUEUES,
+    SENT,
+    Conversation,
+    Hold,
+    OutgoingDirect,
+    OutgoingPost,
+    Queue,
+    SenderChain,
+    SentPost,
+    amend,
+)
+from rapport.engine.sealing import seal_post, with_keys_for
+from rapport.engine.showing import account_seq, change_status, place_of
+from rapport.engine.turn import Turn
+from rapport.events import SecurityEvent, SecurityKind, Status
+from rapport_protocol.errors import ErrorCode
+from rapport_protocol.ids import ConversationId, DeviceId, MessageId, split_ids
+from rapport_protocol.messages import Accepted, Blocked, DeviceMismatch, Direct, EpochStale, Failure, Post, Void
+
+__all__ = [
+    "accepted",
+    "blocked",
+    "device_mismatch",
+    "epoch_stale",
+    "failed",
+    "fill",
+    "hold",
+    "next_direct_due",
+    "resume",
+    "resume_all",
+    "resume_for",
+]
+
+DORMANT_MS: Final = 45 * 86_400_000
+"""A device heard of within 45 days is not believed to be dormant."""
+_ALARM_RETRY_MS: Final = 60_000
+_QUICK_REPAIRS: Final = 8
+_LATER_MS: Final = 1_000
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def fill(turn: Turn, flight: Flight) -> None:
+    """Sends as much as the window allows, sealing what is not sealed yet: directs first (they heal), then posts by conversation."""
+    for _, direct in list(DIRECTS.list(turn.tx, below=turn.now_ms + 1, limit=flight.room + len(flight))):
+        if not flight.room:
+            return
+        if direct.id not in flight:
+            _send_direct(turn, flight, direct)
+    for key, queue in list(QUEUES.list(turn.tx)):
+        if flight.room and queue.hold is Hold.NONE:
+            _send_posts(turn, flight, ConversationId(key))
+
+
+def _send_direct(turn: Turn, flight: Flight, direct: OutgoingDirect) -> None:
+    if direct.until_ms <= turn.now_ms:
+        DIRECTS.delete(turn.tx, direct.id)
+        return
+    flight.add(direct.id, None)
+    turn.send(Direct(direct.outer, direct.nonce, direct.ct, direct.device, direct.key))
+
+
+def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
+    """In order; a post that is on its way from before a refusal will be answered `blocked`, and nothing may overtake it."""
+    for _, post in list(OUTBOX.list(turn.tx, conv, limit=flight.room + len(flight))):
+        if post.id in flight:
+            if flight.is_stale(post.id):
+                return
+            continue
+        if not flight.room:
+            return
+        ready = post if post.sealed else seal_post(turn, post, CONVERSATIONS.need(turn.tx, conv))
+        if isinstance(ready, Hold):
+            hold(turn, conv, ready)
+            return
+        flight.add(post.id, conv)
+        turn.send(_wire(ready))
+
+
+def _wire(post: OutgoingPost) -> Post:
+    sealed = post.sealed
+    assert sealed is not None  # noqa: S101 - both callers sealed it
+    devices = b"".join(device for device, _ in sealed.keys)
+    keys = b"".join(key for _, key in sealed.keys)
+    return Post(sealed.outer, sealed.nonce, sealed.ct, devices, keys, sealed.entry)
+
+
+def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> None:
+    """Stops a conversation's posts until `resume`, which comes by itself after wait_ms for reasons that nothing else ends."""
+    queue = QUEUES.get(turn.tx, conv)
+    if queue is None:
+        return
+    if not wait_ms and why in {Hold.ALARM, Hold.LATER}:
+        wait_ms = _ALARM_RETRY_MS if why is Hold.ALARM else _LATER_MS
+    until = turn.now_ms + wait_ms if wait_ms else 0
+    _put_queue(turn, replace(queue, hold=why, until_ms=until))
+    if until:
+        errands.plan(turn, ErrandKind.RESUME, conv, due_ms=until)
+
+
+def _put_queue(turn: Turn, queue: Queue) -> None:
+    first = next((post.order for _, post in OUTBOX.list(turn.tx, queue.conv, limit=1)), 0)
+    QUEUES.put(turn.tx, queue.conv, queue, order=first)
+
+
+def resume(turn: Turn, conv: ConversationId) -> None:
+    """What the conversation waited for may be there: try again. A refused device set is repaired first."""
+    queue = QUEUES.get(turn.tx, conv)
+    if queue is not None and turn.now_ms < queue.until_ms:
+        return
+    errands.drop(turn, ErrandKind.RESUME, conv)
+    if queue is None or queue.hold is Hold.NONE:
+        return
+    if queue.missing or queue.stale:
+        why = _repair(turn, queue)
+        if why is not Hold.NONE:
+            hold(turn, conv, why)
+            return
+    _put_queue(turn, replace(queue, hold=Hold.NONE, missing=b"", stale=b"", until_ms=0))
+
+
+def resume_all(turn: Turn, *reasons: Hold) -> None:
+    """Tries all conversations again that are held for one of these reasons."""
+    for key, queue in list(QUEUES.list(turn.tx)):
+        if queue.hold in reasons:
+            resume(turn, ConversationId(key))
+
+
+def resume_for(turn: Turn, conv: ConversationId, *reasons: Hold) -> None:
+    """Tries a conversation again if it is held for one of these reasons."""
+    queue = QUEUES.get(turn.tx, conv)
+    if queue is not None and queue.hold in reasons:
+        resume(turn, conv)
+
+
+def next_direct_due(turn: Turn) -> int | None:
+    """When the next direct that was put off is to be sent, milliseconds; None = none is."""
+    return next((direct.due_ms for _, direct in DIRECTS.list(turn.tx, above=turn.now_ms, limit=1)), None)
+
+
+# --- the device set was refused ---------------------------------------------------------------------------------------
+
+
+def device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None:
+    """The keys were not for the required devices: fetch the members' signed lists, then keep the body and repair the keys."""
+    post = OUTBOX.get(turn.tx, answer.id)
+    conv = flight.refused(answer.id)
+    if post is None or conv is None:
+        return
+    queue = QUEUES.need(turn.tx, conv)
+    _put_queue(turn, replace(queue, missing=answer.missing, stale=answer.stale, refusals=queue.refusals + 1))
+    again = queue.refusals > _QUICK_REPAIRS  # the server keeps refusing what it asked for: no hurry
+    hold(turn, conv, Hold.DEVICES, wait_ms=_ALARM_RETRY_MS if again else 0)
+    for account in accounts_of(turn, CONVERSATIONS.need(turn.tx, conv)):
+        errands.plan(turn, ErrandKind.LISTS, account)
+
+
+def _repair(turn: Turn, queue: Queue) -> Hold:
+    """Seals the refused post's key for missing devices and drops stale ones, as far as signed lists allow it."""
+    conversation = CONVERSATIONS.need(turn.tx, queue.conv)
+    accounts = accounts_of(turn, conversation)
+    if any(errands.planned(turn, ErrandKind.LISTS, account) for account in accounts):
+        return Hold.DEVICES
+    listed = {device for account in accounts for device in listed_devices(turn, account)} - {turn.me.device}
+    missing, stale = set(split_ids(queue.missing)), set(split_ids(queue.stale))
+    unlisted = missing - listed
+    if unlisted:
+        _alarm(turn, queue.conv, SecurityKind.UNLISTED_DEVICE, min(unlisted))
+        return Hold.ALARM
+    withheld = [device for device in stale & listed if _heard_lately(turn, DeviceId(device))]
+    if withheld:
+        _alarm(turn, queue.conv, SecurityKind.WITHHELD_DEVICE, min(withheld))
+        return Hold.ALARM
+    absent = (set(conversation.absent) | (stale & listed)) - missing
+    set_absent(turn, queue.conv, [DeviceId(device) for device in absent])
+    return _reseal_sealed(turn, queue.conv)
+
+
+def _reseal_sealed(turn: Turn, conv: ConversationId) -> Hold:
+    """Every post that is sealed already gets the keys of the devices that are required now."""
+    devices = required_devices(turn, CONVERSATIONS.need(turn.tx, conv))
+    for post in list(_sealed_posts(turn, conv)):
+        after = with_keys_for(turn, post, devices)
+        if isinstance(after, Hold):
+            return after
+    return Hold.NONE
+
+
+def _sealed_posts(turn: Turn, conv: ConversationId) -> Iterator[OutgoingPost]:
+    """Sealed posts stand before all others."""
+    for _, post in OUTBOX.list(turn.tx, conv):
+        if post.sealed is None:
+            return
+        yield post
+
+
+def _alarm(turn: Turn, conv: ConversationId, kind: SecurityKind, device: bytes) -> None:
+    turn.show(SecurityEvent(kind, conv, device=DeviceId(device)))
+
+
+def _heard_lately(turn: Turn, device: DeviceId) -> bool:
+    peer = PEERS.get(turn.tx, device)
+    return peer is not None and turn.now_ms - peer.heard_ms < DORMANT_MS
+
+
+# --- other answers ----------------------------------------------------------------------------------------------------
+
+
+def epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
+    """Membership has moved on: fetch the chain, then seal anew under the same id and place."""
+    conv = flight.refused(answer.id)
+    post = OUTBOX.get(turn.tx, answer.id)
+    if post is None or conv is None:
+        return
+    for sealed in list(_sealed_posts(turn, conv)):  # the server took none of those behind a refused one
+        OUTBOX.put(turn.tx, sealed.id, replace(sealed, sealed=None), group=conv, order=sealed.order)
+    if CONVERSATIONS.need(turn.tx, conv).epoch < answer.epoch:
+        hold(turn, conv, Hold.CHAIN)
+        errands.plan(turn, ErrandKind.CHAIN, conv)
+
+
+def blocked(turn: Turn, flight: Flight, answer: Blocked) -> None:
+    """It came behind a refused one: it is sent again, in order, once that one is repaired."""
+    flight.forget(answer.id)
+
+
+def failed(turn: Turn, flight: Flight, answer: Failure) -> None:
+    """The server refused for another reason: later, when somebody has joined, sealed anew, or never."""
+    if answer.re is None:
+        return
+    if answer.re in flight and flight.conversation(answer.re) is None:
+        _direct_failed(turn, flight, answer, answer.re)
+        return
+    conv = flight.refused(answer.re)
+    post = OUTBOX.get(turn.tx, answer.re)
+    if post is None or conv is None:
+        return
+    if answer.code == ErrorCode.NOT_JOINED:
+        hold(turn, conv, Hold.ALONE)
+        errands.plan(turn, ErrandKind.CHAIN, conv)
+    elif answer.retryable:
+        hold(turn, conv, Hold.LATER, wait_ms=answer.retry_after_ms)
+    elif answer.code == ErrorCode.BAD_TIME:
+        again = replace(post, sealed=None, created_ms=min(post.created_ms, turn.now_ms))
+        OUTBOX.put(turn.tx, post.id, again, group=conv, order=post.order)
+        hold(turn, conv, Hold.LATER)
+    else:
+        turn.send(Void(conv, post.id))
+        _give_up(turn, post)
+
+
+def _give_up(turn: Turn, post: OutgoingPost) -> None:
+    """The server will never take it. The chain ends with it, so that nobody waits for it to come."""
+    OUTBOX.delete(turn.tx, post.id)
+    amend(CONVERSATIONS, turn.tx, post.conv, chain=0, sseq=0, prev=None)
+    record = MESSAGES.get(turn.tx, post.id)
+    if record is not None:
+        change_status(turn, record, Status.FAILED)
+    _close_queue(turn, post.conv)
+
+
+def _direct_failed(turn: Turn, flight: Flight, answer: Failure, id: MessageId) -> None:  # noqa: A002
+    flight.forget(id)
+    direct = DIRECTS.get(turn.tx, id)
+    if direct is None:
+        return
+    if answer.retryable:
+        due = turn.now_ms + (answer.retry_after_ms or _LATER_MS)
+        DIRECTS.put(turn.tx, id, replace(direct, due_ms=due), order=due)
+    else:
+        DIRECTS.delete(turn.tx, id)
+
+
+def accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
+    """The server has it, synced. A repeat's answer is the first one; what is not in the outbox any more was answered before."""
+    flight.forget(answer.id)
+    if DIRECTS.has(turn.tx, answer.id):
+        DIRECTS.delete(turn.tx, answer.id)
+        return
+    post = OUTBOX.get(turn.tx, answer.id)
+    if post is None or post.sealed is None:
+        return
+    OUTBOX.delete(turn.tx, post.id)
+    sealed = post.sealed
+    devices = b"".join(device for device, _ in sealed.keys)
+    sent = SentPost(
+        post.conv, answer.seq, answer.at, sealed.outer, sealed.nonce, sealed.ct, sealed.key, sealed.hash, devices
+    )
+    SENT.put(turn.tx, post.id, sent, order=answer.at)
+    CHAINS.put(turn.tx, post.conv + turn.me.device, SenderChain(post.chain, post.sseq, post.id, sealed.key, answer.seq))
+    conversation = CONVERSATIONS.need(turn.tx, post.conv)
+    _place_own(turn, conversation, post, answer)
+    account_seq(turn, post.conv, answer.seq)
+    _close_queue(turn, post.conv)
+
+
+def _place_own(turn: Turn, conversation: Conversation, post: OutgoingPost, answer: Accepted) -> None:
+    record = MESSAGES.get(turn.tx, post.id)
+    if record is None:
+        return
+    others = tuple(others_in(turn, conversation))
+    record = replace(
+        record, seq=answer.seq, at_ms=answer.at, order=place_of(answer.seq), waiting=others, unread_by=others
+    )
+    change_status(turn, record, Status.SENT)
+    if others:
+        track_delivery(turn, record)
+
+
+def _close_queue(turn: Turn, conv: ConversationId) -> None:
+    if OUTBOX.count(turn.tx, conv) == 0:
+        QUEUES.delete(turn.tx, conv)

@@ -1,0 +1,155 @@
+"""What an opened post does: it is remembered, archived, acknowledged, put in its place, and what it says happens.
+
+Source: docs/protocol.md, chapters 4 and 7.
+"""
+
+from typing import Final
+
+import msgspec
+
+from rapport.crypto.body import Body
+from rapport.engine import pending
+from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.changes import take_change, with_waiting_changes
+from rapport.engine.contacts import check_roster, rename
+from rapport.engine.content import Content, Delete, Edit, Profile, Reaction, Read, Text, parse_content
+from rapport.engine.delivery import note_unread, proved_by, read_by
+from rapport.engine.opening import OpenedMessage
+from rapport.engine.records import (
+    CHAINS,
+    CONVERSATIONS,
+    MESSAGES,
+    SEEN,
+    MessageRecord,
+    PendingMessage,
+    SeenMessage,
+    SenderChain,
+    amend,
+)
+from rapport.engine.showing import account_seq, as_shown, changed, place_of, put_message, remove_placeholder
+from rapport.engine.turn import Turn
+from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
+from rapport_protocol.errors import FormatError
+from rapport_protocol.ids import MessageId
+from rapport_protocol.signed import MessageClass
+
+__all__ = ["commit_post"]
+
+_UNREADABLE: Final = Body("unreadable", {}, 0, 0)
+"""Stands for a body that is authentic but no map of this version."""
+
+
+def commit_post(turn: Turn, message: OpenedMessage, *, acknowledge: bool = True) -> None:
+    """Everything that follows from a post that has passed its checks, in this transaction.
+
+    acknowledge: not for history that is read back from the archive.
+    """
+    outer, keyed = message.outer, message.keyed
+    assert keyed is not None  # noqa: S101 - a post has a body
+    entry = entry_for(turn, outer, keyed) if acknowledge else None
+    SEEN.put(turn.tx, outer.id, SeenMessage(message.envelope.seq, entry), order=turn.now_ms)
+    if acknowledge:
+        turn.ack(outer.id, entry)
+    was_pending = pending.forget(turn, outer.id)
+    body = message.body or _UNREADABLE
+    if message.body is not None and acknowledge:
+        _follow_chain(turn, message, body, keyed)
+        check_roster(turn, body.roster)
+    _happen(turn, message, body, was_pending)
+    if message.envelope.seq:
+        account_seq(turn, outer.conv, message.envelope.seq)
+
+
+def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) -> None:
+    """Compares what the sender says came before with what came: a missing predecessor is looked for, a wrong order reported."""
+    outer, seq = message.outer, message.envelope.seq
+    key = outer.conv + outer.device
+    held = CHAINS.get(turn.tx, key)
+    if held is not None and held.chain == body.chain and body.prev is not None and not SEEN.has(turn.tx, body.prev):
+        pending.name_missing(turn, outer.conv, (outer.account, outer.device), body.prev, seq)
+    if held is None or seq > held.seq:
+        CHAINS.put(turn.tx, key, SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq))
+    for before in (body.prev, body.after):
+        if before is not None and seq and _seq_of(turn, before) > seq:
+            turn.show(SecurityEvent(SecurityKind.ORDER, outer.conv, outer.account, outer.device))
+    if body.after is not None and outer.account != turn.me.account:
+        proved_by(turn, outer.conv, outer.account, body.after)
+
+
+def _seq_of(turn: Turn, message: MessageId) -> int:
+    seen = SEEN.get(turn.tx, message)
+    if seen is not None:
+        return seen.seq
+    record = MESSAGES.get(turn.tx, message)
+    return record.seq if record is not None else 0
+
+
+def _happen(turn: Turn, message: OpenedMessage, body: Body, was_pending: PendingMessage | None) -> None:
+    outer, seq = message.outer, message.envelope.seq
+    content = _content(body)
+    if not isinstance(content, Text) and outer.kind is not MessageClass.POST:
+        remove_placeholder(turn, outer.id)
+    match content:
+        case Text(text=text):
+            _bubble(turn, message, body, MessageKind.TEXT, text, was_pending)
+        case Edit() | Delete() | Reaction() as change:
+            take_change(turn, outer.conv, outer.account, change, seq)
+        case Read(id=newest):
+            read_by(turn, outer.conv, outer.account, newest)
+        case Profile(name=name):
+            rename(turn, outer.account, name)
+        case _ if outer.kind is MessageClass.POST:
+            _bubble(turn, message, body, MessageKind.UNSUPPORTED, "", was_pending)
+        case _:
+            pass  # a control post of a later version: nothing that people see
+
+
+def _content(body: Body) -> Content | None:
+    try:
+        return parse_content(body.type, body.content)
+    except FormatError:
+        return None
+
+
+def _bubble(
+    turn: Turn, message: OpenedMessage, body: Body, kind: MessageKind, text: str, was_pending: PendingMessage | None
+) -> None:
+    outer, envelope = message.outer, message.envelope
+    own = outer.account == turn.me.account
+    unplaced = was_pending.after_seq if was_pending and not envelope.seq else 0
+    record = MessageRecord(
+        id=outer.id,
+        conv=outer.conv,
+        account=outer.account,
+        device=outer.device,
+        seq=envelope.seq,
+        at_ms=envelope.at,
+        kind=kind,
+        text=text,
+        status=Status.SENT if own else Status.RECEIVED,
+        order=place_of(envelope.seq) if envelope.seq else place_of(unplaced) - 1,
+        reply_to=body.reply_to,
+        from_removed_device=not message.known.listed,
+        body=b"" if kind is MessageKind.TEXT else msgspec.msgpack.encode([body.type, body.content]),
+    )
+    record = with_waiting_changes(turn, record)
+    before = MESSAGES.get(turn.tx, outer.id)
+    put_message(turn, record)
+    if before is not None:
+        changed(turn, record)
+    elif not own and envelope.seq <= CONVERSATIONS.need(turn.tx, outer.conv).shown:
+        turn.show(MessageReceived(outer.conv, as_shown(record)))
+    _note_newest(turn, record, own=own)
+
+
+def _note_newest(turn: Turn, record: MessageRecord, *, own: bool) -> None:
+    conversation = CONVERSATIONS.need(turn.tx, record.conv)
+    newer = max(conversation.active_ms, record.at_ms)
+    if own or record.seq <= conversation.after_seq:
+        amend(CONVERSATIONS, turn.tx, record.conv, active_ms=newer)
+    else:
+        amend(CONVERSATIONS, turn.tx, record.conv, active_ms=newer, after=record.id, after_seq=record.seq)
+    if not own:
+        note_unread(turn, record)
+
+

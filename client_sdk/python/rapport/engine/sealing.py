@@ -1,0 +1,201 @@
+"""From what was written to what is sent: one body under a fresh key, that key for every device, our archive entry.
+
+The place in our chain (chain, sseq, prev) is fixed at the first sealing. If membership moves on before the server has taken the
+post, it is sealed anew under the same id and place; if only the device set was wrong, the body stays and keys are added or dropped.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from rapport.crypto.body import Body, new_chain
+from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body
+from rapport.engine import errands
+from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.contacts import account_of, roster
+from rapport.engine.conversations import accounts_of, required_devices
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.records import (
+    CLAIMS,
+    CONTACTS,
+    CONVERSATIONS,
+    OUTBOX,
+    ClaimMade,
+    Conversation,
+    Hold,
+    OutgoingPost,
+    SealedPost,
+    amend,
+)
+from rapport.engine.sessions import choose, seal_for, start
+from rapport.engine.turn import Call, Turn
+from rapport.events import SecurityEvent, SecurityKind
+from rapport_protocol.errors import RemoteError
+from rapport_protocol.ids import ClaimId, ConversationId, DeviceId
+from rapport_protocol.limits import CLAIM_DEVICES, CLAIM_REMEMBERED_MS
+from rapport_protocol.requests import Claim, Claimed
+from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+
+__all__ = ["claim_answered", "claim_for", "claims_call", "missing_sessions", "seal_post", "with_keys_for"]
+
+_CLAIM_FRESH_MS: Final = CLAIM_REMEMBERED_MS - 60_000
+"""A claim is repeated under its id for nine minutes; the server remembers ten."""
+
+
+def seal_post(turn: Turn, post: OutgoingPost, conversation: Conversation) -> OutgoingPost | Hold:
+    """Seals a post for the devices that need it now and keeps it; or says what it has to wait for, and has that fetched."""
+    hold = _obstacle(turn, conversation)
+    if hold is not Hold.NONE:
+        return hold
+    devices = required_devices(turn, conversation)
+    if missing_sessions(turn, devices):
+        errands.plan(turn, ErrandKind.CLAIM, conversation.conv)
+        return Hold.KEYS
+    if not post.chain:
+        post = _placed(turn, post, conversation)
+    sealed = _seal(turn, post, conversation, devices)
+    after = replace(post, sealed=sealed)
+    OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
+    return after
+
+
+def _obstacle(turn: Turn, conversation: Conversation) -> Hold:
+    if conversation.membership is None:
+        return Hold.NONE
+    accounts = accounts_of(turn, conversation)
+    if len(accounts) < 2 or turn.me.account not in accounts:
+        return Hold.ALONE
+    for account in accounts:
+        contact = CONTACTS.get(turn.tx, account)
+        if contact is None:
+            errands.plan(turn, ErrandKind.LISTS, account)
+            return Hold.DEVICES
+        if contact.rivals:
+            return Hold.ALARM
+    return Hold.NONE
+
+
+def _placed(turn: Turn, post: OutgoingPost, conversation: Conversation) -> OutgoingPost:
+    """Takes the next place in our chain for the post; a new chain starts without a predecessor."""
+    chain, sseq, prev = conversation.chain, conversation.sseq + 1, conversation.prev
+    if not chain:
+        chain, sseq, prev = new_chain(turn.random), 1, None
+    amend(CONVERSATIONS, turn.tx, post.conv, chain=chain, sseq=sseq, prev=post.id)
+    return replace(post, chain=chain, sseq=sseq, prev=prev)
+
+
+def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: list[DeviceId]) -> SealedPost:
+    me = turn.me
+    outer = Outer(
+        conv=post.conv,
+        epoch=conversation.epoch,
+        account=me.account,
+        device=me.device,
+        id=post.id,
+        ts_ms=min(post.created_ms, turn.now_ms),
+        kind=MessageClass(post.kind),
+        flags=MessageFlags(post.flags),
+        act_until_ms=0,
+        commitment=bytes(32),
+    )
+    body = Body(
+        type=post.type,
+        content=msgspec.msgpack.decode(post.content),
+        chain=post.chain,
+        sseq=post.sseq,
+        roster=roster(turn, accounts_of(turn, conversation)),
+        prev=post.prev,
+        after=conversation.after,
+        reply_to=post.reply_to,
+    )
+    sealed = seal_body(outer, body.encode(), turn.random)
+    return SealedPost(
+        epoch=conversation.epoch,
+        outer=sealed.outer,
+        nonce=sealed.nonce,
+        ct=sealed.ciphertext,
+        key=sealed.key,
+        hash=sealed.hash,
+        keys=_keys(turn, devices, sealed.payload()),
+        entry=entry_for(turn, outer, Keyed(sealed.key, sealed.hash)),
+    )
+
+
+def _keys(turn: Turn, devices: list[DeviceId], payload: bytes) -> tuple[tuple[DeviceId, bytes], ...]:
+    keys = []
+    for device in devices:
+        key = seal_for(turn, device, payload)
+        assert key is not None  # noqa: S101 - missing_sessions said so in this transaction
+        keys.append((device, key))
+    return tuple(keys)
+
+
+def with_keys_for(turn: Turn, post: OutgoingPost, devices: list[DeviceId]) -> OutgoingPost | Hold:
+    """Keeps the sealed body, drops keys of devices that are not among these, and seals keys for new ones.
+
+    devices: ascending, checked against signed lists by the caller.
+    """
+    sealed = post.sealed
+    if sealed is None:
+        return post
+    held = dict(sealed.keys)
+    fresh = [device for device in devices if device not in held]
+    if missing_sessions(turn, fresh):
+        errands.plan(turn, ErrandKind.CLAIM, post.conv)
+        return Hold.KEYS
+    payload = KeyPayload(PayloadKind.KEY, sealed.key, sealed.hash).encode()
+    held |= dict(_keys(turn, fresh, payload))
+    after = replace(post, sealed=replace(sealed, keys=tuple((device, held[device]) for device in devices)))
+    OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
+    return after
+
+
+# --- bundles for sessions that are missing ----------------------------------------------------------------------------
+
+
+def missing_sessions(turn: Turn, devices: list[DeviceId]) -> list[DeviceId]:
+    """Those of the devices that there is no session to send on with."""
+    return [device for device in devices if choose(turn, device) is None]
+
+
+def claims_call(turn: Turn, errand: Errand) -> Call | None:
+    """Claims bundles for the devices of a conversation that there is no session with."""
+    conv = ConversationId(errand.subject)
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    wanted = missing_sessions(turn, required_devices(turn, conversation)) if conversation else []
+    if not wanted:
+        errands.drop(turn, ErrandKind.CLAIM, conv)
+        return None
+    return Call(errand.key, "prekeys.claim", claim_for(turn, conv, wanted[:CLAIM_DEVICES]))
+
+
+def claim_for(turn: Turn, subject: bytes, devices: list[DeviceId]) -> Claim:
+    """A claim for these devices; a repeat within nine minutes has the same id, so that no bundle is spent twice."""
+    held = CLAIMS.get(turn.tx, subject)
+    if held is None or list(held.devices) != devices or turn.now_ms - held.made_ms > _CLAIM_FRESH_MS:
+        held = ClaimMade(ClaimId(turn.random(16)), tuple(devices), turn.now_ms)
+        CLAIMS.put(turn.tx, subject, held)
+    return Claim(held.claim, list(held.devices))
+
+
+def claim_answered(turn: Turn, subject: bytes, answer: Claimed) -> bool:
+    """Starts a session with every device whose bundle verifies; True if none was left out. Lists of the others are fetched."""
+    made = CLAIMS.get(turn.tx, subject)
+    CLAIMS.delete(turn.tx, subject)
+    left_out = set(made.devices if made else ())
+    for bundle in answer.bundles:
+        account = account_of(turn, bundle.device)
+        if account is None or bundle.device not in left_out:
+            continue
+        try:
+            with turn.part():
+                if start(turn, account, bundle) is not None:
+                    left_out.discard(bundle.device)
+        except RemoteError:
+            turn.show(SecurityEvent(SecurityKind.FORGED_PREKEYS, account=account, device=bundle.device))
+    for device in left_out:
+        account = account_of(turn, device)
+        if account is not None:
+            errands.plan(turn, ErrandKind.LISTS, account)
+    return not left_out

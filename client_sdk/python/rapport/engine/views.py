@@ -1,0 +1,53 @@
+"""What a host sees of a conversation without asking the vault: small values, made again whenever something changed."""
+
+from msgspec import Struct
+
+from rapport.engine.conversations import accounts_of
+from rapport.engine.records import CONTACTS, CONVERSATIONS, SETTINGS, Conversation
+from rapport.engine.turn import Turn
+from rapport.events import Member
+from rapport_protocol.ids import AccountId, ConversationId
+from rapport_protocol.membership_entries import MemberRole
+from rapport_protocol.requests import Role
+
+__all__ = ["ConversationView", "changed_views", "view_all", "view_of"]
+
+_ROLES = {MemberRole.OWNER: Role.OWNER, MemberRole.THERAPIST: Role.THERAPIST, MemberRole.CLIENT: Role.CLIENT}
+
+
+class ConversationView(Struct, frozen=True):
+    """One conversation as it stands. active_ms: when the last message was written or accepted."""
+
+    id: ConversationId
+    members: tuple[Member, ...]
+    unread: int
+    active_ms: int
+    is_self: bool
+
+
+def _member(turn: Turn, account: AccountId, role: Role | None) -> Member:
+    if account == turn.me.account:
+        return Member(account, SETTINGS.need(turn.tx, b"").name, role or turn.me.role)
+    contact = CONTACTS.get(turn.tx, account)
+    return Member(account, contact.name if contact else "", role)
+
+
+def view_of(turn: Turn, conversation: Conversation) -> ConversationView:
+    """The view of one conversation."""
+    state = conversation.membership
+    roles = {member.account: _ROLES[member.role] for member in state.members} if state else {}
+    members = tuple(_member(turn, account, roles.get(account)) for account in accounts_of(turn, conversation))
+    return ConversationView(conversation.conv, members, conversation.unread, conversation.active_ms, state is None)
+
+
+def changed_views(turn: Turn) -> list[ConversationView]:
+    """Those that this turn has changed: all of them when a name has, since it may stand in any."""
+    if turn.written(CONTACTS.name) or turn.written(SETTINGS.name):
+        return view_all(turn)
+    found = (CONVERSATIONS.get(turn.tx, key) for key in turn.written(CONVERSATIONS.name))
+    return [view_of(turn, conversation) for conversation in found if conversation is not None]
+
+
+def view_all(turn: Turn) -> list[ConversationView]:
+    """All of them."""
+    return [view_of(turn, conversation) for _, conversation in CONVERSATIONS.list(turn.tx)]

@@ -1,0 +1,227 @@
+"""Conversations, membership chains and invites in SQL."""
+
+from sqlalchemy import Connection, exists, insert, select, update
+
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
+from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices, Role
+from rapport_server.adapters.store.rules import joined
+from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.placing import (
+    NewItem,
+    Transaction,
+    listed_devices,
+    members_of,
+    place,
+    take_seqs,
+)
+from rapport_server.records import ConversationRecord, InviteRecord, MembershipChange, NewInvite, Placed
+
+__all__ = [
+    "append_entries",
+    "contacts",
+    "conversation",
+    "conversations",
+    "expire_invite",
+    "insert_conversation",
+    "membership",
+    "open_invite",
+    "required_devices",
+]
+
+# --- invites ----------------------------------------------------------------------------------------------------------
+
+
+def open_invite(db: Connection, invite: InviteId, now: int) -> InviteRecord | None:
+    """See Directory.open_invite."""
+    row = db.execute(select(schema.invite).where(schema.invite.c.invite == invite)).one_or_none()
+    if row is None or row.card is None or row.expires_ms <= now:
+        return None
+    return InviteRecord(
+        PracticeId(row.practice),
+        invite,
+        ConversationId(row.conv),
+        Role(row.role),
+        row.public_key,
+        row.card,
+        row.expires_ms,
+    )
+
+
+def expire_invite(tx: Transaction, invite: InviteId) -> None:
+    """See Directory.expire_invite."""
+    tx.db.execute(update(schema.invite).where(schema.invite.c.invite == invite).values(card=None))
+
+
+def _insert_invite(tx: Transaction, practice: PracticeId, new: NewInvite) -> None:
+    if tx.db.execute(select(exists().where(schema.invite.c.invite == new.invite))).scalar():
+        raise Rejected(ErrorCode.CONFLICT, "invite exists")
+    tx.db.execute(
+        insert(schema.invite).values(
+            practice=practice,
+            invite=new.invite,
+            conv=new.conv,
+            role=new.role.value,
+            public_key=new.key,
+            card=new.card,
+            expires_ms=new.expires_ms,
+        )
+    )
+
+
+def _use_invite(tx: Transaction, practice: PracticeId, conv: ConversationId, invite: InviteId, at: int) -> None:
+    found = open_invite(tx.db, invite, at)
+    if found is None or (found.practice, found.conv) != (practice, conv):
+        raise Rejected(ErrorCode.NOT_FOUND, "no such invite")
+    expire_invite(tx, invite)
+
+
+# --- membership -------------------------------------------------------------------------------------------------------
+
+
+def append_entries(tx: Transaction, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
+    """See Directory.append_entries."""
+    standing = _standing(tx.db, practice, change)
+    if standing is not None:
+        return standing
+    record = conversation(tx.db, practice, change.conv)
+    if change.base_epoch == 0 and record is not None:
+        raise Rejected(ErrorCode.CONFLICT, "conversation exists")
+    if change.base_epoch != 0 and record is None:
+        raise Rejected(ErrorCode.NOT_FOUND, "no such conversation")
+    if record is not None and record.epoch != change.base_epoch:
+        raise Rejected(ErrorCode.EPOCH_STALE, "membership moved on")
+    if record is None:
+        insert_conversation(tx, practice, change.conv, change.kind)
+    before = [] if record is None else record.members
+    _set_members(tx, practice, change.conv, before, change.members)
+    told = [device for device in listed_devices(tx.db, practice, {*before, *change.members}) if device != change.actor]
+    first = take_seqs(tx, practice, change.conv, len(change.entries))
+    for seq, entry in enumerate(change.entries, first):
+        item = NewItem(entry.id, schema.FORM_ENTRY, change.conv, change.conv, seq, at, entry.raw)
+        place(tx, practice, item, told)
+        tx.db.execute(
+            insert(schema.membership_entry).values(
+                practice=practice, conv=change.conv, epoch=entry.epoch, id=entry.id, seq=seq, at=at, raw=entry.raw
+            )
+        )
+    tx.db.execute(
+        update(schema.conversation)
+        .where(schema.conversation.c.practice == practice, schema.conversation.c.conv == change.conv)
+        .values(epoch=change.entries[-1].epoch)
+    )
+    if change.invite is not None:
+        _insert_invite(tx, practice, change.invite)
+    if change.used is not None:
+        _use_invite(tx, practice, change.conv, change.used, at)
+    return Placed(first + len(change.entries) - 1, at, told)
+
+
+def insert_conversation(tx: Transaction, practice: PracticeId, conv: ConversationId, kind: int) -> None:
+    """A conversation in which nothing has happened."""
+    tx.db.execute(insert(schema.conversation).values(practice=practice, conv=conv, kind=kind, epoch=0, seq=0, base=0))
+
+
+def _standing(db: Connection, practice: PracticeId, change: MembershipChange) -> Placed | None:
+    """The earlier answer, when all these entries are in the chain already."""
+    chain = schema.membership_entry.c
+    placed = None
+    for entry in change.entries:
+        row = db.execute(
+            select(chain.seq, chain.at).where(
+                chain.practice == practice,
+                chain.conv == change.conv,
+                chain.epoch == entry.epoch,
+                chain.id == entry.id,
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        placed = Placed(row.seq, row.at)
+    return placed
+
+
+def _set_members(
+    tx: Transaction, practice: PracticeId, conv: ConversationId, before: list[AccountId], after: list[AccountId]
+) -> None:
+    """Joined become exactly these; who left is kept as a former member."""
+    table = schema.member
+    here = (table.c.practice == practice, table.c.conv == conv)
+    known = set(tx.db.execute(select(table.c.account).where(*here)).scalars())
+    gone = [account for account in before if account not in after]
+    if gone:
+        tx.db.execute(update(table).where(*here, table.c.account.in_(gone)).values(joined=False))
+    back = [account for account in after if account in known]
+    if back:
+        tx.db.execute(update(table).where(*here, table.c.account.in_(back)).values(joined=True))
+    for account in after:
+        if account not in known:
+            tx.db.execute(insert(table).values(practice=practice, conv=conv, account=account, joined=True))
+
+
+def membership(db: Connection, practice: PracticeId, conv: ConversationId, above_epoch: int) -> list[MembershipItem]:
+    """See Directory.membership."""
+    chain = schema.membership_entry.c
+    rows = db.execute(
+        select(chain.seq, chain.at, chain.raw)
+        .where(chain.practice == practice, chain.conv == conv, chain.epoch > above_epoch)
+        .order_by(chain.epoch)
+    )
+    return [MembershipItem(row.seq, row.at, row.raw) for row in rows]
+
+
+# --- conversations ----------------------------------------------------------------------------------------------------
+
+
+def conversation(db: Connection, practice: PracticeId, conv: ConversationId) -> ConversationRecord | None:
+    """See Directory.conversation."""
+    table = schema.conversation
+    row = db.execute(select(table).where(table.c.practice == practice, table.c.conv == conv)).one_or_none()
+    if row is None:
+        return None
+    members = members_of(db, practice, conv)
+    return ConversationRecord(practice, conv, row.kind, row.epoch, row.seq, row.base, members)
+
+
+def conversations(db: Connection, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
+    """See Directory.conversations. In ascending order of ids."""
+    table, member = schema.conversation, schema.member
+    rows = db.execute(
+        select(table)
+        .join(member, (member.c.practice == table.c.practice) & (member.c.conv == table.c.conv))
+        .where(member.c.practice == practice, member.c.account == account, member.c.joined)
+        .order_by(table.c.conv)
+    )
+    return [ConversationHead(ConversationId(row.conv), row.kind, row.epoch, row.seq, row.base) for row in rows]
+
+
+def required_devices(db: Connection, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
+    """See Directory.required_devices. Accounts in ascending order."""
+    record = conversation(db, practice, conv)
+    if record is None:
+        return None
+    table = schema.device_list
+    accounts = []
+    for account in record.members:
+        version = db.execute(
+            select(table.c.version)
+            .where(table.c.practice == practice, table.c.account == account)
+            .order_by(table.c.version.desc())
+            .limit(1)
+        ).scalar()
+        if version is not None:
+            accounts.append(AccountVersion(account, version, joined(listed_devices(db, practice, [account]))))
+    return RequiredDevices(record.epoch, accounts)
+
+
+def contacts(db: Connection, practice: PracticeId, account: AccountId) -> list[AccountId]:
+    """Every account that is a member of a conversation together with this one, itself included; ascending."""
+    mine, theirs = schema.member.alias(), schema.member.alias()
+    rows = db.execute(
+        select(theirs.c.account)
+        .distinct()
+        .join(mine, (mine.c.practice == theirs.c.practice) & (mine.c.conv == theirs.c.conv))
+        .where(mine.c.practice == practice, mine.c.account == account, mine.c.joined, theirs.c.joined)
+        .order_by(theirs.c.account)
+    )
+    return [AccountId(found) for found in rows.scalars()]

@@ -1,0 +1,111 @@
+"""A transaction as the cold records see it, and the one way in which they put something into mailboxes."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, PracticeId
+from rapport_server.adapters.store.rules import joined
+from rapport_server.adapters.store.sql import schema
+
+__all__ = ["NewItem", "Transaction", "listed_devices", "members_of", "place", "take_seqs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One write in progress. next_position: hands out the next place among all items."""
+
+    db: Connection
+    next_position: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A membership entry or notice on its way to devices. box: where it is filed, see schema.mailbox."""
+
+    id: ItemId
+    form: int
+    box: bytes
+    conv: ConversationId | None
+    seq: int
+    at: int
+    body: bytes
+    kind: str | None = None
+
+
+def place(tx: Transaction, practice: PracticeId, item: NewItem, devices: Collection[DeviceId]) -> list[DeviceId]:
+    """Files an item for these devices; nothing happens when there are none. Returns them, ascending.
+
+    Raises Rejected(CONFLICT) when the id is taken.
+    """
+    if not devices:
+        return []
+    taken = select(schema.item_id.c.position).where(
+        schema.item_id.c.practice == practice, schema.item_id.c.id == item.id
+    )
+    if tx.db.execute(taken).first() is not None:
+        raise Rejected(ErrorCode.CONFLICT, "item id is taken")
+    position = tx.next_position()
+    everybody = joined(devices)
+    values: dict[str, Any] = {
+        "position": position,
+        "practice": practice,
+        "id": item.id,
+        "conv": item.conv,
+        "seq": item.seq,
+        "at": item.at,
+        "act_until": 0,
+        "body": item.body,
+        "form": item.form,
+        "kind": item.kind,
+    }
+    tx.db.execute(insert(schema.item).values(values))
+    tx.db.execute(insert(schema.item_id).values(practice=practice, id=item.id, position=position))
+    tx.db.execute(
+        insert(schema.mailbox).values(
+            position=position,
+            practice=practice,
+            box=item.box,
+            at=item.at,
+            act_until=0,
+            devices=everybody,
+            open=everybody,
+            parked=b"",
+        )
+    )
+    return sorted(devices)
+
+
+def take_seqs(tx: Transaction, practice: PracticeId, conv: ConversationId, count: int) -> int:
+    """Reserves the next `count` seqs of a conversation; returns the first."""
+    where = (schema.conversation.c.practice == practice, schema.conversation.c.conv == conv)
+    seq: int = tx.db.execute(select(schema.conversation.c.seq).where(*where)).scalar_one()
+    tx.db.execute(update(schema.conversation).where(*where).values(seq=seq + count))
+    return seq + 1
+
+
+def listed_devices(db: Connection, practice: PracticeId, accounts: Iterable[AccountId]) -> list[DeviceId]:
+    """Every device of these accounts that is in its account's newest list, ascending."""
+    found = db.execute(
+        select(schema.device.c.device)
+        .where(
+            schema.device.c.practice == practice,
+            schema.device.c.account.in_(list(accounts)),
+            schema.device.c.listed,
+        )
+        .order_by(schema.device.c.device)
+    )
+    return [DeviceId(device) for device in found.scalars()]
+
+
+def members_of(db: Connection, practice: PracticeId, conv: ConversationId) -> list[AccountId]:
+    """The joined accounts of a conversation, ascending."""
+    found = db.execute(
+        select(schema.member.c.account)
+        .where(schema.member.c.practice == practice, schema.member.c.conv == conv, schema.member.c.joined)
+        .order_by(schema.member.c.account)
+    )
+    return [AccountId(account) for account in found.scalars()]

@@ -1,0 +1,344 @@
+"""The tables, once for every SQL database: what a row is, which keys and indexes it has.
+
+Identifiers are 16-byte blobs, times are milliseconds of Unix time, `position` is one counter over everything that
+waits in mailboxes. The practice stands first in every key that is looked up on somebody's behalf. Keys without it are
+of two kinds: what a stranger presents and the practice is found from (device, account, token, owner token, invite), and
+`position`, which only ever comes from a row whose practice was checked.
+
+A change here needs a migration in `migrations/versions`; a test compares the two.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "FORM_ENTRY",
+    "FORM_MESSAGE",
+    "FORM_NOTICE",
+    "account",
+    "archive_entry",
+    "claim",
+    "conversation",
+    "device",
+    "device_list",
+    "freed",
+    "history",
+    "invite",
+    "item",
+    "item_id",
+    "journal",
+    "mailbox",
+    "member",
+    "membership_entry",
+    "metadata",
+    "one_time_key",
+    "practice",
+    "sealed_keys",
+    "server",
+    "timer",
+    "token",
+]
+
+FORM_MESSAGE: Final = 0
+"""A post (seq > 0) or a direct (seq 0)."""
+FORM_ENTRY: Final = 1
+"""A membership entry on its way to devices; the chain itself is in `membership_entry`."""
+FORM_NOTICE: Final = 2
+
+Number = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits everywhere; INTEGER in SQLite, so that an integer primary key is the row's own address."""
+
+metadata: Final = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+
+def _key(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, primary_key=True)
+
+
+def _blob(name: str, **options: Any) -> Column[bytes]:
+    return Column(name, LargeBinary, **{"nullable": False, **options})
+
+
+def _number(name: str, **options: Any) -> Column[int]:
+    return Column(name, Number, **{"nullable": False, **options})
+
+
+server = Table(
+    "server",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=False, comment="always 1"),
+    _blob("seed", comment="32 bytes: the seed of the server's signing key"),
+    _blob("store_epoch", comment="16 bytes: changes with every restore"),
+    _number("position", comment="no position up to here is free; later ones are found from item"),
+    _number("warned_to", comment="senders of everything up to this position have been warned"),
+    comment="The one row about the store itself.",
+)
+
+practice = Table(
+    "practice",
+    metadata,
+    _key("practice"),
+    _blob("owner_token_hash", unique=True),
+    Column("owner_token_used", Boolean, nullable=False),
+    _number("created_ms"),
+    comment="Tenants.",
+)
+
+account = Table(
+    "account",
+    metadata,
+    _key("practice"),
+    _key("account"),
+    Column("role", Text, nullable=False),
+    Index(None, "account", unique=True),
+    sqlite_with_rowid=False,
+    comment="People in a practice.",
+)
+
+device = Table(
+    "device",
+    metadata,
+    _key("practice"),
+    _key("device"),
+    _blob("account"),
+    _blob("signing_key"),
+    Column("listed", Boolean, nullable=False, comment="in the account's newest list"),
+    Column("revoked", Boolean, nullable=False, comment="out for good"),
+    _number("seen_ms"),
+    _blob("last_auth", nullable=True),
+    _blob("registered_digest", nullable=True, comment="of the registration that this device made"),
+    _number("registered_seq", nullable=True),
+    _number("registered_ms", nullable=True),
+    _number("signed_id", nullable=True),
+    _blob("signed_key", nullable=True),
+    _number("last_resort_id", nullable=True),
+    _blob("last_resort_key", nullable=True),
+    _number("one_time_top", comment="highest one-time id ever uploaded, -1 when none"),
+    ForeignKeyConstraint(["practice", "account"], ["account.practice", "account.account"]),
+    Index(None, "device", unique=True),
+    Index(None, "practice", "account"),
+    comment="Every device that ever was in a list.",
+)
+
+device_list = Table(
+    "device_list",
+    metadata,
+    _key("practice"),
+    _key("account"),
+    Column("version", Number, primary_key=True, autoincrement=False),
+    _blob("raw"),
+    Column("by_account_key", Boolean, nullable=False),
+    comment="Signed device lists.",
+)
+
+one_time_key = Table(
+    "one_time_key",
+    metadata,
+    _key("practice"),
+    _key("device"),
+    Column("number", Number, primary_key=True, autoincrement=False),
+    _blob("raw"),
+    comment="One-time bundles that nobody has claimed.",
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    _key("practice"),
+    _key("device"),
+    _key("claim"),
+    _number("at"),
+    _blob("answer"),
+    Index(None, "at"),
+    comment="Recent claims and what they were answered.",
+)
+
+token = Table(
+    "token",
+    metadata,
+    _key("hash"),
+    _blob("practice"),
+    _blob("device"),
+    _number("expires_ms"),
+    Index(None, "practice", "device"),
+    Index(None, "expires_ms"),
+    sqlite_with_rowid=False,
+    comment="HTTP tokens, hashed.",
+)
+
+invite = Table(
+    "invite",
+    metadata,
+    _key("practice"),
+    _key("invite"),
+    _blob("conv"),
+    Column("role", Text, nullable=False),
+    _blob("public_key"),
+    _blob("card", nullable=True, comment="null once used or forgotten"),
+    _number("expires_ms"),
+    Index(None, "invite", unique=True),
+    comment="Invites; the id of a closed one stays taken.",
+)
+
+conversation = Table(
+    "conversation",
+    metadata,
+    _key("practice"),
+    _key("conv"),
+    _number("kind"),
+    _number("epoch"),
+    _number("seq"),
+    _number("base"),
+    sqlite_with_rowid=False,
+    comment="Where each conversation stands.",
+)
+
+member = Table(
+    "member",
+    metadata,
+    _key("practice"),
+    _key("conv"),
+    _key("account"),
+    Column("joined", Boolean, nullable=False, comment="false for former members, who may still have mail"),
+    Index(None, "practice", "account", "conv"),
+    sqlite_with_rowid=False,
+    comment="Accounts that are or were members.",
+)
+
+membership_entry = Table(
+    "membership_entry",
+    metadata,
+    _key("practice"),
+    _key("conv"),
+    Column("epoch", Number, primary_key=True, autoincrement=False),
+    _blob("id"),
+    _number("seq"),
+    _number("at"),
+    _blob("raw"),
+    comment="Membership chains.",
+)
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    _key("key"),
+    _number("due_ms"),
+    _number("leased_until_ms"),
+    Index(None, "due_ms"),
+    comment="Durable timers.",
+)
+
+# --- mailboxes -------------------------------------------------------------------------------------------------------
+
+item = Table(
+    "item",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    _blob("practice"),
+    _blob("id"),
+    _blob("conv", nullable=True),
+    _number("seq"),
+    _number("at"),
+    _blob("account", nullable=True, comment="sender"),
+    _blob("device", nullable=True, comment="sender"),
+    _number("act_until", comment="of directs, else 0"),
+    _blob("outer", nullable=True),
+    _blob("nonce", nullable=True),
+    _blob("body", comment="ciphertext, membership entry, or what a notice is about"),
+    _blob("entry", nullable=True, comment="the sender's archive entry"),
+    _number("form", server_default="0"),
+    Column("kind", Text, nullable=True, comment="of notices"),
+    comment="Bodies, in the order in which they were accepted. Written once, never changed.",
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("batch", Number, primary_key=True, autoincrement=False),
+    _blob("body"),
+    comment="What committed batches have not yet brought to the tables below: see sqlite/journal.py.",
+)
+
+item_id = Table(
+    "item_id",
+    metadata,
+    _key("practice"),
+    _key("id"),
+    _number("position"),
+    sqlite_with_rowid=False,
+    comment="Items by id.",
+)
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    _blob("practice"),
+    _blob("box", comment="the conversation, or the account for notices about no conversation"),
+    _number("at"),
+    _number("act_until"),
+    _blob("devices", comment="everybody it was for, joined in ascending order"),
+    _blob("open", comment="those of them that have not acknowledged"),
+    _blob("parked", comment="those of them that set it aside"),
+    Index(None, "practice", "box", "position"),
+    comment="Who is still owed an item; the row goes with the last acknowledgement.",
+)
+Index(
+    "ix_mailbox_act_until",
+    mailbox.c.act_until,
+    sqlite_where=mailbox.c.act_until > 0,
+    postgresql_where=mailbox.c.act_until > 0,
+)
+
+sealed_keys = Table(
+    "sealed_keys",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    _blob("sealed", comment="joined in the order of mailbox.devices"),
+    comment="Sealed keys of what is in a mailbox.",
+)
+
+history = Table(
+    "history",
+    metadata,
+    _key("practice"),
+    _key("conv"),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    _number("position"),
+    sqlite_with_rowid=False,
+    comment="Messages that some account has archived, by place in their conversation.",
+)
+
+archive_entry = Table(
+    "archive_entry",
+    metadata,
+    Column("position", Number, primary_key=True, autoincrement=False),
+    _key("account"),
+    _blob("entry"),
+    sqlite_with_rowid=False,
+    comment="Archive entries of readers.",
+)
+
+freed = Table(
+    "freed",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    _number("at"),
+    _blob("positions", comment="8 bytes each, as written by sqlite/journal.py"),
+    comment="What was acknowledged by everybody, until the repeat window has passed.",
+)

@@ -1,0 +1,136 @@
+"""The ageing of mail in SQL: one bounded step at a time, so that posts never wait long behind it."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, select, update
+
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, PracticeId, split_ids
+from rapport_protocol.limits import CLAIM_REMEMBERED_MS, MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
+from rapport_protocol.messages import NoticeKind
+from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.freeing import delete_items, free, unpack_positions
+from rapport_server.adapters.store.sql.placing import (
+    NewItem,
+    Transaction,
+    listed_devices,
+    members_of,
+    place,
+    take_seqs,
+)
+
+__all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
+
+STEP_ROWS: Final = 500
+"""Most mailbox rows that one step looks at: some milliseconds of work."""
+STEP_FREED: Final = 4
+"""Most batches of freed items that one step deletes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did. more: there is more of the same. woken: devices that have a new notice."""
+
+    more: bool
+    woken: list[DeviceId] = field(default_factory=list)
+
+
+_mailbox, _item = schema.mailbox, schema.item
+
+
+def _freed(tx: Transaction, now: int) -> Step:
+    """Deletes bodies that nobody is owed and whose repeat window has passed."""
+    table = schema.freed
+    rows = tx.db.execute(
+        select(table).where(table.c.at <= now - REPEAT_WINDOW_MS).order_by(table.c.number).limit(STEP_FREED)
+    ).all()
+    for row in rows:
+        delete_items(tx.db, unpack_positions(row.positions))
+        tx.db.execute(delete(table).where(table.c.number == row.number))
+    return Step(more=len(rows) == STEP_FREED)
+
+
+def _directs(tx: Transaction, now: int) -> Step:
+    """Deletes directs whose time has come."""
+    found = tx.db.execute(
+        select(_mailbox.c.position)
+        .where(_mailbox.c.act_until > 0, _mailbox.c.act_until <= now)
+        .order_by(_mailbox.c.act_until)
+        .limit(STEP_ROWS)
+    )
+    positions = list(found.scalars())
+    free(tx.db, positions, now)
+    delete_items(tx.db, positions)
+    return Step(more=len(positions) == STEP_ROWS)
+
+
+def _tokens_and_claims(tx: Transaction, now: int) -> Step:
+    """Deletes HTTP tokens past their hour and answers of claims past their ten minutes."""
+    tx.db.execute(delete(schema.token).where(schema.token.c.expires_ms <= now))
+    tx.db.execute(delete(schema.claim).where(schema.claim.c.at <= now - CLAIM_REMEMBERED_MS))
+    return Step(more=False)
+
+
+def _old_mail(tx: Transaction, now: int) -> Step:
+    """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
+    rows = tx.db.execute(
+        select(_mailbox, _item.c.id, _item.c.conv, _item.c.seq, _item.c.form)
+        .join(_item, _item.c.position == _mailbox.c.position)
+        .order_by(_mailbox.c.position)
+        .limit(STEP_ROWS)
+    ).all()
+    old = [row for row in rows if row.at <= now - MAILBOX_LIFE_MS]
+    woken: list[DeviceId] = []
+    for row in old:
+        if row.form == schema.FORM_MESSAGE and row.seq:
+            woken += _tombstone(tx, row, now)
+    positions = [row.position for row in old]
+    free(tx.db, positions, now)
+    delete_items(tx.db, positions)
+    return Step(more=len(old) == STEP_ROWS, woken=woken)
+
+
+def _tombstone(tx: Transaction, row: Row[Any], now: int) -> list[DeviceId]:
+    """Tells everybody in the conversation now, and those who still lacked the post."""
+    practice, conv = PracticeId(row.practice), ConversationId(row.conv)
+    lacking = split_ids(row.open + row.parked)
+    table = schema.device
+    listed = tx.db.execute(
+        select(table.c.device).where(table.c.practice == practice, table.c.device.in_(lacking), table.c.listed)
+    ).scalars()
+    devices = {*map(DeviceId, listed), *listed_devices(tx.db, practice, members_of(tx.db, practice, conv))}
+    seq = take_seqs(tx, practice, conv, 1)
+    return place(tx, practice, _notice(NoticeKind.TOMBSTONE, row, conv, seq, now), devices)
+
+
+def _warnings(tx: Transaction, now: int) -> Step:
+    """Warns the senders of posts that have waited 14 days, once: `server.warned_to` remembers how far this went."""
+    mark = tx.db.execute(select(schema.server.c.warned_to)).scalar_one()
+    rows = tx.db.execute(
+        select(_mailbox, _item.c.id, _item.c.conv, _item.c.seq, _item.c.form, _item.c.account)
+        .join(_item, _item.c.position == _mailbox.c.position)
+        .where(_mailbox.c.position > mark)
+        .order_by(_mailbox.c.position)
+        .limit(STEP_ROWS)
+    ).all()
+    old = [row for row in rows if row.at <= now - SENDER_WARNED_MS]
+    woken: list[DeviceId] = []
+    for row in old:
+        if row.form == schema.FORM_MESSAGE and row.seq:
+            conv = ConversationId(row.conv)
+            devices = listed_devices(tx.db, PracticeId(row.practice), [AccountId(row.account)])
+            # It takes no seq: nobody else would know what stands in the gap.
+            notice = _notice(NoticeKind.UNDELIVERED, row, conv, 0, now)
+            woken += place(tx, PracticeId(row.practice), notice, devices)
+    if old:
+        tx.db.execute(update(schema.server).values(warned_to=old[-1].position))
+    return Step(more=len(old) == STEP_ROWS, woken=woken)
+
+
+def _notice(kind: str, row: Row[Any], conv: ConversationId, seq: int, now: int) -> NewItem:
+    return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
+
+
+SWEEP_STEPS: Final = (_old_mail, _warnings, _directs, _freed, _tokens_and_claims)
+"""Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

@@ -1,0 +1,61 @@
+"""What the writer reads because it does not remember it."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from rapport_server.adapters.store.sqlite.letters import ConversationState, Letter
+from rapport_server.adapters.store.sqlite.rows import select_rows
+from rapport_server.records import KIND_SELF
+
+__all__ = ["find_conversation", "find_letters"]
+
+# CROSS JOIN keeps the order: each wanted id is looked up, nothing is scanned.
+_FIND: Final = "WITH wanted (practice, id) AS (VALUES "
+_LETTERS: Final = (
+    ") SELECT i.position, i.practice, i.id, i.conv, i.seq, i.at, i.account, i.device, i.act_until, m.devices,"
+    " i.entry IS NOT NULL, m.open, m.parked, i.form"
+    " FROM wanted CROSS JOIN item_id AS x ON x.practice = wanted.practice AND x.id = wanted.id"
+    " CROSS JOIN item AS i ON i.position = x.position LEFT JOIN mailbox AS m ON m.position = x.position"
+)
+
+
+def find_letters(connection: sqlite3.Connection, wanted: Iterable[tuple[bytes, bytes]]) -> Iterator[Letter]:
+    """The stored items with these (practice, id), as folded letters; nobody is owed those that left the mailbox."""
+    values = [part for key in wanted for part in key]
+    for row in select_rows(connection.execute, _FIND, "(?,?)", values, _LETTERS):
+        position, practice, ident, conv, seq, at, account, device, act_until, devices, entered, still, parked, form = (
+            row
+        )
+        letter = Letter(
+            position, practice, ident, conv, seq, at, account, device, act_until, devices or b"", None, bool(entered)
+        )
+        letter.open, letter.parked = still or b"", parked or b""
+        letter.post = form == 0 and seq > 0
+        letter.folded = True
+        yield letter
+
+
+def find_conversation(connection: sqlite3.Connection, practice: bytes, conv: bytes) -> ConversationState | None:
+    """Where a conversation stands according to its tables."""
+    row = connection.execute(
+        "SELECT kind, epoch, seq FROM conversation WHERE practice = ? AND conv = ?", (practice, conv)
+    ).fetchone()
+    if row is None:
+        return None
+    kind, epoch, seq = row
+    (members,) = connection.execute(
+        "SELECT count(*) FROM member WHERE practice = ? AND conv = ? AND joined", (practice, conv)
+    ).fetchone()
+    devices = connection.execute(
+        "SELECT d.device FROM member AS m JOIN device AS d ON d.practice = m.practice AND d.account = m.account"
+        " WHERE m.practice = ? AND m.conv = ? AND m.joined AND d.listed ORDER BY d.device",
+        (practice, conv),
+    ).fetchall()
+    return ConversationState(
+        practice + conv,
+        epoch,
+        seq,
+        lonely=kind != KIND_SELF and members < 2,
+        required=b"".join(device for (device,) in devices),
+    )

@@ -1,0 +1,153 @@
+"""Opening the data file: the one connection that writes, the engine that reads, and what can be wrong with the file."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from rapport_server.adapters.store.problem import StoreProblem
+
+__all__ = ["PAGE_BYTES", "StoreLock", "core_on", "open_reader", "open_writer", "sentences"]
+
+PAGE_BYTES: Final = 8192
+"""Page size of a new file: bodies are 1-2 KB, and a frame of the log costs two system calls whatever its size."""
+QUICK_CHECK_BYTES: Final = 64 * 1024 * 1024
+"""Files up to this size are checked page by page at every start (well under a second); larger ones when a page is read.
+"""
+CACHE_KIB: Final = 65_536
+"""Page cache of the writer; the pages of the recent past must stay in it."""
+READER_CACHE_KIB: Final = 8192
+READERS: Final = 4
+"""Reading connections, one thread each."""
+LOG_PAGES: Final = 2000
+"""The log is copied into the file when it holds this many pages (16 MiB): rarely enough that a page changed in many
+batches is copied once."""
+LOCK_WAIT_MS: Final = 5000
+"""How long a statement waits for a lock of another connection, such as a backup that just starts."""
+
+
+def _address(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
+
+
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Turns what SQLite and the system say while opening a store into a StoreProblem of one sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreProblem(_sentence(path, error)) from error
+    except OSError as error:
+        raise StoreProblem(f"the store {path} cannot be opened: {error.strerror or 'input/output error'}") from error
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"the store {path} is damaged: put a backup in its place with `rapport restore`"
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return f"the store {path} cannot be written: check the owner and mode of the file and its folder"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"the store {path} is in use by another process"
+    if code == sqlite3.SQLITE_FULL:
+        return f"the disk that holds the store {path} is full"
+    return f"the store {path} cannot be used ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+
+
+class StoreLock:
+    """Keeps a second process from writing the same file: the writer caches what it has written.
+
+    The lock stands on `<file>.lock` and goes with the process, however it ends. Raises StoreProblem when it is taken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with sentences(path):
+            self._file = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise StoreProblem(f"the store {path} is in use by another process") from None
+
+    def release(self) -> None:
+        """Lets others in."""
+        os.close(self._file)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The connection that writes: log, full sync, no implicit transactions; usable from any thread, one at a time.
+
+    Raises StoreProblem when the file is missing, damaged or not writable.
+    """
+    if not path.is_file():
+        raise StoreProblem(f"there is no store at {path}: make one with `rapport init`")
+    with sentences(path):
+        connection = sqlite3.connect(
+            _address(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        try:
+            _prepare(connection)
+            if path.stat().st_size <= QUICK_CHECK_BYTES:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise StoreProblem(f"the store {path} is damaged: put a backup in its place with `rapport restore`")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError("no write-ahead log")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # Deleted keys and bodies are overwritten with zeros where their page is written anyway.
+    connection.execute("PRAGMA secure_delete = FAST")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {4 * LOG_PAGES * PAGE_BYTES}")
+    # Fails here rather than at the first message when the file may only be read.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def core_on(connection: sqlite3.Connection) -> Connection:
+    """SQLAlchemy Core on this very connection.
+
+    It never begins or ends a transaction: whoever owns the connection does.
+    """
+    engine: Engine = create_engine(
+        "sqlite+pysqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
+    )
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def open_reader(path: Path) -> AsyncEngine:
+    """The engine that reads: READERS connections that cannot write, each seeing every transaction committed before."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{_address(path, 'ro')}&uri=true",
+        pool_size=READERS,
+        max_overflow=0,
+        pool_reset_on_return=None,
+    )
+
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")
+        cursor.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    return engine

@@ -1,0 +1,357 @@
+"""The Store port on SQLite: hands writes to the writer and questions to the readers."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy.exc
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import (
+    AccountId,
+    ClaimId,
+    ConversationId,
+    DeviceId,
+    InviteId,
+    ItemId,
+    MessageId,
+    PracticeId,
+    StoreEpoch,
+)
+from rapport_protocol.requests import (
+    ArchivePage,
+    Bundle,
+    ConversationHead,
+    DeviceReceipt,
+    FetchedItem,
+    MembershipItem,
+    RequiredDevices,
+)
+from rapport_server.adapters.store.rules import QUEUED_JOBS
+from rapport_server.adapters.store.sql import accounts, conversations, mail, prekeys, timers
+from rapport_server.adapters.store.sql.placing import Transaction
+from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
+from rapport_server.adapters.store.sqlite.opening import StoreLock, open_reader, open_writer, sentences
+from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
+from rapport_server.adapters.store.sqlite.version import check_version
+from rapport_server.ports import Clock, Store
+from rapport_server.records import (
+    ConversationRecord,
+    InviteRecord,
+    Job,
+    MembershipChange,
+    NewDeviceList,
+    NewPrekeys,
+    Placed,
+    Principal,
+    Registration,
+    SignInRecord,
+    Timer,
+    Waiting,
+)
+
+__all__ = ["SqliteStore"]
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class SqliteStore:
+    """Satisfies the Store port with one file.
+
+    path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. One process at a
+    time: `start` raises StoreProblem when another one has the store open.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, queue_limit: int = QUEUED_JOBS) -> None:
+        self.on_commit: Callable[[list[Job]], None] = lambda _: None
+        self._path = path
+        self._clock = clock
+        self._queue_limit = queue_limit
+        self._lock: StoreLock | None = None
+        self._writer: Writer | None = None
+        self._reader: AsyncEngine | None = None
+        self._seed = b""
+        self._epoch = StoreEpoch(b"")
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """See Store.start. Raises StoreProblem: missing, damaged, older, newer, in use, not writable, disk full."""
+        lock = StoreLock(self._path)
+        try:
+            connection = await asyncio.to_thread(self._open)
+            try:
+                with sentences(self._path):
+                    self._seed, epoch = connection.execute("SELECT seed, store_epoch FROM server").fetchone()
+                    self._epoch = StoreEpoch(epoch)
+                    writer = Writer(connection, self._clock, self._queue_limit, self._report)
+                    writer.start()
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        self._lock, self._writer, self._reader = lock, writer, open_reader(self._path)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = open_writer(self._path)
+        try:
+            check_version(self._path, connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """See Store.close. Safe to call twice."""
+        writer, reader, lock = self._writer, self._reader, self._lock
+        self._writer = self._reader = self._lock = None
+        if reader is not None:
+            await reader.dispose()
+        if writer is not None:
+            await writer.stop()
+        if lock is not None:
+            lock.release()
+
+    @property
+    def failed(self) -> str | None:
+        """See Store.failed. A full disk may recover; every other failure lasts until the process is started again."""
+        return None if self._writer is None else self._writer.failed
+
+    # --- the two ways in ----------------------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """See Mailbox.submit. Raises Rejected(UNAVAILABLE) when the store is not running or lost."""
+        self._running().submit(job)
+
+    def _running(self) -> Writer:
+        if self._writer is None:
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store is not running")
+        return self._writer
+
+    async def _write(self, run: Callable[[Transaction], Result], *, folds: bool = False, moves: bool = False) -> Result:
+        """Runs a cold write in the writer; returns once it is synced.
+
+        Whoever is cancelled here does not know whether it was written. folds, moves: see Write.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._running().submit(Write(run, future, folds or moves, moves))
+        return await future
+
+    def _report(self, batch: list[Work]) -> None:
+        """In the event loop: a batch is synced, or refused."""
+        jobs: list[Job] = []
+        for work in batch:
+            if not isinstance(work, Write):
+                jobs.append(work)
+            elif work.future.done():
+                continue  # the caller was cancelled
+            elif work.error is not None:
+                work.future.set_exception(work.error)
+            else:
+                work.future.set_result(work.result)
+        if jobs:
+            self.on_commit(jobs)
+
+    async def _read(
+        self, ask: Callable[Concatenate[Connection, Given], Result], *args: Given.args, **kwargs: Given.kwargs
+    ) -> Result:
+        """Asks a reading connection. Raises Rejected(UNAVAILABLE) when the file cannot be read."""
+        if self._reader is None:
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store is not running")
+        try:
+            async with self._reader.connect() as db:
+                return await db.run_sync(ask, *args, **kwargs)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store cannot be read") from error
+
+    async def _settled(self) -> None:
+        """Lets everything that was reported be found. Raises Rejected(UNAVAILABLE) when the writer cannot."""
+        if not self._running().settled:
+            await self._write(lambda _: None, folds=True)
+
+    async def _settled_if_possible(self) -> None:
+        """The same for questions whose answer is worth having without the last moments."""
+        try:
+            await self._settled()
+        except Rejected as refused:
+            if refused.code is not ErrorCode.UNAVAILABLE:
+                raise
+
+    # --- practices and registration -----------------------------------------------------------------------------------
+
+    async def server_seed(self) -> bytes:
+        """See Directory.server_seed."""
+        return self._seed
+
+    async def store_epoch(self) -> StoreEpoch:
+        """See Directory.store_epoch."""
+        return self._epoch
+
+    async def create_practice(self, practice: PracticeId, owner_token_hash: bytes, at: int) -> None:
+        """See Directory.create_practice. Raises Rejected(CONFLICT) when the practice exists."""
+        await self._write(lambda tx: accounts.create_practice(tx, practice, owner_token_hash, at))
+
+    async def practice_of_owner_token(self, token_hash: bytes) -> PracticeId | None:
+        """See Directory.practice_of_owner_token."""
+        return await self._read(accounts.practice_of_owner_token, token_hash)
+
+    async def register(self, registration: Registration, at: int) -> Placed:
+        """See Directory.register."""
+        return await self._write(lambda tx: accounts.register(tx, registration, at), moves=True)
+
+    async def registration_of(self, device: DeviceId) -> tuple[bytes, Placed] | None:
+        """See Directory.registration_of."""
+        return await self._read(accounts.registration_of, device)
+
+    # --- signing in ---------------------------------------------------------------------------------------------------
+
+    async def sign_in(self, account: AccountId, device: DeviceId) -> SignInRecord | None:
+        """See Directory.sign_in."""
+        return await self._read(accounts.sign_in, account, device)
+
+    async def record_auth(
+        self, principal: Principal, signed_auth: bytes, token_hash: bytes, token_expires_ms: int, at: int
+    ) -> None:
+        """See Directory.record_auth. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
+        await self._write(lambda tx: accounts.record_auth(tx, principal, signed_auth, token_hash, token_expires_ms, at))
+
+    async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
+        """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
+        now = self._clock.now_ms()
+        await self._write(lambda tx: accounts.add_token(tx, principal, token_hash, expires_ms, now))
+
+    async def principal_of_token(self, token_hash: bytes, now: int) -> Principal | None:
+        """See Directory.principal_of_token."""
+        return await self._read(accounts.principal_of_token, token_hash, now)
+
+    # --- devices and prekeys ------------------------------------------------------------------------------------------
+
+    async def device_lists(self, practice: PracticeId, account: AccountId, from_version: int) -> list[bytes]:
+        """See Directory.device_lists."""
+        return await self._read(accounts.device_lists, practice, account, from_version)
+
+    async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
+        """See Directory.shares_conversation."""
+        return other in await self._read(conversations.contacts, practice, one)
+
+    async def append_device_list(
+        self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+    ) -> list[DeviceId]:
+        """See Directory.append_device_list; more on refusals at accounts.append_device_list."""
+        return await self._write(lambda tx: accounts.append_device_list(tx, principal, new, prekeys, at), moves=True)
+
+    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> int:
+        """See Directory.put_prekeys; more on refusals at rules.fresh_bundles."""
+        return await self._write(lambda tx: accounts.put_prekeys(tx, principal, prekeys))
+
+    async def claim(
+        self,
+        principal: Principal,
+        claim: ClaimId,
+        devices: Sequence[DeviceId],
+        now: int,
+        allow_one_time: Callable[[DeviceId], bool],
+    ) -> list[Bundle]:
+        """See Directory.claim. `allow_one_time` is asked here, in the event loop, and only where a bundle is left."""
+        earlier = await self._read(prekeys.earlier_claim, principal, claim, now)
+        if earlier is not None:
+            return earlier
+        spendable = await self._read(prekeys.with_one_time_keys, principal, devices)
+        allowed = frozenset(device for device in spendable if allow_one_time(device))
+        return await self._write(lambda tx: prekeys.claim(tx, principal, claim, devices, now, allowed))
+
+    # --- conversations ------------------------------------------------------------------------------------------------
+
+    async def open_invite(self, invite: InviteId, now: int) -> InviteRecord | None:
+        """See Directory.open_invite."""
+        return await self._read(conversations.open_invite, invite, now)
+
+    async def expire_invite(self, invite: InviteId) -> None:
+        """See Directory.expire_invite."""
+        await self._write(lambda tx: conversations.expire_invite(tx, invite))
+
+    async def append_entries(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
+        """See Directory.append_entries."""
+        return await self._write(lambda tx: conversations.append_entries(tx, practice, change, at), moves=True)
+
+    async def membership(self, practice: PracticeId, conv: ConversationId, above_epoch: int) -> list[MembershipItem]:
+        """See Directory.membership."""
+        return await self._read(conversations.membership, practice, conv, above_epoch)
+
+    async def conversation(self, practice: PracticeId, conv: ConversationId) -> ConversationRecord | None:
+        """See Directory.conversation."""
+        await self._settled_if_possible()
+        return await self._read(conversations.conversation, practice, conv)
+
+    async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
+        """See Directory.conversations. In ascending order of ids."""
+        await self._settled_if_possible()
+        return await self._read(conversations.conversations, practice, account)
+
+    async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
+        """See Directory.required_devices. Accounts in ascending order."""
+        return await self._read(conversations.required_devices, practice, conv)
+
+    # --- mail and history ---------------------------------------------------------------------------------------------
+
+    async def waiting(
+        self, principal: Principal, beyond: int, limit: int, in_flight: Collection[ItemId]
+    ) -> list[Waiting]:
+        """See Mailbox.waiting. Raises Rejected(UNAVAILABLE) rather than leave something out."""
+        await self._settled()
+        return await self._read(mail.waiting, principal, beyond, limit, in_flight, self._clock.now_ms())
+
+    async def archive(
+        self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int
+    ) -> ArchivePage:
+        """See Mailbox.archive."""
+        await self._settled_if_possible()
+        return await self._read(mail.archive, principal, conv, from_seq, to_seq, limit)
+
+    async def fetch(self, principal: Principal, conv: ConversationId, ids: Sequence[ItemId]) -> list[FetchedItem]:
+        """See Mailbox.fetch. In the order asked for."""
+        await self._settled_if_possible()
+        return await self._read(mail.fetch, principal, conv, ids, self._clock.now_ms())
+
+    async def receipts(
+        self, principal: Principal, conv: ConversationId, ids: Sequence[MessageId]
+    ) -> list[DeviceReceipt]:
+        """See Mailbox.receipts. In the order asked for."""
+        await self._settled_if_possible()
+        return await self._read(mail.receipts, principal, conv, ids)
+
+    async def sweep(self, now: int) -> list[DeviceId]:
+        """See Mailbox.sweep. Many small transactions: what one cancelled sweep has not done, the next one does."""
+        woken: list[DeviceId] = []
+        for step in SWEEP_STEPS:
+            more = True
+            while more:
+                done = await self._write(lambda tx, step=step: step(tx, now), moves=True)  # type: ignore[misc]
+                woken += done.woken
+                more = done.more
+        return woken
+
+    # --- timers -------------------------------------------------------------------------------------------------------
+
+    async def set_timer(self, timer: Timer) -> None:
+        """See Timers.set_timer."""
+        await self._write(lambda tx: timers.set_timer(tx, timer))
+
+    async def claim_timers(self, now: int, lease_ms: int, limit: int) -> list[Timer]:
+        """See Timers.claim_timers. The longest due first."""
+        return await self._write(lambda tx: timers.claim_timers(tx, now, lease_ms, limit))
+
+    async def finish_timer(self, timer: Timer) -> None:
+        """See Timers.finish_timer."""
+        await self._write(lambda tx: timers.finish_timer(tx, timer))
+
+
+def _satisfies(store: SqliteStore) -> Store:
+    return store

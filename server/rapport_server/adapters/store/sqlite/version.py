@@ -1,0 +1,120 @@
+"""Making a data file, bringing an old one up to date, and refusing what this program cannot read.
+
+The schema is versioned by Alembic from the first table; the revisions are in `migrations/versions`.
+"""
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.adapters.store.sqlite.opening import PAGE_BYTES, StoreLock, open_writer, sentences
+
+__all__ = ["check_version", "initialise", "migrate"]
+
+_MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
+
+
+def initialise(path: Path) -> None:
+    """Makes a new store with its own server key. The file appears whole or not at all, readable by its owner only.
+
+    Raises StoreProblem when there is a file already or the folder cannot be written.
+    """
+    if path.exists():
+        raise StoreProblem(f"there is a store at {path} already")
+    partial = path.with_name(path.name + ".partial")
+    with sentences(path):
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(partial, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            _upgrade(connection)
+            connection.execute(
+                "INSERT INTO server (id, seed, store_epoch, position, warned_to) VALUES (1, ?, ?, 0, 0)",
+                (secrets.token_bytes(32), secrets.token_bytes(16)),
+            )
+        finally:
+            connection.close()
+        os.link(partial, path)  # unlike a rename, refuses to replace a store that appeared meanwhile
+        partial.unlink()
+        sync_folder(path.parent)
+
+
+def migrate(path: Path) -> str:
+    """Brings the store to this program's schema, in one transaction. Returns one sentence about what was done.
+
+    Raises StoreProblem when the store is missing, damaged, in use, or newer than this program.
+    """
+    lock = StoreLock(path)
+    try:
+        connection = open_writer(path)
+        try:
+            if _standing(path, connection) == _newest():
+                return f"the store {path} is up to date"
+            with sentences(path):
+                _upgrade(connection)
+            return f"the store {path} was brought up to date"
+        finally:
+            connection.close()
+    finally:
+        lock.release()
+
+
+def check_version(path: Path, connection: sqlite3.Connection) -> None:
+    """Raises StoreProblem unless the store has exactly this program's schema."""
+    if _standing(path, connection) != _newest():
+        raise StoreProblem(f"the store {path} is from an older version: back it up and run `rapport migrate`")
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _standing(path: Path, connection: sqlite3.Connection) -> str:
+    """The store's revision, one that this program knows."""
+    with sentences(path):
+        tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if tables[0] else []
+    if len(rows) != 1:
+        raise StoreProblem(f"the file {path} is a database, but not a store of Rapport")
+    (revision,) = rows[0]
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision not in known:
+        raise StoreProblem(f"the store {path} is from a newer version than this program: install that version again")
+    return str(revision)
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Runs every missing revision in one transaction."""
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: connection, poolclass=StaticPool)
+    # The driver would begin late and end early; the connection is in no mode of its own, so this is the only BEGIN.
+    event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
+    config = _config()
+    with engine.begin() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")

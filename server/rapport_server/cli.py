@@ -1,0 +1,196 @@
+"""The server's commands: serve, init, migrate, config, backup, restore.
+
+Exit codes: 0, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per failure, on standard error.
+Source: docs/operate.md.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import click
+
+from rapport_protocol.errors import Rejected
+from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.config import CONFIGURATION_EXIT, Config, ConfigurationProblem
+from rapport_server.config_sources import load
+
+__all__ = ["INTERNAL_EXIT", "STORE_EXIT", "commands"]
+
+INTERNAL_EXIT: Final = 70
+"""Exit code of a fault in the program (EX_SOFTWARE of sysexits.h)."""
+STORE_EXIT: Final = 74
+"""Exit code of a store that cannot be opened, read or written (EX_IOERR of sysexits.h)."""
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turns a failure into its sentence and exit code."""
+    try:
+        yield
+    except ConfigurationProblem as problem:
+        _fail(str(problem), CONFIGURATION_EXIT)
+    except StoreProblem as problem:
+        _fail(str(problem), STORE_EXIT)
+    except Rejected as problem:
+        _fail(problem.detail or str(problem.code), STORE_EXIT)
+    except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
+        raise
+    except Exception as problem:  # a fault in the program: its text may quote what it choked on
+        _fail(f"internal error ({type(problem).__name__}); please report how it came about", INTERNAL_EXIT)
+
+
+def _fail(sentence: str, code: int) -> None:
+    click.echo(f"rapport: {sentence}", err=True)
+    raise SystemExit(code)
+
+
+def _configured(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that every command reads its configuration from, and hands the result over as `config`."""
+
+    @click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file [./rapport.toml].")
+    @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, like server.port=8000.")
+    @click.option("--host", help="Same as --set server.host=…")
+    @click.option("--port", help="Same as --set server.port=…")
+    @click.option("--public-url", help="Same as --set server.public_url=…")
+    @click.option("--store", help="Same as --set store.path=…")
+    @wraps(command)
+    def configured(
+        file: Path | None,
+        settings: tuple[str, ...],
+        host: str | None,
+        port: str | None,
+        public_url: str | None,
+        store: str | None,
+        **rest: Any,
+    ) -> None:
+        flags = dict(_setting(text) for text in settings)
+        named = {"server.host": host, "server.port": port, "server.public_url": public_url, "store.path": store}
+        flags.update({key: text for key, text in named.items() if text is not None})
+        with _one_sentence():
+            command(load(file, os.environ, flags), **rest)
+
+    return configured
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError("--set takes KEY=VALUE")
+    return key.strip(), value
+
+
+@click.group()
+def commands() -> None:
+    """The server of Rapport."""
+
+
+@commands.command("serve")
+@_configured
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once the server listens, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The ready line as JSON.")
+def _serve(config: Config, ready_file: Path | None, as_json: bool) -> None:
+    """Run the server until SIGTERM or SIGINT; then drain and stop."""
+    from rapport_server.serving import serve as run
+
+    def ready(facts: dict[str, object]) -> None:
+        text = json.dumps(facts)
+        if ready_file is not None:
+            # Renamed into place: whoever waits for the file never reads half of it.
+            partial = ready_file.with_name(f"{ready_file.name}.partial")
+            partial.write_text(f"{text}\n", encoding="utf-8")
+            partial.replace(ready_file)
+        click.echo(text if as_json else f"listening on {facts['url']}")
+        sys.stdout.flush()
+
+    failed = run(config, ready)
+    if failed is not None:
+        _fail(f"a part of the server failed ({failed})", INTERNAL_EXIT)
+
+
+@commands.command("init")
+@_configured
+@click.option("--practice", is_flag=True, help="Add a practice to a store that exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def _init(config: Config, practice: bool, as_json: bool) -> None:
+    """Create the store and a practice, and print its owner link. The link is shown once."""
+    from rapport_server.serving import create_practice
+
+    made = asyncio.run(create_practice(config, existing=practice))
+    if as_json:
+        click.echo(json.dumps(made))
+    else:
+        click.echo(f"store     {made['store']}\npractice  {made['practice']}\n")
+        click.echo("Open this link to become the owner of the practice. It works once and is not shown again:")
+        click.echo(f"  {made['owner_link']}")
+
+
+@commands.command("migrate")
+@_configured
+def _migrate(config: Config) -> None:
+    """Bring the store to this version's schema. Stop the server first, and back up."""
+    from rapport_server.adapters.store.sqlite.version import migrate as run
+
+    click.echo(run(Path(config.store.path)))
+
+
+@commands.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@_configured
+def _backup(config: Config, target: Path) -> None:
+    """Copy the store to TARGET while the server runs."""
+    from rapport_server.adapters.store.backup import backup as run
+
+    run(Path(config.store.path), target)
+    click.echo(f"copied to {target}")
+
+
+@commands.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_configured
+def _restore(config: Config, source: Path) -> None:
+    """Put the copy SOURCE in place as the store. Devices notice, and repair what is newer on their side."""
+    from rapport_server.adapters.store.backup import restore as run
+
+    run(source, Path(config.store.path))
+    click.echo(f"restored to {config.store.path}")
+
+
+@commands.group("config")
+def _config() -> None:
+    """Look at the configuration."""
+
+
+@_config.command("check")
+@_configured
+def _check(config: Config) -> None:
+    """Say whether the configuration can be used."""
+    click.echo(f"usable; the server would listen on {config.server.host} port {config.server.port}")
+
+
+@_config.command("show")
+@_configured
+@click.option("--json", "as_json", is_flag=True, help="As JSON instead of TOML.")
+def _show(config: Config, as_json: bool) -> None:
+    """Print every setting with the value it has."""
+    from rapport_server.config_sources import as_tables
+    from rapport_server.config_text import toml_text
+
+    click.echo(json.dumps(as_tables(config), indent=2) if as_json else toml_text(config), nl=as_json)
+
+
+@_config.command("schema")
+def _schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    from rapport_server.config_text import json_schema
+
+    click.echo(json_schema())
