@@ -105,16 +105,23 @@ def _serve(config: Config, ready_file: Path | None, as_json: bool) -> None:
     def ready(facts: dict[str, object]) -> None:
         text = json.dumps(facts)
         if ready_file is not None:
-            # Renamed into place: whoever waits for the file never reads half of it.
-            partial = ready_file.with_name(f"{ready_file.name}.partial")
-            partial.write_text(f"{text}\n", encoding="utf-8")
-            partial.replace(ready_file)
+            _write_whole(ready_file, f"{text}\n")
         click.echo(text if as_json else f"listening on {facts['url']}")
         sys.stdout.flush()
 
     failed = run(config, ready)
     if failed is not None:
         _fail(f"a part of the server failed ({failed})", INTERNAL_EXIT)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Renamed into place: whoever waits for the file never reads half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as problem:
+        raise ConfigurationProblem(f"the ready file {path} cannot be written: {problem.strerror}") from None
 
 
 @commands.command("init")
@@ -148,7 +155,7 @@ def _migrate(config: Config) -> None:
 @_configured
 def _backup(config: Config, target: Path) -> None:
     """Copy the store to TARGET while the server runs."""
-    from rapport_server.adapters.store.backup import backup as run
+    from rapport_server.adapters.store.sqlite.backup import backup as run
 
     run(Path(config.store.path), target)
     click.echo(f"copied to {target}")
@@ -159,7 +166,7 @@ def _backup(config: Config, target: Path) -> None:
 @_configured
 def _restore(config: Config, source: Path) -> None:
     """Put the copy SOURCE in place as the store. Devices notice, and repair what is newer on their side."""
-    from rapport_server.adapters.store.backup import restore as run
+    from rapport_server.adapters.store.sqlite.backup import restore as run
 
     run(source, Path(config.store.path))
     click.echo(f"restored to {config.store.path}")

@@ -19,6 +19,7 @@ from rapport_protocol.ids import PracticeId
 from rapport_protocol.signed import SigningKey, owner_token_hash
 from rapport_server import logs
 from rapport_server.adapters.clock import SystemClock
+from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create, open_store, server_origins
 from rapport_server.config import Config
@@ -95,7 +96,10 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
     """
     path = Path(config.store.path)
     if not existing:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreProblem(f"the folder {path.parent} cannot be made: {problem.strerror}") from None
         initialise(path)
     clock = SystemClock()
     store = open_store(config, clock)

@@ -6,7 +6,6 @@ without waiting for the disk. Everything else is the real server.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import sys
 import threading
@@ -38,44 +37,43 @@ class Hasty:
 
 
 def answer_early() -> None:
-    """Batches are reported before their COMMIT, and not again after it."""
-    commit, reported = Writer._commit, set[int]()
+    """Batches are reported right before their COMMIT, and not again after it."""
+    made, commit = Writer.__init__, Writer._commit
+
+    def make(self: Writer, *arguments: Any) -> None:
+        made(self, *arguments)
+        honest, told = self._report, list[Sequence[Work]]()
+
+        def report(batch: list[Work]) -> None:
+            if batch not in told:
+                honest(batch)
+            told.clear()
+
+        def tell(batch: Sequence[Work]) -> None:
+            written = threading.Event()
+
+            def tell_now() -> None:
+                honest(list(batch))
+                told.append(batch)
+                self._loop.call_later(ON_ITS_WAY_S, written.set)
+
+            if batch:
+                self._loop.call_soon_threadsafe(tell_now)
+                written.wait(1)
+
+        self._report = report
+        self.tell = tell  # type: ignore[attr-defined]
 
     def hasty_commit(self: Writer, batch: Sequence[Work], *, folding: bool) -> None:
-        connection, self._connection = self._connection, Hasty(self._connection, lambda: tell(self, list(batch)))  # type: ignore[assignment]
+        connection = self._connection
+        hasty = Hasty(connection, lambda: self.tell(batch))  # type: ignore[attr-defined]
+        self._connection = hasty  # type: ignore[assignment]
         try:
             commit(self, batch, folding=folding)
         finally:
             self._connection = connection
 
-    def tell(self: Writer, batch: list[Work]) -> None:
-        if not batch:
-            return
-        written = threading.Event()
-
-        def report() -> None:
-            once(self)(batch)
-            self._loop.call_later(ON_ITS_WAY_S, written.set)
-
-        self._loop.call_soon_threadsafe(report)
-        written.wait(1)
-
-    def once(self: Writer) -> Callable[[list[Work]], None]:
-        """The writer's report, which from now on leaves out the work that it has reported."""
-        honest = self._report
-        if getattr(honest, "once", False):
-            return honest
-
-        def report(batch: list[Work]) -> None:
-            fresh = [work for work in batch if id(work) not in reported]
-            reported.update(map(id, fresh))
-            if fresh:
-                honest(fresh)
-
-        report.once = True  # type: ignore[attr-defined]
-        self._report = report
-        return report
-
+    Writer.__init__ = make  # type: ignore[assignment, method-assign]
     Writer._commit = hasty_commit  # type: ignore[method-assign]
 
 
@@ -92,5 +90,4 @@ def synchronous_normal() -> None:
 
 if __name__ == "__main__":
     {"answers early": answer_early, "synchronous normal": synchronous_normal}[sys.argv.pop(1)]()
-    asyncio.set_event_loop_policy(None)
     commands()

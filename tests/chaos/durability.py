@@ -48,10 +48,10 @@ def accepted_too_early(calls: Sequence[Call], ids: Iterable[bytes]) -> list[str]
 def lost_without_power(
     calls: Sequence[Call], ids: Collection[bytes], before: dict[str, bytes], folder: Path
 ) -> list[str]:
-    """Cut the power right before each acceptance leaves: which accepted messages are then missing?
+    """Cut the power right before each acceptance leaves: which messages accepted by then are missing?
 
     before: the database's files as they were when the trace began, by path. folder: where to rebuild them. Only writes
-    that a later sync of the same file made durable are there.
+    that a later sync of the same file made durable are there. Each message is told once.
     """
     disk = _Disk(before)
     answers = sorted((call.began, ident) for ident, call in acceptances(calls).items() if ident in ids)

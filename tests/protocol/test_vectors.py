@@ -110,6 +110,14 @@ def test_device_list_rules(case: Case) -> None:
         assert chain.judge(candidate).value == case["verdict"]
 
 
+@pytest.mark.parametrize("case", cases("device_lists", "malformed") + cases("membership", "malformed"), ids=case_name)
+def test_what_cannot_be_read(case: Case) -> None:
+    if "list" in case:
+        assert verdict(lambda: parsed(case["list"])) == case["verdict"]
+    else:
+        assert verdict(lambda: SignedEntry.parse(*raw(case, "entry"))) == case["verdict"]
+
+
 @pytest.mark.parametrize("case", cases("prekeys", "spk", "otk", "pqlr"), ids=case_name)
 def test_prekey_layouts(case: Case) -> None:
     kinds: dict[str, type[SignedPrekey | OneTimeBundle | LastResortKey]] = {

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
+from rapport.adapters.vault_memory import CrashPoint, MemoryStorage, MemoryVault
 from rapport.crypto.invites import InviteLink, OwnerLink, open_card, parse_link
 from rapport.engine import agenda, arrivals, inviting, registration, sign_in
 from rapport.engine.composing import write_text
@@ -170,6 +170,7 @@ class Device:
         self.wake_ms: int | None = None
         self.hold_outgoing = False
         self.outgoing: deque[Any] = deque()
+        self._crash: tuple[int, CrashPoint] | None = None
 
     # --- turns --------------------------------------------------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class Device:
         """One turn: committed, then its effects are queued (sends go out at once)."""
         core = self.core
         assert core is not None
+        self._arm()
         done = self.vault.run_now(lambda tx: core.perform(tx, self.relay.clock.now_ms(), steps))
         self.wake_ms = done.wake_ms
         self.events += done.turn.events
@@ -191,6 +193,14 @@ class Device:
         if not self.hold_outgoing:
             self.send_all()
         return done.results
+
+    def crash_after_commits(self, commits: int, point: CrashPoint) -> None:
+        """Lets the process end at its n-th writing transaction from now, counted from 0."""
+        self._crash = (self.storage.rev + commits, point)
+
+    def _arm(self) -> None:
+        if self._crash is not None and self.storage.rev >= self._crash[0]:
+            self.vault.crash_next, self._crash = self._crash[1], None
 
     def do(self, step: Callable[[Turn], T]) -> T:
         """One step; what it raises is raised."""
@@ -283,6 +293,8 @@ class Device:
         """One HTTP call and the turn of its answer."""
         assert self.core is not None
         step: Step
+        if self.link is not None:  # the shell renews it on the stream
+            self.token = await self.relay.sign_in.renew(self.link.principal)
         try:
             answer = await self.relay.call(
                 call.operation, call.body, path=call.path, query=call.query, token=self.token

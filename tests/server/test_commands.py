@@ -136,6 +136,11 @@ def test_a_practice_needs_a_store() -> None:
     assert sentence(ran("init", "--practice"), 74)
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence() -> None:
+    Path("taken").write_text("a file")
+    assert sentence(ran("init", "--store", "taken/rapport.db"), 74) == "the folder taken cannot be made: File exists"
+
+
 def test_init_for_people_shows_the_link() -> None:
     result = ran("init", "--port", "8123")
     assert result.exit_code == 0
@@ -207,6 +212,13 @@ async def test_a_server_for_people_says_where_it_listens() -> None:
     async with asyncio.timeout(SOON_S):
         await process.communicate()
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_ready_file_that_cannot_be_written_stops_the_server() -> None:
+    made()
+    said = sentence(ran("serve", "--port", "0", "--set", "log.level=error", "--ready-file", "missing/ready.json"), 78)
+    assert said == "the ready file missing/ready.json cannot be written: No such file or directory"
 
 
 def test_serving_without_a_store_says_what_to_do() -> None:

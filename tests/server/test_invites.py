@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.membership_entries import ChangeRole, ConversationKind, Invite, MemberRole, Remove, SignedEntry
 from rapport_protocol.requests import (
     Appended,
@@ -15,6 +18,7 @@ from rapport_protocol.requests import (
     RequiredDevices,
     Role,
 )
+from rapport_server.records import Timer
 from rapport_server.services.timers import SWEEP_TIMER
 from tests.server.node import HOUR_MS, Node, Refused, running
 from tests.server.people import Opened, Person
@@ -126,8 +130,6 @@ async def test_sweeps_come_again_and_a_failing_timer_holds_nobody_up() -> None:
             raise RuntimeError("a fault in a handler")
 
         due._handlers = {**due._handlers, "broken": fails}
-        from rapport_server.records import Timer
-
         await node.store.set_timer(Timer(node.clock.now_ms(), "broken", b"k"))
         await node.store.set_timer(Timer(node.clock.now_ms(), "of another version", b"k"))
         node.clock.pass_ms(60_000)
@@ -138,6 +140,31 @@ async def test_sweeps_come_again_and_a_failing_timer_holds_nobody_up() -> None:
         node.clock.pass_ms(29_000)
         assert await due.fire_due() == 1
         assert SWEEP_TIMER in due._handlers
+
+
+async def test_the_loop_goes_on_when_the_store_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rapport_server.services.timers.LOOK_EVERY_S", 0.001)
+    fired = asyncio.Event()
+    looks = 0
+    async with running() as node:
+        claim = node.store.claim_timers
+
+        async def sometimes(now: int, lease_ms: int, limit: int) -> list[Timer]:
+            nonlocal looks
+            looks += 1
+            if looks < 3:
+                raise Rejected(ErrorCode.UNAVAILABLE)
+            return await claim(now, lease_ms, limit)
+
+        async def note(key: bytes) -> None:
+            fired.set()
+
+        node.store.claim_timers = sometimes  # type: ignore[method-assign]
+        node.app._parts.due._handlers = {"noted": note}
+        await node.store.set_timer(Timer(node.clock.now_ms(), "noted", b"k"))
+        async with asyncio.timeout(10):
+            await fired.wait()
+        assert looks >= 3
 
 
 async def test_an_account_joins_a_group_with_what_it_is() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from rapport_protocol.errors import ErrorCode, FormatError
 from rapport_protocol.limits import FRAME_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import ClientMessage, Deliver, ServerMessage
+from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES
 
 __all__ = ["CLIENT_CODECS", "SERVER_CODECS", "BodyCodec", "Codec", "UnknownTag", "deliver_frames"]
 
@@ -129,18 +130,17 @@ CLIENT_CODECS: Final[dict[str, Codec[ServerMessage, ClientMessage]]] = _pair(Ser
 
 
 def deliver_frames(seq: int, at: int, outer: bytes, nonce: bytes, ct: bytes, keys: Sequence[bytes]) -> list[bytes]:
-    """One MessagePack `deliver` frame per key.
-
-    The shared part is encoded once, since only the key differs between devices.
+    """One MessagePack `deliver` frame per key; the shared part is encoded once, since only the key differs.
 
     Equal to encoding a Deliver per key: the key is the last field, so that everything before it is a common prefix.
     """
-    empty = _MSGPACK.encode(Deliver(seq, at, outer, nonce, ct, b""))
-    prefix = empty[:-2]
-    return [prefix + _bin(key) for key in keys]
+    prefix = _MSGPACK.encode(Deliver(seq, at, outer, nonce, ct, b""))[:-2]
+    return [prefix + (_NORMAL_KEY if len(key) == NORMAL_KEY_BYTES else _bin_header(len(key))) + key for key in keys]
 
 
-def _bin(data: bytes) -> bytes:
-    """MessagePack bin header and data (bin 8 or bin 16: a sealed key is at most 1,324 bytes)."""
-    size = len(data)
-    return (b"\xc4" + size.to_bytes(1, "big") if size < 256 else b"\xc5" + size.to_bytes(2, "big")) + data
+def _bin_header(size: int) -> bytes:
+    """MessagePack's bin 8 or bin 16 header; a sealed key is at most 1,324 bytes."""
+    return b"\xc4" + size.to_bytes(1, "big") if size < 256 else b"\xc5" + size.to_bytes(2, "big")
+
+
+_NORMAL_KEY: Final = _bin_header(NORMAL_KEY_BYTES)

@@ -25,8 +25,10 @@ def split_sealed_keys(joined: bytes) -> list[bytes]:
 
     Raises FormatError when a first byte is neither 1 nor 2 or the last key is cut short.
     """
-    keys = []
     start, end = 0, len(joined)
+    if end and not end % NORMAL_KEY_BYTES and joined[::NORMAL_KEY_BYTES] == b"\x01" * (end // NORMAL_KEY_BYTES):
+        return [joined[at : at + NORMAL_KEY_BYTES] for at in range(0, end, NORMAL_KEY_BYTES)]
+    keys = []
     while start < end:
         size = _SIZES.get(joined[start], 0)
         if not size or start + size > end:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from rapport_protocol.codec import deliver_frames
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
-from rapport_protocol.ids import ID_BYTES, ConversationId, DeviceId, ItemId, MessageId, split_ids
+from rapport_protocol.ids import ID_BYTES, ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS, RESUME_WINDOW, UNANSWERED_SENDS
 from rapport_protocol.messages import (
     Accepted,
@@ -39,13 +39,14 @@ from rapport_protocol.messages import (
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, is_sealed_key, split_sealed_keys
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.ports import Bus, Clock, Mailbox
-from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, Waiting, WaitingEntry, WaitingMessage
 from rapport_server.rates import Rates
+from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, Waiting, WaitingEntry, WaitingMessage
 
 __all__ = ["Connection", "Link", "Messaging"]
 
 RING_MS: Final = 60_000
 """Longest life of a ring."""
+_RING: Final = int(MessageFlags.RING)
 DIRECT_MS: Final = 30 * 86_400_000
 """Longest life of a direct: session acknowledgements and heartbeats."""
 
@@ -250,7 +251,7 @@ class Messaging:
         now = self._now_ms()
         if outer.ts_ms > now + CLOCK_TOLERANCE_MS:
             return ErrorCode.BAD_TIME
-        if outer.flags & MessageFlags.RING and (
+        if int(outer.flags) & _RING and (
             outer.ts_ms < now - CLOCK_TOLERANCE_MS or not 0 < outer.act_until_ms <= now + RING_MS + CLOCK_TOLERANCE_MS
         ):
             return ErrorCode.BAD_TIME
@@ -348,9 +349,10 @@ class Messaging:
     def _push(self, job: PostJob, elsewhere: set[DeviceId]) -> None:
         """Offers a fresh post to its devices: the body is encoded once, only the key differs."""
         frames = deliver_frames(job.seq, job.at, job.outer, job.nonce, job.ct, split_sealed_keys(job.keys))
-        item = ItemId(job.id)
-        for device, frame in zip(split_ids(job.devices), frames, strict=True):
-            self._push_one(DeviceId(device), item, frame, elsewhere)
+        item, devices, start = ItemId(job.id), job.devices, 0
+        for frame in frames:
+            self._push_one(DeviceId(devices[start : start + ID_BYTES]), item, frame, elsewhere)
+            start += ID_BYTES
 
     def _push_one(self, device: DeviceId, item: ItemId, frame: bytes, elsewhere: set[DeviceId]) -> None:
         link = self._links.get(device)

@@ -10,7 +10,7 @@ from rapport.crypto.handshake import Party, PrekeyHeader, initiate, respond, ses
 from rapport.crypto.primitives import kem_encapsulate
 from rapport.crypto.ratchet import PREKEY_MESSAGE_BYTES, RatchetMessage, Session, decrypt, encrypt
 from rapport_protocol.errors import FormatError, LocalError, RapportError, RemoteError
-from rapport_protocol.ids import AccountId
+from rapport_protocol.ids import AccountId, SessionId
 from rapport_protocol.prekeys import OneTimeBundle, PrekeyBundle
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import session_id
@@ -57,6 +57,15 @@ def test_every_changed_byte_of_a_first_message_is_refused(last_resort: bool) -> 
     for cut in (first[:-1], first[:195], first + b"\x00"):
         with pytest.raises(RemoteError):
             ends.responder.take(cut, ends.party)
+
+
+def test_the_session_id_is_checked_before_anything_is_derived() -> None:
+    ends = Ends(chance("sid"))
+    _, first = encrypt(ends.ours, PAYLOAD, ends.draw)
+    message, responder = RatchetMessage.parse(first), ends.responder
+    renamed = replace(message, sid=SessionId(ends.draw(16)))
+    with pytest.raises(AuthenticationFailed, match="transcript"):
+        respond(responder.device, ends.party, renamed, responder.spk, responder.otk, NOW)
 
 
 def test_every_part_of_both_identities_is_bound() -> None:

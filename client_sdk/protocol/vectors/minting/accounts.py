@@ -69,7 +69,27 @@ def device_lists() -> list[dict[str, Any]]:
         raise AssertionError("gap")
     encoded = [held.encoded for held in gap.lists]
     cases.append(case("two lists ahead", kind="judge", chain=encoded, candidate=heads[4].encoded, verdict="gap"))
-    return cases
+    return cases + _malformed(BEN.lists[0].encoded)
+
+
+def _malformed(one: bytes) -> list[dict[str, Any]]:
+    """Lists that cannot be read. In a list of one device n stands at byte 96, caps at 186, m at 252."""
+    made = [
+        ("no device", one[:96] + b"\x00\x00" + one[252:], "bad_format"),
+        ("nine devices", one[:96] + b"\x00\x09" + one[98:252] * 9 + one[252:], "bad_format"),
+        ("257 revoked devices", one[:252] + b"\x01\x01" + bytes(257 * 16) + one[254:], "bad_format"),
+        ("version 0", one[:48] + bytes(8) + one[56:], "bad_format"),
+        ("version 2^32", one[:48] + (2**32).to_bytes(8, "big") + one[56:], "bad_format"),
+        ("issued 2^53", one[:88] + (2**53).to_bytes(8, "big") + one[96:], "bad_format"),
+        ("capabilities", one[:187] + b"\x01" + one[188:], "unsupported"),
+        ("cut short", one[:-1], "bad_format"),
+        ("with trailing bytes", one + b"\x00", "bad_format"),
+        ("empty", b"", "bad_format"),
+    ]
+    return [
+        case(name, kind="malformed", list=bytes_, verdict=refused(expected, partial(SignedDeviceList.parse, bytes_)))
+        for name, bytes_, expected in made
+    ]
 
 
 def _changed(source: SignedDeviceList, key: SigningKey, **fields: object) -> bytes:

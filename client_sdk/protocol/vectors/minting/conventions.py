@@ -194,11 +194,26 @@ def weak_keys() -> list[dict[str, Any]]:
     return cases
 
 
+def _key_pair(name: str, seed: bytes, ciphertext: bytes, secret: bytes) -> dict[str, Any]:
+    if kem_decapsulate(seed, ciphertext) != secret:
+        raise AssertionError("the kept ML-KEM ciphertext does not belong to its secret")
+    wrong = flipped(ciphertext, 100)
+    return case(
+        name,
+        seed=seed,
+        public=kem_public(seed),
+        ciphertext=ciphertext,
+        secret=secret,
+        wrong_ciphertext=wrong,
+        rejection_secret=kem_decapsulate(seed, wrong),
+    )
+
+
 def kem() -> list[dict[str, Any]]:
     """ML-KEM-768 key pairs with one encapsulation each. Encapsulation is random, so what was minted once is kept."""
     random, kept = Stream("kem"), stored("kem.json")
     cases = []
-    for at, name in enumerate(("one-time bundle", "last-resort key", "spare")):
+    for at, name in enumerate(("one-time bundle", "last-resort key")):
         seed = random(64)
         public = kem_public(seed)
         held = kept["cases"][at] if kept else None
@@ -206,21 +221,13 @@ def kem() -> list[dict[str, Any]]:
             ciphertext, secret = bytes.fromhex(held["ciphertext"]), bytes.fromhex(held["secret"])
         else:
             ciphertext, secret = kem_encapsulate(public)
-        if kem_decapsulate(seed, ciphertext) != secret:
-            raise AssertionError("the kept ML-KEM ciphertext does not belong to its secret")
-        wrong = flipped(ciphertext, 100)
-        cases.append(
-            case(
-                name,
-                seed=seed,
-                public=public,
-                ciphertext=ciphertext,
-                secret=secret,
-                wrong_ciphertext=wrong,
-                rejection_secret=kem_decapsulate(seed, wrong),
-            )
-        )
-    return cases
+        cases.append(_key_pair(name, seed, ciphertext, secret))
+    published = stored("minting/published_kem.json")
+    public = kem_public(bytes.fromhex(published["seed"])).hex()
+    if not (public.startswith(published["public_starts"]) and public.endswith(published["public_ends"])):
+        raise AssertionError("the published ML-KEM key pair")
+    values = (bytes.fromhex(published[part]) for part in ("seed", "ciphertext", "secret"))
+    return [*cases, _key_pair("published sample of C2SP", *values)]
 
 
 def sign_in() -> list[dict[str, Any]]:

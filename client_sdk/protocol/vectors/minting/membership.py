@@ -144,7 +144,29 @@ def membership() -> list[dict[str, Any]]:
         cases.append(_told(group, name, operation))
     last = group.by(DANA, Leave())
     cases.append(_refusal(group, "removed member acts", last, "not_member"))
-    return cases
+    return cases + _malformed(group.entries[0].encoded, last.encoded)
+
+
+def _malformed(genesis: bytes, leave: bytes) -> list[dict[str, Any]]:
+    """Entries that cannot be read. The operation stands at byte 96, the length of its arguments after it."""
+    made = [
+        ("operation 8", leave[:96] + b"\x08" + leave[97:], "unsupported"),
+        ("operation 0", leave[:96] + b"\x00" + leave[97:], "unsupported"),
+        ("genesis of kind 3", genesis[:101] + b"\x03" + genesis[102:], "unsupported"),
+        ("genesis with role 4", genesis[:102] + b"\x04" + genesis[103:], "unsupported"),
+        ("leave with an argument", leave[:97] + b"\x00\x00\x00\x01\x00" + leave[101:], "bad_format"),
+        ("remove without an argument", leave[:96] + b"\x04" + leave[97:], "bad_format"),
+        ("join without its second signature", leave[:96] + b"\x03" + leave[97:], "bad_format"),
+        ("arguments above 1,024 bytes", leave[:97] + b"\x00\x00\x04\x01" + bytes(1025) + leave[101:], "bad_format"),
+        ("epoch 2^53", leave[:16] + (2**53).to_bytes(8, "big") + leave[24:], "bad_format"),
+        ("cut short", leave[:-1], "bad_format"),
+        ("with trailing bytes", leave + b"\x00", "bad_format"),
+        ("empty", b"", "bad_format"),
+    ]
+    return [
+        case(name, kind="malformed", entry=bytes_, verdict=refused(expected, partial(SignedEntry.parse, bytes_)))
+        for name, bytes_, expected in made
+    ]
 
 
 def _refusal(chain: Chain, name: str, entry: SignedEntry, expected: str) -> dict[str, Any]:

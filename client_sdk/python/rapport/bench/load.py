@@ -1,7 +1,8 @@
-"""Closed-loop load from one process: every sender keeps a window of sends unanswered, every reader acknowledges at once.
+"""Closed-loop load from one process.
 
-Three scripts over the same event loop (`Echo`, `Relay`, `Naive`) count finished round trips; `drive` runs one of them for
-a while and reports how many finished while it measured, what the server's CPU spent and how busy the generator was.
+Every sender keeps a window of sends unanswered, every reader acknowledges at once. Three scripts over the same event
+loop (`Echo`, `Relay`, `Naive`) count finished round trips; `drive` runs one of them for a while and reports how many
+finished while it measured, what the server's CPU spent and how busy the generator was.
 """
 
 import json

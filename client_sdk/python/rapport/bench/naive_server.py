@@ -1,8 +1,9 @@
-"""What one would write first: JSON, one SQLite commit per message through aiosqlite, the standard event loop.
+"""What one would write first.
 
-Same conversation as the real server's hot path, without any of its checks: a post is stored and committed, accepted,
-sent to two readers, and deleted when both have acknowledged; each acknowledgement is a message with a commit of its own.
-`python -m rapport.bench.naive_server PORT DATABASE`.
+JSON, one SQLite commit per message through aiosqlite, the standard event loop. Same conversation as the real server's
+hot path, without any of its checks: a post is stored and committed, accepted, sent to two readers, and deleted when
+both have acknowledged; each acknowledgement is a message with a commit of its own. `python -m
+rapport.bench.naive_server PORT DATABASE`.
 """
 
 import asyncio

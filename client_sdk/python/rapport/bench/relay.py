@@ -1,4 +1,6 @@
-"""`rapport bench relay`: durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes.
+"""`rapport bench relay`.
+
+Durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes.
 
 R = posts per core-second of the server process (all threads, pinned to one core) divided by 1 KiB echo round trips per
 core-second. A post is committed with `synchronous=FULL`, accepted, delivered to two connected devices and acknowledged
@@ -250,6 +252,7 @@ def _process(command: list[str], environment: dict[str, str] | None = None) -> I
         command,
         env=os.environ | (environment or {}),
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         preexec_fn=lambda: os.sched_setaffinity(0, {_CORES[0]}),  # noqa: PLW1509 - one system call, no locks
     )
     try:

@@ -90,7 +90,7 @@ def as_shown(record: MessageRecord) -> Message:
         reply_to=record.reply_to,
         edited=record.edited,
         deleted=record.deleted,
-        reactions=tuple((account, emoji) for account, emoji, _ in record.reactions if emoji),
+        reactions=tuple(sorted((account, emoji) for account, emoji, _ in record.reactions if emoji)),
         placeholder=record.placeholder,
         from_removed_device=record.from_removed_device,
     )

@@ -177,7 +177,7 @@ class Player:
             line = msgspec.json.encode(Order(number, what, client, **arguments))
             self._process.stdin.write(line + b"\n")
             await self._process.stdin.drain()
-            answer = await asyncio.wait_for(reply, REPLY_WITHIN_S)
+            answer: Reply = await asyncio.wait_for(reply, REPLY_WITHIN_S)
         except (TimeoutError, ConnectionError):
             raise ProcessProblem(f"a player did not answer to {what!r}; see {self._log}") from None
         finally:
