@@ -1,6 +1,6 @@
 """A server that is broken on purpose, so that the order check has something to find. Never part of the product.
 
-`python broken_server.py "answers early" serve …` reports a batch before it commits it; `"synchronous normal"` commits
+`python broken_server.py "answers early" serve …` answers before it commits; `"synchronous normal"` commits
 without waiting for the disk. Everything else is the real server.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rapport_server.adapters.store.sqlite import opening
-from rapport_server.adapters.store.sqlite.writer import Work, Writer
+from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
 from rapport_server.cli import commands
 
 ON_ITS_WAY_S = 0.02
@@ -37,27 +37,25 @@ class Hasty:
 
 
 def answer_early() -> None:
-    """Batches are reported right before their COMMIT, and not again after it."""
+    """Posts, directs and acknowledgements are reported right before their COMMIT, and not again after it."""
     made, commit = Writer.__init__, Writer._commit
 
     def make(self: Writer, *arguments: Any) -> None:
         made(self, *arguments)
-        honest, told = self._report, list[Sequence[Work]]()
+        honest = self._report
 
         def report(batch: list[Work]) -> None:
-            if batch not in told:
-                honest(batch)
-            told.clear()
+            honest([work for work in batch if isinstance(work, Write)])
 
         def tell(batch: Sequence[Work]) -> None:
             written = threading.Event()
+            jobs: list[Work] = [work for work in batch if not isinstance(work, Write)]
 
             def tell_now() -> None:
-                honest(list(batch))
-                told.append(batch)
+                honest(jobs)
                 self._loop.call_later(ON_ITS_WAY_S, written.set)
 
-            if batch:
+            if jobs:
                 self._loop.call_soon_threadsafe(tell_now)
                 written.wait(1)
 

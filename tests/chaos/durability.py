@@ -63,9 +63,9 @@ def lost_without_power(
             done += 1
         promised.append(ident)
         kept = _contents(disk.write(folder))
-        findings += [
-            f"{lost.hex()[:8]}: lost when {ident.hex()[:8]} is accepted" for lost in promised if lost not in kept
-        ]
+        missing = [known for known in promised if known not in kept]
+        findings += [f"{known.hex()[:8]}: lost when {ident.hex()[:8]} is accepted" for known in missing]
+        promised = [known for known in promised if known in kept]
     return findings
 
 

@@ -198,6 +198,11 @@ class Device:
         """Lets the process end at its n-th writing transaction from now, counted from 0."""
         self._crash = (self.storage.rev + commits, point)
 
+    def disarm(self) -> None:
+        """No crash after all."""
+        self._crash = None
+        self.vault.crash_next = None
+
     def _arm(self) -> None:
         if self._crash is not None and self.storage.rev >= self._crash[0]:
             self.vault.crash_next, self._crash = self._crash[1], None
@@ -385,11 +390,11 @@ class Pair:
     conv: ConversationId
 
     @classmethod
-    async def start(cls) -> Pair:
+    async def start(cls, device: type[Device] = Device) -> Pair:
         pair = cls()
         pair.relay = Relay()
         owner_link = await pair.relay.start()
-        pair.dana, pair.kim = Device(pair.relay, 1), Device(pair.relay, 2)
+        pair.dana, pair.kim = device(pair.relay, 1), device(pair.relay, 2)
         await pair.dana.join(owner_link, "Dana")
         await pair.dana.connect()
         invite = pair.dana.do(lambda turn: inviting.new_invite(turn, Role.CLIENT, "Welcome."))

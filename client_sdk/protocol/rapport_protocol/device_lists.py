@@ -316,6 +316,9 @@ class DeviceListChain(Struct, frozen=True):
 
     def judge(self, candidate: SignedDeviceList) -> Standing:
         """Say how a list stands to this chain. RuleBroken or RemoteError(INVALID_SIGNATURE) if it is not valid."""
+        content, own = candidate.content, self.head.content
+        if (content.account, content.aik) != (own.account, own.aik):
+            raise RuleBroken(Rule.OTHER_ACCOUNT)
         if candidate.version > self.head.version:
             if not candidate.by_identity_key and candidate.version > self.head.version + 1:
                 return Standing.GAP
@@ -332,8 +335,6 @@ class DeviceListChain(Struct, frozen=True):
     def _check_rival(self, candidate: SignedDeviceList) -> None:
         """Verify another list of a version that is held; a bad signature is forgery, not equivocation."""
         content = candidate.content
-        if (content.account, content.aik) != (self.head.content.account, self.head.content.aik):
-            raise RuleBroken(Rule.OTHER_ACCOUNT)
         if candidate.by_identity_key:
             candidate.verify(content.aik)
             return

@@ -7,6 +7,7 @@ made for one use never verify in another. The chapters with structures of their 
 Source: docs/protocol.md, chapters 1 (conventions), 4 (outer, associated data) and 9 (sign-in).
 """
 
+import re
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
 from pathlib import Path
@@ -386,10 +387,13 @@ class SignalFields(Struct, frozen=True, gc=False):
 # --- signing in (chapter 9) -----------------------------------------------------------------------------------------
 
 
+_ORIGIN: Final = re.compile(rb"https?://[\x21-\x7e]+")
+
+
 class AuthTranscript(Struct, frozen=True):
     """What a device signs to sign in. The answer to the server's challenge; the server replies with `sign_auth_ok`.
 
-    origin: scheme, host and port as the client reached it, UTF-8, at most 512 bytes. server_id: the server's Ed25519
+    origin: scheme (http or https), host and port as the client reached it; visible ASCII, at most 512 bytes. server_id: the server's Ed25519
     key.
     """
 
@@ -406,7 +410,7 @@ class AuthTranscript(Struct, frozen=True):
     def encode(self) -> bytes:
         """The signed bytes (without the label)."""
         origin = self.origin.encode()
-        if len(origin) > 512:
+        if len(origin) > 512 or not _ORIGIN.fullmatch(origin):
             raise LocalError(ErrorCode.BAD_FORMAT, "origin")
         return b"".join(
             (
@@ -426,12 +430,11 @@ class AuthTranscript(Struct, frozen=True):
     def parse(cls, source: bytes) -> Self:
         """Read the signed bytes back, as in the `last_auth` that a device is shown again. FormatError."""
         read = Reader(source, "auth")
-        try:
-            origin = read.lp(512).decode()
-        except UnicodeDecodeError:
-            raise FormatError("auth: origin") from None
+        origin = read.lp(512)
+        if not _ORIGIN.fullmatch(origin):
+            raise FormatError("auth: origin")
         transcript = cls(
-            origin,
+            origin.decode(),
             read.take(32),
             read.take(16),
             read.take(32),

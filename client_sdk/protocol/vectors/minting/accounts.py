@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from minting.base import T0, Stream, case, flipped, plain, refused
+from minting.base import T0, Stream, case, flipped, plain, refused, verdict
 from minting.cast import BEN, DANA
 from minting.membership import Chain
 from rapport.crypto.identity import new_last_resort, new_one_time, new_signed_prekey, next_list
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, OwnerLink, open_card, parse_link, seal_card
+from rapport.crypto.padding import pad
+from rapport.crypto.primitives import kem_encapsulate, seal
 from rapport_protocol.device_lists import (
     IDENTITY_KEY,
     DeviceEntry,
@@ -22,8 +24,8 @@ from rapport_protocol.device_lists import (
     check_successor,
 )
 from rapport_protocol.membership_entries import ConversationKind, MemberRole
-from rapport_protocol.prekeys import PrekeyBundle
-from rapport_protocol.signed import SigningKey
+from rapport_protocol.prekeys import OneTimeBundle, PrekeyBundle, SignedPrekey
+from rapport_protocol.signed import SigningKey, card_aad
 
 __all__ = ["device_lists", "invites", "prekeys"]
 
@@ -54,22 +56,47 @@ def device_lists() -> list[dict[str, Any]]:
     for name, made, expected in _first_lists():
         found = refused(expected, partial(check_first, SignedDeviceList.parse(made)))
         cases.append(case(name, kind="first", candidate=made, verdict=found))
-    rival = next_list(heads[2], (DANA.devices[3].entry(),), (), DANA.signer(0), T0 + 77)
-    for name, candidate, standing in (
-        ("the head again", heads[4], "known"),
-        ("an older list", heads[2], "known"),
-        ("a second list 3", rival, "equivocation"),
-    ):
-        if chain.judge(candidate).value != standing:
-            raise AssertionError(name)
-        encoded = [held.encoded for held in chain.lists]
-        cases.append(case(name, kind="judge", chain=encoded, candidate=candidate.encoded, verdict=standing))
-    gap = DeviceListChain(chain.lists[:2])
-    if gap.judge(heads[4]).value != "gap":
-        raise AssertionError("gap")
-    encoded = [held.encoded for held in gap.lists]
-    cases.append(case("two lists ahead", kind="judge", chain=encoded, candidate=heads[4].encoded, verdict="gap"))
-    return cases + _malformed(BEN.lists[0].encoded)
+    return cases + _judged(chain) + _malformed(BEN.lists[0].encoded)
+
+
+def _judged(chain: DeviceListChain) -> list[dict[str, Any]]:
+    """Lists that a contact meets who holds Dana's four lists, or some of them."""
+    first, second, third, head = chain.lists
+    fresh, by = DANA.devices[3].entry(), DANA.signer(0)
+    rival = next_list(second, (fresh,), (), by, T0 + 77)
+    aik_rival = next_list(third, (), (), (IDENTITY_KEY, DANA.aik), T0 + 78)
+    newer = next_list(head, (fresh,), (), by, T0 + 100)
+    healed = SignedDeviceList.parse(_changed(aik_rival, DANA.aik, version=7, revoked=head.content.revoked))
+    after_rival = next_list(rival, (), (), by, T0 + 79)
+    forged = _changed(rival, DANA.devices[2].signing_key())
+    stranger = _changed(rival, DANA.devices[3].signing_key(), signer=fresh.device)
+    foreign = _changed(head, BEN.aik, aik=BEN.aik.public, version=9)
+    made = [
+        ("the head again", chain.lists, head.encoded, "known"),
+        ("an older list", chain.lists, second.encoded, "known"),
+        ("the next list", chain.lists, newer.encoded, "successor"),
+        ("two lists ahead", chain.lists[:2], head.encoded, "gap"),
+        ("a list that was skipped", (*chain.lists, healed), _changed(newer, by[1]), "older"),
+        ("a second list 3", chain.lists, rival.encoded, "equivocation"),
+        ("a second list 4, by AIK", chain.lists, aik_rival.encoded, "equivocation"),
+        ("a second list 3 with a forged signature", chain.lists, forged, "invalid_signature"),
+        ("a second list 3 by a stranger", chain.lists, stranger, "signer_unknown"),
+        ("the list after the second list 3", chain.lists, after_rival.encoded, "not_linked"),
+        ("another identity key, versions ahead", chain.lists, foreign, "other_account"),
+        ("an older list of another account", chain.lists, BEN.lists[0].encoded, "other_account"),
+    ]
+    cases = []
+    for name, held, candidate, expected in made:
+        known = DeviceListChain.first(DANA.account, DANA.aik.public, held)
+        found = partial(known.judge, SignedDeviceList.parse(candidate))
+        standing = verdict(found)
+        if standing == "ok":
+            standing = found().value
+        if standing != expected:
+            raise AssertionError(f"{name}: {standing}")
+        encoded = [one.encoded for one in held]
+        cases.append(case(name, kind="judge", chain=encoded, candidate=candidate, verdict=expected))
+    return cases
 
 
 def _malformed(one: bytes) -> list[dict[str, Any]]:
@@ -87,7 +114,7 @@ def _malformed(one: bytes) -> list[dict[str, Any]]:
         ("empty", b"", "bad_format"),
     ]
     return [
-        case(name, kind="malformed", list=bytes_, verdict=refused(expected, partial(SignedDeviceList.parse, bytes_)))
+        case(name, kind="first", candidate=bytes_, verdict=refused(expected, partial(SignedDeviceList.parse, bytes_)))
         for name, bytes_, expected in made
     ]
 
@@ -106,9 +133,12 @@ def _successors(heads: dict[int, SignedDeviceList]) -> list[tuple[str, int, byte
     by_aik = next_list(fourth, (fresh,), (), (IDENTITY_KEY, DANA.aik), T0 + 100)
     key, revoked = signer[1], DANA.devices[1].device
     devices = good.content.devices
-    other_dik = DeviceEntry.make(
-        DANA.account, DANA.aik.public, devices[1].device, DANA.devices[2].signing_key(), fresh.dik, T0
-    )
+    own = DANA.devices[3].signing_key()
+    make = partial(DeviceEntry.make, DANA.account, DANA.aik.public, created_ms=T0)
+    same_dsig = make(fresh.device, DANA.devices[2].signing_key(), fresh.dik)
+    same_dik = make(fresh.device, own, devices[0].dik)
+    aik_as_dsig, nameless = make(fresh.device, DANA.aik, fresh.dik), make(IDENTITY_KEY, own, fresh.dik)
+    other_dik = make(devices[1].device, DANA.devices[2].signing_key(), fresh.dik)
     foreign = msgspec.structs.replace(devices[2], selfsig=devices[0].selfsig)
     weak = DeviceEntry.make(DANA.account, DANA.aik.public, fresh.device, DANA.devices[3].signing_key(), bytes(32), T0)
     skipping = partial(_changed, by_aik, DANA.aik, version=9, prev_hash=b"\x07" * 32)
@@ -131,7 +161,10 @@ def _successors(heads: dict[int, SignedDeviceList]) -> list[tuple[str, int, byte
         ("revoked but never listed", 4, _changed(good, key, revoked=(revoked, BEN.devices[0].device)), "never_listed"),
         ("a revoked device listed", 4, _changed(good, key, revoked=(revoked, devices[1].device)), "duplicate"),
         ("a device twice", 4, _changed(good, key, devices=(*devices, devices[0])), "duplicate"),
-        ("a key twice", 4, _changed(good, key, devices=(*devices[:2], other_dik)), "duplicate"),
+        ("a DSIG twice", 4, _changed(good, key, devices=(*devices[:2], same_dsig)), "duplicate"),
+        ("a DIK twice", 4, _changed(good, key, devices=(*devices[:2], same_dik)), "duplicate"),
+        ("the AIK as DSIG", 4, _changed(good, key, devices=(*devices[:2], aik_as_dsig)), "duplicate"),
+        ("a device id of zeros", 4, _changed(good, key, devices=(*devices[:2], nameless)), "duplicate"),
         (
             "a device with another key",
             4,
@@ -193,10 +226,17 @@ def prekeys() -> list[dict[str, Any]]:
         ),
         case("last-resort key", kind="pqlr", **owner, seed=pqlr_secret.seed, fields=pqlr, encoded=pqlr.encode()),
     ]
+    key = device.signing_key()
+    weak_spk = SignedPrekey.make(BEN.account, entry.device, key, 7, bytes(32), T0)
+    weak_otk = OneTimeBundle.make(BEN.account, entry.device, key, 8, (bytes(32), otk.kem), T0)
+    bad_kem = OneTimeBundle.make(BEN.account, entry.device, key, 8, (otk.x25519, b"\xff" * 1184), T0)
     one_time, last = PrekeyBundle(entry.device, spk, otk).encode(), PrekeyBundle(entry.device, spk, pqlr).encode()
     for name, encoded, expected in (
         ("bundle with a one-time key", one_time, "ok"),
         ("bundle with the last-resort key", last, "ok"),
+        ("signed prekey of small order", PrekeyBundle(entry.device, weak_spk, otk).encode(), "weak_key"),
+        ("one-time X25519 key of small order", PrekeyBundle(entry.device, spk, weak_otk).encode(), "weak_key"),
+        ("one-time ML-KEM key malformed", PrekeyBundle(entry.device, spk, bad_kem).encode(), "bad_format"),
         ("signed prekey changed", flipped(one_time, 30), "invalid_signature"),
         ("one-time X25519 key changed", flipped(one_time, 150), "invalid_signature"),
         ("one-time ML-KEM key changed", flipped(one_time, 900), "invalid_signature"),
@@ -207,11 +247,18 @@ def prekeys() -> list[dict[str, Any]]:
         ("unknown kind", flipped(one_time, 124, 1), "unsupported"),
         ("cut short", last[:-1], "bad_format"),
     ):
-        found = refused(expected, lambda e=encoded: PrekeyBundle.parse(e).check(BEN.account, entry))  # type: ignore[misc]
+        found = refused(expected, partial(_use, encoded, entry))
         cases.append(
             case(name, kind="bundle", account=BEN.account, device_entry=entry.encode(), encoded=encoded, verdict=found)
         )
     return cases
+
+
+def _use(encoded: bytes, entry: DeviceEntry) -> None:
+    """Everything a claimer checks: the key for ML-KEM comes last, when it is used."""
+    bundle = PrekeyBundle.parse(encoded)
+    bundle.check(BEN.account, entry)
+    kem_encapsulate(bundle.key.kem)
 
 
 # --- invites ----------------------------------------------------------------------------------------------------------
@@ -277,6 +324,7 @@ def invites() -> list[dict[str, Any]]:
     ):
         found = refused("authentication", partial(open_card, opener, bytes_))
         cases.append(case(name, kind="card", token=opener.token, sealed=bytes_, verdict=found))
+    cases += _no_cards(secret, msgspec.msgpack.decode(msgspec.msgpack.encode(card)))
     front, _, fragment = link.partition("#")
     for name, text, expected in (
         ("the link itself", link, "ok"),
@@ -290,7 +338,33 @@ def invites() -> list[dict[str, Any]]:
             "bad_format",
         ),
         ("no fragment", front, "bad_format"),
+        ("under another path", link.replace("/i/", "/j/"), "bad_format"),
+        ("owner link cut short", owner_link.encode()[:-4], "bad_format"),
+        ("owner link under another path", owner_link.encode().replace("/o#", "/p#"), "bad_format"),
         ("not http", "ftp" + link[5:], "bad_format"),
     ):
         cases.append(case(name, kind="link", link=text, verdict=refused(expected, partial(parse_link, text))))
     return cases
+
+
+def _no_cards(secret: InviteSecret, good: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sealed under the right link, but no card inside."""
+    missing = {key: value for key, value in good.items() if key != "genesis"}
+    made: list[tuple[str, object]] = [
+        ("card that is an array", [good]),
+        ("card without genesis", missing),
+        ("card with an empty name", good | {"name": ""}),
+        ("card with a short key", good | {"aik": bytes(31)}),
+        ("card with a text as version", good | {"version": "1"}),
+    ]
+    cases = []
+    for at, (name, inside) in enumerate(made):
+        nonce = Stream(f"no card {at}")(24)
+        sealed = nonce + seal(secret.card_key(), nonce, pad(msgspec.msgpack.encode(inside)), card_aad(secret.id))
+        found = refused("bad_format", partial(open_card, secret, sealed))
+        cases.append(case(name, kind="card", token=secret.token, sealed=sealed, verdict=found))
+    short = refused("authentication", partial(open_card, secret, bytes(30)))
+    return [
+        *cases,
+        case("card shorter than nonce and tag", kind="card", token=secret.token, sealed=bytes(30), verdict=short),
+    ]

@@ -1,4 +1,4 @@
-"""The people of the vectors: a therapist with four devices, and three more with one each."""
+"""The people of the vectors: a therapist with four devices, and others with one each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.signed import SigningKey
 
-__all__ = ["ANN", "BEN", "CARL", "DANA", "Person", "lookup"]
+__all__ = ["ANN", "BEN", "CARL", "CROWD", "DANA", "Person", "lookup"]
 
 
 @dataclass
@@ -49,11 +49,12 @@ DANA.publish(remove=(1,), by=0)
 BEN = Person("Ben")
 ANN = Person("Ann")
 CARL = Person("Carl")
+CROWD = [Person(f"Client {n}") for n in range(19)]
 
 
 def lookup(account: AccountId, version: int) -> SignedDeviceList | None:
     """Any published list of the cast."""
-    for person in (DANA, BEN, ANN, CARL):
+    for person in (DANA, BEN, ANN, CARL, *CROWD):
         if person.account == account:
             return next((held for held in person.lists if held.version == version), None)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from rapport_protocol.signed import (
     invite_id,
     key_commitment,
     label,
+    lp,
     owner_token_hash,
     self_conversation,
     session_id,
@@ -152,6 +154,18 @@ _SMALL_ORDER_ED25519 = (
 )
 
 
+def _small_order_r(key: SigningKey) -> dict[str, Any]:
+    """A signature by a good key whose R is the neutral point: S = h * a satisfies the plain equation all the same."""
+    content, point = b"anything", b"\x01" + bytes(31)
+    expanded = hashlib.sha512(key.seed).digest()[:32]
+    scalar = int.from_bytes(expanded, "little") & ~(7 | 1 << 255) & (1 << 255) - 1 | 1 << 254
+    hashed = hashlib.sha512(point + key.public + label("auth") + content).digest()
+    made = point + (int.from_bytes(hashed, "little") * scalar % _ORDER).to_bytes(32, "little")
+    found = refused("invalid_signature", partial(verify, key.public, "auth", content, made))
+    fields = {"public": key.public, "label": "auth", "content": content, "signature": made}
+    return case("Ed25519 R of small order", kind="ed25519", **fields, verdict=found)
+
+
 def weak_keys() -> list[dict[str, Any]]:
     """Public keys that every implementation refuses, beside good ones that it takes (RFC 7748 among them)."""
     random = Stream("weak keys")
@@ -177,6 +191,7 @@ def weak_keys() -> list[dict[str, Any]]:
                 verdict=found,
             )
         )
+    cases.append(_small_order_r(SigningKey(random(32))))
     good = kem_public(random(64))
     malformed = [
         ("ML-KEM public key, coefficient q", b"\x01\x0d" + good[2:]),
@@ -273,6 +288,10 @@ def sign_in() -> list[dict[str, Any]]:
     for name, changed in (
         ("cut short", signed[:-1]),
         ("with trailing bytes", signed + b"\x00"),
+        ("origin of another scheme", lp(b"ftp://x") + signed[32:]),
+        ("origin with a blank", lp(b"https://a b") + signed[32:]),
+        ("origin that is not ASCII", lp("https://\u00e4".encode()) + signed[32:]),
+        ("origin of 513 bytes", lp(b"https://" + b"x" * 505) + signed[32:]),
         ("state_rev 2^63", signed[:-16] + b"\x80" + bytes(7) + signed[-8:]),
     ):
         found = refused("bad_format", partial(AuthTranscript.parse, changed))

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from minting.base import T0, Stream, case, plain, refused
-from minting.cast import ANN, BEN, CARL, DANA, Person, lookup
+from minting.cast import ANN, BEN, CARL, CROWD, DANA, Person, lookup
 from rapport.crypto.invites import InviteSecret
 from rapport_protocol.membership import MembershipState, advance, begin
 from rapport_protocol.membership_entries import (
@@ -109,7 +109,7 @@ def _told(chain: Chain, name: str, operation: Op) -> dict[str, Any]:
 
 def membership() -> list[dict[str, Any]]:
     """A pair chain, a group chain with every operation, and entries that must be refused."""
-    lists = [held.encoded for person in (DANA, BEN, ANN, CARL) for held in person.lists]
+    lists = [held.encoded for person in (DANA, BEN, ANN, CARL, *CROWD) for held in person.lists]
     cases = [case("device lists that the entries name", kind="lists", lists=lists)]
     pair = Chain(ConversationKind.PAIR)
     cases.append(_told(pair, "pair: genesis", Op.GENESIS))
@@ -144,7 +144,74 @@ def membership() -> list[dict[str, Any]]:
         cases.append(_told(group, name, operation))
     last = group.by(DANA, Leave())
     cases.append(_refusal(group, "removed member acts", last, "not_member"))
+    cases += _genesis_refusals(group.entries[0]) + _crowded() + _group_limits()
     return cases + _malformed(group.entries[0].encoded, last.encoded)
+
+
+def _genesis_refusals(good: SignedEntry) -> list[dict[str, Any]]:
+    """First entries that open no chain."""
+    replace, key = msgspec.structs.replace, DANA.devices[0].signing_key()
+    genesis = Genesis(ConversationKind.GROUP, MemberRole.CLIENT, bytes(16), DANA.aik.public)
+    device = DANA.devices[0].device
+    other_aik = replace(genesis, role=MemberRole.THERAPIST, aik=BEN.aik.public)
+    made = [
+        ("first entry is none", replace(good.fields, action=Leave()).sign(key), "genesis"),
+        ("epoch 2", replace(good.fields, epoch=2).sign(key), "wrong_epoch"),
+        ("a predecessor", replace(good.fields, prev_hash=b"\x01" * 32).sign(key), "wrong_previous"),
+        ("another conversation id", replace(good.fields, conv=bytes(16)).sign(key), "wrong_conversation"),
+        ("by a client", genesis_fields(genesis, DANA.account, device, 1, T0).sign(key), "wrong_role"),
+        ("another AIK", genesis_fields(other_aik, DANA.account, device, 1, T0).sign(key), "wrong_identity"),
+        ("another key", good.fields.sign(BEN.devices[0].signing_key()), "invalid_signature"),
+    ]
+    return [
+        case(
+            f"genesis: {name}",
+            kind="refused",
+            chain=[],
+            entry=entry.encoded,
+            verdict=refused(expected, partial(begin, entry, lookup)),
+        )
+        for name, entry, expected in made
+    ]
+
+
+def _crowded() -> list[dict[str, Any]]:
+    """A group of twenty, and one with 32 open invites."""
+    full = Chain(ConversationKind.GROUP)
+    for person in CROWD:
+        secret, invite = full.invite()
+        full.add(full.by(DANA, invite))
+        full.add(full.join(person, secret))
+    secret, invite = full.invite()
+    full.add(full.by(DANA, invite))
+    cases = [_refusal(full, "group: twenty-first member", full.join(BEN, secret), "too_many_members")]
+    inviting = Chain(ConversationKind.GROUP)
+    for _ in range(32):
+        inviting.add(inviting.by(DANA, inviting.invite()[1]))
+    entry = inviting.by(DANA, inviting.invite()[1])
+    return [*cases, _refusal(inviting, "group: thirty-third open invite", entry, "too_many_invites")]
+
+
+def _group_limits() -> list[dict[str, Any]]:
+    """Dana alone leads; nobody else has acted."""
+    group = Chain(ConversationKind.GROUP)
+    secret, invite = group.invite()
+    group.add(group.by(DANA, invite))
+    other_aik = group.fields(BEN, Join(secret.id, ANN.aik.public, BEN.lists[0].hash)).sign(
+        BEN.devices[0].signing_key(), secret.signing_key()
+    )
+    cases = [_refusal(group, "group: join with another AIK", other_aik, "wrong_identity")]
+    group.add(group.join(BEN, secret))
+    made = [
+        ("last admin leaves", Leave(), "last_admin"),
+        ("last admin becomes a client", ChangeRole(DANA.account, MemberRole.CLIENT), "last_admin"),
+        ("checkpoint of a stranger", Checkpoint(ANN.account, 1, ANN.lists[0].hash), "not_member"),
+        ("checkpoint below the floor", Checkpoint(DANA.account, 2, DANA.lists[1].hash), "list_backwards"),
+        ("checkpoint of an unknown list", Checkpoint(BEN.account, 2, BEN.lists[0].hash), "list_unknown"),
+    ]
+    return cases + [
+        _refusal(group, f"group: {name}", group.by(DANA, action), expected) for name, action, expected in made
+    ]
 
 
 def _malformed(genesis: bytes, leave: bytes) -> list[dict[str, Any]]:
@@ -164,7 +231,13 @@ def _malformed(genesis: bytes, leave: bytes) -> list[dict[str, Any]]:
         ("empty", b"", "bad_format"),
     ]
     return [
-        case(name, kind="malformed", entry=bytes_, verdict=refused(expected, partial(SignedEntry.parse, bytes_)))
+        case(
+            name,
+            kind="refused",
+            chain=[],
+            entry=bytes_,
+            verdict=refused(expected, partial(SignedEntry.parse, bytes_)),
+        )
         for name, bytes_, expected in made
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,20 @@ from minting.base import T0, Stream, case, flipped, plain, refused
 from minting.cast import BEN, DANA
 from rapport.crypto.archive import ArchiveRecord, Trust, archive_key, open_entry, seal_entry
 from rapport.crypto.body import Body, RosterEntry, new_chain
-from rapport.crypto.envelope import KeyPayload, SealedBody, open_body, open_note, seal_body, seal_note
-from rapport.crypto.padding import pad, padded_size, unpad
+from rapport.crypto.envelope import KeyPayload, PayloadKind, SealedBody, open_body, open_note, seal_body, seal_note
+from rapport.crypto.padding import pad, pad_to, padded_size, unpad
+from rapport.crypto.primitives import seal
 from rapport.crypto.signals import open_signal, seal_signal, signal_key
 from rapport_protocol.ids import ConversationId, MessageId
-from rapport_protocol.signed import MessageClass, MessageFlags, Outer, SignalFields, key_commitment
+from rapport_protocol.signed import (
+    MessageClass,
+    MessageFlags,
+    Outer,
+    SignalFields,
+    archive_aad,
+    body_hash,
+    key_commitment,
+)
 
 __all__ = ["archive", "messages", "padding", "signals"]
 
@@ -113,7 +123,7 @@ def messages() -> list[dict[str, Any]]:
     note_outer, note = seal_note(_outer(random, MessageClass.DIRECT))
     cases.append(case("note", kind="note", outer=note_outer, payload=note, verdict="ok"))
     cases.append(case("resend payload", kind="payload", payload=sealed.resend(outer.id), verdict="ok"))
-    return cases + _payload_refusals(sealed, note) + _open_refusals(sealed, note_outer, note)
+    return cases + _no_bodies() + _payload_refusals(sealed, note) + _open_refusals(sealed, note_outer, note)
 
 
 def _payload_refusals(sealed: SealedBody, note: bytes) -> list[dict[str, Any]]:
@@ -141,6 +151,7 @@ def _open_refusals(sealed: SealedBody, note_outer: bytes, note: bytes) -> list[d
     other = seal_body(Outer.parse(outer), b"something else", Stream("other body"))
     another_key = KeyPayload.parse(flipped(good, 20)).encode()
     rehashed = SealedBody(outer, nonce, ciphertext, KeyPayload.parse(another_key).key, sealed.hash).payload()
+    same_key = seal_body(Outer.parse(outer), b"something else", _pieces(KeyPayload.parse(good).key, nonce))
     made = [
         ("time stamp changed", flipped(outer, 82), nonce, ciphertext, good),
         ("sender changed", flipped(outer, 30), nonce, ciphertext, good),
@@ -149,11 +160,17 @@ def _open_refusals(sealed: SealedBody, note_outer: bytes, note: bytes) -> list[d
         ("ciphertext changed", outer, nonce, flipped(ciphertext, 40), good),
         ("body replaced by one under another key", other.outer, other.nonce, other.ciphertext, good),
         ("another key with the right hash", outer, nonce, ciphertext, rehashed),
+        ("another body under the same key", same_key.outer, same_key.nonce, same_key.ciphertext, good),
+        ("only the commitment is wrong", *_wrong_commitment(sealed)),
     ]
     cases = []
     for name, o, n, c, payload in made:
         found = refused("authentication", partial(open_body, o, n, c, KeyPayload.parse(payload)))
         cases.append(case(name, kind="open", outer=o, nonce=n, ciphertext=c, payload=payload, verdict=found))
+    committed = note_outer[:-32] + outer[-32:]
+    hashed = KeyPayload(PayloadKind.NOTE, bytes(32), body_hash(committed, b"", b"")).encode()
+    found = refused("authentication", partial(open_note, committed, KeyPayload.parse(hashed)))
+    cases.append(case("note with a commitment", kind="note", outer=committed, payload=hashed, verdict=found))
     changed = flipped(note_outer, 60)
     found = refused("authentication", partial(open_note, changed, KeyPayload.parse(note)))
     cases.append(case("note under another outer", kind="note", outer=changed, payload=note, verdict=found))
@@ -164,8 +181,47 @@ def _open_refusals(sealed: SealedBody, note_outer: bytes, note: bytes) -> list[d
         ("outer flag 8", outer[:84] + b"\x08" + outer[85:], "unsupported"),
         ("outer time 2^53", outer[:75] + (2**53).to_bytes(8, "big") + outer[83:], "bad_format"),
         ("outer short", outer[:-1], "bad_format"),
+        ("outer long", outer + b"\x00", "bad_format"),
     ):
         cases.append(case(name, kind="outer", outer=bytes_, verdict=refused(expected, partial(Outer.parse, bytes_))))
+    return cases
+
+
+def _pieces(*given: bytes) -> Callable[[int], bytes]:
+    """Randomness that gives these pieces."""
+    left = list(given)
+    return lambda _: left.pop(0)
+
+
+def _wrong_commitment(sealed: SealedBody) -> tuple[bytes, bytes, bytes, bytes]:
+    """Outer, nonce, ciphertext, payload: hash and tag are right, the commitment is that of another key."""
+    outer = sealed.outer[:-32] + key_commitment(bytes(31) + b"\x01")
+    ciphertext = seal(sealed.key, sealed.nonce, pad(b"committed to another key"), outer)
+    hashed = body_hash(outer, sealed.nonce, ciphertext)
+    return outer, sealed.nonce, ciphertext, KeyPayload(PayloadKind.KEY, sealed.key, hashed).encode()
+
+
+def _no_bodies() -> list[dict[str, Any]]:
+    """Maps that are no body."""
+    good: dict[str, Any] = {"type": "text", "content": {}, "chain": 1, "sseq": 1, "roster": []}
+    entry = [bytes(16), 1, bytes(16)]
+    made: list[tuple[str, object]] = [
+        ("body that is an array", [good]),
+        ("body without content", {key: value for key, value in good.items() if key != "content"}),
+        ("body with a type of 65 characters", good | {"type": "x" * 65}),
+        ("body with chain 2^53", good | {"chain": 2**53}),
+        ("body with a negative place", good | {"sseq": -1}),
+        ("body with 21 roster entries", good | {"roster": [entry] * 21}),
+        ("body with a short roster entry", good | {"roster": [entry[:2]]}),
+        ("body with a short prev", good | {"prev": bytes(15)}),
+        ("body with nil as prev", good | {"prev": None}),
+        ("body with a map as attachments", good | {"attachments": {}}),
+    ]
+    cases = []
+    for name, inside in made:
+        encoded = msgspec.msgpack.encode(inside)
+        found = refused("bad_format", partial(Body.parse, encoded))
+        cases.append(case(name, kind="body", messagepack=encoded, verdict=found))
     return cases
 
 
@@ -176,6 +232,12 @@ def archive() -> list[dict[str, Any]]:
     record = ArchiveRecord(random(32), random(32), DANA.account, DANA.devices[0].device, Trust.RESEND, T0 + 123)
     key, place = archive_key(epoch_key, BEN.account, conv), (BEN.account, conv, message)
     entry = seal_entry(key, 4, place, record, random)
+
+    def sealed_entry(end: bytes) -> bytes:
+        """An entry whose record ends in this trust and time."""
+        nonce = random(24)
+        return bytes(4) + nonce + seal(key, nonce, bytes(96) + end, archive_aad(*place, 0))
+
     common = {"archive_key": key, "account": BEN.account, "conv": conv, "message": message}
     cases = [
         case(
@@ -195,6 +257,8 @@ def archive() -> list[dict[str, Any]]:
         ("ciphertext changed", flipped(entry, 100), "authentication"),
         ("cut short", entry[:-1], "bad_format"),
         ("with trailing bytes", entry + b"\x00", "bad_format"),
+        ("trust 3", sealed_entry(b"\x03" + bytes(8)), "unsupported"),
+        ("received at 2^53", sealed_entry(b"\x00" + (2**53).to_bytes(8, "big")), "bad_format"),
     ):
         found = refused(expected, partial(open_entry, key, place, changed))
         cases.append(case(name, **common, entry=changed, verdict=found))
@@ -236,4 +300,16 @@ def signals() -> list[dict[str, Any]]:
     ):
         found = refused("authentication", partial(open_signal, changed, key))
         cases.append(case(name, signal_key=key, frame=changed, verdict=found))
+    clear, nonce = frame[:84], random(24)
+    for name, inside in (
+        ("padded to 512", pad_to(msgspec.msgpack.encode({"type": "typing"}), 512)),
+        ("without padding", b"\x01" * 256),
+        ("no map", pad_to(b"\x90", 256)),
+        ("map without a type", pad_to(b"\x80", 256)),
+        ("a number as type", pad_to(msgspec.msgpack.encode({"type": 1}), 256)),
+    ):
+        made = clear + nonce + seal(key, nonce, inside, clear)
+        cases.append(
+            case(name, signal_key=key, frame=made, verdict=refused("bad_format", partial(open_signal, made, key)))
+        )
     return cases

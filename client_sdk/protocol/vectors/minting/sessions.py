@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,11 @@ from rapport.crypto.handshake import (
     transcript,
 )
 from rapport.crypto.identity import LastResortSecret, OneTimeSecret, SignedPrekeySecret, new_signed_prekey
-from rapport.crypto.primitives import kem_public, x25519_public
+from rapport.crypto.primitives import hkdf, hmac_sha256, kem_public, seal, x25519_public
 from rapport.crypto.ratchet import RatchetMessage, Session, decrypt, encrypt, start_as_initiator, start_as_responder
 from rapport_protocol.ids import SessionId
 from rapport_protocol.prekeys import LastResortKey, OneTimeBundle, PrekeyBundle
-from rapport_protocol.signed import session_id
+from rapport_protocol.signed import label, session_id
 
 __all__ = ["handshakes", "ratchets"]
 
@@ -104,6 +105,23 @@ def _opened(spk: SignedPrekeySecret, key: OneTimeSecret | LastResortSecret, firs
     return decrypt(respond(BEN.devices[0], peer, message, spk, key, T0), message, T0)[1]
 
 
+def _weak_ephemeral(vector: dict[str, Any], peer: Party, opened: Callable[[bytes, Party], bytes]) -> dict[str, Any]:
+    """EK_a of small order, under the session id of its own transcript: only the agreement can notice."""
+    random, shown = Stream("weak ephemeral"), vector["responder"]
+    header = PrekeyHeader.parse(bytes.fromhex(vector["prekey_header"]))
+    weak = msgspec.structs.replace(header, ephemeral=bytes(32))
+    one_time = bytes.fromhex(shown["one_time_secret"])
+    spk = x25519_public(bytes.fromhex(shown["spk_secret"]))
+    kem = kem_public(bytes.fromhex(shown["kem_seed"]))
+    public = x25519_public(one_time) if one_time else bytes(32)
+    hashed = transcript(peer, Party.own(BEN.devices[0]), weak, spk, public, kem)
+    session = start_as_initiator(session_id(hashed), hashed, bytes(32), weak.encode(), spk, T0)
+    _, message = encrypt(session, bytes(96), random)
+    found = refused("weak_key", partial(opened, message, peer))
+    fields = {"of": vector["name"], "initiator_party": peer, "message": message}
+    return case(f"{vector['name']}: ephemeral key of small order", kind="refused", **fields, verdict=found)
+
+
 def handshakes() -> list[dict[str, Any]]:
     """Both kinds of handshake, then first messages that must not start a session."""
     cases = []
@@ -123,6 +141,11 @@ def handshakes() -> list[dict[str, Any]]:
             ("tag changed", flipped(message, 1323), peer),
             ("another initiator", message, stranger),
         ]
+        cases.append(_weak_ephemeral(vector, peer, opened))
+        kind = message[:55] + b"\x02" + message[56:]
+        found = refused("unsupported", partial(opened, kind, peer))
+        shown = {"of": vector["name"], "initiator_party": peer, "message": kind}
+        cases.append(case(f"{vector['name']}: kind 2", kind="refused", **shown, verdict=found))
         for name, bytes_, who in made:
             found = refused("authentication", partial(opened, bytes_, who))
             cases.append(
@@ -170,9 +193,11 @@ class _Trace:
     def quietly(self, end: str, count: int) -> None:
         """`count` messages that nobody ever sees; their payloads and nonces do not matter to the chain."""
         draws = Stream(f"{end} lost messages")
+        turns = not self.ends[end].send_key
         for _ in range(count):
             self.ends[end], _ = encrypt(self.ends[end], bytes(96), draws)
-        self._write({"end": end, "do": "lose", "count": count, "ratchet_secret": draws.given[0]}, "")
+        secret = {"ratchet_secret": draws.given[0]} if turns else {}
+        self._write({"end": end, "do": "lose", "count": count, **secret}, "")
 
     def receive(self, end: str, message: bytes, expected: str = "ok", note: str = "") -> None:
         """One `decrypt` with its verdict."""
@@ -221,9 +246,9 @@ def _three_turns() -> dict[str, Any]:
     trace.receive("initiator", answer, "duplicate")
     later = trace.send("responder")
     trace.receive("initiator", flipped(later, 20), "authentication", "another ratchet key: a turn that fails")
-    trace.receive(
-        "initiator", flipped(later, 54), "authentication", "another position: keys are skipped, then it fails"
-    )
+    trace.receive("initiator", flipped(later, 3), "authentication", "another session")
+    trace.receive("initiator", flipped(later, 54), "authentication", "another pn")
+    trace.receive("initiator", flipped(later, 58), "authentication", "position 1: one key is skipped, then it fails")
     trace.receive("initiator", later)
     return trace.case("three turns")
 
@@ -239,6 +264,57 @@ def _limits() -> dict[str, Any]:
     trace.receive("responder", at_limit, note="2,000 to skip")
     trace.receive("responder", beyond)
     return trace.case("limits")
+
+
+def _retired() -> dict[str, Any]:
+    trace = _Trace("retired keys")
+    first = trace.send("initiator")
+    lost = trace.send("initiator", "arrives last")
+    third = trace.send("initiator")
+    trace.receive("responder", first)
+    trace.receive("responder", third)
+    for at in range(33):
+        trace.receive("initiator", trace.send("responder"))
+        trace.receive("responder", trace.send("initiator"))
+        if at == 31:
+            trace.receive("responder", first, "duplicate", "its ratchet key is the oldest of the 32 retired ones")
+    trace.receive("responder", first, "authentication", "33 keys have been retired since: taken for a turn")
+    trace.receive("responder", lost, note="the skipped key is still there")
+    return trace.case("retired keys")
+
+
+def _dropped() -> dict[str, Any]:
+    trace = _Trace("dropped keys")
+    first, second = trace.send("initiator"), trace.send("initiator")
+    trace.quietly("initiator", 1498)
+    trace.receive("responder", trace.send("initiator"), note="skips 1,500")
+    trace.quietly("initiator", 500)
+    trace.receive("responder", trace.send("initiator"), note="skips 500: 2,000 are kept")
+    trace.quietly("initiator", 1)
+    trace.receive("responder", trace.send("initiator"), note="skips one more: the oldest goes")
+    trace.receive("responder", first, "duplicate", "its key was dropped")
+    trace.receive("responder", second)
+    return trace.case("dropped keys")
+
+
+def _weak_turn() -> dict[str, Any]:
+    trace = _Trace("weak turn")
+    trace.receive("responder", trace.send("initiator"))
+    own = trace.ends["responder"]
+    derived = hkdf(own.root, bytes(32), label("root"), 64)
+    head = b"\x01\x00\x01" + own.sid + bytes(32) + (1).to_bytes(4, "big") + bytes(4) + bytes(24)
+    forged = head + seal(hmac_sha256(derived[32:], b"\x01"), bytes(24), bytes(96), own.transcript + head)
+    trace.receive("responder", forged, "authentication", "dh of small order, sealed under what follows from it")
+    return trace.case("weak turn")
+
+
+def _before_the_first() -> dict[str, Any]:
+    trace = _Trace("before the first answer")
+    trace.send("initiator")
+    initiator = trace.ends["initiator"]
+    made = b"\x01\x00\x01" + initiator.sid + initiator.remote + bytes(8) + bytes(24) + bytes(112)
+    trace.receive("initiator", made, "authentication", "the signed prekey as ratchet key: there is no chain")
+    return trace.case("before the first answer")
 
 
 def _malformed() -> list[dict[str, Any]]:
@@ -265,4 +341,4 @@ def ratchets() -> list[dict[str, Any]]:
     """Traces of both ends, then messages that cannot be read."""
     if verdict(_three_turns) != "ok":
         raise AssertionError("trace")
-    return [_three_turns(), _limits(), *_malformed()]
+    return [_three_turns(), _limits(), _retired(), _dropped(), _weak_turn(), _before_the_first(), *_malformed()]

@@ -62,6 +62,7 @@ __all__ = [
 DORMANT_MS: Final = 45 * 86_400_000
 """A device heard of within 45 days is not believed to be dormant."""
 _ALARM_RETRY_MS: Final = 60_000
+_ALARM_MOST_MS: Final = 3_600_000
 _QUICK_REPAIRS: Final = 8
 _LATER_MS: Final = 1_000
 
@@ -119,8 +120,10 @@ def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> No
     queue = QUEUES.get(turn.tx, conv)
     if queue is None:
         return
-    if not wait_ms and why in {Hold.ALARM, Hold.LATER}:
-        wait_ms = _ALARM_RETRY_MS if why is Hold.ALARM else _LATER_MS
+    if why is Hold.ALARM:
+        wait_ms = min(_ALARM_RETRY_MS << min(queue.refusals, 6), _ALARM_MOST_MS)
+    elif why is Hold.LATER:
+        wait_ms = wait_ms or _LATER_MS
     until = turn.now_ms + wait_ms if wait_ms else 0
     _put_queue(turn, replace(queue, hold=why, until_ms=until))
     if until:
@@ -140,7 +143,7 @@ def resume(turn: Turn, conv: ConversationId) -> None:
     errands.drop(turn, ErrandKind.RESUME, conv)
     if queue is None or queue.hold is Hold.NONE:
         return
-    if queue.missing or queue.stale:
+    if (queue.missing or queue.stale) and queue.hold is not Hold.ALARM:  # after an alarm the server is asked again
         why = _repair(turn, queue)
         if why is not Hold.NONE:
             hold(turn, conv, why)

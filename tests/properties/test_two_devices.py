@@ -1,0 +1,112 @@
+"""Runs the machine of `two_devices.py`, and shows that it finds what is planted.
+
+The quick profile of every test run repeats the same schedules. `RAPPORT_EXAMPLES=2000 .venv/bin/pytest tests/properties -s` looks
+for new ones, as long as you like.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from rapport.engine import arrivals, directs, pending, records, sessions
+from rapport.engine.outbox import fill
+from tests.properties.two_devices import TAKEN, TwoDevices
+
+EXAMPLES = int(os.environ.get("RAPPORT_EXAMPLES", "0"))
+QUICK = settings(
+    max_examples=EXAMPLES or 40,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+FAULTY = settings(QUICK, max_examples=60, derandomize=True, phases=[Phase.generate], print_blob=False)
+
+
+@pytest.mark.slow
+def test_whatever_happens_everything_arrives_once_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    TAKEN.clear()
+    run_state_machine_as_test(TwoDevices, settings=QUICK)
+    steps = TAKEN.total()
+    with capsys.disabled():
+        print("\n" + ", ".join(f"{name} {count}" for name, count in TAKEN.most_common()), f"of {steps} steps")
+    assert min(TAKEN.values()) >= steps / 100, TAKEN
+
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def skipped_commit(patch: pytest.MonkeyPatch) -> None:
+    """The sending chain's next state is not kept."""
+    patch.setattr(sessions, "seal_on", _sealing_without_keeping)
+    patch.setattr(directs, "seal_on", _sealing_without_keeping)
+
+
+def _sealing_without_keeping(turn: Any, device: Any, session: Any, payload: bytes) -> bytes:
+    sealed: bytes = sessions.encrypt(session, payload, turn.random)[1]
+    return sealed
+
+
+def reused_nonce(patch: pytest.MonkeyPatch) -> None:
+    """The generator gives the same 24 bytes every time."""
+    real = sessions.encrypt
+    patch.setattr(sessions, "encrypt", lambda session, payload, random: real(session, payload, lambda n: bytes(n) if n == 24 else random(n)))
+
+
+def lost_park(patch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened is parked with the server and not kept here."""
+    patch.setattr(pending, "update", lambda turn, held: None)
+
+
+def hasty_acknowledgement(patch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened is acknowledged as if it had been."""
+    real = arrivals._keep
+
+    def keep(turn: Any, envelope: Any, failed: Any) -> None:
+        real(turn, envelope, failed)
+        turn.ack(arrivals.message_id(envelope.outer))
+
+    patch.setattr(arrivals, "_keep", keep)
+
+
+def dropped_note(patch: pytest.MonkeyPatch) -> None:
+    """A session that a peer has started is never acknowledged."""
+    patch.setattr(directs, "put_note", lambda *_: None)
+
+
+def forgotten_message(patch: pytest.MonkeyPatch) -> None:
+    """A message that was taken in is not remembered: a repeat looks like a new one."""
+    patch.setattr(records.SEEN, "put", lambda *_, **__: None)
+
+
+def emptied_outbox(patch: pytest.MonkeyPatch) -> None:
+    """A post leaves the outbox when it is sent, not when it is answered."""
+    from rapport.engine import core
+
+    def hasty(turn: Any, flight: Any) -> None:
+        before = len(turn.sends)
+        fill(turn, flight)
+        for message in turn.sends[before:]:
+            records.OUTBOX.delete(turn.tx, message.outer[59:75])
+
+    patch.setattr(core.outbox, "fill", hasty)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "plant",
+    [skipped_commit, reused_nonce, lost_park, hasty_acknowledgement, dropped_note, forgotten_message, emptied_outbox],
+    ids=lambda plant: plant.__name__,
+)
+def test_a_planted_fault_is_found(plant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(BaseException) as found:  # noqa: PT011 - whatever it trips over
+        run_state_machine_as_test(TwoDevices, settings=FAULTY)
+    assert not isinstance(found.value, KeyboardInterrupt | SystemExit)
