@@ -37,7 +37,7 @@ from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
-from rapport_server.services.messaging import Messaging
+from rapport_server.services.messaging import Delivery, Messaging
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
@@ -76,6 +76,7 @@ class _Parts:
     bus: Bus
     sign_in: SignIn
     messaging: Messaging
+    delivery: Delivery
     signals: Signals
     services: Services
     due: DueTimers
@@ -102,7 +103,7 @@ def create(
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
         parts = _wire(config, store or open_store(config, clock), clock, bus or LocalBus(), origins)
-        return App(config, parts, clock, bound, origins, log_dropped)
+        return App(config, parts, bound, origins, log_dropped)
     except BaseException:
         bound.close()
         raise
@@ -111,8 +112,9 @@ def create(
 def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[str]) -> _Parts:
     rates = Rates(dict(_limits(config.rates)), clock)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
-    messaging = Messaging(store, bus, clock, rates)
-    bus.subscribe(messaging.wake, messaging.relay, messaging.drop)
+    delivery = Delivery(store, bus)
+    messaging = Messaging(store, delivery.deliver, clock, rates)
+    bus.subscribe(delivery.wake, delivery.relay, delivery.drop)
     services = Services(
         Accounts(store, bus, clock),
         Invites(store, store, bus, clock),
@@ -122,7 +124,7 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     )
     due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
     signals = Signals(store, bus, clock, rates)
-    return _Parts(store, bus, sign_in, messaging, signals, services, due, rates)
+    return _Parts(store, bus, sign_in, messaging, delivery, signals, services, due, rates)
 
 
 def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
@@ -138,7 +140,6 @@ class App:
         self,
         config: Config,
         parts: _Parts,
-        clock: Clock,
         bound: socket.socket,
         origins: list[str],
         log_dropped: Callable[[], float],
@@ -149,7 +150,7 @@ class App:
         self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
-            parts.sign_in, parts.messaging, parts.signals, secrets.token_bytes, pages, self._arrivals
+            parts.sign_in, parts.messaging, parts.delivery, parts.signals, secrets.token_bytes, pages, self._arrivals
         )
         silent = SilentConnections(config.limits.silent_connections, config.limits.header_s)
         self.figures = self._figures(silent, log_dropped)
@@ -215,7 +216,7 @@ class App:
         await parts.sign_in.start()
         running.push_async_callback(parts.due.close)
         await parts.due.start()
-        running.push_async_callback(parts.messaging.stop)
+        running.push_async_callback(parts.delivery.stop)
         self._own(parts.signals.run())
         self._own(self._stream.run())
         if self._config.metrics.enabled:
@@ -287,7 +288,7 @@ class App:
     def _figures(self, silent: SilentConnections, log_dropped: Callable[[], float]) -> Figures:
         figures = Figures()
         figures.follow("stream_connections", "Open WebSocket connections.", lambda: self._stream.connected)
-        figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.messaging.connected)
+        figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
         figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
         figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
         figures.follow("store_failed", "1 when the store cannot be written.", lambda: bool(self._parts.store.failed))

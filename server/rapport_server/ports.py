@@ -192,11 +192,10 @@ class Mailbox(Protocol):
     async def waiting(
         self, principal: Principal, beyond: int, limit: int, in_flight: Collection[ItemId]
     ) -> list[Waiting]:
-        """Unacknowledged items of the device with position > beyond that are not in flight and not parked, oldest
-        first.
+        """Unacknowledged items of the device with position > beyond, oldest first.
 
-        Expired directs are left out. `beyond` is the caller's place within one pass, never a memory of what was
-        delivered.
+        Items in flight, parked items and expired directs are left out. `beyond` is the place within one pass, never a
+        memory of what was delivered.
         """
 
     async def archive(

@@ -182,7 +182,7 @@ class AckJob:
 
     __slots__ = ("account", "delivered", "device", "ok", "origin", "parked", "practice", "refusal")
 
-    def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
+    def __init__(
         self,
         practice: PracticeId,
         account: AccountId,

@@ -36,7 +36,7 @@ from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
-from rapport_server.services.messaging import Link, Messaging
+from rapport_server.services.messaging import Delivery, Link, Messaging
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 
@@ -97,9 +97,10 @@ class Relay:
         rates = Rates({}, self.clock)
         random = seeded_random(7)
         self.sign_in = SignIn(self.store, self.clock, random, [ORIGIN])
-        self.messaging = Messaging(self.store, self.bus, self.clock, rates)
+        self.delivery = Delivery(self.store, self.bus)
+        self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates)
         self.signals = Signals(self.store, self.bus, self.clock, rates)
-        self.bus.subscribe(self.messaging.wake, self.messaging.relay, self.messaging.drop)
+        self.bus.subscribe(self.delivery.wake, self.delivery.relay, self.delivery.drop)
         self.services = Services(
             Accounts(self.store, self.bus, self.clock),
             Invites(self.store, self.store, self.bus, self.clock),
@@ -119,7 +120,7 @@ class Relay:
         return OwnerLink(ORIGIN, token, self.sign_in.server_id).encode()
 
     async def close(self) -> None:
-        await self.messaging.stop()
+        await self.delivery.stop()
         await self.bus.close()
         await self.store.close()
 
@@ -278,14 +279,14 @@ class Device:
         sign_in.check_hello(self.me, proof, signed.hello)
         self.token = signed.hello.http_token
         self.wire = Wire()
-        self.link = self.relay.messaging.open(signed.principal, self.wire)
+        self.link = self.relay.delivery.open(signed.principal, self.wire)
         self.core.connected()
         self.turn(lambda turn: sign_in.signed_in(turn, signed.hello))
 
     def drop_connection(self) -> None:
         """The socket breaks; what was on its way in either direction is lost."""
         if self.link is not None:
-            self.relay.messaging.close(self.link)
+            self.relay.delivery.close(self.link)
         self.link = self.wire = None
         self.outgoing.clear()
         self.calls.clear()

@@ -333,7 +333,7 @@ async def test_a_direct_to_a_stranger_is_not_found(pair: Pair) -> None:
 
 
 async def test_signals_reach_members_only(pair: Pair) -> None:
-    stranger, friend, _ = await pair.node.pair()
+    stranger, _, _ = await pair.node.pair()
     async with (
         connected(pair.node, pair.dana) as dana,
         connected(pair.node, pair.cleo) as cleo,

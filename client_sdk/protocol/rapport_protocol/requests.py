@@ -127,8 +127,9 @@ class Registered(Struct, frozen=True, array_like=True):
 
 
 class AccountDevices(Struct, frozen=True, array_like=True):
-    """Signed device lists of one account, oldest first, from its newest AIK-signed list or from the version asked
-    for.
+    """Signed device lists of one account, oldest first.
+
+    They begin with the account's newest AIK-signed list, or with the version asked for.
     """
 
     account: Annotated[AccountId, Id16]
@@ -191,8 +192,9 @@ class Claimed(Struct, frozen=True, array_like=True):
 
 
 class CreateInvite(Struct, frozen=True, array_like=True):
-    """Entries to append (genesis and invite for a new conversation, invite alone for an existing one) and the sealed
-    card.
+    """An invite: the entries to append, and the sealed card.
+
+    entries: genesis and invite for a new conversation, invite alone for an existing one.
     """
 
     entries: Annotated[list[Entry], Meta(min_length=1, max_length=2)]

@@ -39,7 +39,7 @@ from rapport_protocol.messages import (
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
 from rapport_server.doors.origins import Origins
-from rapport_server.services.messaging import Link, Messaging
+from rapport_server.services.messaging import Delivery, Link, Messaging
 from rapport_server.services.sign_in import SignedIn, SignIn
 from rapport_server.services.signals import Signals
 
@@ -62,6 +62,7 @@ class WebSocketDoor:
         self,
         sign_in: SignIn,
         messaging: Messaging,
+        delivery: Delivery,
         signals: Signals,
         random: Callable[[int], bytes],
         origins: Origins,
@@ -69,6 +70,7 @@ class WebSocketDoor:
     ) -> None:
         self._sign_in = sign_in
         self._messaging = messaging
+        self._delivery = delivery
         self._signals = signals
         self._handlers: Mapping[type[ClientMessage], Callable[[Link, Any], None]] = {
             Post: messaging.post,
@@ -118,7 +120,7 @@ class WebSocketDoor:
         finally:
             self._sockets.discard(socket)
             if socket.link is not None:
-                self._messaging.close(socket.link)
+                self._delivery.close(socket.link)
             await socket.closed()
         return ws
 
@@ -140,7 +142,7 @@ class WebSocketDoor:
             return
         arrival.settle()
         socket.send(signed_in.hello)
-        socket.link = self._messaging.open(signed_in.principal, socket)
+        socket.link = self._delivery.open(signed_in.principal, socket)
         try:
             await self._converse(socket, socket.link, codec)
         except FormatError:
@@ -191,7 +193,7 @@ class WebSocketDoor:
             await asyncio.sleep(LOOK_EVERY_S)
             for socket in list(self._sockets):
                 socket.look(LOOK_EVERY_S)
-            self._messaging.nudge()
+            self._delivery.nudge()
 
     async def drain(self) -> None:
         """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes."""

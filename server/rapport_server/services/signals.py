@@ -13,8 +13,8 @@ from rapport_protocol.limits import CLOCK_TOLERANCE_MS
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
 from rapport_server.ports import Bus, Clock, Directory
-from rapport_server.records import Principal
 from rapport_server.rates import Rates
+from rapport_server.records import Principal
 
 __all__ = ["Signals"]
 

@@ -61,12 +61,12 @@ def device_lists() -> list[dict[str, Any]]:
 
 def _judged(chain: DeviceListChain) -> list[dict[str, Any]]:
     """Lists that a contact meets who holds Dana's four lists, or some of them."""
-    first, second, third, head = chain.lists
+    second, third, head = chain.lists[1:]
     fresh, by = DANA.devices[3].entry(), DANA.signer(0)
     rival = next_list(second, (fresh,), (), by, T0 + 77)
     aik_rival = next_list(third, (), (), (IDENTITY_KEY, DANA.aik), T0 + 78)
     newer = next_list(head, (fresh,), (), by, T0 + 100)
-    healed = SignedDeviceList.parse(_changed(aik_rival, DANA.aik, version=7, revoked=head.content.revoked))
+    healed = SignedDeviceList.parse(_changed(head, DANA.aik, version=7, signer=IDENTITY_KEY))
     after_rival = next_list(rival, (), (), by, T0 + 79)
     forged = _changed(rival, DANA.devices[2].signing_key())
     stranger = _changed(rival, DANA.devices[3].signing_key(), signer=fresh.device)

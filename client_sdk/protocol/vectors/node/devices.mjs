@@ -139,7 +139,6 @@ export function checkSuccessor(head, list) {
 }
 
 function checkSignedInChain(chain, list) {
-  demand(sameIdentity(chain[0], list), "other_account", "account or AIK");
   if (byAik(list)) {
     checkSigned(list, list.aik);
     return;
@@ -154,6 +153,7 @@ function checkSignedInChain(chain, list) {
 /** What `list` stands to a verified chain, oldest first: `successor`, `gap`, `known`, `older` or `equivocation`. */
 export function standing(chain, list) {
   const head = chain.at(-1);
+  demand(sameIdentity(head, list), "other_account", "account or AIK");
   if (list.version > head.version) {
     if (!byAik(list) && list.version > head.version + 1) return "gap";
     checkSuccessor(head, list);

@@ -1,0 +1,225 @@
+"""From the mailbox to the devices that are connected here.
+
+A fresh post is pushed to every device whose link is live. What cannot be pushed at once stays in the mailbox, and the
+link is pumped from there: oldest first, at most a window unacknowledged, until nothing waits and it is live again.
+
+Source: docs/protocol.md, section 12.4.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from rapport_protocol.codec import deliver_frames
+from rapport_protocol.errors import Rejected
+from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId
+from rapport_protocol.limits import RESUME_WINDOW
+from rapport_protocol.messages import (
+    CaughtUp,
+    CloseCode,
+    Deliver,
+    Delivered,
+    DeliveredItem,
+    MembershipEntry,
+    Notice,
+    Signal,
+)
+from rapport_protocol.sealed_keys import split_sealed_keys
+from rapport_server.ports import Bus, Mailbox
+from rapport_server.records import (
+    AckJob,
+    DirectJob,
+    Job,
+    PostJob,
+    Principal,
+    Waiting,
+    WaitingEntry,
+    WaitingMessage,
+)
+from rapport_server.services.messaging.links import Connection, Link
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """All links of this node, and what is streamed and pushed on them."""
+
+    def __init__(self, mailbox: Mailbox, bus: Bus) -> None:
+        self._mailbox = mailbox
+        self._bus = bus
+        self._links: dict[DeviceId, Link] = {}
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    def open(self, principal: Principal, connection: Connection) -> Link:
+        """A device has signed in.
+
+        Its mailbox starts to stream. An older connection of the same device is closed (4004).
+        """
+        older = self._links.get(principal.device)
+        if older is not None:
+            self.close(older)
+            older.connection.close(CloseCode.REPLACED)
+        link = Link(principal, connection)
+        self._links[principal.device] = link
+        self._pump(link)
+        return link
+
+    def close(self, link: Link) -> None:
+        """The connection is gone; what was in flight is waiting again. Safe to call twice."""
+        if self._links.get(link.principal.device) is link:
+            del self._links[link.principal.device]
+        if link.pump is not None:
+            link.pump.cancel()
+
+    @property
+    def connected(self) -> int:
+        """How many devices are connected to this node."""
+        return len(self._links)
+
+    def links(self) -> list[Link]:
+        """All links of this node."""
+        return list(self._links.values())
+
+    async def stop(self) -> None:
+        """Ends every pump. Connections are the door's to close."""
+        for task in self._pumps:
+            task.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    # --- what the store has committed ---------------------------------------------------------------------------------
+
+    def deliver(self, jobs: Collection[Job]) -> None:
+        """Passes a synced batch on: posts and directs to their devices, acknowledgements to the senders."""
+        hints: dict[DeviceId, list[DeliveredItem]] = {}
+        elsewhere: set[DeviceId] = set()
+        for job in jobs:
+            if job.refusal is not None:
+                continue
+            if type(job) is PostJob:
+                if not job.repeat:
+                    self._push(job, elsewhere)
+            elif type(job) is AckJob:
+                self._acknowledged(job)
+                for sender, message, parked in job.delivered:
+                    hints.setdefault(sender, []).append(DeliveredItem(message, job.device, parked))
+            elif type(job) is DirectJob and not job.repeat:
+                frames = deliver_frames(0, job.at, job.outer, job.nonce, job.ct, (job.key,))
+                self._push_one(job.target, ItemId(job.id), frames[0], elsewhere)
+        for sender, items in hints.items():
+            link = self._links.get(sender)
+            if link is not None and not link.connection.congested:
+                link.connection.send(Delivered(items))
+        if elsewhere:
+            self._bus.publish_wake(elsewhere)
+
+    def _acknowledged(self, job: AckJob) -> None:
+        link = job.origin
+        if not isinstance(link, Link):
+            return
+        link.in_flight.difference_update([item for item, _ in job.ok])
+        if job.parked:
+            link.in_flight.difference_update(job.parked)
+        if not link.live and len(link.in_flight) <= RESUME_WINDOW // 2:
+            self._pump(link)
+
+    def _push(self, job: PostJob, elsewhere: set[DeviceId]) -> None:
+        """Offers a fresh post to its devices: the body is encoded once, only the key differs."""
+        frames = deliver_frames(job.seq, job.at, job.outer, job.nonce, job.ct, split_sealed_keys(job.keys))
+        item, devices, start = ItemId(job.id), job.devices, 0
+        for frame in frames:
+            self._push_one(DeviceId(devices[start : start + ID_BYTES]), item, frame, elsewhere)
+            start += ID_BYTES
+
+    def _push_one(self, device: DeviceId, item: ItemId, frame: bytes, elsewhere: set[DeviceId]) -> None:
+        link = self._links.get(device)
+        if link is None:
+            elsewhere.add(device)
+        elif not link.live or len(link.in_flight) >= RESUME_WINDOW or link.connection.congested:
+            link.live = False
+            link.missed = True
+        elif item not in link.in_flight:  # the pump may have found it in the store before its batch was reported
+            link.in_flight.add(item)
+            link.connection.send_frame(frame)
+
+    def wake(self, devices: Collection[DeviceId]) -> None:
+        """Something may wait for these devices (from the bus, a timer or a sweep)."""
+        for device in devices:
+            link = self._links.get(device)
+            if link is not None:
+                self._pump(link)
+
+    def drop(self, devices: Collection[DeviceId]) -> None:
+        """These devices were revoked: their connections close (4501)."""
+        for device in devices:
+            link = self._links.get(device)
+            if link is not None:
+                self.close(link)
+                link.connection.close(CloseCode.AUTH_FAILED)
+
+    def relay(self, devices: Collection[DeviceId], frame: bytes) -> None:
+        """Passes a signal on to whoever of these is connected here; first to be dropped under pressure."""
+        for device in devices:
+            link = self._links.get(device)
+            if link is not None and not link.connection.congested:
+                link.connection.send(Signal(frame))
+
+    def nudge(self) -> None:
+        """Looks again at every link that could not be pushed to.
+
+        Once a second, for sockets that have drained meanwhile.
+        """
+        for link in self.links():
+            if not link.live:
+                self._pump(link)
+
+    def _pump(self, link: Link) -> None:
+        """Starts the link's pump, or tells the running one to look again."""
+        link.live = False
+        link.missed = True
+        if link.pump is not None and not link.pump.done():
+            return
+        if self._links.get(link.principal.device) is not link:
+            return
+        link.pump = asyncio.get_running_loop().create_task(self._stream(link))
+        self._pumps.add(link.pump)
+        link.pump.add_done_callback(self._pumps.discard)
+
+    async def _stream(self, link: Link) -> None:
+        """Sends what waits, oldest first, at most a window unacknowledged; the link is live once nothing waits.
+
+        Ends early when the window is full or the socket congested; an acknowledgement or the next nudge starts it
+        again.
+        """
+        beyond = 0
+        while True:
+            room = RESUME_WINDOW - len(link.in_flight)
+            if room <= 0 or link.connection.congested:
+                return
+            link.missed = False
+            try:
+                items = await self._mailbox.waiting(link.principal, beyond, room, link.in_flight)
+            except Rejected:
+                # The store cannot be read now: the device reconnects and finds everything in its mailbox.
+                link.connection.close(CloseCode.STORE_LOST)
+                return
+            for item in items:
+                beyond = item.position
+                if item.id not in link.in_flight:
+                    link.in_flight.add(item.id)
+                    self._send(link.connection, item)
+            if not items:
+                if not link.missed:
+                    break
+                beyond = 0
+        link.live = True
+        if not link.caught_up:
+            link.caught_up = True
+            link.connection.send(CaughtUp())
+
+    @staticmethod
+    def _send(connection: Connection, item: Waiting) -> None:
+        if isinstance(item, WaitingMessage):
+            connection.send(Deliver(item.seq, item.at, item.outer, item.nonce, item.ct, item.key))
+        elif isinstance(item, WaitingEntry):
+            connection.send(MembershipEntry(item.id, item.conv, item.seq, item.at, item.entry))
+        else:
+            connection.send(Notice(item.id, item.conv, item.seq, item.at, item.kind, item.about))

@@ -1,0 +1,49 @@
+"""One signed-in connection as the send path and the delivery path see it."""
+
+import asyncio
+from typing import Protocol
+
+from rapport_protocol.ids import ConversationId, ItemId, MessageId
+from rapport_protocol.messages import ServerMessage
+from rapport_server.records import Principal
+
+__all__ = ["Connection", "Link"]
+
+
+class Connection(Protocol):
+    """What the service needs of a device's socket. Sending never waits: frames are queued in the transport."""
+
+    @property
+    def congested(self) -> bool:
+        """More than the soft limit (256 KiB) waits in the transport: push nothing more, the mailbox keeps it."""
+
+    def send(self, message: ServerMessage) -> None:
+        """Queues one message; dropped when the socket is closing."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queues one ready-made MessagePack frame (a JSON connection translates it)."""
+
+    def close(self, code: int) -> None:
+        """Starts closing; the door ends the link afterwards."""
+
+
+class Link:
+    """One signed-in connection: who it is, what is in flight, and whether it may be pushed to."""
+
+    __slots__ = ("blocks", "caught_up", "connection", "in_flight", "live", "missed", "principal", "pump", "unanswered")
+
+    def __init__(self, principal: Principal, connection: Connection) -> None:
+        self.principal = principal
+        self.connection = connection
+        self.in_flight: set[ItemId] = set()
+        """Delivered on this connection, not yet acknowledged; at most RESUME_WINDOW."""
+        self.live = False
+        """Nothing waits in the mailbox: new posts are pushed as they commit. Else only the pump sends, so that order is
+        kept."""
+        self.missed = False
+        """Something was committed since the pump last looked."""
+        self.caught_up = False
+        """The first pass is through and CaughtUp was sent."""
+        self.unanswered = 0
+        self.blocks: dict[ConversationId, MessageId] = {}
+        self.pump: asyncio.Task[None] | None = None

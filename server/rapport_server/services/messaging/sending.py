@@ -1,0 +1,242 @@
+"""What a device says, to the mailbox and back to it as an answer.
+
+A post comes in through `post`, goes to the mailbox as a job, and comes back through `committed` once it is synced; only
+then is its sender answered, and the batch handed to the delivery.
+
+Source: docs/protocol.md, section 12.3.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
+from rapport_protocol.ids import ID_BYTES, MessageId
+from rapport_protocol.limits import CLOCK_TOLERANCE_MS, UNANSWERED_SENDS
+from rapport_protocol.messages import (
+    Accepted,
+    Ack,
+    Blocked,
+    DeviceMismatch,
+    Direct,
+    EpochStale,
+    Failure,
+    Post,
+    Void,
+)
+from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, is_sealed_key, split_sealed_keys
+from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+from rapport_server.ports import Clock, Mailbox
+from rapport_server.rates import Rates
+from rapport_server.records import AckJob, DirectJob, Job, PostJob
+from rapport_server.services.messaging.links import Link
+
+__all__ = ["DIRECT_MS", "RING_MS", "Messaging"]
+
+RING_MS: Final = 60_000
+"""Longest life of a ring."""
+DIRECT_MS: Final = 30 * 86_400_000
+"""Longest life of a direct: session acknowledgements and heartbeats."""
+_RING: Final = int(MessageFlags.RING)
+
+
+class Messaging:
+    """Posts, directs and acknowledgements of all devices connected to this node.
+
+    deliver: gets every synced batch, after its senders were answered (`Delivery.deliver`).
+    """
+
+    def __init__(
+        self, mailbox: Mailbox, deliver: Callable[[Collection[Job]], None], clock: Clock, rates: Rates
+    ) -> None:
+        self._mailbox = mailbox
+        self._deliver = deliver
+        self._now_ms = clock.now_ms
+        self._rates = rates
+        self._unanswered = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        mailbox.on_commit = self.committed
+
+    async def settled(self) -> None:
+        """Waits until no post or direct is unanswered: what a draining node owes its clients."""
+        await self._settled.wait()
+
+    def post(self, link: Link, post: Post) -> None:
+        """Takes a post in.
+
+        Answered later, in order of arrival: accepted, device_mismatch, epoch_stale, blocked or error.
+        """
+        outer = self._outer_of(link, post.outer)
+        if outer is None:
+            return
+        who = link.principal
+        job = PostJob(
+            who.practice,
+            who.account,
+            who.device,
+            outer.conv,
+            outer.epoch,
+            outer.id,
+            post.outer,
+            post.nonce,
+            post.ct,
+            post.devices,
+            post.keys,
+            post.entry,
+            link.blocks,
+            link,
+        )
+        wait = self._rates.allow("post", who.device)
+        if wait:
+            job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
+        else:
+            job.refusal = self._post_problem(outer, post)
+        self._submit(link, job, outer.id)
+
+    def direct(self, link: Link, direct: Direct) -> None:
+        """Takes a direct in. Answered accepted with seq 0, or error."""
+        outer = self._outer_of(link, direct.outer)
+        if outer is None:
+            return
+        who, now = link.principal, self._now_ms()
+        wait = self._rates.allow("direct", (who.device, direct.device))
+        if wait:
+            link.connection.send(_failure(ErrorCode.RATE_LIMITED, outer.id, wait))
+        elif outer.kind is not MessageClass.DIRECT or not is_sealed_key(direct.key):
+            link.connection.send(_failure(ErrorCode.BAD_FORMAT, outer.id))
+        elif not now < outer.act_until_ms <= now + DIRECT_MS + CLOCK_TOLERANCE_MS:
+            link.connection.send(_failure(ErrorCode.BAD_TIME, outer.id))
+        else:
+            job = DirectJob(
+                who.practice,
+                who.account,
+                who.device,
+                outer.conv,
+                outer.id,
+                direct.outer,
+                direct.nonce,
+                direct.ct,
+                direct.device,
+                direct.key,
+                outer.act_until_ms,
+                link,
+            )
+            self._submit(link, job, outer.id)
+
+    def ack(self, link: Link, ack: Ack) -> None:
+        """Takes acknowledgements in. Not answered; what the store could not take is delivered again."""
+        who = link.principal
+        job = AckJob(
+            who.practice, who.account, who.device, [(item.id, item.entry) for item in ack.ok], list(ack.parked), link
+        )
+        try:
+            self._mailbox.submit(job)
+        except Rejected:
+            # Forgotten on purpose: the items stay in flight on this connection and are delivered again on the next one.
+            return
+
+    def void(self, link: Link, void: Void) -> None:
+        """Gives a refused post up: later posts of its conversation are looked at again."""
+        if link.blocks.get(void.conv) == void.id:
+            del link.blocks[void.conv]
+
+    def _outer_of(self, link: Link, raw: bytes) -> Outer | None:
+        """The outer of a send by this device itself; anything else is answered here."""
+        try:
+            outer = Outer.parse(raw)
+        except FormatError as problem:
+            link.connection.send(_failure(problem.code, None))
+            return None
+        if outer.account != link.principal.account or outer.device != link.principal.device:
+            link.connection.send(_failure(ErrorCode.FORBIDDEN, outer.id))
+            return None
+        return outer
+
+    def _post_problem(self, outer: Outer, post: Post) -> ErrorCode | None:
+        """What is wrong with a post before the store is asked."""
+        if outer.kind is MessageClass.DIRECT or len(post.nonce) != 24 or not _keys_fit(post.devices, post.keys):
+            return ErrorCode.BAD_FORMAT
+        now = self._now_ms()
+        if outer.ts_ms > now + CLOCK_TOLERANCE_MS:
+            return ErrorCode.BAD_TIME
+        if int(outer.flags) & _RING and (
+            outer.ts_ms < now - CLOCK_TOLERANCE_MS or not 0 < outer.act_until_ms <= now + RING_MS + CLOCK_TOLERANCE_MS
+        ):
+            return ErrorCode.BAD_TIME
+        return None
+
+    def _submit(self, link: Link, job: PostJob | DirectJob, message: MessageId) -> None:
+        if link.unanswered >= UNANSWERED_SENDS:
+            # The contract allows 64; a client that goes on is told so at once, and later posts must not overtake this
+            # one.
+            if isinstance(job, PostJob):
+                link.blocks.setdefault(job.conv, message)
+            link.connection.send(_failure(ErrorCode.BUSY, message))
+            return
+        try:
+            self._mailbox.submit(job)
+        except Rejected as refused:
+            if isinstance(job, PostJob):
+                link.blocks.setdefault(job.conv, message)
+            link.connection.send(_failure(refused.code, message, refused.retry_after_ms))
+        else:
+            link.unanswered += 1
+            self._unanswered += 1
+            self._settled.clear()
+
+    # --- what the store says ------------------------------------------------------------------------------------------
+
+    def committed(self, jobs: Collection[Job]) -> None:
+        """A batch is synced (or refused): answer the senders, then deliver."""
+        for job in jobs:
+            if type(job) is PostJob:
+                self._answer_post(job)
+            elif type(job) is DirectJob:
+                self._answer_direct(job)
+        self._deliver(jobs)
+        if not self._unanswered:
+            self._settled.set()
+
+    def _answer_post(self, job: PostJob) -> None:
+        link = job.origin
+        if not isinstance(link, Link):
+            return
+        link.unanswered -= 1
+        self._unanswered -= 1
+        if job.refusal is None:
+            link.connection.send(Accepted(job.id, job.seq, job.at))
+        elif job.refusal is ErrorCode.DEVICE_MISMATCH:
+            link.connection.send(DeviceMismatch(job.id, job.missing, job.stale))
+        elif job.refusal is ErrorCode.EPOCH_STALE:
+            link.connection.send(EpochStale(job.id, job.epoch))
+        elif job.refusal is ErrorCode.BLOCKED and job.blocked_by is not None:
+            link.connection.send(Blocked(job.id, job.blocked_by))
+        else:
+            link.connection.send(_failure(job.refusal, job.id, job.retry_after_ms))
+
+    def _answer_direct(self, job: DirectJob) -> None:
+        link = job.origin
+        if not isinstance(link, Link):
+            return
+        link.unanswered -= 1
+        self._unanswered -= 1
+        answer = Accepted(job.id, 0, job.at) if job.refusal is None else _failure(job.refusal, job.id)
+        link.connection.send(answer)
+
+
+def _keys_fit(devices: bytes, keys: bytes) -> bool:
+    """Whether there is exactly one well-formed sealed key per device."""
+    count, rest = divmod(len(devices), ID_BYTES)
+    if rest:
+        return False
+    if len(keys) == count * NORMAL_KEY_BYTES and keys[::NORMAL_KEY_BYTES] == b"\x01" * count:
+        return True
+    try:
+        return len(split_sealed_keys(keys)) == count
+    except FormatError:
+        return False
+
+
+def _failure(code: ErrorCode, message: MessageId | None, retry_after_ms: int = 0) -> Failure:
+    return Failure(code, message, code.retry is Retry.LATER, retry_after_ms)

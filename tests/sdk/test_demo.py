@@ -1,0 +1,58 @@
+"""The main job, started as people start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WITHIN_S = 120
+COUNTS = ["sent", "accepted", "received", "decrypted", "lost", "duplicated", "reordered", "phantoms"]
+
+
+@pytest.mark.slow
+def test_the_demo_plays_a_conversation_through_a_kill() -> None:
+    command = [sys.executable, "-m", "rapport", "demo", "--headless", "--json"]
+    played = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    assert played.returncode == 0, played.stderr
+    (line,) = played.stdout.splitlines()
+    verdict = json.loads(line)
+    assert [verdict[name] for name in COUNTS] == [86, 86, 86, 86, 0, 0, 0, 0]
+    assert verdict["unanswered_at_kill"] >= 20
+    assert verdict["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_the_demo_says_how_to_join_and_stops_when_told(tmp_path: Path) -> None:
+    """On a terminal: the links are real, and a second start goes on with the same practice."""
+    controller, terminal = pty.openpty()
+    try:
+        for again in (False, True):
+            said = host_until_told(tmp_path, controller, terminal)
+            assert f"rapport chat --vault {tmp_path}/therapist" in said or "-m rapport chat --vault" in said
+            links = re.findall(r"http://127\.0\.0\.1:\d+/i/[\w-]+#[\w-]+", said)
+            assert len(links) == (0 if again else 1)
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def host_until_told(folder: Path, controller: int, terminal: int) -> str:
+    """Starts it on a terminal, reads until it has said everything, interrupts it; what it said."""
+    command = [sys.executable, "-m", "rapport", "demo", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=terminal, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            said = b""
+            while b"Ctrl-C" not in said:
+                said += os.read(controller, 4096)
+            process.terminate()
+            assert process.wait(WITHIN_S) == 0, process.stderr and process.stderr.read().decode()
+        finally:
+            process.kill()
+    return said.decode().replace("\r\n", "\n")
