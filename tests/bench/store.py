@@ -24,7 +24,6 @@ from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.ports import Clock
 from rapport_server.records import AckJob, Job, PostJob, Principal
-
 from tests.server.contracts.world import HandClock, Person, World, archive_entry, key_for
 
 WINDOWS = (16, 64, 256)
@@ -126,7 +125,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
                     runs.append(
                         asyncio.run(
                             once(
-                                Path(folder), pairs=arguments.pairs, posts=arguments.posts, window=window, archived=archived
+                                Path(folder),
+                                pairs=arguments.pairs,
+                                posts=arguments.posts,
+                                window=window,
+                                archived=archived,
                             )
                         )
                     )

@@ -60,7 +60,7 @@ async def kill_again_and_again(
         await server.start()
         people = Pairs(server, folder)
         await people.gather(stack, pairs, processes, owner_link)
-        flows, flowing = people.flow(rate), time.monotonic()
+        flows, flowing = people.flow(stack, rate), time.monotonic()
         harness = stack.enter_context(Journal(folder / "harness.jsonl", "harness"))
         for _ in range(kills):
             await _live(chance.uniform(*_LIVES_S), flows)

@@ -22,6 +22,9 @@ UNLIMITED: Mapping[str, str] = {
 }
 """Settings that take the rate limits away: a handful of clients stands for many, from one address."""
 
+SETTLED_WITHIN_S = 300.0
+"""Seconds until everything that is queued is through: a busy machine sends some hundred messages per second."""
+
 
 @dataclass
 class Pairs:
@@ -59,7 +62,8 @@ class Pairs:
         each = rate / (2 * len(self.names))
 
         async def one(name: str) -> int:
-            return (await self.players[name].order("flow", name, text=f"from {name}", rate=each)).sent
+            order = self.players[name].order("flow", name, within_s=None, text=f"from {name}", rate=each)
+            return (await order).sent
 
         return {name: asyncio.create_task(one(name)) for pair in self.names for name in pair}
 
@@ -72,7 +76,7 @@ class Pairs:
         """Waits until everything sent was answered and everything was shown to the other one of the pair."""
         await asyncio.gather(
             *(
-                self.players[name].order("settle", name, heard=sent[other])
+                self.players[name].order("settle", name, within_s=SETTLED_WITHIN_S, heard=sent[other])
                 for pair in self.names
                 for name, other in (pair, pair[::-1])
             )

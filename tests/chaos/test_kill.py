@@ -1,4 +1,4 @@
-"""A small turn of the harness: the command `python -m tests.chaos.kill` does the same for longer and under more load."""
+"""A small turn of the harness; `python -m tests.chaos.kill` does the same for longer and under more load."""
 
 from __future__ import annotations
 

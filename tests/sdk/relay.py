@@ -185,7 +185,7 @@ class Device:
         core = self.core
         assert core is not None
         self._arm()
-        done = self.vault.run_now(lambda tx: core.perform(tx, self.relay.clock.now_ms(), steps))
+        done = self.vault.run_now(lambda tx: core.perform(tx, self.relay.clock.now_ms(), steps, core.flight))
         self.wake_ms = done.wake_ms
         self.events += done.turn.events
         self.calls += done.turn.calls

@@ -33,14 +33,18 @@ def test_the_demo_says_how_to_join_and_stops_when_told(tmp_path: Path) -> None:
     """On a terminal: the links are real, and a second start goes on with the same practice."""
     controller, terminal = pty.openpty()
     try:
-        for again in (False, True):
-            said = host_until_told(tmp_path, controller, terminal)
-            assert f"rapport chat --vault {tmp_path}/therapist" in said or "-m rapport chat --vault" in said
-            links = re.findall(r"http://127\.0\.0\.1:\d+/i/[\w-]+#[\w-]+", said)
-            assert len(links) == (0 if again else 1)
+        first = host_until_told(tmp_path, controller, terminal)
+        second = host_until_told(tmp_path, controller, terminal)
     finally:
         os.close(controller)
         os.close(terminal)
+    for said in (first, second):
+        assert f"rapport chat --vault {tmp_path}/therapist" in said
+        assert f"rapport chat --vault {tmp_path}/client --name Dana" in said
+    link = re.compile(r"(http://127\.0\.0\.1:\d+)/i/([\w-]+#[\w-]+)")
+    (address, secret), (same_address, other_secret) = link.findall(first) + link.findall(second)
+    assert address == same_address
+    assert secret != other_secret
 
 
 def host_until_told(folder: Path, controller: int, terminal: int) -> str:

@@ -78,6 +78,18 @@ async def test_the_loser_of_a_race_is_told_to_look_again() -> None:
         assert lists == DeviceLists([first.encoded])
 
 
+async def test_a_lost_answer_is_given_again_when_the_list_was_followed_by_another() -> None:
+    async with running() as node:
+        owner = await node.owner()
+        secrets, second = second_device(owner)
+        first_update = DeviceListUpdate(second.encoded, prekeys_of(secrets, owner.now))
+        await node.ask("devices.update", owner, first_update)
+        owner.lists.append(second)
+        third_device, third = second_device(owner)
+        await node.ask("devices.update", owner, DeviceListUpdate(third.encoded, prekeys_of(third_device, owner.now)))
+        assert await node.ask("devices.update", owner, first_update) == DeviceLists([second.encoded])
+
+
 async def test_a_revoked_device_is_out_at_once() -> None:
     async with running() as node:
         owner, client, opened = await node.pair()

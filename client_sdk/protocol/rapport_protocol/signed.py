@@ -393,8 +393,8 @@ _ORIGIN: Final = re.compile(rb"https?://[\x21-\x7e]+")
 class AuthTranscript(Struct, frozen=True):
     """What a device signs to sign in. The answer to the server's challenge; the server replies with `sign_auth_ok`.
 
-    origin: scheme (http or https), host and port as the client reached it; visible ASCII, at most 512 bytes. server_id: the server's Ed25519
-    key.
+    origin: scheme (http or https), host and port as the client reached it; visible ASCII, at most 512 bytes.
+    server_id: the server's Ed25519 key.
     """
 
     origin: str

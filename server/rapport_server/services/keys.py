@@ -65,7 +65,7 @@ class Keys:
         return False
 
     async def update_list(self, principal: Principal, request: DeviceListUpdate) -> DeviceLists:
-        """Publishes the account's next list; a repeat of the newest one is answered as before.
+        """Publishes the account's next list; a repeat of one that stands is answered as before.
 
         Revoked devices lose their connections at once. LIST_STALE: another list came first. Raises Rejected or
         RemoteError; then nothing is stored.
@@ -76,9 +76,9 @@ class Keys:
         raw = await self._directory.device_lists(principal.practice, principal.account, 0)
         if not raw:
             raise not_found()
+        if candidate.encoded in raw:
+            return DeviceLists([candidate.encoded])
         head = SignedDeviceList.parse(raw[-1])
-        if head.encoded == candidate.encoded:
-            return DeviceLists([head.encoded])
         now = self._clock.now_ms()
         require_time(candidate.content.issued_ms, now)
         check_successor(head, candidate)

@@ -16,6 +16,8 @@ from rapport.testing.processes import ServerProcess
 
 __all__ = ["host"]
 
+_THERAPIST: Final = "therapist"
+_CLIENT: Final = "client"
 _CONNECTED_WITHIN_S: Final = 30.0
 """Seconds for the first sign-in, on a busy machine."""
 
@@ -32,14 +34,13 @@ async def host(folder: Path | None) -> None:
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-demo-"))) if folder is None else folder
         )
         server = await stack.enter_async_context(_server(place))
-        fresh = not (place / "therapist").exists()
-        owner_link = await server.init() if fresh else ""
+        owner_link = "" if (place / _THERAPIST).exists() else await server.init()
         await server.start()
-        link = await _practice(place, owner_link) if fresh else ""
-        click.echo(_welcome(place, server.origin, link, temporary=temporary))
+        link = "" if (place / _CLIENT).exists() else await _link_for_a_client(place / _THERAPIST, owner_link)
         stopped = asyncio.Event()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+        click.echo(_welcome(place, server.origin, link, temporary=temporary))
         await stopped.wait()
         await server.stop()
 
@@ -53,10 +54,10 @@ def _server(folder: Path) -> ServerProcess:
     return server
 
 
-async def _practice(folder: Path, owner_link: str) -> str:
-    """Registers the owner, who is the practice's therapist, and makes a link for a client."""
-    vault = folder / "therapist"
-    await rapport.join(owner_link, vault=vault, name="Dr. Weiss")
+async def _link_for_a_client(vault: Path, owner_link: str) -> str:
+    """Registers the owner, who is the practice's therapist, unless there is one; then makes a link."""
+    if owner_link:
+        await rapport.join(owner_link, vault=vault, name="Dr. Weiss")
     async with rapport.Client(vault=vault) as therapist:
         await therapist.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
         return await therapist.invite(welcome="Welcome. Write whenever you like; I answer in the morning.")
@@ -65,7 +66,7 @@ async def _practice(folder: Path, owner_link: str) -> str:
 def _welcome(folder: Path, origin: str, link: str, *, temporary: bool) -> str:
     program = Path(sys.executable).with_name("rapport")
     chat = f"{shlex.quote(str(program)) if program.exists() else f'{sys.executable} -m rapport'} chat --vault"
-    therapist, client = (shlex.quote(str(folder / name)) for name in ("therapist", "client"))
+    therapist, client = (shlex.quote(str(folder / name)) for name in (_THERAPIST, _CLIENT))
     joining = f" --name Dana {shlex.quote(link)}" if link else ""
     return (
         f"A practice is open at {origin}. Its data and the vaults are in {folder}"

@@ -9,7 +9,6 @@ from rapport.engine.content import RefusalReason, RefusedItem, ResendBody, Resen
 from rapport.engine.directs import DIRECTS_MOST, put_content, put_resend
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.records import DIRECTS, SENT, get_session
-from rapport.engine.sessions import prefer
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import DeviceId, SessionId, split_ids
 
@@ -24,7 +23,6 @@ def take_request(turn: Turn, message: OpenedMessage, request: ResendRequest) -> 
     if message.opened is None or DIRECTS.count(turn.tx) > DIRECTS_MOST:
         return
     outer, sid = message.outer, message.opened.session.sid
-    prefer(turn, outer.device, sid)
     refused = []
     for item in request.items:
         reason = _answer(turn, outer.device, sid, item)

@@ -169,12 +169,9 @@ def check_roster(turn: Turn, entries: Iterable[RosterEntry]) -> None:
             turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=entry.account))
 
 
-def heard(turn: Turn, account: AccountId, device: DeviceId) -> Peer:
+def heard(turn: Turn, account: AccountId, device: DeviceId) -> None:
     """Something authentic came from the device: it is alive."""
-    held = PEERS.get(turn.tx, device)
-    after = replace(held, heard_ms=turn.now_ms) if held else Peer(device, account, heard_ms=turn.now_ms)
-    PEERS.put(turn.tx, device, after)
-    return after
+    PEERS.put(turn.tx, device, Peer(device, account, turn.now_ms))
 
 
 def rename(turn: Turn, account: AccountId, name: str) -> None:

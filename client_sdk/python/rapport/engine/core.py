@@ -47,36 +47,34 @@ class Core:
         self.flight: Flight | None = None
         """What is unanswered on the present connection; None = not signed in."""
         self.signals = SignalMemory()
-        self._under_way: set[bytes] = set()
 
     def connected(self) -> Flight:
         """Signed in: from the next turn on things are sent. Returns the new connection's flight."""
         self.flight = Flight(self.signals)
-        self._under_way.clear()
         return self.flight
 
     def disconnected(self) -> None:
         """The connection is gone, and with it what was on its way."""
         self.flight = None
-        self._under_way.clear()
 
-    def perform(self, tx: Transaction, now_ms: int, steps: Sequence[Step]) -> Done:
-        """One turn: the steps in order, each failing alone; what is due; what may be sent. VaultProblem ends the whole turn."""
+    def perform(self, tx: Transaction, now_ms: int, steps: Sequence[Step], flight: Flight | None) -> Done:
+        """One turn: the steps in order, each failing alone; what is due; what may be sent. VaultProblem ends the whole turn.
+
+        flight: of the connection that the turn is for, as the loop saw it when it began. Signing in while the vault's thread is
+        at work must not give this turn sends that nobody would carry out.
+        """
         turn = Turn(tx, self.me, now_ms, self.random)
         results = [self._one(turn, step) for step in steps]
-        flight = self.flight
+        connected, under_way = flight is not None, flight.under_way if flight is not None else set[bytes]()
         for _ in range(_ROUNDS):
             before = len(turn.calls)
-            agenda.run_due(turn, connected=flight is not None, under_way=self._under_way)
-            self._under_way.update(call.errand for call in turn.calls[before:])
+            agenda.run_due(turn, connected=connected, under_way=under_way)
+            under_way.update(call.errand for call in turn.calls[before:])
             if flight is not None:
                 outbox.fill(turn, flight)
-            if not self._more_is_due(turn):
-                return Done(results, turn, changed_views(turn), self._wake(turn))
+            if not agenda.anything_due(turn, connected=connected, under_way=under_way):
+                return Done(results, turn, changed_views(turn), self._wake(turn, connected=connected))
         return Done(results, turn, changed_views(turn), turn.now_ms)
-
-    def _more_is_due(self, turn: Turn) -> bool:
-        return agenda.anything_due(turn, connected=self.flight is not None, under_way=self._under_way)
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:
@@ -88,8 +86,8 @@ class Core:
         except Exception as problem:  # noqa: BLE001 - it goes to whoever asked for the step
             return problem
 
-    def _wake(self, turn: Turn) -> int | None:
-        connected = self.flight is not None
+    @staticmethod
+    def _wake(turn: Turn, *, connected: bool) -> int | None:
         times = [errands.next_due(turn.tx, connected=connected, above=turn.now_ms)]
         if connected:
             times.append(outbox.next_direct_due(turn))
@@ -101,7 +99,8 @@ class Core:
         """The step for a call's end: what `agenda` does with it, with the errand free to be called again."""
 
         def step(turn: Turn) -> None:
-            self._under_way.discard(call.errand)
+            if self.flight is not None:
+                self.flight.under_way.discard(call.errand)
             outcome(turn)
             if errands.get(turn, call.errand) is None:
                 turn.finished.setdefault(call.errand, None)

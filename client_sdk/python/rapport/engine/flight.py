@@ -17,10 +17,12 @@ class Flight:
     from an earlier round can only be answered `blocked`.
     """
 
-    __slots__ = ("_rounds", "_unanswered", "signals")
+    __slots__ = ("_rounds", "_unanswered", "signals", "under_way")
 
     def __init__(self, signals: SignalMemory) -> None:
         self.signals = signals
+        self.under_way: set[bytes] = set()
+        """Errands whose calls have not come back."""
         self._unanswered: dict[MessageId, tuple[ConversationId | None, int]] = {}
         self._rounds: dict[ConversationId, int] = {}
 

@@ -198,15 +198,11 @@ class WaitingEntry(_Row, frozen=True):
 
 
 class Peer(_Row, frozen=True):
-    """Another device: the session that it last proved to need, and when something authentic came from it.
-
-    prefer: on this session it asked for help, so it may have lost the others; b"" = none.
-    """
+    """Another device, and when something authentic came from it last."""
 
     device: DeviceId
     account: AccountId
-    prefer: bytes = b""
-    heard_ms: int = 0
+    heard_ms: int
 
 
 class Helper(_Row, frozen=True):

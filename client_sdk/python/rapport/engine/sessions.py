@@ -9,8 +9,6 @@ Source: docs/protocol.md, chapters 5 and 6.
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
-
 from rapport.crypto.failures import AuthenticationFailed, DuplicatePosition
 from rapport.crypto.handshake import Party, PrekeyHeader, initiate, respond
 from rapport.crypto.identity import LastResortSecret, OneTimeSecret
@@ -26,9 +24,9 @@ from rapport.engine.prekeys import (
     remember_replay,
     signed_secret,
 )
-from rapport.engine.records import PEERS, delete_session, get_session, put_session, sessions_of
+from rapport.engine.records import delete_session, get_session, put_session, sessions_of
 from rapport.engine.turn import Turn
-from rapport_protocol.ids import AccountId, DeviceId, SessionId
+from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.prekeys import LastResortKey, OneTimeBundle, PrekeyBundle, SignedPrekey
 from rapport_protocol.requests import Bundle
 
@@ -40,7 +38,6 @@ __all__ = [
     "choose",
     "commit_opened",
     "open_sealed_key",
-    "prefer",
     "seal_for",
     "seal_on",
     "start",
@@ -83,17 +80,16 @@ class Opened(Struct, frozen=True):
 def choose(turn: Turn, device: DeviceId) -> Session | None:
     """The session to send on, None when one must be started.
 
-    A session on which the peer asked for help goes first until another one is heard of later: the peer may have lost the rest.
+    One that the peer has started since we last heard on the settled one goes first: the peer may have lost all others.
     """
     held = sessions_of(turn.tx, device)
     chosen = sending_session(held)
-    peer = PEERS.get(turn.tx, device)
-    if chosen is None or peer is None or not peer.prefer:
+    if chosen is None or not chosen.confirmed:
         return chosen
-    preferred = next((session for session in held if session.sid == peer.prefer), None)
-    if preferred is None or (chosen.confirmed and chosen.received_ms > preferred.received_ms):
-        return chosen
-    return preferred
+    fresh = [session for session in held if not session.initiated and not session.confirmed]
+    newest = max(fresh, key=lambda session: session.received_ms, default=None)
+    since = newest is not None and newest.received_ms >= chosen.received_ms and newest.created_ms >= chosen.created_ms
+    return newest if since else chosen
 
 
 def seal_for(turn: Turn, device: DeviceId, payload: bytes) -> bytes | None:
@@ -107,13 +103,6 @@ def seal_on(turn: Turn, device: DeviceId, session: Session, payload: bytes) -> b
     after, sealed = encrypt(session, payload, turn.random)
     put_session(turn.tx, device, after)
     return sealed
-
-
-def prefer(turn: Turn, device: DeviceId, sid: SessionId) -> None:
-    """The peer asked for help on this session: answer, and go on, there."""
-    peer = PEERS.get(turn.tx, device)
-    if peer is not None:
-        PEERS.put(turn.tx, device, replace(peer, prefer=sid))
 
 
 def start(turn: Turn, account: AccountId, bundle: Bundle) -> Session | None:

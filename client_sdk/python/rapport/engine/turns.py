@@ -145,7 +145,7 @@ class Turns:
         core, flight, now_ms = self._core, self._core.flight, self._clock.now_ms()
         steps = self._steps(asked, messages, flight)
         try:
-            done = await self._vault.run(lambda tx: core.perform(tx, now_ms, steps))
+            done = await self._vault.run(lambda tx: core.perform(tx, now_ms, steps, flight))
         except VaultProblem as problem:
             self._wake_ms = None
             for each in asked:

@@ -25,7 +25,7 @@ __all__ = ["READY_WITHIN_S", "Player", "ProcessProblem", "ServerProcess", "free_
 READY_WITHIN_S: Final = 30.0
 """Seconds that a server has until it answers: ten times what it needs on a busy machine."""
 REPLY_WITHIN_S: Final = 120.0
-"""Seconds that a player has for one order."""
+"""Seconds that a player has for one order, unless told otherwise."""
 
 
 class ProcessProblem(RuntimeError):
@@ -167,8 +167,8 @@ class Player:
         finally:
             await player.close()
 
-    async def order(self, what: str, client: str, **arguments: Any) -> Reply:
-        """Gives an order and waits for its reply. Raises ProcessProblem when the player failed or ended."""
+    async def order(self, what: str, client: str, *, within_s: float | None = REPLY_WITHIN_S, **arguments: Any) -> Reply:
+        """Gives an order and waits for its reply, for ever with None. Raises ProcessProblem when the player failed."""
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         try:
@@ -177,7 +177,7 @@ class Player:
             line = msgspec.json.encode(Order(number, what, client, **arguments))
             self._process.stdin.write(line + b"\n")
             await self._process.stdin.drain()
-            answer: Reply = await asyncio.wait_for(reply, REPLY_WITHIN_S)
+            answer: Reply = await asyncio.wait_for(reply, within_s)
         except (TimeoutError, ConnectionError):
             raise ProcessProblem(f"a player did not answer to {what!r}; see {self._log}") from None
         finally:

@@ -8,7 +8,7 @@ then never touches the mailbox tables. `recall` rebuilds the memory from the jou
 """
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,13 +17,10 @@ from rapport_server.adapters.store.sqlite.ledger import Batch, Ledger
 from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.rows import Execute, write_rows
 
-__all__ = ["FOLD_LETTERS", "fold", "recall", "write_batch"]
+__all__ = ["FOLD_LETTERS", "fold", "recall", "save_position", "write_batch"]
 
 FOLD_LETTERS: Final = 4096
 """Unfolded messages at which a batch folds whatever its size: some 3 MB of memory and 20 ms of work."""
-LETTERS_KEPT: Final = 16_384
-"""Folded letters that are remembered because somebody has not acknowledged them, about 400 bytes each; the rest is read
-again when it is needed."""
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(tuple[list[tuple[int, bytes, bytes]], list[tuple[int, bytes, bool]]]).decode
@@ -55,6 +52,7 @@ def write_batch(ledger: Ledger, at: int, *, folding: bool) -> None:
     ledger.unfolded += batch.letters
     if folding or len(ledger.unfolded) >= FOLD_LETTERS:
         freed += fold(ledger)
+        save_position(ledger)
     elif batch.letters or batch.acks:
         ledger.number += 1
         letters = [(letter.position, letter.devices, letter.sealed) for letter in batch.letters]
@@ -82,25 +80,31 @@ def _acknowledged(execute: Execute, batch: Batch) -> list[int]:
 
 def fold(ledger: Ledger) -> list[int]:
     """Brings ids, mailboxes, history and seqs up to date; returns the positions that nobody is owed."""
+    if not ledger.unfolded:
+        return []
     execute, letters = ledger.connection.execute, ledger.unfolded
-    ids, mailbox, keys, history, freed = [], [], [], [], []
+    mailbox: list[Any] = []
+    keys: list[Any] = []
+    freed: list[int] = []
     for letter in letters:
-        position = letter.position
-        ids.append((letter.practice, letter.id, position))
-        if letter.archived:
-            history.append((letter.practice, letter.conv, letter.seq, position))
+        letter.folded = True
         if letter.open or letter.parked:
-            mailbox += [
-                position, letter.practice, letter.conv, letter.at, letter.act_until, letter.devices, letter.open,
+            mailbox += (
+                letter.position, letter.key[:16], letter.conv, letter.at, letter.act_until, letter.devices, letter.open,
                 letter.parked,
-            ]  # fmt: skip
-            keys += [position, letter.sealed]
+            )  # fmt: skip
+            keys += (letter.position, letter.sealed)
+            letter.sealed = b""
         else:
-            freed.append(position)
-        letter.folded, letter.sealed = True, None
+            freed.append(letter.position)
+            del ledger.letters[letter.key]
     # In the order of the tables' keys, so that each page is visited once.
-    write_rows(execute, _IDS, "(?,?,?)", [value for row in sorted(ids) for value in row])
-    write_rows(execute, _HISTORY, "(?,?,?,?)", [value for row in sorted(history) for value in row])
+    ids = sorted([(letter.key, letter.position) for letter in letters])
+    history = sorted(
+        [(letter.key[:16], letter.conv, letter.seq, letter.position) for letter in letters if letter.archived]
+    )
+    write_rows(execute, _IDS, "(?,?,?)", [value for key, position in ids for value in (key[:16], key[16:], position)])
+    write_rows(execute, _HISTORY, "(?,?,?,?)", [value for row in history for value in row])
     write_rows(execute, _MAILBOX, "(?,?,?,?,?,?,?,?)", mailbox)
     write_rows(execute, _KEYS, "(?,?)", keys)
     ledger.connection.executemany(
@@ -109,27 +113,24 @@ def fold(ledger: Ledger) -> list[int]:
     )
     if ledger.number:
         execute("DELETE FROM journal", ())
-    execute("UPDATE server SET position = ?", (ledger.position,))
-    _forget_settled(ledger, letters)
-    ledger.moved.clear()
     ledger.unfolded, ledger.number = [], 0
+    ledger.moved.clear()
+    ledger.tidy()
     return freed
 
 
-def _forget_settled(ledger: Ledger, letters: list[Letter]) -> None:
-    for letter in letters:
-        if not (letter.open or letter.parked):
-            del ledger.letters[letter.practice + letter.id]
-    if len(ledger.letters) > LETTERS_KEPT:
-        for key in list(ledger.letters)[: -LETTERS_KEPT // 2]:
-            del ledger.letters[key]
+def save_position(ledger: Ledger) -> None:
+    """No position is handed out twice, not even when the last items were deleted before a restart."""
+    if ledger.position != ledger.saved_position:
+        ledger.connection.execute("UPDATE server SET position = ?", (ledger.position,))
+        ledger.saved_position = ledger.position
 
 
 def recall(ledger: Ledger) -> None:
     """Rebuilds the memory of a store at rest: what the journal says has not been folded."""
     connection = ledger.connection
-    (ledger.position,) = connection.execute(
-        "SELECT max(server.position, coalesce((SELECT max(position) FROM item), 0)) FROM server"
+    (ledger.saved_position, ledger.position) = connection.execute(
+        "SELECT position, max(position, coalesce((SELECT max(position) FROM item), 0)) FROM server"
     ).fetchone()
     ledger.number = 0
     unfolded: dict[int, Letter] = {}
@@ -144,9 +145,9 @@ def recall(ledger: Ledger) -> None:
             else:
                 unfolded[position].settle(device)
     for letter in unfolded.values():
-        ledger.letters[letter.practice + letter.id] = letter
+        ledger.letters[letter.key] = letter
         if letter.seq:
-            ledger.moved[letter.practice + letter.conv] = letter.seq
+            ledger.moved[letter.key[:16] + letter.conv] = letter.seq
     ledger.unfolded = list(unfolded.values())
 
 
@@ -157,7 +158,7 @@ def _unfolded_letter(connection: sqlite3.Connection, position: int, devices: byt
         (position,),
     ).fetchone()
     letter = Letter(
-        position, practice, ident, conv, seq, at, account, device, act_until, devices, sealed, bool(entered)
+        position, practice + ident, conv, seq, at, account, device, act_until, devices, sealed, bool(entered)
     )
     letter.archived = bool(entered or archived)
     return letter

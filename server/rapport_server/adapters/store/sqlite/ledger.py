@@ -5,17 +5,23 @@ What a batch leaves behind is written by `folding`. After a transaction that fai
 """
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from rapport_protocol.errors import ErrorCode
-from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.ids import ID_BYTES, ConversationId, MessageId
 from rapport_server.adapters.store.rules import mismatch
 from rapport_server.adapters.store.sqlite.letters import ConversationState, Letter
 from rapport_server.adapters.store.sqlite.lookup import find_conversation, find_letters
 from rapport_server.records import AckJob, DirectJob, Job, PostJob
 
 __all__ = ["Batch", "Ledger"]
+
+
+LETTERS_KEPT: Final = 16_384
+"""Folded letters that are remembered because somebody has not acknowledged them, about 400 bytes each."""
+CONVERSATIONS_KEPT: Final = 16_384
+"""Conversations that are remembered, about 500 bytes each."""
 
 
 class Batch:
@@ -54,10 +60,12 @@ class Ledger:
         self.moved: dict[bytes, int] = {}
         self.position = 0
         """The last position handed out."""
+        self.saved_position = 0
+        """The last position that the server's row knows of."""
         self.number = 0
         """The last batch in the journal."""
         self.batch = Batch()
-        self._conversations: dict[bytes, ConversationState | None] = {}
+        self._conversations: dict[bytes, ConversationState] = {}
 
     def next_position(self) -> int:
         """The next place among all items."""
@@ -82,11 +90,21 @@ class Ledger:
         self._conversations.clear()
         self.letters.clear()
 
+    def tidy(self) -> None:
+        """Keeps the memory bounded. Only after a fold: then everything can be read again."""
+        if len(self.letters) > LETTERS_KEPT:
+            for key in list(self.letters)[: -LETTERS_KEPT // 2]:
+                del self.letters[key]
+        if len(self._conversations) > CONVERSATIONS_KEPT:
+            self._conversations.clear()
+
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def perform(self, jobs: Sequence[Job], at: int) -> None:
         """Fills in the outcome of each job, in their order. at: time of the transaction."""
-        self._look_up(jobs)
+        self._remember(
+            [job.practice + job.id for job in jobs if type(job) is not AckJob]  # type: ignore[union-attr]
+        )
         for job in jobs:
             if type(job) is AckJob:
                 self._acknowledge(job)
@@ -95,24 +113,12 @@ class Ledger:
             elif type(job) is DirectJob and job.refusal is None:
                 job.refusal = self._direct(job, at)
 
-    def _look_up(self, jobs: Sequence[Job]) -> None:
-        """Reads in one go the items of these jobs that are not remembered."""
+    def _remember(self, keys: Iterable[bytes]) -> None:
+        """Reads in one go those of these items that are stored but not remembered."""
         letters = self.letters
-        wanted: dict[bytes, tuple[bytes, bytes]] = {}
-        for job in jobs:
-            practice: bytes = job.practice
-            if type(job) is AckJob:
-                for item, _ in job.ok:
-                    if practice + item not in letters:
-                        wanted[practice + item] = practice, item
-                for item in job.parked:
-                    if practice + item not in letters:
-                        wanted[practice + item] = practice, item
-            elif isinstance(job, PostJob | DirectJob) and practice + job.id not in letters:
-                wanted[practice + job.id] = practice, job.id
-        if wanted:
-            for letter in find_letters(self.connection, wanted.values()):
-                letters[letter.practice + letter.id] = letter
+        wanted = {key for key in keys if key not in letters}
+        for letter in find_letters(self.connection, wanted):
+            letters[letter.key] = letter
 
     def _post_in_order(self, job: PostJob, at: int) -> None:
         """Behind a refused post of its conversation and connection, a post is not looked at."""
@@ -131,12 +137,13 @@ class Ledger:
             del blocks[job.conv]
 
     def _post(self, job: PostJob, at: int) -> ErrorCode | None:
-        earlier = self.letters.get(job.practice + job.id)
-        if earlier is not None and earlier.post and earlier.device == job.device and earlier.conv == job.conv:
+        key, device = job.practice + job.id, job.device
+        earlier = self.letters.get(key)
+        if earlier is not None and earlier.seq and earlier.device == device and earlier.conv == job.conv:
             job.repeat, job.seq, job.at = True, earlier.seq, earlier.at
             return None
         state = self._conversation(job.practice, job.conv)
-        others = None if state is None else state.others(job.device)
+        others = None if state is None else state.others[device]
         if state is None or others is None:
             return ErrorCode.NOT_FOUND
         if earlier is not None:
@@ -151,92 +158,101 @@ class Ledger:
             return ErrorCode.DEVICE_MISMATCH
         if not others and job.entry is None:
             return ErrorCode.RULE_BROKEN
-        state.seq = self.moved[state.key] = seq = state.seq + 1
-        job.seq, job.at = seq, at
-        self._keep(job, seq, at, 0, others, job.keys, job.entry)
+        job.seq = state.seq = self.moved[state.key] = state.seq + 1
+        job.at = at
+        self.position = position = self.position + 1
+        letter = Letter(
+            position, key, job.conv, job.seq, at, job.account, device, 0, others, job.keys, job.entry is not None
+        )
+        self._keep(letter, job, job.entry)
         return None
 
     def _direct(self, job: DirectJob, at: int) -> ErrorCode | None:
-        earlier = self.letters.get(job.practice + job.id)
-        if earlier is not None and not earlier.seq and earlier.device == job.device and earlier.conv == job.conv:
+        key, device = job.practice + job.id, job.device
+        earlier = self.letters.get(key)
+        if earlier is not None and not earlier.seq and earlier.device == device and earlier.conv == job.conv:
             job.repeat, job.at = True, earlier.at
             return None
         state = self._conversation(job.practice, job.conv)
-        if state is None or not state.has(job.device) or not state.has(job.target) or job.target == job.device:
+        if state is None or state.others[device] is None or state.others[job.target] is None or job.target == device:
             return ErrorCode.NOT_FOUND
         if earlier is not None:
             return ErrorCode.CONFLICT
         job.at = at
-        self._keep(job, 0, at, job.act_until, job.target, job.key, None)
+        self.position = position = self.position + 1
+        letter = Letter(
+            position, key, job.conv, 0, at, job.account, device, job.act_until, job.target, job.key, entered=False
+        )
+        self._keep(letter, job, None)
         return None
 
-    def _keep(
-        self,
-        job: PostJob | DirectJob,
-        seq: int,
-        at: int,
-        act_until: int,
-        devices: bytes,
-        sealed: bytes,
-        entry: bytes | None,
-    ) -> None:
-        self.position = position = self.position + 1
-        practice, ident, conv, account, device = job.practice, job.id, job.conv, job.account, job.device
-        letter = Letter(
-            position, practice, ident, conv, seq, at, account, device, act_until, devices, sealed, entry is not None
-        )
-        self.letters[practice + ident] = letter
+    def _keep(self, letter: Letter, job: PostJob | DirectJob, entry: bytes | None) -> None:
         batch = self.batch
+        self.letters[letter.key] = letter
         batch.letters.append(letter)
         batch.items += (
-            position, practice, ident, conv, seq, at, account, device, act_until, job.outer, job.nonce, job.ct, entry,
+            letter.position, job.practice, job.id, job.conv, letter.seq, letter.at, job.account, job.device,
+            letter.act_until, job.outer, job.nonce, job.ct, entry,
         )  # fmt: skip
 
     def _conversation(self, practice: bytes, conv: bytes) -> ConversationState | None:
         key = practice + conv
-        try:
-            return self._conversations[key]
-        except KeyError:
-            pass
-        state = find_conversation(self.connection, practice, conv)
-        if state is not None:
-            state.seq = self.moved.get(key, state.seq)
-        self._conversations[key] = state
+        state = self._conversations.get(key)
+        if state is None:
+            state = find_conversation(self.connection, practice, conv)
+            if state is not None:
+                state.seq = self.moved.get(key, state.seq)
+                self._conversations[key] = state
         return state
 
     # --- acknowledgements ---------------------------------------------------------------------------------------------
 
     def _acknowledge(self, job: AckJob) -> None:
-        letters, practice, device = self.letters, job.practice, job.device
+        practice, device = job.practice, job.device
+        letters, batch, delivered = self.letters, self.batch, job.delivered
+        looked_up = False
         for item, entry in job.ok:
             letter = letters.get(practice + item)
-            if letter is None or not letter.settle(device):
+            if letter is None:
+                if looked_up:
+                    continue
+                looked_up = True
+                self._remember([practice + item for item, _ in job.ok])
+                letter = letters.get(practice + item)
+                if letter is None:
+                    continue
+            if letter.open == device:  # the last one: the shortest way for every second acknowledgement
+                letter.open = b""
+            elif not letter.settle(device):
                 continue
-            if letter.post:
-                job.delivered.append((DeviceId(letter.device), MessageId(letter.id), False))
-                if entry is not None:
+            if letter.seq:
+                delivered.append((letter.device, MessageId(item), False))
+                if entry is not None and not (letter.entered and letter.account == job.account):
                     self._archive(letter, job.account, entry)
-            self._note(letter, device, parked=False)
-        for item in job.parked:
-            letter = letters.get(practice + item)
-            if letter is None or not letter.park(device):
-                continue
-            if letter.post:
-                job.delivered.append((DeviceId(letter.device), MessageId(letter.id), True))
-            self._note(letter, device, parked=True)
+            if letter.folded:
+                batch.changed[letter.position] = letter
+            else:
+                batch.acks.append((letter.position, device, False))
+        if job.parked:
+            self._park(job)
 
-    def _note(self, letter: Letter, device: bytes, *, parked: bool) -> None:
-        if letter.folded:
-            self.batch.changed[letter.position] = letter
-        else:
-            self.batch.acks.append((letter.position, device, parked))
+    def _park(self, job: AckJob) -> None:
+        self._remember([job.practice + item for item in job.parked])
+        for item in job.parked:
+            letter = self.letters.get(job.practice + item)
+            if letter is None or not letter.park(job.device):
+                continue
+            if letter.seq:
+                job.delivered.append((letter.device, MessageId(item), True))
+            if letter.folded:
+                self.batch.changed[letter.position] = letter
+            else:
+                self.batch.acks.append((letter.position, job.device, True))
 
     def _archive(self, letter: Letter, account: bytes, entry: bytes) -> None:
-        """The first entry of an account counts; its own as sender stands in the item."""
-        if letter.entered and letter.account == account:
-            return
+        """The first entry of an account counts, which is for the table to see."""
         self.batch.entries += (letter.position, account, entry)
         if not letter.archived:
             letter.archived = True
             if letter.folded:
-                self.batch.history += (letter.practice, letter.conv, letter.seq, letter.position)
+                self.batch.history += (letter.key[:ID_BYTES], letter.conv, letter.seq, letter.position)

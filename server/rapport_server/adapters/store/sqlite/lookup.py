@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from rapport_protocol.ids import ID_BYTES
+from rapport_server.adapters.store.sql.schema import FORM_MESSAGE
 from rapport_server.adapters.store.sqlite.letters import ConversationState, Letter
 from rapport_server.adapters.store.sqlite.rows import select_rows
 from rapport_server.records import KIND_SELF
@@ -20,19 +22,18 @@ _LETTERS: Final = (
 )
 
 
-def find_letters(connection: sqlite3.Connection, wanted: Iterable[tuple[bytes, bytes]]) -> Iterator[Letter]:
-    """The stored items with these (practice, id), as folded letters; nobody is owed those that left the mailbox."""
-    values = [part for key in wanted for part in key]
+def find_letters(connection: sqlite3.Connection, keys: Iterable[bytes]) -> Iterator[Letter]:
+    """The stored items with these keys (practice and id), as folded letters; those in no mailbox are owed to nobody."""
+    values = [part for key in keys for part in (key[:ID_BYTES], key[ID_BYTES:])]
     for row in select_rows(connection.execute, _FIND, "(?,?)", values, _LETTERS):
         position, practice, ident, conv, seq, at, account, device, act_until, devices, entered, still, parked, form = (
             row
         )
+        post = seq if form == FORM_MESSAGE else 0
         letter = Letter(
-            position, practice, ident, conv, seq, at, account, device, act_until, devices or b"", None, bool(entered)
+            position, practice + ident, conv, post, at, account, device, act_until, devices or b"", b"", bool(entered)
         )
-        letter.open, letter.parked = still or b"", parked or b""
-        letter.post = form == 0 and seq > 0
-        letter.folded = True
+        letter.open, letter.parked, letter.folded = still or b"", parked or b"", True
         yield letter
 
 

@@ -14,8 +14,9 @@ __all__ = ["MOST_ROWS", "Execute", "select_rows", "write_rows"]
 Execute = Callable[[str, Sequence[Any]], Any]
 """`execute` of the connection: text and parameters to a cursor."""
 
-MOST_ROWS: Final = 256
-"""Rows in the longest statement; twelve columns of them stay far below SQLite's 32,766 parameters."""
+MOST_ROWS: Final = 32
+"""Rows in the longest statement. Its program still fits the processor's nearest cache: with 128 rows an insert into
+`item` costs 1 us more per row, with one row 2 us."""
 
 
 @cache

@@ -36,8 +36,8 @@ from rapport_server.adapters.store.sql import accounts, conversations, mail, pre
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite.opening import StoreLock, open_reader, open_writer, sentences
-from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
 from rapport_server.adapters.store.sqlite.version import check_version
+from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
 from rapport_server.ports import Clock, Store
 from rapport_server.records import (
     ConversationRecord,
