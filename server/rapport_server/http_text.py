@@ -59,7 +59,10 @@ waiting time in whole seconds, rounded up. An unknown path is 404 `not_found`, a
 """
 
 _NOTES = {
-    "invite.view": "used, expired and absent invites are `not_found`.",
+    "invite.view": (
+        "used, expired and absent invites are `not_found`. The device lists are complete, from list 1: entries may "
+        "name old ones."
+    ),
     "account.register": (
         "authorised by the join's second signature or by the owner token. `list` is list 1: one device, signed by the "
         "identity key. The same device with other content is `conflict`. On `epoch_stale` fetch the invite again and "

@@ -40,8 +40,8 @@ def answer_early() -> None:
     """Posts, directs and acknowledgements are reported right before their COMMIT, and not again after it."""
     made, commit = Writer.__init__, Writer._commit
 
-    def make(self: Writer, *arguments: Any) -> None:
-        made(self, *arguments)
+    def make(self: Writer, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
         honest = self._report
 
         def report(batch: list[Work]) -> None:
@@ -71,7 +71,7 @@ def answer_early() -> None:
         finally:
             self._connection = connection
 
-    Writer.__init__ = make  # type: ignore[assignment, method-assign]
+    Writer.__init__ = make  # type: ignore[method-assign]
     Writer._commit = hasty_commit  # type: ignore[method-assign]
 
 

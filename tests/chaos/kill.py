@@ -60,16 +60,18 @@ async def kill_again_and_again(
         await server.start()
         people = Pairs(server, folder)
         await people.gather(stack, pairs, processes, owner_link)
-        flows, flowing = people.flow(stack, rate), time.monotonic()
         harness = stack.enter_context(Journal(folder / "harness.jsonl", "harness"))
-        for _ in range(kills):
-            await _live(chance.uniform(*_LIVES_S), flows)
-            harness.kill()
-            await server.kill()
-            started = time.monotonic()
-            await server.start()
-            ready.append(time.monotonic() - started)
-        sent = await people.halt(flows)
+        flowing = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            flows = people.flow(group, rate)
+            for _ in range(kills):
+                await asyncio.wait(flows.values(), timeout=chance.uniform(*_LIVES_S))
+                harness.kill()
+                await server.kill()
+                started = time.monotonic()
+                await server.start()
+                ready.append(time.monotonic() - started)
+            sent = await people.halt(flows)
         flowed = time.monotonic() - flowing
         await people.settle(sent)
         await server.stop()
@@ -86,13 +88,6 @@ async def kill_again_and_again(
         seconds=round(time.monotonic() - began, 1),
         verdict=check(history),
     )
-
-
-async def _live(seconds: float, flows: dict[str, asyncio.Task[int]]) -> None:
-    """Lets the server live so long, unless a client fails meanwhile."""
-    done, _ = await asyncio.wait(flows.values(), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for flow in done:
-        await flow
 
 
 def _answer_times(entries: list[Entry]) -> list[float]:

@@ -57,7 +57,7 @@ class Pairs:
     async def _join(self, name: str, link: str) -> None:
         await self.players[name].order("join", name, link=link)
 
-    def flow(self, rate: float) -> dict[str, asyncio.Task[int]]:
+    def flow(self, group: asyncio.TaskGroup, rate: float) -> dict[str, asyncio.Task[int]]:
         """Everybody sends, together at `rate` messages per second, until `halt`; each task gives how many it sent."""
         each = rate / (2 * len(self.names))
 
@@ -65,7 +65,7 @@ class Pairs:
             order = self.players[name].order("flow", name, within_s=None, text=f"from {name}", rate=each)
             return (await order).sent
 
-        return {name: asyncio.create_task(one(name)) for pair in self.names for name in pair}
+        return {name: group.create_task(one(name)) for pair in self.names for name in pair}
 
     async def halt(self, flows: Mapping[str, asyncio.Task[int]]) -> dict[str, int]:
         """Ends the flows; how many each name has sent."""

@@ -1,12 +1,13 @@
 """Runs the machine of `two_devices.py`, and shows that it finds what is planted.
 
-The quick profile of every test run repeats the same schedules. `RAPPORT_EXAMPLES=2000 .venv/bin/pytest tests/properties -s` looks
-for new ones, as long as you like.
+The quick profile of every test run repeats the same schedules. `RAPPORT_EXAMPLES=2000 .venv/bin/pytest tests/properties
+-s` looks for new ones, as long as you like.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from rapport.engine import arrivals, directs, pending, records, sessions
+from rapport.crypto import ratchet
+from rapport.engine import arrivals, directs, opening, outbox, outgoing, pending, records, sessions
 from rapport.engine.outbox import fill
-from tests.properties.two_devices import TAKEN, TwoDevices
+from tests.properties.two_devices import TAKEN, TwoDevices, encapsulate_once
 
 EXAMPLES = int(os.environ.get("RAPPORT_EXAMPLES", "0"))
 QUICK = settings(
@@ -30,13 +32,19 @@ QUICK = settings(
 FAULTY = settings(QUICK, max_examples=60, derandomize=True, phases=[Phase.generate], print_blob=False)
 
 
+@pytest.fixture(autouse=True)
+def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "kem_encapsulate", encapsulate_once)
+
+
 @pytest.mark.slow
 def test_whatever_happens_everything_arrives_once_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     TAKEN.clear()
     run_state_machine_as_test(TwoDevices, settings=QUICK)
     steps = TAKEN.total()
     with capsys.disabled():
-        print("\n" + ", ".join(f"{name} {count}" for name, count in TAKEN.most_common()), f"of {steps} steps")
+        counts = ", ".join(f"{name} {count}" for name, count in TAKEN.most_common())
+        sys.stdout.write(f"\n{counts} of {steps} steps\n")
     assert min(TAKEN.values()) >= steps / 100, TAKEN
 
 
@@ -50,14 +58,18 @@ def skipped_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def _sealing_without_keeping(turn: Any, device: Any, session: Any, payload: bytes) -> bytes:
-    sealed: bytes = sessions.encrypt(session, payload, turn.random)[1]
+    sealed: bytes = ratchet.encrypt(session, payload, turn.random)[1]
     return sealed
 
 
 def reused_nonce(patch: pytest.MonkeyPatch) -> None:
     """The generator gives the same 24 bytes every time."""
-    real = sessions.encrypt
-    patch.setattr(sessions, "encrypt", lambda session, payload, random: real(session, payload, lambda n: bytes(n) if n == 24 else random(n)))
+    real = ratchet.encrypt
+    patch.setattr(
+        sessions,
+        "encrypt",
+        lambda session, payload, random: real(session, payload, lambda n: bytes(n) if n == 24 else random(n)),
+    )
 
 
 def lost_park(patch: pytest.MonkeyPatch) -> None:
@@ -71,7 +83,7 @@ def hasty_acknowledgement(patch: pytest.MonkeyPatch) -> None:
 
     def keep(turn: Any, envelope: Any, failed: Any) -> None:
         real(turn, envelope, failed)
-        turn.ack(arrivals.message_id(envelope.outer))
+        turn.ack(opening.message_id(envelope.outer))
 
     patch.setattr(arrivals, "_keep", keep)
 
@@ -88,15 +100,14 @@ def forgotten_message(patch: pytest.MonkeyPatch) -> None:
 
 def emptied_outbox(patch: pytest.MonkeyPatch) -> None:
     """A post leaves the outbox when it is sent, not when it is answered."""
-    from rapport.engine import core
 
     def hasty(turn: Any, flight: Any) -> None:
         before = len(turn.sends)
         fill(turn, flight)
         for message in turn.sends[before:]:
-            records.OUTBOX.delete(turn.tx, message.outer[59:75])
+            outgoing.OUTBOX.delete(turn.tx, message.outer[59:75])
 
-    patch.setattr(core.outbox, "fill", hasty)
+    patch.setattr(outbox, "fill", hasty)
 
 
 @pytest.mark.slow
@@ -107,6 +118,6 @@ def emptied_outbox(patch: pytest.MonkeyPatch) -> None:
 )
 def test_a_planted_fault_is_found(plant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    with pytest.raises(BaseException) as found:  # noqa: PT011 - whatever it trips over
+    with pytest.raises(BaseException) as found:
         run_state_machine_as_test(TwoDevices, settings=FAULTY)
     assert not isinstance(found.value, KeyboardInterrupt | SystemExit)

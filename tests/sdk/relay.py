@@ -1,4 +1,6 @@
-"""The real server's services over the in-memory store, without sockets, and devices that drive the real engine turn by turn."""
+"""The real server's services over the in-memory store, without sockets, and devices that drive the real engine turn by
+turn.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,14 @@ import asyncio
 import random as seeded
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from rapport.adapters.vault_memory import CrashPoint, MemoryStorage, MemoryVault
-from rapport.crypto.invites import InviteLink, OwnerLink, open_card, parse_link
+from rapport.crypto.invites import OwnerLink, open_card, parse_link
 from rapport.engine import agenda, arrivals, inviting, registration, sign_in
 from rapport.engine.composing import write_text
 from rapport.engine.core import Core, Step
@@ -245,15 +248,15 @@ class Device:
         """Registers as `rapport.join` does, without its retries."""
         parsed = parse_link(link)
         now = self.relay.clock.now_ms()
+        prepare: Callable[[Turn], Any]
         if isinstance(parsed, OwnerLink):
             me = registration.new_me(parsed.base, parsed.server_id, self.random, now)
-            prepare: Callable[[Turn], Any] = lambda turn: registration.prepare_owner(turn, parsed, name)
+            prepare = partial(registration.prepare_owner, link=parsed, name=name)
         else:
             view: InviteView = await self.relay.call("invite.view", path={"invite": parsed.secret.id})
             server_id = open_card(parsed.secret, view.card).server_id
             me = registration.new_me(parsed.base, server_id, self.random, now)
-            assert isinstance(parsed, InviteLink)
-            prepare = lambda turn: registration.prepare_invitee(turn, parsed, view, name)
+            prepare = partial(registration.prepare_invitee, link=parsed, view=view, name=name)
         register = self.vault.run_now(lambda tx: prepare(Turn(tx, me, now, self.random)))
         answer: Registered = await self.relay.call("account.register", register)
         me = self.vault.run_now(lambda tx: registration.registered(Turn(tx, me, now, self.random), answer))
@@ -313,7 +316,8 @@ class Device:
         self.do(step)
 
     def take(self, *messages: ServerMessage) -> None:
-        """One turn over these messages."""
+        """One turn over these messages, a moment after the last one."""
+        self.relay.clock.forward(1)
         core = self.core
         assert core is not None
         if core.flight is not None:

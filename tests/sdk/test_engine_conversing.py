@@ -8,7 +8,8 @@ import pytest
 
 from rapport.engine import composing, delivery, signals
 from rapport.engine.content import TEXT_BYTES
-from rapport.engine.records import CONTACTS, CONVERSATIONS, OUTBOX, QUEUES, Hold
+from rapport.engine.outgoing import OUTBOX, QUEUES, Hold
+from rapport.engine.records import CONTACTS, CONVERSATIONS
 from rapport.events import (
     MemberJoined,
     MessageChanged,
@@ -194,7 +195,7 @@ async def test_typing_is_seen_by_the_other_and_touches_no_ratchet(pair: Pair) ->
     assert core is not None
     kim.do(lambda turn: signals.send_typing(turn, core.signals, conv))
     assert kim.storage.rev == before
-    who, fields, frame = pair.relay.signals._queue.get_nowait()
+    *_, frame = pair.relay.signals._queue.get_nowait()
     pair.relay.delivery.relay([dana.me.device], frame)
     await quiet(dana)
     assert [event for event in dana.events if isinstance(event, Typing)] == [Typing(conv, kim.me.account)]

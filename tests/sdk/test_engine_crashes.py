@@ -6,7 +6,8 @@ import pytest
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.engine import composing, delivery
-from rapport.engine.records import OUTBOX, PENDING
+from rapport.engine.outgoing import OUTBOX
+from rapport.engine.records import PENDING
 from rapport.events import MessageKind, SecurityEvent
 from tests.sdk.relay import Device, Pair, quiet
 

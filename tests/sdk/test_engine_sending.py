@@ -1,4 +1,7 @@
-"""Sending when devices, membership, prekeys or the server get in the way: repaired, in order, never sealed for strangers."""
+"""Sending when devices, membership, prekeys or the server get in the way.
+
+Repaired, in order, never sealed for strangers.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time
 from rapport.crypto.ratchet import RatchetMessage
 from rapport.engine import arrivals, inviting
 from rapport.engine.contacts import newest_list
-from rapport.engine.records import CONVERSATIONS, OUTBOX, QUEUES, SENT, UPLOADS, Hold, sessions_of
+from rapport.engine.kept_sessions import sessions_of
+from rapport.engine.outgoing import OUTBOX, QUEUES, SENT, Hold
+from rapport.engine.records import CONVERSATIONS, UPLOADS
+from rapport.engine.turn import Turn
 from rapport.events import MessageStatus, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import ClaimId, DeviceId, split_ids
+from rapport_protocol.ids import ClaimId, DeviceId, MessageId, split_ids
 from rapport_protocol.limits import ONE_TIME_KEYS
-from rapport_protocol.messages import DeviceMismatch, EpochStale, Failure, Post, Void
+from rapport_protocol.messages import Deliver, DeviceMismatch, EpochStale, Failure, Post, Void
 from rapport_protocol.requests import Claim, DeviceListUpdate, Prekeys, Role
 from rapport_protocol.sealed_keys import split_sealed_keys
 from tests.sdk.relay import Device, Pair, later, quiet
@@ -127,7 +133,9 @@ async def test_a_stale_epoch_seals_anew_under_the_same_id_and_place(pair: Pair) 
     await quiet(dana, kim)
     assert again[0].nonce != first[0].nonce
     assert again[0].outer[:75] == first[0].outer[:75]
-    assert [(each.chain, each.sseq, each.prev) for each in before] == [(each.chain, each.sseq, each.prev) for each in after]
+    assert [(each.chain, each.sseq, each.prev) for each in before] == [
+        (each.chain, each.sseq, each.prev) for each in after
+    ]
     assert kim.received() == ["b", "c", "d"]
 
 
@@ -146,7 +154,9 @@ async def test_a_post_that_is_refused_for_good_is_given_up_and_the_rest_goes_on(
     failed = [event for event in dana.events if isinstance(event, MessageStatus) and event.status is Status.FAILED]
     assert [event.id for event in failed] == [bad.id]
     assert kim.texts(conv)[-1] == "good"
-    await later(20_000, dana, kim)  # the good one names the bad one as its predecessor: its author says that there is none
+    await later(
+        20_000, dana, kim
+    )  # the good one names the bad one as its predecessor: its author says that there is none
     assert kim.texts(conv)[-1] == "good"
     dana.say(conv, "more")
     await later(20_000, dana, kim)
@@ -204,7 +214,7 @@ async def test_a_replayed_last_resort_handshake_is_refused(pair: Pair) -> None:
     dana.say(conv, "c")
     await quiet(dana)
     assert kim.wire is not None
-    delivered = [item for item in kim.wire.inbox if hasattr(item, "seq") and hasattr(item, "key")]
+    delivered = [item for item in kim.wire.inbox if isinstance(item, Deliver)]
     await quiet(dana, kim)
     assert kim.received()[-1] == "c"
     sid = RatchetMessage.parse(delivered[0].key).sid
@@ -296,7 +306,12 @@ async def test_an_acknowledgement_never_carries_more_than_a_window(pair: Pair) -
     kim.hold_outgoing = True
     flight = kim.core.flight  # type: ignore[union-attr]
     assert flight is not None
-    kim.turn(lambda turn: arrivals.receive(turn, flight, batch), lambda turn: [turn.park(bytes(16)) for _ in range(300)])  # type: ignore[arg-type]
+
+    def park_many(turn: Turn) -> None:
+        for _ in range(300):
+            turn.park(MessageId(bytes(16)))
+
+    kim.turn(lambda turn: arrivals.receive(turn, flight, batch), park_many)
     sizes = [(len(message.ok), len(message.parked)) for message in kim.outgoing if hasattr(message, "parked")]
     assert all(ok + parked <= 256 for ok, parked in sizes)
     assert sum(ok for ok, _ in sizes) == len([item for item in batch if hasattr(item, "outer")])

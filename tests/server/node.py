@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
@@ -16,8 +17,11 @@ from rapport_protocol.ids import PracticeId
 from rapport_protocol.requests import OPERATIONS, Problem, Registered, Role
 from rapport_protocol.signed import http_token_hash, owner_token_hash
 from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create
 from rapport_server.config import Config, RateLimit, RateLimits, Server
+from rapport_server.ports import Store
 from rapport_server.records import Principal
 from tests.server.people import Opened, Person
 
@@ -56,7 +60,7 @@ class Refused(Exception):
 class Node:
     """The running server with its store, clock and an HTTP client."""
 
-    def __init__(self, app: App, store: MemoryStore, clock: HeldClock, http: aiohttp.ClientSession) -> None:
+    def __init__(self, app: App, store: Store, clock: HeldClock, http: aiohttp.ClientSession) -> None:
         self.app, self.store, self.clock, self.http = app, store, clock, http
         self.base = f"http://127.0.0.1:{app.port}"
 
@@ -135,10 +139,15 @@ def bearer(token: bytes) -> str:
 
 
 @asynccontextmanager
-async def running(rates: RateLimits = GENEROUS, **sections: msgspec.Struct) -> AsyncIterator[Node]:
-    """A node with this configuration, closed at the end."""
+async def running(
+    rates: RateLimits = GENEROUS, folder: Path | None = None, **sections: msgspec.Struct
+) -> AsyncIterator[Node]:
+    """A node with this configuration, closed at the end; over SQLite in `folder` when one is given."""
     clock = HeldClock()
-    store = MemoryStore(clock)
+    store: Store = MemoryStore(clock)
+    if folder is not None:
+        initialise(folder / "rapport.db")
+        store = SqliteStore(folder / "rapport.db", clock)
     config = msgspec.structs.replace(Config(server=Server(port=0), rates=rates), **sections)
     app = create(config, store=store, clock=clock)
     await app.start()

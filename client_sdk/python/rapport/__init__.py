@@ -1,13 +1,13 @@
 """The Python SDK: an end-to-end encrypted Rapport client for asyncio programs.
 
-    import rapport
+import rapport
 
-    await rapport.join(link, vault=Path("kim"), name="Kim")
-    async with rapport.Client(vault=Path("kim")) as client:
-        conversation = client.conversations()[0]
-        await conversation.send_text("Hello")
-        async for event in client.events():
-            ...
+await rapport.join(link, vault=Path("kim"), name="Kim")
+async with rapport.Client(vault=Path("kim")) as client:
+    conversation = client.conversations()[0]
+    await conversation.send_text("Hello")
+    async for event in client.events():
+        ...
 """
 
 from rapport.client import Client

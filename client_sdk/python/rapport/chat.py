@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Final
+from typing import Final, assert_never
 
 import rapport
 from rapport.events import (
@@ -16,6 +16,7 @@ from rapport.events import (
     MessageReceived,
     MessageStatus,
     Placeholder,
+    PlaceholderRemoved,
     ProfileChanged,
     SecurityEvent,
     Status,
@@ -70,6 +71,7 @@ class Chat:
         self._here: ConversationId | None = None
         self._shown: list[MessageId] = []
         self._own: MessageId | None = None
+        self._online: bool | None = None
         self._names: dict[AccountId, str] = {}
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
             "help": self._help,
@@ -232,13 +234,26 @@ class Chat:
                 self._names[account] = name
                 self._show(f"    (they are called {printable(name)})")
             case ConnectionChanged(state):
-                self._show(f"    ({state})")
+                self._note_connection(state)
             case SecurityEvent(kind):
                 self._show(f"    WARNING: {kind.replace('_', ' ')}")
             case StorageProblem(detail):
                 self._show(f"    WARNING: {detail}")
-            case CaughtUp() | Typing():
+            case CaughtUp() | Typing() | PlaceholderRemoved():
                 pass
+            case _:
+                assert_never(event)
+
+    def _note_connection(self, state: rapport.ConnectionState) -> None:
+        """Says it once: attempts come and go every few seconds while the server is away."""
+        if state is rapport.ConnectionState.CONNECTED:
+            self._online = True
+            self._show("    (connected)")
+        elif state is rapport.ConnectionState.CLOSED:
+            self._show("    (the server does not let this device in any more)")
+        elif state is rapport.ConnectionState.RECONNECTING and self._online is not False:
+            self._online = False
+            self._show("    (not connected: what you write is kept, and sent as soon as there is a connection)")
 
     def _note_message(self, event: MessageReceived | MessageChanged | MessageStatus | Placeholder) -> None:
         if event.conversation != self._here:

@@ -5,6 +5,7 @@ Exit codes: 0; 1 when something went wrong on the way; 2 for wrong usage; 78 for
 
 import asyncio
 import io
+import signal
 import sys
 from collections.abc import AsyncIterable, Coroutine
 from importlib.metadata import entry_points
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["COMMAND_GROUP", "commands", "main"]
+__all__ = ["COMMAND_GROUP", "main"]
 
 T = TypeVar("T")
 
@@ -21,13 +22,33 @@ COMMAND_GROUP: Final = "rapport.commands"
 """Entry points of this group are click groups whose commands become commands of `rapport`."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands of this file and, looked up when asked for, those of other installed packages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._others()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or self._others().get(cmd_name)
+
+    @staticmethod
+    def _others() -> dict[str, click.Command]:
+        found: dict[str, click.Command] = {}
+        for entry in entry_points(group=COMMAND_GROUP):
+            try:
+                found.update(entry.load().commands)
+            except ModuleNotFoundError:
+                continue  # an installation of the SDK alone lacks what the server is made of
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rapport", prog_name="rapport")
-def commands() -> None:
+def main() -> None:
     """Encrypted conversations between therapists and clients."""
 
 
-@commands.command("chat")
+@main.command("chat")
 @click.argument("link", required=False)
 @click.option("--vault", type=click.Path(path_type=Path), help="Folder with this device's keys and messages.")
 @click.option("--name", default="", help="Your name, as the other side will see it (with a link).")
@@ -61,7 +82,7 @@ def _default_vault() -> Path:
     return user_data_path("rapport") / "vault"
 
 
-@commands.command("demo")
+@main.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep everything here, not in a temporary folder.")
 @click.option("--headless", is_flag=True, help="Play a conversation without people, through a kill of the server.")
 @click.option("--json", "as_json", is_flag=True, help="With --headless: one JSON object; always so without a terminal.")
@@ -81,7 +102,7 @@ def _demo(folder: Path | None, headless: bool, as_json: bool) -> None:
     _run(host(folder))
 
 
-@commands.group("bench")
+@main.group("bench")
 def _bench() -> None:
     """Measure this machine: ratios taken in one run on one core."""
 
@@ -104,22 +125,24 @@ def _relay(rounds: int, pairs: int, as_json: bool) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs to the end; a problem of Rapport's own becomes one sentence and exit code 1, Ctrl-C exit code 130."""
+    """Runs to the end. A problem of Rapport's own becomes one sentence and exit code 1; signals end it in order."""
     import rapport
     from rapport.testing.processes import ProcessProblem
 
     try:
-        return asyncio.run(work)
+        return asyncio.run(_until_terminated(work))
     except (rapport.RapportError, ProcessProblem) as problem:
         raise click.ClickException(str(problem)) from None
     except KeyboardInterrupt:
         click.echo()
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
 
 
-def main() -> None:
-    """The console script: all commands, those of other installed packages included."""
-    for entry in entry_points(group=COMMAND_GROUP):
-        for name, command in entry.load().commands.items():
-            commands.add_command(command, name)
-    commands()
+async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    """SIGTERM cancels the work like Ctrl-C does, so that processes it has started are ended too."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - inside a coroutine there is one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work

@@ -34,8 +34,8 @@ class Client:
         async with rapport.Client(vault=Path("dana")) as client:
             async for event in client.events(): ...
 
-    Connects in the background and reconnects for ever; everything but `invite` works without a connection. One client per vault
-    (VaultLocked otherwise).
+    Connects in the background and reconnects for ever; everything but `invite` works without a connection. One client
+    per vault (VaultLocked otherwise).
     """
 
     def __init__(self, vault: Path) -> None:
@@ -47,7 +47,10 @@ class Client:
         self._conversations: dict[ConversationId, Conversation] = {}
 
     async def __aenter__(self) -> Self:
-        """Opens the vault and starts to connect. VaultProblem, VaultLocked; LocalError when nobody has joined with it."""
+        """Opens the vault and starts to connect.
+
+        VaultProblem, VaultLocked; LocalError when nobody has joined with it.
+        """
         vault = await SqliteVault.open(self._folder)
         try:
             await self._start(vault)
@@ -64,9 +67,7 @@ class Client:
         self._api = HttpApi(address)
         await self._work(vault, me, WebSocketConnector(address), self._api, SystemClock(), os.urandom)
 
-    async def _work(
-        self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random
-    ) -> None:
+    async def _work(self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random) -> None:
         self._vault, self._api = vault, api
         self._engine = Engine(vault, me, connector, api, clock, random)
         self._task = asyncio.create_task(self._engine.run(), name="rapport-engine")
@@ -123,7 +124,10 @@ class Client:
             await self._running.wait_until(state)
 
     async def caught_up(self) -> None:
-        """Returns once everything that waited on the server is in the vault; waits for a connection if there is none."""
+        """Returns once everything that waited on the server is in the vault.
+
+        Waits for a connection if there is none.
+        """
         await self._running.caught_up.wait()
 
     def network(self, *, available: bool) -> None:
@@ -135,8 +139,8 @@ class Client:
     def events(self) -> Listener:
         """Everything that happens from now on, in order; any number of listeners.
 
-        A slow listener slows the reading of the socket down and loses nothing. One that leaves 16,384 events unread is ended with
-        EventsUnread; the history holds what it missed.
+        A slow listener slows the reading of the socket down and loses nothing. One that leaves 16,384 events unread is
+        ended with EventsUnread; the history holds what it missed.
         """
         return self._running.listen()
 
@@ -156,8 +160,9 @@ class Client:
     async def invite(self, role: Role = Role.CLIENT, welcome: str | None = None) -> str:
         """Opens a new conversation and returns the link that lets one person join it: single use, 7 days, a secret.
 
-        welcome: shown to the invitee as the first message, at most 4,096 bytes. LocalError(FORBIDDEN) for a role that may not
-        invite; Rejected when the server refuses; Unreachable when it does not answer within 30 s (the link is then void).
+        welcome: shown to the invitee as the first message, at most 4,096 bytes. LocalError(FORBIDDEN) for a role that
+        may not invite; Rejected when the server refuses; Unreachable when it does not answer within 30 s (the link is
+        then void).
         """
         engine = self._running
         invite = await engine.do(lambda turn: inviting.new_invite(turn, role, welcome))

@@ -2,11 +2,14 @@
 
 from typing import Final
 
-from rapport.engine import composing, delivery, showing, signals
+from rapport.engine import composing, delivery, restoring, showing, signals
 from rapport.engine.loop import Engine
+from rapport.engine.restoring import Restored
 from rapport.engine.views import ConversationView
 from rapport.events import Member, Message
 from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.limits import PAGE_ITEMS
+from rapport_protocol.requests import ArchivePage
 
 __all__ = ["HISTORY_MOST", "Conversation"]
 
@@ -50,8 +53,9 @@ class Conversation:
     async def send_text(self, text: str, reply_to: MessageId | None = None) -> Message:
         """Writes a text: 1 to 15,000 bytes of UTF-8.
 
-        Returns once it is in the vault; it is sent as soon as there is a connection, whatever happens in between. MessageStatus
-        events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT), VaultProblem: nothing was written.
+        Returns once it is in the vault; it is sent as soon as there is a connection, whatever happens in between.
+        MessageStatus events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT), VaultProblem: nothing was
+        written.
         """
         return await self._engine.do(lambda turn: composing.write_text(turn, self.id, text, reply_to))
 
@@ -64,11 +68,17 @@ class Conversation:
         return await self._engine.do(lambda turn: composing.delete_message(turn, self.id, message))
 
     async def react(self, message: MessageId, emoji: str | None) -> Message:
-        """Our one reaction to a message, at most 64 bytes of UTF-8; None takes it back. LocalError: NOT_FOUND, TOO_LARGE."""
+        """Our one reaction to a message, at most 64 bytes of UTF-8.
+
+        None takes it back. LocalError: NOT_FOUND, TOO_LARGE.
+        """
         return await self._engine.do(lambda turn: composing.react(turn, self.id, message, emoji))
 
     async def typing(self) -> None:
-        """Tells connected members that we are writing; call it with every key, it is sent every three seconds at most."""
+        """Tells connected members that we are writing.
+
+        Call it with every key, it is sent every three seconds at most.
+        """
         now = self._engine.monotonic()
         if self._typed_s is None or now - self._typed_s >= _TYPING_EVERY_S:
             self._typed_s = now
@@ -80,6 +90,26 @@ class Conversation:
         await self._engine.do(lambda turn: delivery.mark_read(turn, self.id))
 
     async def history(self, before: MessageId | None = None, limit: int = 50) -> list[Message]:
-        """The newest `limit` messages (at most 1,000), or those before one of them; oldest first, queued ones at the end."""
+        """The newest `limit` messages (at most 1,000), or those before one of them.
+
+        Oldest first, queued ones at the end.
+        """
         limit = max(1, min(limit, HISTORY_MOST))
         return await self._engine.do(lambda turn: showing.history(turn.tx, self.id, before, limit))
+
+    async def restore(self) -> Restored:
+        """Fetches history that this device does not hold, as far as the account has archived it; needs a connection.
+
+        Rejected, Unreachable: what came before that is kept; call it again.
+        """
+        total, start, end = Restored(0, 0), 1, self._view.shown
+        while 0 < start <= end:
+            query = {"from": start, "to": end, "limit": PAGE_ITEMS}
+            page = await self._engine.request("archive.page", {"conv": self.id}, query)
+            if not isinstance(page, ArchivePage):
+                break
+            found = page
+            came = await self._engine.do(lambda turn: restoring.restore_page(turn, self.id, found))  # noqa: B023
+            total = Restored(total.restored + came.restored, total.unreadable + came.unreadable)
+            start = page.next_seq
+        return total

@@ -1,7 +1,7 @@
 """What a host program is told and what it is shown: frozen values without secrets.
 
-A `Message` is what stands in a conversation; an event says that something has changed. Events repeat nothing on purpose, but
-after a restart a message that `history` already shows may be announced once more: ids tell.
+A `Message` is what stands in a conversation; an event says that something has changed. Events repeat nothing on
+purpose, but after a restart a message that `history` already shows may be announced once more: ids tell.
 """
 
 from enum import StrEnum
@@ -82,8 +82,9 @@ class PlaceholderReason(StrEnum):
 class Message(Struct, frozen=True):
     """One message as it is shown.
 
-    seq: place in the conversation, 0 while queued. at_ms: the server's time of acceptance, or when it was queued. text: empty for
-    placeholders and deleted messages. reactions: one per account. from_removed_device: its sending device has been removed since.
+    seq: place in the conversation, 0 while queued. at_ms: the server's time of acceptance, or when it was queued. text:
+    empty for placeholders and deleted messages. reactions: one per account. from_removed_device: its sending device has
+    been removed since.
     """
 
     id: MessageId
@@ -107,7 +108,10 @@ class Message(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True):
-    """Somebody in a conversation. name: as they call themselves, "" until their first post. role: theirs in the practice."""
+    """Somebody in a conversation.
+
+    name: as they call themselves, "" until their first post. role: theirs in the practice.
+    """
 
     account: AccountId
     name: str

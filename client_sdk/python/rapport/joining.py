@@ -31,12 +31,12 @@ async def join(link: str, *, vault: Path, name: str) -> AccountId:
 
     link: an owner link (`…/o#…`) or an invite (`…/i/…#…`). name: what others will see, 1 to 200 bytes of UTF-8.
 
-    All keys are in the vault before the server hears of them. After a crash, a lost answer or Unreachable call it again with the
-    same arguments: it goes on with the same keys, and once it has succeeded it only returns the account.
+    All keys are in the vault before the server hears of them. After a crash, a lost answer or Unreachable call it again
+    with the same arguments: it goes on with the same keys, and once it has succeeded it only returns the account.
 
-    Raises FormatError (no such link), LocalError (name; CONFLICT: the vault belongs to another link), VaultProblem, Unreachable,
-    Rejected (NOT_FOUND: used, expired or unknown link), InviteMismatch and AuthenticationFailed (the server shows another invite
-    than the link vouches for), RuleBroken.
+    Raises FormatError (no such link), LocalError (name; CONFLICT: the vault belongs to another link), VaultProblem,
+    Unreachable, Rejected (NOT_FOUND: used, expired or unknown link), InviteMismatch and AuthenticationFailed (the
+    server shows another invite than the link vouches for), RuleBroken.
     """
     parsed = parse_link(link)
     if not 0 < len(name.encode()) <= NAME_BYTES:
@@ -116,7 +116,10 @@ class _Joining:
         return view
 
     async def _register(self, me: Me, register: Register) -> Registered:
-        """Sends it until it is answered: anew when the conversation has moved on, later when the server asks for patience."""
+        """Sends it until it is answered.
+
+        Anew when the conversation has moved on, later when the server asks for patience.
+        """
         for attempt in range(_TRIES):
             try:
                 answer = await self._api.call("account.register", register)

@@ -6,6 +6,7 @@ import os
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
 from typing import Final
 
 __all__ = ["Lines", "printable"]
@@ -77,7 +78,7 @@ class Lines:
         putting = self._lines.put(line)
         try:
             asyncio.run_coroutine_threadsafe(putting, self._loop).result()
-        except (RuntimeError, asyncio.CancelledError):
+        except (RuntimeError, CancelledError):  # no loop any more, or it is being taken down
             putting.close()
             return False
         return True

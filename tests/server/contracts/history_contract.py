@@ -141,6 +141,7 @@ class AgeingContract:
         job = await world.post(owner.on(), conv)
         world.clock.now += 1000
         await world.perform(world.ack(client.on(), job.id))
+        assert await world.messages(client.on()) == []
         world.clock.now += REPEAT_WINDOW_MS - 1
         assert await world.store.sweep(world.clock.now) == []
         assert await self.known(world, job)
@@ -154,6 +155,7 @@ class AgeingContract:
         open_post, parked = await world.post(owner.on(), conv), await world.post(owner.on(), conv)
         freed = await world.post(owner.on(), conv)
         await world.perform(world.ack(client.on(), freed.id, parked=[parked.id]))
+        assert ids(await world.messages(client.on())) == [open_post.id]
         world.clock.now += 10 * REPEAT_WINDOW_MS
         await world.store.sweep(world.clock.now)
         assert ids(await world.messages(client.on())) == [open_post.id]

@@ -1,6 +1,7 @@
 """A small world in a store, built through its port alone: practices, people with devices, conversations, posts."""
 
 import asyncio
+import random
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -97,13 +98,23 @@ class Person:
 class World:
     """Drives one store. Posts are sealed for whatever the store says is required, unless a test says otherwise."""
 
-    def __init__(self, store: Store, clock: HandClock) -> None:
+    def __init__(self, store: Store, clock: HandClock, seed: int | None = None) -> None:
         self.store = store
         self.clock = clock
+        self._random = random.Random(seed)
         self.committed: list[Job] = []
         """Every job that came back, in that order."""
         self._returned = asyncio.Event()
+        self.attach(store)
+
+    def attach(self, store: Store) -> None:
+        """Goes on with another store, which has what this one had."""
+        self.store = store
         store.on_commit = self._on_commit
+
+    def fresh(self) -> bytes:
+        """A new id; the same ones in the same order for the same seed."""
+        return self._random.randbytes(16)
 
     def _on_commit(self, jobs: list[Job]) -> None:
         self.committed += jobs
@@ -134,14 +145,13 @@ class World:
             revoked=list(person.revoked),
         )
 
-    @staticmethod
-    def stranger(practice: PracticeId, role: Role) -> Person:
+    def stranger(self, practice: PracticeId, role: Role) -> Person:
         """Somebody who is not registered yet."""
-        return Person(practice, AccountId(fresh()), role, ConversationId(fresh()), [DeviceId(fresh())])
+        return Person(practice, AccountId(self.fresh()), role, ConversationId(self.fresh()), [DeviceId(self.fresh())])
 
     async def owner(self) -> Person:
         """A new practice with its registered owner."""
-        practice, token_hash = PracticeId(fresh()), fresh() + fresh()
+        practice, token_hash = PracticeId(self.fresh()), self.fresh() + self.fresh()
         await self.store.create_practice(practice, token_hash, self.clock.now)
         person = self.stranger(practice, Role.OWNER)
         await self.store.register(self.registration(person, owner_token_hash=token_hash), self.clock.now)
@@ -149,19 +159,21 @@ class World:
 
     def invitation(self, inviter: Person, kind: int = KIND_PAIR, role: Role = Role.CLIENT) -> MembershipChange:
         """Genesis and invite of a new conversation."""
-        conv = ConversationId(fresh())
+        conv = ConversationId(self.fresh())
         return MembershipChange(
             conv=conv,
             kind=kind,
             base_epoch=0,
-            entries=[EntryRecord(ItemId(fresh()), 1, b"genesis"), EntryRecord(ItemId(fresh()), 2, b"invite")],
+            entries=[EntryRecord(ItemId(self.fresh()), 1, b"genesis"), EntryRecord(ItemId(self.fresh()), 2, b"invite")],
             members=[inviter.account],
             actor=inviter.devices[0],
             invite=self.invite(conv, role),
         )
 
     def invite(self, conv: ConversationId, role: Role = Role.CLIENT) -> NewInvite:
-        return NewInvite(InviteId(fresh()), conv, role, b"ipk".ljust(32, b"."), b"card", self.clock.now + 7 * DAY_MS)
+        return NewInvite(
+            InviteId(self.fresh()), conv, role, b"ipk".ljust(32, b"."), b"card", self.clock.now + 7 * DAY_MS
+        )
 
     def joining(self, person: Person, opened: MembershipChange, members: Sequence[AccountId]) -> MembershipChange:
         """The join entry that uses the invite of `opened`; `members` are those before it."""
@@ -171,7 +183,7 @@ class World:
             conv=opened.conv,
             kind=opened.kind,
             base_epoch=base,
-            entries=[EntryRecord(ItemId(fresh()), base + 1, b"join")],
+            entries=[EntryRecord(ItemId(self.fresh()), base + 1, b"join")],
             members=[*members, person.account],
             actor=person.devices[0],
             used=opened.invite.invite,
@@ -195,8 +207,8 @@ class World:
 
     async def group(self, *people: Person) -> ConversationId:
         """A group of registered people, made in one change by the first of them; nothing waits for anybody."""
-        conv = ConversationId(fresh())
-        entries = [EntryRecord(ItemId(fresh()), 1, b"genesis")]
+        conv = ConversationId(self.fresh())
+        entries = [EntryRecord(ItemId(self.fresh()), 1, b"genesis")]
         members = [person.account for person in people]
         change = MembershipChange(conv, KIND_GROUP, 0, entries, members, people[0].devices[0])
         await self.store.append_entries(people[0].practice, change, self.clock.now)
@@ -208,14 +220,14 @@ class World:
         """One entry after which only `stay` are members."""
         record = await self.store.conversation(by.practice, conv)
         assert record is not None
-        entries = [EntryRecord(ItemId(fresh()), record.epoch + 1, b"remove")]
+        entries = [EntryRecord(ItemId(self.fresh()), record.epoch + 1, b"remove")]
         members = [person.account for person in stay]
         change = MembershipChange(conv, record.kind, record.epoch, entries, members, by.devices[0])
         return await self.store.append_entries(by.practice, change, self.clock.now)
 
     async def add_device(self, person: Person, keys: NewPrekeys | None = None) -> DeviceId:
         """One more device for a person; the notices about it are acknowledged by everybody in `settle`."""
-        device = DeviceId(fresh())
+        device = DeviceId(self.fresh())
         person.devices.append(device)
         person.version += 1
         await self.store.append_device_list(person.on(), self.device_list(person), keys or prekeys(), self.clock.now)
@@ -260,10 +272,10 @@ class World:
         devices = await self.required(sender, conv)
         fields: dict[str, object] = {
             "body_epoch": record.epoch,
-            "id": MessageId(fresh()),
-            "outer": secrets.token_bytes(125),
-            "nonce": secrets.token_bytes(24),
-            "ct": secrets.token_bytes(272),
+            "id": MessageId(self.fresh()),
+            "outer": self._random.randbytes(125),
+            "nonce": self._random.randbytes(24),
+            "ct": self._random.randbytes(272),
             "devices": b"".join(devices),
             "keys": b"".join(map(key_for, devices)),
             "entry": None,
@@ -281,8 +293,8 @@ class World:
     def note(self, sender: Principal, conv: ConversationId, target: DeviceId, **more: object) -> DirectJob:
         """A direct that the store should accept now."""
         fields: dict[str, object] = {
-            "id": MessageId(fresh()),
-            "outer": secrets.token_bytes(125),
+            "id": MessageId(self.fresh()),
+            "outer": self._random.randbytes(125),
             "nonce": b"",
             "ct": b"",
             "target": target,
@@ -319,4 +331,4 @@ class World:
         return [item for item in await self.waiting(reader) if isinstance(item, WaitingNotice)]
 
     def claim_id(self) -> ClaimId:
-        return ClaimId(fresh())
+        return ClaimId(self.fresh())

@@ -1,9 +1,9 @@
 """A vault's folder: the lock that makes a device a single writer, and the file that keeps its key for now.
 
-    vault/              0700
-      vault.sqlite      sealed records (and vault.sqlite-wal while open)
-      vault.key         VK, 32 bytes, 0600
-      lock              held with flock while the vault is open
+vault/              0700
+  vault.sqlite      sealed records (and vault.sqlite-wal while open)
+  vault.key         VK, 32 bytes, 0600
+  lock              held with flock while the vault is open
 """
 
 import contextlib

@@ -1,7 +1,9 @@
-"""The vault in memory: the same promises as the one on disk, as long as the process lives. For tests and throw-away devices.
+"""The vault in memory.
 
-A `MemoryStorage` outlives the vaults opened over it, as a disk outlives processes: closing or crashing a vault and opening
-another over the same storage shows exactly what was committed.
+The same promises as the one on disk, as long as the process lives. For tests and throw-away devices.
+
+A `MemoryStorage` outlives the vaults opened over it, as a disk outlives processes: closing or crashing a vault and
+opening another over the same storage shows exactly what was committed.
 """
 
 from collections.abc import Callable, Iterator

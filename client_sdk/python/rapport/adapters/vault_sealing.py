@@ -4,7 +4,8 @@
     group = HMAC-SHA256(K_look, LP(table) and 0x01 and group), first 16 bytes
     value = nonce24 and XChaCha20-Poly1305(K_seal, key length u16 and key and value, aad = LP(table) and id)
 
-K_seal and K_look come from VK by HKDF. Binding a value to its table and id means that a file's values cannot be swapped.
+K_seal and K_look come from VK by HKDF. Binding a value to its table and id means that a file's values cannot be
+swapped.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The vault on disk: one SQLite file in which every value is sealed, one writer, one thread.
 
 Steps run one after the other in a thread of their own, each in `BEGIN IMMEDIATE` … `COMMIT` with WAL and
-`synchronous=FULL`: when `run` returns, the step survives a loss of power. The file shows how many records there are, how
-long they are, and their order numbers; nothing else (`vault_sealing.py`).
+`synchronous=FULL`: when `run` returns, the step survives a loss of power. The file shows how many records there are,
+how long they are, and their order numbers; nothing else (`vault_sealing.py`).
 """
 
 import asyncio
@@ -35,10 +35,14 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema=OFF",
 )
 _TABLES: Final = (
-    "CREATE TABLE records (serial INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, grp BLOB NOT NULL, ord INTEGER NOT NULL,"
-    " value BLOB NOT NULL)",
+    """CREATE TABLE records (
+        serial INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,
+        grp BLOB NOT NULL, ord INTEGER NOT NULL, value BLOB NOT NULL
+    )""",
     "CREATE INDEX records_by_group ON records (grp, ord, serial)",
-    "CREATE TABLE revision (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), rev INTEGER NOT NULL, probe BLOB NOT NULL)",
+    """CREATE TABLE revision (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1), rev INTEGER NOT NULL, probe BLOB NOT NULL
+    )""",
 )
 _GET: Final = "SELECT value FROM records WHERE id = ?"
 _PUT: Final = (
@@ -46,7 +50,9 @@ _PUT: Final = (
     " ON CONFLICT (id) DO UPDATE SET grp = excluded.grp, ord = excluded.ord, value = excluded.value"
 )
 _DELETE: Final = "DELETE FROM records WHERE id = ?"
-_LIST: Final = "SELECT id, value FROM records WHERE grp = ? AND ord > ? AND ord < ? ORDER BY ord {0}, serial {0} LIMIT ?"
+_LIST: Final = (
+    "SELECT id, value FROM records WHERE grp = ? AND ord > ? AND ord < ? ORDER BY ord {0}, serial {0} LIMIT ?"
+)
 _OLDEST_FIRST: Final = _LIST.format("ASC")
 _NEWEST_FIRST: Final = _LIST.format("DESC")
 _COUNT: Final = "SELECT count(*) FROM records WHERE grp = ?"
@@ -127,8 +133,8 @@ class SqliteVault:
         """Open the vault in `folder`, or make one there if `create` and there is none.
 
         key: where VK is kept; the file `vault.key` in the folder unless told otherwise.
-        Raises VaultLocked when another process has it open, VaultProblem when there is none, it is damaged, was written by a newer
-        program, or its key is missing or does not fit. Nothing has changed then.
+        Raises VaultLocked when another process has it open, VaultProblem when there is none, it is damaged, was written
+        by a newer program, or its key is missing or does not fit. Nothing has changed then.
         """
         thread = ThreadPoolExecutor(1, thread_name_prefix="rapport-vault")
         opening = asyncio.get_running_loop().run_in_executor(thread, _open, folder, create, key)
@@ -167,7 +173,10 @@ class SqliteVault:
                 rev: int = db.execute("SELECT rev FROM revision").fetchone()[0]
                 transaction = _SqliteTransaction(db, self._seal, rev)
                 result = step(transaction)
-                if transaction.changed and db.execute("UPDATE revision SET rev = rev + 1 WHERE rev = ?", (rev,)).rowcount != 1:
+                if (
+                    transaction.changed
+                    and db.execute("UPDATE revision SET rev = rev + 1 WHERE rev = ?", (rev,)).rowcount != 1
+                ):
                     raise VaultProblem("the vault was written by somebody else")
                 db.execute("COMMIT")
             except BaseException:
@@ -179,7 +188,10 @@ class SqliteVault:
         return result
 
     def _problem(self, error: sqlite3.Error) -> VaultProblem:
-        """Say what happened in one sentence. After an I/O error nobody knows what is on disk: no second try without reopening."""
+        """Say what happened in one sentence.
+
+        After an I/O error nobody knows what is on disk: no second try without reopening.
+        """
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return VaultProblem("the disk is full: the vault cannot be written")

@@ -1,7 +1,7 @@
 """Which step an errand becomes, and which step takes the answer of its call. The engine's table of contents for timers.
 
-`run_due` is called at the end of every turn: local errands that are due are done at once, network errands become calls while there
-is a connection. A call's answer, refusal or silence comes back to `answered`, `refused` or `unanswered`.
+`run_due` is called at the end of every turn: local errands that are due are done at once, network errands become calls
+while there is a connection. A call's answer, refusal or silence comes back to `answered`, `refused` or `unanswered`.
 """
 
 from collections.abc import Callable, Collection
@@ -23,7 +23,8 @@ from rapport.engine import (
     showing,
 )
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import SENT, Attempt, Hold
+from rapport.engine.outgoing import SENT, Hold
+from rapport.engine.records import Attempt
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
@@ -189,5 +190,3 @@ def unanswered(turn: Turn, call: Call) -> None:
     errand = errands.get(turn, call.errand)
     if errand is not None:
         errands.postpone(turn, errand)
-
-

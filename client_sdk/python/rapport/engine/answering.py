@@ -1,4 +1,6 @@
-"""Answering other devices that could not open what this one sent: for those it was sealed for in the first place, nobody else.
+"""Answering other devices that could not open what this one sent.
+
+For those it was sealed for in the first place, nobody else.
 
 Source: docs/protocol.md, chapter 10.
 """
@@ -7,8 +9,10 @@ from typing import Final
 
 from rapport.engine.content import RefusalReason, RefusedItem, ResendBody, ResendItem, ResendRefusal, ResendRequest
 from rapport.engine.directs import DIRECTS_MOST, put_content, put_resend
+from rapport.engine.kept_sessions import get_session
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.records import DIRECTS, SENT, get_session
+from rapport.engine.outgoing import DIRECTS, SENT
+from rapport.engine.tables import must
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import DeviceId, SessionId, split_ids
 
@@ -19,7 +23,7 @@ _WHOLE_MOST: Final = 15_900
 
 
 def take_request(turn: Turn, message: OpenedMessage, request: ResendRequest) -> None:
-    """Sends keys again to the device that asks, on the session it asks on, if they were sealed for it in the first place."""
+    """Sends keys again, on the session that the device asks on, if they were sealed for it in the first place."""
     if message.opened is None or DIRECTS.count(turn.tx) > DIRECTS_MOST:
         return
     outer, sid = message.outer, message.opened.session.sid
@@ -29,8 +33,7 @@ def take_request(turn: Turn, message: OpenedMessage, request: ResendRequest) -> 
         if reason:
             refused.append(RefusedItem(item.id, reason))
     if refused:
-        session = get_session(turn.tx, outer.device, sid)
-        assert session is not None  # noqa: S101 - committed in this transaction
+        session = must(get_session(turn.tx, outer.device, sid))
         put_content(turn, outer.conv, outer.device, session, ResendRefusal(tuple(refused)))
 
 
@@ -41,12 +44,10 @@ def _answer(turn: Turn, device: DeviceId, sid: SessionId, item: ResendItem) -> s
         return RefusalReason.NO_SUCH_MESSAGE
     if device not in split_ids(sent.devices):
         return RefusalReason.NOT_ADDRESSED
-    session = get_session(turn.tx, device, sid)
-    assert session is not None  # noqa: S101 - committed in this transaction
+    session = must(get_session(turn.tx, device, sid))
     whole = ResendBody(item.id, sent.outer, sent.nonce, sent.ct, sent.key)
     if item.body and len(sent.ct) <= _WHOLE_MOST:
         put_content(turn, sent.conv, device, session, whole)
     else:
         put_resend(turn, device, session, item.id, sent)
     return ""
-

@@ -33,7 +33,8 @@ def entry_for(turn: Turn, outer: Outer, keyed: Keyed) -> bytes:
 def open_archived(turn: Turn, outer: Outer, entry: bytes) -> ArchiveRecord:
     """Opens an entry of this account and checks that it is about this message's sender.
 
-    AuthenticationFailed when it is under an archive key that is not held here, forged, or of another message; FormatError.
+    AuthenticationFailed when it is under an archive key that is not held here, forged, or of another message;
+    FormatError.
     """
     me = turn.me
     if entry_epoch(entry) != me.archive_epoch:

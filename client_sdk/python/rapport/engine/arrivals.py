@@ -1,7 +1,9 @@
-"""Everything the server says on the stream, one message at a time: opened or kept, acknowledged or parked, never in the way.
+"""Everything the server says on the stream, one message at a time.
 
-A batch is one turn. A message whose step fails for a reason nobody foresaw is undone alone, kept raw and parked; the rest of the
-batch is not held up, today or after the next start.
+Opened or kept, acknowledged or parked, never in the way.
+
+A batch is one turn. A message whose step fails for a reason nobody foresaw is undone alone, kept raw and parked; the
+rest of the batch is not held up, today or after the next start.
 
 Source: docs/protocol.md, chapter 10 and "Delivery".
 """
@@ -86,7 +88,7 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
         case EpochStale():
             outbox.epoch_stale(turn, flight, message)
         case Blocked():
-            outbox.blocked(turn, flight, message)
+            outbox.blocked(flight, message)
         case Failure():
             outbox.failed(turn, flight, message)
         case MembershipEntry():

@@ -1,7 +1,8 @@
 """Asking the sending device for what could not be opened, over a session that works, and taking its answers.
 
-One request holds all that one device is to send again. If the failure says that the session is broken, the request goes over a new
-one, which becomes the one to send on once the peer has answered on it. Five requests over seven days; then the placeholder stays.
+One request holds all that one device is to send again. If the failure says that the session is broken, the request goes
+over a new one, which becomes the one to send on once the peer has answered on it. Five requests over seven days; then
+the placeholder stays.
 
 Source: docs/protocol.md, chapter 10.
 """
@@ -17,9 +18,10 @@ from rapport.engine.archiving import Keyed
 from rapport.engine.content import RESEND_ITEMS, RefusalReason, ResendBody, ResendItem, ResendRefusal, ResendRequest
 from rapport.engine.directs import put_content
 from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.kept_sessions import get_session, sessions_of
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, open_with
 from rapport.engine.posts import commit_post
-from rapport.engine.records import HELPERS, PENDING, Attempt, Envelope, Helper, PendingMessage, get_session, sessions_of
+from rapport.engine.records import HELPERS, PENDING, Attempt, Envelope, Helper, PendingMessage
 from rapport.engine.sealing import claim_answered, claim_for
 from rapport.engine.sessions import choose
 from rapport.engine.showing import remove_placeholder
@@ -29,7 +31,16 @@ from rapport_protocol.ids import DeviceId, SessionId
 from rapport_protocol.requests import Claimed
 from rapport_protocol.signed import Outer, body_hash
 
-__all__ = ["ASK_MOST", "ASK_WITHIN_MS", "ask_due", "help_answered", "help_call", "take_body", "take_key", "take_refusal"]
+__all__ = [
+    "ASK_MOST",
+    "ASK_WITHIN_MS",
+    "ask_due",
+    "help_answered",
+    "help_call",
+    "take_body",
+    "take_key",
+    "take_refusal",
+]
 
 ASK_MOST: Final = 5
 """Requests for one message."""
@@ -43,14 +54,15 @@ _SESSION_EVERY_MOST_MS: Final = 6 * 3_600_000
 _NO_BUNDLE_MS: Final = 3_600_000
 """The server had no bundle for the device: asked again after an hour."""
 
-_NEEDS_SESSION: Final = frozenset(
-    {FailureClass.UNKNOWN_SESSION, FailureClass.AUTHENTICATION, FailureClass.PREKEY_GONE}
-)
+_NEEDS_SESSION: Final = frozenset({FailureClass.UNKNOWN_SESSION, FailureClass.AUTHENTICATION, FailureClass.PREKEY_GONE})
 """Failures that say that the present session is not to be relied on."""
 
 
 def ask_due(turn: Turn, device: DeviceId) -> None:
-    """Sends one request for all that this device is to send again and that is due; gives up what was asked for often enough."""
+    """Sends one request for all that this device is to send again and that is due.
+
+    Gives up what was asked for often enough.
+    """
     errands.drop(turn, ErrandKind.ASK, device)
     waiting = [held for held in pending.all_pending(turn) if held.attempt is Attempt.ASK and held.device == device]
     due = []

@@ -1,7 +1,7 @@
 """Edits, deletions and reactions: what they make of a message, and where they wait while it is not here yet.
 
-Pure but for the waiting place. Of several edits the one with the highest seq counts, whatever order they arrive in; our own, not
-yet accepted, counts above all.
+Pure but for the waiting place. Of several edits the one with the highest seq counts, whatever order they arrive in; our
+own, not yet accepted, counts above all.
 """
 
 import msgspec

@@ -1,9 +1,8 @@
 """What this account writes: into the conversation at once, into the outbox for the server.
 
-Composing touches no ratchet: a post is sealed when it can be sent (`sealing.py`), so that what is written offline names the
-devices, lists and messages of the time it leaves.
+Composing touches no ratchet: a post is sealed when it can be sent (`sealing.py`), so that what is written offline names
+the devices, lists and messages of the time it leaves.
 """
-
 
 import msgspec
 
@@ -25,20 +24,10 @@ from rapport.engine.content import (
 )
 from rapport.engine.conversations import others_in
 from rapport.engine.errands import ErrandKind
-from rapport.engine.records import (
-    CONVERSATIONS,
-    COUNTERS,
-    MESSAGES,
-    OUTBOX,
-    QUEUES,
-    SETTINGS,
-    Conversation,
-    MessageRecord,
-    OutgoingPost,
-    Queue,
-    amend,
-)
+from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
+from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
 from rapport.engine.showing import as_shown, put_message, queued_place
+from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -82,12 +71,15 @@ def _require_size(text: str, most: int, what: str) -> None:
 
 
 def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId | None) -> Message:
-    """Writes a text. LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes; nothing is written then."""
+    """Writes a text.
+
+    LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes; nothing is written then.
+    """
     _conversation(turn, conv)
     _require_size(text, TEXT_BYTES, "text")
-    id = compose(turn, conv, Text(text), reply_to)  # noqa: A001
+    message = compose(turn, conv, Text(text), reply_to)
     record = MessageRecord(
-        id=id,
+        id=message,
         conv=conv,
         account=turn.me.account,
         device=turn.me.device,
@@ -104,39 +96,39 @@ def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId 
     return as_shown(record)
 
 
-def _own_message(turn: Turn, conv: ConversationId, id: MessageId) -> MessageRecord:  # noqa: A002
-    record = _message(turn, conv, id)
+def _own_message(turn: Turn, conv: ConversationId, message: MessageId) -> MessageRecord:
+    record = _message(turn, conv, message)
     if record.account != turn.me.account:
         raise LocalError(ErrorCode.FORBIDDEN, "only its author may change a message")
     return record
 
 
-def _message(turn: Turn, conv: ConversationId, id: MessageId) -> MessageRecord:  # noqa: A002
-    record = MESSAGES.get(turn.tx, id)
+def _message(turn: Turn, conv: ConversationId, message: MessageId) -> MessageRecord:
+    record = MESSAGES.get(turn.tx, message)
     if record is None or record.conv != conv:
         raise LocalError(ErrorCode.NOT_FOUND, "no such message")
     return record
 
 
-def edit_message(turn: Turn, conv: ConversationId, id: MessageId, text: str) -> Message:  # noqa: A002
+def edit_message(turn: Turn, conv: ConversationId, message: MessageId, text: str) -> Message:
     """Our message says this now. LocalError: NOT_FOUND, FORBIDDEN (not ours), TOO_LARGE."""
     _require_size(text, TEXT_BYTES, "text")
-    _own_message(turn, conv, id)
-    return _change(turn, conv, Edit(id, text))
+    _own_message(turn, conv, message)
+    return _change(turn, conv, Edit(message, text))
 
 
-def delete_message(turn: Turn, conv: ConversationId, id: MessageId) -> Message:  # noqa: A002
+def delete_message(turn: Turn, conv: ConversationId, message: MessageId) -> Message:
     """Our message is gone from view, here and at the others. LocalError: NOT_FOUND, FORBIDDEN (not ours)."""
-    _own_message(turn, conv, id)
-    return _change(turn, conv, Delete(id))
+    _own_message(turn, conv, message)
+    return _change(turn, conv, Delete(message))
 
 
-def react(turn: Turn, conv: ConversationId, id: MessageId, emoji: str | None) -> Message:  # noqa: A002
+def react(turn: Turn, conv: ConversationId, message: MessageId, emoji: str | None) -> Message:
     """Our reaction to any message; None takes it back. LocalError: NOT_FOUND, TOO_LARGE above 64 bytes."""
     if emoji is not None:
         _require_size(emoji, EMOJI_BYTES, "reaction")
-    _message(turn, conv, id)
-    return _change(turn, conv, Reaction(id, emoji))
+    _message(turn, conv, message)
+    return _change(turn, conv, Reaction(message, emoji))
 
 
 def _change(turn: Turn, conv: ConversationId, change: Edit | Delete | Reaction) -> Message:
@@ -156,12 +148,13 @@ def change_name(turn: Turn, name: str) -> None:
 
 
 def introduce(turn: Turn, conv: ConversationId) -> None:
-    """Tells the members our name, sealed like everything else: the first post after joining, and on seeing somebody join."""
+    """Tells the members our name, sealed like everything else.
+
+    The first post after joining, and on seeing somebody join.
+    """
     name = SETTINGS.need(turn.tx, b"").name
     if name:
         compose(turn, conv, Profile(name))
-
-
 
 
 def tell_read(turn: Turn, conv: ConversationId) -> None:

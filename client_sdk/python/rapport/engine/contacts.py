@@ -1,7 +1,7 @@
 """Whom we know: accounts pinned by identity key, their signed device lists, and which device is which.
 
-A list is taken only if it follows the rules from the pinned one on. A contradiction between validly signed lists is kept as
-evidence and stops sending to that account; everything else that does not verify is refused and changes nothing.
+A list is taken only if it follows the rules from the pinned one on. A contradiction between validly signed lists is
+kept as evidence and stops sending to that account; everything else that does not verify is refused and changes nothing.
 
 Source: docs/protocol.md, chapter 2.
 """
@@ -16,7 +16,8 @@ from rapport.crypto.body import RosterEntry
 from rapport.crypto.handshake import Party
 from rapport.engine import errands
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer, amend
+from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
+from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
 from rapport.events import ProfileChanged, SecurityEvent, SecurityKind
 from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Standing
@@ -30,12 +31,12 @@ __all__ = [
     "check_roster",
     "device_party",
     "heard",
-    "offered_list",
     "list_at",
-    "lists_answered",
     "listed_devices",
+    "lists_answered",
     "lists_call",
     "newest_list",
+    "offered_list",
     "pin",
     "rename",
     "roster",
@@ -63,8 +64,8 @@ def _chain(contact: Contact) -> DeviceListChain:
 def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> None:
     """Takes an account for the first time, under the identity key that its invite, card or join entry promised.
 
-    An account that is pinned already is only brought up to date. RuleBroken, FormatError or RemoteError(INVALID_SIGNATURE)
-    when the lists do not verify; nothing is pinned then.
+    An account that is pinned already is only brought up to date. RuleBroken, FormatError or
+    RemoteError(INVALID_SIGNATURE) when the lists do not verify; nothing is pinned then.
     """
     if CONTACTS.has(turn.tx, account):
         take_lists(turn, account, lists)
@@ -204,7 +205,10 @@ def lists_answered(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
 
 
 def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:
-    """A list that was offered for an account nobody vouched for, if it verifies in itself; the caller compares its key."""
+    """A list that was offered for an account nobody vouched for, if it verifies in itself.
+
+    The caller compares its key.
+    """
     held = OFFERED.get(turn.tx, account)
     if held is None:
         return None
@@ -218,7 +222,10 @@ def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceLi
 
 
 def vouch(turn: Turn, account: AccountId, aik: bytes) -> None:
-    """A verified membership entry names the account under this identity key: what was offered for it becomes its pin."""
+    """A verified membership entry names the account under this identity key.
+
+    What was offered for it becomes its pin.
+    """
     held = OFFERED.get(turn.tx, account)
     if held is not None and not CONTACTS.has(turn.tx, account):
         pin(turn, account, aik, held.lists)

@@ -7,11 +7,12 @@
     read            {id}                        control; everything up to that message has been read
     profile         {name}                      control; the sender's name
     invite          {token, conv}               control, self conversation; an invite that this account has made
-    resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: whether outer, nonce and ct are needed too
-    resend.refusal  {items: [[id, reason]]}     direct
-    resend.body     {id, outer, nonce, ct, key} direct; a whole message again
+    resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: whether outer, nonce and ct are
+    needed too resend.refusal  {items: [[id, reason]]}     direct resend.body     {id, outer, nonce, ct, key} direct; a
+    whole message again
 
-A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md, chapter 4.
+A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
+chapter 4.
 """
 
 from typing import Annotated, Any, Final, TypeVar
@@ -106,7 +107,10 @@ class InviteMade(Struct, frozen=True):
 
 
 class ResendItem(Struct, frozen=True, array_like=True):
-    """One message whose key is asked for again. commitment: kc as the asker has it, zeros if unknown. body: send it whole."""
+    """One message whose key is asked for again.
+
+    commitment: kc as the asker has it, zeros if unknown. body: send it whole.
+    """
 
     id: _Id
     commitment: _Bytes32
@@ -153,9 +157,7 @@ class ResendBody(Struct, frozen=True):
     key: _Bytes32
 
 
-Content = (
-    Text | Edit | Delete | Reaction | Read | Profile | InviteMade | ResendRequest | ResendRefusal | ResendBody
-)
+Content = Text | Edit | Delete | Reaction | Read | Profile | InviteMade | ResendRequest | ResendRefusal | ResendBody
 """Everything this version understands."""
 
 _TYPES: Final[dict[str, type[Content]]] = {
@@ -182,7 +184,10 @@ def content_type(content: Content) -> str:
 
 def as_map(content: Content) -> dict[str, Any]:
     """The body's `content`."""
-    return {field: msgspec.to_builtins(getattr(content, field), builtin_types=(bytes,)) for field in content.__struct_fields__}
+    return {
+        field: msgspec.to_builtins(getattr(content, field), builtin_types=(bytes,))
+        for field in content.__struct_fields__
+    }
 
 
 def parse_content(name: str, content: dict[str, Any]) -> Content | None:

@@ -1,7 +1,7 @@
 """Which conversations there are and who is in them: the stored fold of each membership chain.
 
-Entries come from the stream, from the chain request, or from our own pen; all go through the same rules. One that needs a device
-list or an earlier entry waits in the vault until that is here.
+Entries come from the stream, from the chain request, or from our own pen; all go through the same rules. One that needs
+a device list or an earlier entry waits in the vault until that is here.
 
 Source: docs/protocol.md, chapter 3.
 """
@@ -13,14 +13,8 @@ from msgspec.structs import replace
 from rapport.engine import errands
 from rapport.engine.contacts import list_at, listed_devices, offered_list, pin, vouch
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import (
-    CONVERSATIONS,
-    WAITING_ENTRIES,
-    Conversation,
-    Former,
-    WaitingEntry,
-    amend,
-)
+from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Conversation, Former, WaitingEntry
+from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
 from rapport.events import MemberJoined, SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError, RemoteError
@@ -89,7 +83,10 @@ def others_in(turn: Turn, conversation: Conversation) -> list[AccountId]:
 
 
 def required_devices(turn: Turn, conversation: Conversation) -> list[DeviceId]:
-    """The devices that a post is sealed for, as far as we know, ascending: all listed ones of all members but this one."""
+    """The devices that a post is sealed for, as far as we know, ascending.
+
+    All listed ones of all members but this one.
+    """
     absent = set(conversation.absent)
     return sorted(
         device
@@ -100,7 +97,10 @@ def required_devices(turn: Turn, conversation: Conversation) -> list[DeviceId]:
 
 
 def may_have_written(turn: Turn, conversation: Conversation, account: AccountId, epoch: int, seq: int) -> bool:
-    """Whether the account was a member when this was accepted. A former member's posts end with the removal, by epoch and seq."""
+    """Whether the account was a member when this was accepted.
+
+    A former member's posts end with the removal, by epoch and seq.
+    """
     state = conversation.membership
     if state is None:
         return account == turn.me.account
@@ -115,7 +115,10 @@ def may_have_written(turn: Turn, conversation: Conversation, account: AccountId,
 
 
 def store_entry(turn: Turn, conv: ConversationId, item: ItemId, seq: int, encoded: bytes) -> bool:
-    """Keeps an entry that came, to be applied by `advance_chain`. False if it is malformed (reported) or applied already."""
+    """Keeps an entry that came, to be applied by `advance_chain`.
+
+    False if it is malformed (reported) or applied already.
+    """
     try:
         entry = SignedEntry.parse(encoded)
     except FormatError:
@@ -134,8 +137,8 @@ def store_entry(turn: Turn, conv: ConversationId, item: ItemId, seq: int, encode
 def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
     """Applies the waiting entries that now fit; returns them with their seq, oldest first.
 
-    What is missing is asked for: an unknown conversation or a hole in the chain by CHAIN, a device list by LISTS. An entry against
-    the rules is reported and dropped.
+    What is missing is asked for: an unknown conversation or a hole in the chain by CHAIN, a device list by LISTS. An
+    entry against the rules is reported and dropped.
     """
     applied: list[tuple[int, SignedEntry]] = []
     for item, waiting in list(WAITING_ENTRIES.list(turn.tx, conv)):
@@ -174,8 +177,7 @@ def _apply(turn: Turn, conversation: Conversation | None, seq: int, entry: Signe
     fields, action = entry.fields, entry.fields.action
     if conversation is None or conversation.membership is None:
         state = begin(entry, lookup)
-        assert isinstance(action, Genesis)  # noqa: S101 - begin refuses all others
-        vouch(turn, fields.account, action.aik)
+        vouch(turn, fields.account, state.members[0].aik)
         CONVERSATIONS.put(turn.tx, state.conv, Conversation(state.conv, state, shown=seq, active_ms=turn.now_ms))
         return
     before = conversation.membership

@@ -1,7 +1,10 @@
-"""The engine between the vault and the shell: runs steps as one turn, then does what has become due and sends what may go.
+"""The engine between the vault and the shell.
 
-The shell and the tests drive the same object: `perform` inside a vault transaction, effects carried out after it has committed. It
-holds what is gone with a connection (what is unanswered, which calls are under way) and nothing else that changes.
+Runs steps as one turn, then does what has become due and sends what may go.
+
+The shell and the tests drive the same object: `perform` inside a vault transaction, effects carried out after it has
+committed. It holds what is gone with a connection (what is unanswered, which calls are under way) and nothing else that
+changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,8 +31,8 @@ _ROUNDS: Final = 8
 class Done(Struct):
     """What came of a turn. results: per step its value or the exception it raised (then nothing of it was kept).
 
-    turn: its effects. views: conversations that look different now. wake_ms: when the next turn is due, by the server's clock;
-    None = nothing is planned.
+    turn: its effects. views: conversations that look different now. wake_ms: when the next turn is due, by the server's
+    clock; None = nothing is planned.
     """
 
     results: list[Any]
@@ -58,10 +61,12 @@ class Core:
         self.flight = None
 
     def perform(self, tx: Transaction, now_ms: int, steps: Sequence[Step], flight: Flight | None) -> Done:
-        """One turn: the steps in order, each failing alone; what is due; what may be sent. VaultProblem ends the whole turn.
+        """One turn.
 
-        flight: of the connection that the turn is for, as the loop saw it when it began. Signing in while the vault's thread is
-        at work must not give this turn sends that nobody would carry out.
+        The steps in order, each failing alone; what is due; what may be sent. VaultProblem ends the whole turn.
+
+        flight: of the connection that the turn is for, as the loop saw it when it began. Signing in while the vault's
+        thread is at work must not give this turn sends that nobody would carry out.
         """
         turn = Turn(tx, self.me, now_ms, self.random)
         results = [self._one(turn, step) for step in steps]
@@ -83,7 +88,7 @@ class Core:
                 return step(turn)
         except VaultProblem:
             raise
-        except Exception as problem:  # noqa: BLE001 - it goes to whoever asked for the step
+        except Exception as problem:
             return problem
 
     @staticmethod

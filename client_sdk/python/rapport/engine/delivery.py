@@ -1,6 +1,7 @@
 """How far messages have come, in both directions: delivered and read, ours and theirs; what is unread here.
 
-`delivered` is the server's word or proved by a member's own post that names ours as the newest it had; `read` is always sealed.
+`delivered` is the server's word or proved by a member's own post that names ours as the newest it had; `read` is always
+sealed.
 
 Source: docs/protocol.md, "Delivery" and chapter 4.
 """
@@ -13,8 +14,10 @@ from msgspec.structs import replace
 from rapport.engine import errands
 from rapport.engine.contacts import account_of
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import CONVERSATIONS, MESSAGES, SENT, UNDELIVERED, MessageRecord, Undelivered, amend
+from rapport.engine.outgoing import SENT, UNDELIVERED, Undelivered
+from rapport.engine.records import CONVERSATIONS, MESSAGES, MessageRecord
 from rapport.engine.showing import change_status, put_message
+from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
 from rapport.events import Status
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, split_ids
@@ -49,9 +52,9 @@ def track_delivery(turn: Turn, record: MessageRecord) -> None:
     UNDELIVERED.put(turn.tx, record.id, Undelivered(record.conv, record.seq), group=record.conv, order=record.seq)
 
 
-def _reached(turn: Turn, id: MessageId, accounts: set[AccountId]) -> None:  # noqa: A002
+def _reached(turn: Turn, message: MessageId, accounts: set[AccountId]) -> None:
     """Some device of these members has our message."""
-    record = MESSAGES.get(turn.tx, id)
+    record = MESSAGES.get(turn.tx, message)
     if record is None or not accounts & set(record.waiting):
         return
     waiting = tuple(account for account in record.waiting if account not in accounts)
@@ -59,7 +62,7 @@ def _reached(turn: Turn, id: MessageId, accounts: set[AccountId]) -> None:  # no
     if waiting:
         put_message(turn, record)
         return
-    UNDELIVERED.delete(turn.tx, id)
+    UNDELIVERED.delete(turn.tx, message)
     if record.status is Status.SENT:
         change_status(turn, record, Status.DELIVERED)
     else:
@@ -84,7 +87,7 @@ def ask_receipts(turn: Turn) -> None:
 def receipts_call(turn: Turn, errand: Errand) -> Call | None:
     """Asks about the newest of our undelivered messages of a conversation."""
     found = UNDELIVERED.list(turn.tx, errand.subject, limit=FETCH_IDS, newest_first=True)
-    ids = [MessageId(id) for id, _ in found]
+    ids = [MessageId(key) for key, _ in found]
     if not ids:
         errands.drop(turn, ErrandKind.RECEIPTS, errand.subject)
         return None
@@ -95,15 +98,15 @@ def receipts_answered(turn: Turn, errand: Errand, asked: Receipts, answer: Recei
     """Whoever is not named any more has it; a message that is left out was acknowledged by all and swept."""
     errands.drop(turn, ErrandKind.RECEIPTS, errand.subject)
     open_ones = {receipt.id: receipt for receipt in answer.receipts}
-    for id in asked.ids:  # noqa: A001
-        sent = SENT.get(turn.tx, id)
+    for message in asked.ids:
+        sent = SENT.get(turn.tx, message)
         if sent is None:
-            UNDELIVERED.delete(turn.tx, id)
+            UNDELIVERED.delete(turn.tx, message)
             continue
-        receipt = open_ones.get(id)
+        receipt = open_ones.get(message)
         lacking = set(split_ids(receipt.waiting)) | set(split_ids(receipt.parked)) if receipt else set()
         owners = {account_of(turn, DeviceId(device)) for device in split_ids(sent.devices) if device not in lacking}
-        _reached(turn, id, {account for account in owners if account is not None})
+        _reached(turn, message, {account for account in owners if account is not None})
 
 
 def _own_upto(turn: Turn, conv: ConversationId, seq: int) -> Iterator[MessageRecord]:
@@ -116,8 +119,8 @@ def proved_by(turn: Turn, conv: ConversationId, account: AccountId, newest: Mess
     record = MESSAGES.get(turn.tx, newest)
     if record is None or record.conv != conv or not UNDELIVERED.count(turn.tx, conv):
         return
-    for id, _ in list(UNDELIVERED.list(turn.tx, conv, below=record.seq + 1)):
-        _reached(turn, MessageId(id), {account})
+    for key, _ in list(UNDELIVERED.list(turn.tx, conv, below=record.seq + 1)):
+        _reached(turn, MessageId(key), {account})
 
 
 def read_by(turn: Turn, conv: ConversationId, account: AccountId, newest: MessageId) -> None:

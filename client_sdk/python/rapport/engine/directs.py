@@ -1,6 +1,7 @@
 """Sealed words for one device: session acknowledgements, resend requests and their answers.
 
-A direct is sealed once, kept in the outbox until the server has it, and expires there; it has no place in any conversation.
+A direct is sealed once, kept in the outbox until the server has it, and expires there; it has no place in any
+conversation.
 
 Source: docs/protocol.md, chapters 4 and 10.
 """
@@ -13,7 +14,8 @@ from rapport.crypto.ratchet import Session
 from rapport.engine.contacts import heard
 from rapport.engine.content import Content, as_map, content_type
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.records import CONVERSATIONS, DIRECTS, OutgoingDirect, SentPost
+from rapport.engine.outgoing import DIRECTS, OutgoingDirect, SentPost
+from rapport.engine.records import CONVERSATIONS
 from rapport.engine.sessions import commit_opened, seal_on
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
@@ -45,7 +47,9 @@ def _outer(turn: Turn, conv: ConversationId, life_ms: int) -> Outer:
     )
 
 
-def _put(turn: Turn, device: DeviceId, session: Session, outer: Outer, parts: tuple[bytes, bytes, bytes, bytes]) -> None:
+def _put(
+    turn: Turn, device: DeviceId, session: Session, outer: Outer, parts: tuple[bytes, bytes, bytes, bytes]
+) -> None:
     """parts: outer, nonce, ct as sealed, and the 96-byte payload."""
     encoded, nonce, ct, payload = parts
     key = seal_on(turn, device, session, payload)

@@ -1,8 +1,8 @@
 """What is to be done, and when: durable, so that a crash forgets nothing and a timer needs no task of its own.
 
-A step that finds that something must happen later, or needs the network, plans an errand in the same transaction. Errands that
-need no network are steps that become due; the others become calls while connected (`agenda.py` says which step does what). An
-errand stays until its step drops it, and moves back when its call fails.
+A step that finds that something must happen later, or needs the network, plans an errand in the same transaction.
+Errands that need no network are steps that become due; the others become calls while connected (`agenda.py` says which
+step does what). An errand stays until its step drops it, and moves back when its call fails.
 """
 
 from enum import StrEnum
@@ -11,11 +11,22 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rapport.engine.records import Table
+from rapport.engine.tables import Table
 from rapport.engine.turn import Turn
 from rapport.ports import Transaction
 
-__all__ = ["BACKOFF_MOST_MS", "NETWORK", "Errand", "ErrandKind", "drop", "due_errands", "errand_key", "next_due", "plan", "postpone"]
+__all__ = [
+    "BACKOFF_MOST_MS",
+    "NETWORK",
+    "Errand",
+    "ErrandKind",
+    "drop",
+    "due_errands",
+    "errand_key",
+    "next_due",
+    "plan",
+    "postpone",
+]
 
 BACKOFF_MOST_MS: Final = 6 * 3_600_000
 """Longest wait between two tries of a call that keeps failing: six hours."""

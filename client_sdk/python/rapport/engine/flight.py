@@ -13,8 +13,8 @@ __all__ = ["Flight"]
 class Flight:
     """Posts and directs on their way, at most 64.
 
-    Each post remembers the round it was sent in; a refusal begins a new round of its conversation, and what is still on its way
-    from an earlier round can only be answered `blocked`.
+    Each post remembers the round it was sent in; a refusal begins a new round of its conversation, and what is still on
+    its way from an earlier round can only be answered `blocked`.
     """
 
     __slots__ = ("_rounds", "_unanswered", "signals", "under_way")
@@ -29,34 +29,37 @@ class Flight:
     def __len__(self) -> int:
         return len(self._unanswered)
 
-    def __contains__(self, id: MessageId) -> bool:  # noqa: A002
-        return id in self._unanswered
+    def __contains__(self, message: MessageId) -> bool:
+        return message in self._unanswered
 
     @property
     def room(self) -> int:
         """How many more may be sent now."""
         return UNANSWERED_SENDS - len(self._unanswered)
 
-    def add(self, id: MessageId, conv: ConversationId | None) -> None:  # noqa: A002
+    def add(self, message: MessageId, conv: ConversationId | None) -> None:
         """A post of this conversation, or a direct (None), leaves."""
-        self._unanswered[id] = (conv, self._rounds.get(conv, 0) if conv else 0)
+        self._unanswered[message] = (conv, self._rounds.get(conv, 0) if conv else 0)
 
-    def conversation(self, id: MessageId) -> ConversationId | None:  # noqa: A002
+    def conversation(self, message: MessageId) -> ConversationId | None:
         """The conversation of a post on its way; None for a direct."""
-        return self._unanswered[id][0]
+        return self._unanswered[message][0]
 
-    def is_stale(self, id: MessageId) -> bool:  # noqa: A002
+    def is_stale(self, message: MessageId) -> bool:
         """Whether it was sent before the last refusal in its conversation."""
-        conv, sent_in = self._unanswered[id]
+        conv, sent_in = self._unanswered[message]
         return conv is not None and sent_in < self._rounds.get(conv, 0)
 
-    def forget(self, id: MessageId) -> None:  # noqa: A002
+    def forget(self, message: MessageId) -> None:
         """It was answered."""
-        self._unanswered.pop(id, None)
+        self._unanswered.pop(message, None)
 
-    def refused(self, id: MessageId) -> ConversationId | None:  # noqa: A002
-        """It was answered with a refusal: returns its conversation, in which a new round begins. None if it was not on its way."""
-        conv, _ = self._unanswered.pop(id, (None, 0))
+    def refused(self, message: MessageId) -> ConversationId | None:
+        """It was answered with a refusal.
+
+        Returns its conversation, in which a new round begins. None if it was not on its way.
+        """
+        conv, _ = self._unanswered.pop(message, (None, 0))
         if conv is not None:
             self._rounds[conv] = self._rounds.get(conv, 0) + 1
         return conv

@@ -1,7 +1,9 @@
-"""What cannot be opened is never silently lost: it is kept, fetched again, asked of its sender, and shown as waiting meanwhile.
+"""What cannot be opened is never silently lost.
 
-This is the first half of a failed message's way: wait for what it needs (device lists, membership), else fetch it again with the
-account's archive entry. The second half, asking the sending device, stands in `asking.py`.
+It is kept, fetched again, asked of its sender, and shown as waiting meanwhile.
+
+This is the first half of a failed message's way: wait for what it needs (device lists, membership), else fetch it again
+with the account's archive entry. The second half, asking the sending device, stands in `asking.py`.
 
 Source: docs/protocol.md, chapter 10.
 """
@@ -154,7 +156,11 @@ def fetch_answered(turn: Turn, errand: Errand, asked: Fetch, answer: FetchedItem
         held = PENDING.get(turn.tx, message)
         if held is not None and held.attempt is Attempt.FETCH:
             _fetched(turn, held, found.get(message))
-    waiting = [held.due_ms for held in pending.all_pending(turn, ConversationId(errand.subject)) if held.attempt is Attempt.FETCH]
+    waiting = [
+        held.due_ms
+        for held in pending.all_pending(turn, ConversationId(errand.subject))
+        if held.attempt is Attempt.FETCH
+    ]
     if waiting:
         errands.plan(turn, ErrandKind.FETCH, errand.subject, due_ms=min(waiting))
 

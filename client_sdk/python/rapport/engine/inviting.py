@@ -1,7 +1,9 @@
-"""Inviting somebody: a fresh secret, a new pair conversation with the invite in it, and the sealed card that waits for them.
+"""Inviting somebody.
 
-Everything is committed before the server hears of it; the link is given out once the server has the invite. The invitee can join
-while we are offline.
+A fresh secret, a new pair conversation with the invite in it, and the sealed card that waits for them.
+
+Everything is committed before the server hears of it; the link is given out once the server has the invite. The invitee
+can join while we are offline.
 
 Source: docs/protocol.md, chapter 3, "Invites".
 """
@@ -11,9 +13,9 @@ from typing import Final
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, seal_card
 from rapport.engine import errands
 from rapport.engine.composing import compose
-from rapport.engine.contacts import list_at, newest_list
+from rapport.engine.contacts import newest_list
 from rapport.engine.content import InviteMade
-from rapport.engine.conversations import open_conversation, open_self
+from rapport.engine.conversations import list_of, open_conversation, open_self
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.records import CONVERSATIONS, INVITES, SETTINGS, InviteRecord
 from rapport.engine.turn import Call, Turn
@@ -32,7 +34,17 @@ from rapport_protocol.membership_entries import (
 )
 from rapport_protocol.requests import Appended, CreateInvite, Role
 
-__all__ = ["MEMBER_ROLES", "WELCOME_BYTES", "invite_call", "invite_errand", "invite_link", "invite_made", "invite_refused", "new_invite", "withdraw"]
+__all__ = [
+    "MEMBER_ROLES",
+    "WELCOME_BYTES",
+    "invite_call",
+    "invite_errand",
+    "invite_link",
+    "invite_made",
+    "invite_refused",
+    "new_invite",
+    "withdraw",
+]
 
 MEMBER_ROLES: Final = {
     Role.OWNER: MemberRole.OWNER,
@@ -47,7 +59,8 @@ WELCOME_BYTES: Final = 4_096
 def new_invite(turn: Turn, role: Role, welcome: str | None) -> InviteId:
     """Makes an invite into a new pair conversation and plans its creation on the server.
 
-    LocalError: FORBIDDEN before registration or for a role that may not invite; TOO_LARGE for a welcome above 4,096 bytes.
+    LocalError: FORBIDDEN before registration or for a role that may not invite; TOO_LARGE for a welcome above 4,096
+    bytes.
     """
     own = turn.me.role
     if own is None or not MEMBER_ROLES[own].admin or role is Role.OWNER:
@@ -63,20 +76,16 @@ def new_invite(turn: Turn, role: Role, welcome: str | None) -> InviteId:
     return secret.id
 
 
-def _entries(
-    turn: Turn, secret: InviteSecret, own: MemberRole, role: MemberRole
-) -> tuple[SignedEntry, SignedEntry]:
+def _entries(turn: Turn, secret: InviteSecret, own: MemberRole, role: MemberRole) -> tuple[SignedEntry, SignedEntry]:
     me, key = turn.me, turn.me.signing_key()
     version = newest_list(turn, me.account).version
     action = Genesis(ConversationKind.PAIR, own, turn.random(16), me.secrets.aik)
     genesis = genesis_fields(action, me.account, me.device, version, turn.now_ms).sign(key)
     invite = Invite(secret.id, secret.signing_key().public, role, turn.now_ms + INVITE_LIFE_MS)
-    fields = EntryFields(
-        genesis.fields.conv, 2, genesis.hash, me.account, me.device, version, invite, turn.now_ms
-    )
+    fields = EntryFields(genesis.fields.conv, 2, genesis.hash, me.account, me.device, version, invite, turn.now_ms)
     signed = fields.sign(key)
-    lookup = lambda account, at: list_at(turn, account, at)  # noqa: E731
-    advance(begin(genesis, lookup), signed, lookup)  # what the server will check, before it is asked
+    lists = list_of(turn)
+    advance(begin(genesis, lists), signed, lists)  # what the server will check, before it is asked
     return genesis, signed
 
 

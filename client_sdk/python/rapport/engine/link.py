@@ -5,8 +5,10 @@ Everything that is started here ends with it. What was on its way is in the vaul
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from rapport.engine import agenda, sign_in
 from rapport.engine.core import Core, Done, Step
@@ -73,7 +75,9 @@ class Link:
         self._to_call = asyncio.Event()
 
     async def run(self, connector: Connector, random: Callable[[int], bytes]) -> int | None:
-        """Connects, signs in and works until the stream ends; returns its close code, None when it broke or never opened.
+        """Connects, signs in and works until the stream ends.
+
+        Returns its close code, None when it broke or never opened.
 
         Raises Untrustworthy. When cancelled the stream is closed.
         """
@@ -130,7 +134,12 @@ class Link:
         """Reads until the stream ends; the other tasks end with it, and if one of them fails it ends with that."""
         tasks = [
             asyncio.create_task(work)
-            for work in (self._read(stream), self._write(stream), self._renew(), *(self._call() for _ in range(_CALLERS)))
+            for work in (
+                self._read(stream),
+                self._write(stream),
+                self._renew(),
+                *(self._call() for _ in range(_CALLERS)),
+            )
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -196,6 +205,10 @@ class Link:
             self._calls.extend(done.turn.calls)
             self._to_call.set()
 
+    async def request(self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int]) -> Struct:
+        """One request of the host's own, answered to the host. Rejected, Unreachable, FormatError."""
+        return await self._api.call(operation, path=path, query=query, token=self._token)
+
     async def _call(self) -> None:
         """One of a few workers: makes calls and brings their answers in."""
         while True:
@@ -223,8 +236,9 @@ class Link:
 
 
 def _look(answer: "asyncio.Future[object]") -> None:
-    """Nobody waits for this step: a vault problem is reported by the turn itself, anything else is our own fault and logged."""
+    """Nobody waits for this step.
+
+    A vault problem is reported by the turn itself, anything else is our own fault and logged.
+    """
     if not answer.cancelled():
         answer.exception()
-
-

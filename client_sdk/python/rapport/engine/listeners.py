@@ -1,7 +1,8 @@
 """Who listens to events: each listener has a bounded queue of its own.
 
-Reading the socket pauses while a listener is far behind (`lagging`), so that a slow host slows its own device down and loses
-nothing. One that is behind by 16,384 all the same has stopped reading: it is ended, and what it missed stands in the history.
+Reading the socket pauses while a listener is far behind, so that a slow host slows its own device down and loses
+nothing. A listener that is still far behind after five seconds is not waited for any longer; with 16,384 unread events it is
+ended, and what it missed stands in the history.
 """
 
 import asyncio
@@ -13,10 +14,12 @@ from typing import Final, Self
 from rapport.events import Event
 from rapport_protocol.errors import ErrorCode, LocalError
 
-__all__ = ["QUEUE_HIGH", "QUEUE_MOST", "EventsUnread", "Listener", "Listeners"]
+__all__ = ["QUEUE_HIGH", "QUEUE_MOST", "WAITED_S", "EventsUnread", "Listener", "Listeners"]
 
 QUEUE_HIGH: Final = 1_024
 """Above so many unread events nothing more is read from the socket."""
+WAITED_S: Final = 5.0
+"""So many seconds the socket waits for a listener that is far behind."""
 QUEUE_MOST: Final = 16_384
 """With so many unread events a listener is ended."""
 
@@ -37,6 +40,8 @@ class Listener(AsyncIterator[Event]):
         self._caught_up = caught_up
         self._ended = False
         self._overrun = False
+        self.given_up = False
+        """It is not waited for, until it has read everything once."""
 
     def __aiter__(self) -> Self:
         return self
@@ -50,6 +55,8 @@ class Listener(AsyncIterator[Event]):
             self._more.clear()
             await self._more.wait()
         event = self._events.popleft()
+        if not self._events:
+            self.given_up = False
         if not self.lagging:
             self._caught_up.set()
         return event
@@ -80,7 +87,8 @@ class Listener(AsyncIterator[Event]):
 class Listeners:
     """All listeners of an engine. One that its host has let go of is gone by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited_s: float = WAITED_S) -> None:
+        self._waited_s = waited_s
         self._all: weakref.WeakSet[Listener] = weakref.WeakSet()
         self._caught_up = asyncio.Event()
         self._over = False
@@ -100,10 +108,15 @@ class Listeners:
             listener.put(event)
 
     async def caught_up(self) -> None:
-        """Waits until no listener is far behind."""
-        while any(listener.lagging for listener in self._all):
-            self._caught_up.clear()
-            await self._caught_up.wait()
+        """Waits until no listener is far behind, or those that are have had their time."""
+        try:
+            async with asyncio.timeout(self._waited_s):
+                while any(listener.lagging and not listener.given_up for listener in self._all):
+                    self._caught_up.clear()
+                    await self._caught_up.wait()
+        except TimeoutError:
+            for listener in self._all:
+                listener.given_up = listener.given_up or listener.lagging
 
     def end(self) -> None:
         """The engine has stopped."""

@@ -1,12 +1,14 @@
 """The shell: owns the vault's turns and the connection, and does what the pure machines say.
 
-Three things happen for ever: the connection machine is fed and obeyed, turns are run, and what they show is handed to whoever
-listens. Nothing here decides anything.
+Three things happen for ever: the connection machine is fed and obeyed, turns are run, and what they show is handed to
+whoever listens. Nothing here decides anything.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from rapport.engine.core import Core, Done
 from rapport.engine.errands import get as get_errand
@@ -18,7 +20,7 @@ from rapport.engine.turn import Me, Turn
 from rapport.engine.turns import Turns
 from rapport.engine.views import ConversationView, view_all
 from rapport.events import CaughtUp, ConnectionChanged, StorageProblem
-from rapport.ports import Api, Clock, Connector, Random, Vault, VaultProblem
+from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
 from rapport_protocol.connection import (
     Changed,
     Connect,
@@ -51,11 +53,12 @@ _INBOX_MOST: Final = 64
 
 
 class Engine:
-    """One device at work. Make it, then `run` it in a task of its own; `stop` ends it. The vault stays the caller's to close."""
+    """One device at work.
 
-    def __init__(  # noqa: PLR0913 - the composition root names every part
-        self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random
-    ) -> None:
+    Make it, then `run` it in a task of its own; `stop` ends it. The vault stays the caller's to close.
+    """
+
+    def __init__(self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random) -> None:
         self.core = Core(me, random)
         self.views: dict[ConversationId, ConversationView] = {}
         """Every conversation as it stands after the last turn."""
@@ -202,6 +205,12 @@ class Engine:
                 await asyncio.shield(waiting)
         finally:
             self._errands.pop(errand, None)
+
+    async def request(self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int]) -> Struct:
+        """One HTTP request over the present connection's token. Unreachable without a connection; Rejected."""
+        if self._link is None or self.state is not ConnectionState.CONNECTED:
+            raise Unreachable
+        return await self._link.request(operation, path, query)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""

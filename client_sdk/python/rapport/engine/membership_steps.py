@@ -4,7 +4,8 @@ from rapport.engine import outbox
 from rapport.engine.composing import introduce
 from rapport.engine.conversations import advance_chain, store_entry
 from rapport.engine.healing import retry
-from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt, Hold
+from rapport.engine.outgoing import Hold
+from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
 from rapport.engine.showing import account_seq
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import ConversationId

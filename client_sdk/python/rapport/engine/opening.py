@@ -1,7 +1,7 @@
 """Opening a message: every check from the outer to the body, without a single write.
 
-What opens comes back as a value, with the ratchet's next state in it, for `arrivals.py` to commit in one go. What does not comes
-back as a `Failed` that says which class of the failure rules it is; then nothing has changed.
+What opens comes back as a value, with the ratchet's next state in it, for `arrivals.py` to commit in one go. What does
+not comes back as a `Failed` that says which class of the failure rules it is; then nothing has changed.
 
 Source: docs/protocol.md, chapters 4 to 6 and 10.
 """
@@ -71,8 +71,8 @@ class Failed(Exception):
 class OpenedMessage(Struct, frozen=True):
     """A message that has passed every check, not yet committed.
 
-    opened: the ratchet step that gave the payload; None when the key came otherwise (archive, resend). body: None for a note, or
-    if the sealed bytes are authentic but no body of this version. keyed: K and H; None for a note.
+    opened: the ratchet step that gave the payload; None when the key came otherwise (archive, resend). body: None for a
+    note, or if the sealed bytes are authentic but no body of this version. keyed: K and H; None for a note.
     """
 
     outer: Outer

@@ -1,9 +1,9 @@
 """What goes out, in which order, and what the server's answers make of it.
 
-Posts of a conversation leave in the order they were written. Up to 64 sends are unanswered at a time; a refused post stops its
-conversation until it has been repaired and sent again, and what was sent behind it follows in order (the server refuses that as
-`blocked` meanwhile). Nothing leaves the outbox before its answer has been committed, so that a lost answer means sending identical
-bytes again.
+Posts of a conversation leave in the order they were written. Up to 64 sends are unanswered at a time; a refused post
+stops its conversation until it has been repaired and sent again, and what was sent behind it follows in order (the
+server refuses that as `blocked` meanwhile). Nothing leaves the outbox before its answer has been committed, so that a
+lost answer means sending identical bytes again.
 
 Source: docs/protocol.md, "The three verbs".
 """
@@ -19,26 +19,11 @@ from rapport.engine.conversations import accounts_of, others_in, required_device
 from rapport.engine.delivery import track_delivery
 from rapport.engine.errands import ErrandKind
 from rapport.engine.flight import Flight
-from rapport.engine.records import (
-    CHAINS,
-    CONVERSATIONS,
-    DIRECTS,
-    MESSAGES,
-    OUTBOX,
-    PEERS,
-    QUEUES,
-    SENT,
-    Conversation,
-    Hold,
-    OutgoingDirect,
-    OutgoingPost,
-    Queue,
-    SenderChain,
-    SentPost,
-    amend,
-)
+from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, OutgoingDirect, OutgoingPost, Queue, SentPost
+from rapport.engine.records import CHAINS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
 from rapport.engine.sealing import seal_post, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of
+from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import ErrorCode
@@ -71,7 +56,10 @@ _LATER_MS: Final = 1_000
 
 
 def fill(turn: Turn, flight: Flight) -> None:
-    """Sends as much as the window allows, sealing what is not sealed yet: directs first (they heal), then posts by conversation."""
+    """Sends as much as the window allows, sealing what is not sealed yet.
+
+    Directs first (they heal), then posts by conversation.
+    """
     for _, direct in list(DIRECTS.list(turn.tx, below=turn.now_ms + 1, limit=flight.room + len(flight))):
         if not flight.room:
             return
@@ -91,7 +79,10 @@ def _send_direct(turn: Turn, flight: Flight, direct: OutgoingDirect) -> None:
 
 
 def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
-    """In order; a post that is on its way from before a refusal will be answered `blocked`, and nothing may overtake it."""
+    """In order.
+
+    A post that is on its way from before a refusal will be answered `blocked`, and nothing may overtake it.
+    """
     for _, post in list(OUTBOX.list(turn.tx, conv, limit=flight.room + len(flight))):
         if post.id in flight:
             if flight.is_stale(post.id):
@@ -108,15 +99,17 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
 
 
 def _wire(post: OutgoingPost) -> Post:
-    sealed = post.sealed
-    assert sealed is not None  # noqa: S101 - both callers sealed it
+    sealed = must(post.sealed)
     devices = b"".join(device for device, _ in sealed.keys)
     keys = b"".join(key for _, key in sealed.keys)
     return Post(sealed.outer, sealed.nonce, sealed.ct, devices, keys, sealed.entry)
 
 
 def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> None:
-    """Stops a conversation's posts until `resume`, which comes by itself after wait_ms for reasons that nothing else ends."""
+    """Stops a conversation's posts until `resume`.
+
+    That comes by itself after wait_ms, and for reasons that nothing else ends.
+    """
     queue = QUEUES.get(turn.tx, conv)
     if queue is None:
         return
@@ -174,7 +167,10 @@ def next_direct_due(turn: Turn) -> int | None:
 
 
 def device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None:
-    """The keys were not for the required devices: fetch the members' signed lists, then keep the body and repair the keys."""
+    """The keys were not for the required devices.
+
+    Fetch the members' signed lists, then keep the body and repair the keys.
+    """
     post = OUTBOX.get(turn.tx, answer.id)
     conv = flight.refused(answer.id)
     if post is None or conv is None:
@@ -251,7 +247,7 @@ def epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
         errands.plan(turn, ErrandKind.CHAIN, conv)
 
 
-def blocked(turn: Turn, flight: Flight, answer: Blocked) -> None:
+def blocked(flight: Flight, answer: Blocked) -> None:
     """It came behind a refused one: it is sent again, in order, once that one is repaired."""
     flight.forget(answer.id)
 
@@ -291,20 +287,23 @@ def _give_up(turn: Turn, post: OutgoingPost) -> None:
     _close_queue(turn, post.conv)
 
 
-def _direct_failed(turn: Turn, flight: Flight, answer: Failure, id: MessageId) -> None:  # noqa: A002
-    flight.forget(id)
-    direct = DIRECTS.get(turn.tx, id)
+def _direct_failed(turn: Turn, flight: Flight, answer: Failure, message: MessageId) -> None:
+    flight.forget(message)
+    direct = DIRECTS.get(turn.tx, message)
     if direct is None:
         return
     if answer.retryable:
         due = turn.now_ms + (answer.retry_after_ms or _LATER_MS)
-        DIRECTS.put(turn.tx, id, replace(direct, due_ms=due), order=due)
+        DIRECTS.put(turn.tx, message, replace(direct, due_ms=due), order=due)
     else:
-        DIRECTS.delete(turn.tx, id)
+        DIRECTS.delete(turn.tx, message)
 
 
 def accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
-    """The server has it, synced. A repeat's answer is the first one; what is not in the outbox any more was answered before."""
+    """The server has it, synced.
+
+    A repeat's answer is the first one; what is not in the outbox any more was answered before.
+    """
     flight.forget(answer.id)
     if DIRECTS.has(turn.tx, answer.id):
         DIRECTS.delete(turn.tx, answer.id)

@@ -55,8 +55,13 @@ def give_up(turn: Turn, pending: PendingMessage, reason: PlaceholderReason) -> N
     show_placeholder(turn, after)
 
 
-def name_missing(turn: Turn, conv: ConversationId, sender: tuple[AccountId, DeviceId], message: MessageId, seq: int) -> None:
-    """A post names its sender's earlier one, which never came (F9): wait two seconds, then fetch it. seq: of the naming post."""
+def name_missing(
+    turn: Turn, conv: ConversationId, sender: tuple[AccountId, DeviceId], message: MessageId, seq: int
+) -> None:
+    """A post names its sender's earlier one, which never came (F9).
+
+    Wait two seconds, then fetch it. seq: of the naming post.
+    """
     if PENDING.has(turn.tx, message):
         return
     keep(

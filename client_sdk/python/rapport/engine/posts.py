@@ -6,6 +6,7 @@ Source: docs/protocol.md, chapters 4 and 7.
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.engine import pending
@@ -24,44 +25,51 @@ from rapport.engine.records import (
     PendingMessage,
     SeenMessage,
     SenderChain,
-    amend,
 )
 from rapport.engine.showing import account_seq, as_shown, changed, place_of, put_message, remove_placeholder
+from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import MessageId
 from rapport_protocol.signed import MessageClass
 
-__all__ = ["commit_post"]
+__all__ = ["commit_history", "commit_post"]
 
 _UNREADABLE: Final = Body("unreadable", {}, 0, 0)
 """Stands for a body that is authentic but no map of this version."""
 
 
-def commit_post(turn: Turn, message: OpenedMessage, *, acknowledge: bool = True) -> None:
-    """Everything that follows from a post that has passed its checks, in this transaction.
-
-    acknowledge: not for history that is read back from the archive.
-    """
-    outer, keyed = message.outer, message.keyed
-    assert keyed is not None  # noqa: S101 - a post has a body
-    entry = entry_for(turn, outer, keyed) if acknowledge else None
+def commit_post(turn: Turn, message: OpenedMessage) -> None:
+    """Everything that follows from a post that has passed its checks, in this transaction."""
+    outer, keyed = message.outer, must(message.keyed)
+    entry = entry_for(turn, outer, keyed)
     SEEN.put(turn.tx, outer.id, SeenMessage(message.envelope.seq, entry), order=turn.now_ms)
-    if acknowledge:
-        turn.ack(outer.id, entry)
+    turn.ack(outer.id, entry)
     was_pending = pending.forget(turn, outer.id)
-    body = message.body or _UNREADABLE
-    if message.body is not None and acknowledge:
-        _follow_chain(turn, message, body, keyed)
-        check_roster(turn, body.roster)
-    _happen(turn, message, body, was_pending)
+    if message.body is not None:
+        _follow_chain(turn, message, message.body, keyed)
+        check_roster(turn, message.body.roster)
+    record = _happen(turn, message)
+    if record is not None:
+        _show(turn, record, was_pending)
     if message.envelope.seq:
         account_seq(turn, outer.conv, message.envelope.seq)
 
 
+def commit_history(turn: Turn, message: OpenedMessage) -> None:
+    """A post that was delivered once and is read back: it takes its place, and nobody is told or answered."""
+    SEEN.put(turn.tx, message.outer.id, SeenMessage(message.envelope.seq, None), order=turn.now_ms)
+    record = _happen(turn, message)
+    if record is not None:
+        put_message(turn, record)
+
+
 def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) -> None:
-    """Compares what the sender says came before with what came: a missing predecessor is looked for, a wrong order reported."""
+    """Compares what the sender says came before with what came.
+
+    A missing predecessor is looked for, a wrong order reported.
+    """
     outer, seq = message.outer, message.envelope.seq
     key = outer.conv + outer.device
     held = CHAINS.get(turn.tx, key)
@@ -84,24 +92,23 @@ def _seq_of(turn: Turn, message: MessageId) -> int:
     return record.seq if record is not None else 0
 
 
-def _happen(turn: Turn, message: OpenedMessage, body: Body, was_pending: PendingMessage | None) -> None:
-    outer, seq = message.outer, message.envelope.seq
+def _happen(turn: Turn, message: OpenedMessage) -> MessageRecord | None:
+    """Does what the content says; returns the bubble, if that is what it is. Only a post proper may be one."""
+    outer, seq, body = message.outer, message.envelope.seq, message.body or _UNREADABLE
     content = _content(body)
-    if not isinstance(content, Text) and outer.kind is not MessageClass.POST:
-        remove_placeholder(turn, outer.id)
+    if outer.kind is MessageClass.POST and (content is None or isinstance(content, Text)):
+        return _bubble(turn, message, body, content)
+    remove_placeholder(turn, outer.id)
     match content:
-        case Text(text=text):
-            _bubble(turn, message, body, MessageKind.TEXT, text, was_pending)
         case Edit() | Delete() | Reaction() as change:
             take_change(turn, outer.conv, outer.account, change, seq)
         case Read(id=newest):
             read_by(turn, outer.conv, outer.account, newest)
         case Profile(name=name):
             rename(turn, outer.account, name)
-        case _ if outer.kind is MessageClass.POST:
-            _bubble(turn, message, body, MessageKind.UNSUPPORTED, "", was_pending)
         case _:
-            pass  # a control post of a later version: nothing that people see
+            pass  # of a later version, or for our other devices: nothing that people see
+    return None
 
 
 def _content(body: Body) -> Content | None:
@@ -111,12 +118,9 @@ def _content(body: Body) -> Content | None:
         return None
 
 
-def _bubble(
-    turn: Turn, message: OpenedMessage, body: Body, kind: MessageKind, text: str, was_pending: PendingMessage | None
-) -> None:
+def _bubble(turn: Turn, message: OpenedMessage, body: Body, text: Text | None) -> MessageRecord:
+    """The message as it stands in its conversation; without a text it is of a type that is not known here."""
     outer, envelope = message.outer, message.envelope
-    own = outer.account == turn.me.account
-    unplaced = was_pending.after_seq if was_pending and not envelope.seq else 0
     record = MessageRecord(
         id=outer.id,
         conv=outer.conv,
@@ -124,21 +128,28 @@ def _bubble(
         device=outer.device,
         seq=envelope.seq,
         at_ms=envelope.at,
-        kind=kind,
-        text=text,
-        status=Status.SENT if own else Status.RECEIVED,
-        order=place_of(envelope.seq) if envelope.seq else place_of(unplaced) - 1,
+        kind=MessageKind.UNSUPPORTED if text is None else MessageKind.TEXT,
+        text="" if text is None else text.text,
+        status=Status.SENT if outer.account == turn.me.account else Status.RECEIVED,
+        order=place_of(envelope.seq),
         reply_to=body.reply_to,
         from_removed_device=not message.known.listed,
-        body=b"" if kind is MessageKind.TEXT else msgspec.msgpack.encode([body.type, body.content]),
+        body=b"" if text is not None else msgspec.msgpack.encode([body.type, body.content]),
     )
-    record = with_waiting_changes(turn, record)
-    before = MESSAGES.get(turn.tx, outer.id)
+    return with_waiting_changes(turn, record)
+
+
+def _show(turn: Turn, record: MessageRecord, was_pending: PendingMessage | None) -> None:
+    """A fresh bubble: in its place, told to the host when its turn has come, and counted as unread."""
+    own = record.account == turn.me.account
+    if not record.seq and was_pending is not None:
+        record = replace(record, order=place_of(was_pending.after_seq) - 1)
+    before = MESSAGES.get(turn.tx, record.id)
     put_message(turn, record)
     if before is not None:
         changed(turn, record)
-    elif not own and envelope.seq <= CONVERSATIONS.need(turn.tx, outer.conv).shown:
-        turn.show(MessageReceived(outer.conv, as_shown(record)))
+    elif not own and record.seq <= CONVERSATIONS.need(turn.tx, record.conv).shown:
+        turn.show(MessageReceived(record.conv, as_shown(record)))
     _note_newest(turn, record, own=own)
 
 
@@ -151,5 +162,3 @@ def _note_newest(turn: Turn, record: MessageRecord, *, own: bool) -> None:
         amend(CONVERSATIONS, turn.tx, record.conv, active_ms=newer, after=record.id, after_seq=record.seq)
     if not own:
         note_unread(turn, record)
-
-

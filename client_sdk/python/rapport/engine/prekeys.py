@@ -1,7 +1,9 @@
-"""This device's prekeys: made before they are uploaded, found when somebody used one, gone when they are of no more use.
+"""This device's prekeys.
 
-Ids count up for the life of the device; the counter is committed with the private halves, before any upload, so that a crash can
-never put one id on two keys. Private halves are kept 97 days: a message may wait 90 days on the server.
+Made before they are uploaded, found when somebody used one, gone when they are of no more use.
+
+Ids count up for the life of the device; the counter is committed with the private halves, before any upload, so that a
+crash can never put one id on two keys. Private halves are kept 97 days: a message may wait 90 days on the server.
 
 Source: docs/protocol.md, chapter 5.
 """
@@ -22,7 +24,8 @@ from rapport.crypto.identity import (
 from rapport.crypto.ratchet import SKIPPED_LIFE_MS
 from rapport.engine import errands
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import COUNTERS, SETTINGS, UPLOADS, PrekeysToUpload, Table, amend
+from rapport.engine.records import COUNTERS, SETTINGS, UPLOADS, PrekeysToUpload
+from rapport.engine.tables import Table, amend
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.limits import ONE_TIME_KEYS, ONE_TIME_KEYS_LOW
 from rapport_protocol.requests import Prekeys, PrekeyUpload
@@ -106,7 +109,10 @@ def prekeys_left(turn: Turn, left: int) -> None:
 
 
 def rotate_due(turn: Turn) -> None:
-    """A week is over: a new signed prekey and last-resort key are made and uploaded, and expired private halves forgotten."""
+    """A week is over.
+
+    A new signed prekey and last-resort key are made and uploaded, and expired private halves forgotten.
+    """
     errands.drop(turn, ErrandKind.ROTATE)
     signed, last = _new_signed(turn)
     upload = UPLOADS.get(turn.tx, b"") or PrekeysToUpload()
@@ -170,7 +176,10 @@ def one_time_secret(turn: Turn, key_id: int) -> OneTimeSecret | None:
 
 
 def one_time_used(turn: Turn, key_id: int) -> None:
-    """In the transaction of the first successful opening: the private half is deleted, and one fewer is left on the server."""
+    """In the transaction of the first successful opening.
+
+    The private half is deleted, and one fewer is left on the server.
+    """
     _ONE_TIME.delete(turn.tx, _id(key_id))
     settings = SETTINGS.need(turn.tx, b"")
     if settings.one_time_left:

@@ -1,8 +1,8 @@
 """Becoming somebody: keys first into the vault, then to the server; the same keys whatever happens in between.
 
-Two ways in. By the owner link: the first account of a practice. By an invite: the card inside authenticates the inviter, the
-membership chain says whom the conversation holds, and our join is signed by our device and by the invite's own key. Until the
-answer is committed the registration stands in the vault, and asking again sends identical bytes.
+Two ways in. By the owner link: the first account of a practice. By an invite: the card inside authenticates the
+inviter, the membership chain says whom the conversation holds, and our join is signed by our device and by the invite's
+own key. Until the answer is committed the registration stands in the vault, and asking again sends identical bytes.
 
 Source: docs/protocol.md, chapter 3, "First registration".
 """
@@ -19,8 +19,21 @@ from rapport.engine.composing import introduce
 from rapport.engine.contacts import list_at, newest_list, pin, rename, vouch
 from rapport.engine.conversations import list_of, open_conversation, open_self
 from rapport.engine.prekeys import first_prekeys
-from rapport.engine.records import CONVERSATIONS, COUNTERS, JOINING, ME, OFFERED, SETTINGS, Counters, Joining, MessageRecord, OfferedLists, Settings, amend
+from rapport.engine.records import (
+    CONVERSATIONS,
+    COUNTERS,
+    JOINING,
+    ME,
+    OFFERED,
+    SETTINGS,
+    Counters,
+    Joining,
+    MessageRecord,
+    OfferedLists,
+    Settings,
+)
 from rapport.engine.showing import place_of, put_message
+from rapport.engine.tables import amend
 from rapport.engine.turn import Me, Turn
 from rapport.events import MessageKind, Status
 from rapport.ports import Random, Transaction
@@ -31,7 +44,18 @@ from rapport_protocol.membership_entries import EntryFields, Join, SignedEntry
 from rapport_protocol.requests import InviteView, Register, Registered
 from rapport_protocol.signed import SigningKey
 
-__all__ = ["InviteMismatch", "abandon", "joined_with", "link_hash", "load_me", "new_me", "prepare_invitee", "prepare_owner", "registered", "waiting_registration"]
+__all__ = [
+    "InviteMismatch",
+    "abandon",
+    "joined_with",
+    "link_hash",
+    "load_me",
+    "new_me",
+    "prepare_invitee",
+    "prepare_owner",
+    "registered",
+    "waiting_registration",
+]
 
 _REGISTER: Final = msgspec.msgpack.Decoder(Register)
 
@@ -79,8 +103,8 @@ def prepare_owner(turn: Turn, link: OwnerLink, name: str) -> Register:
 def prepare_invitee(turn: Turn, link: InviteLink, view: InviteView, name: str) -> Register:
     """Checks the invite and makes everything of an invitee's registration, kept and ready to send.
 
-    With a registration that was prepared before (the conversation has moved on since), only the join is made anew. InviteMismatch,
-    AuthenticationFailed (the card is not of this link), RuleBroken, FormatError: nothing is kept then.
+    With a registration that was prepared before (the conversation has moved on since), only the join is made anew.
+    InviteMismatch, AuthenticationFailed (the card is not of this link), RuleBroken, FormatError: nothing is kept then.
     """
     card = open_card(link.secret, view.card)
     held = JOINING.get(turn.tx, b"")
@@ -123,7 +147,9 @@ def _sign_join(turn: Turn, secret: InviteSecret, state: MembershipState) -> Sign
     me = turn.me
     head = newest_list(turn, me.account)
     join = Join(secret.id, me.secrets.aik, head.hash)
-    fields = EntryFields(state.conv, state.epoch + 1, state.head, me.account, me.device, head.version, join, turn.now_ms)
+    fields = EntryFields(
+        state.conv, state.epoch + 1, state.head, me.account, me.device, head.version, join, turn.now_ms
+    )
     return fields.sign(me.signing_key(), secret.signing_key())
 
 
@@ -153,7 +179,10 @@ def waiting_registration(tx: Transaction) -> Register | None:
 
 
 def registered(turn: Turn, answer: Registered) -> Me:
-    """The account exists. The conversation is open with the inviter's welcome in it, and our name is the first post to send."""
+    """The account exists.
+
+    The conversation is open with the inviter's welcome in it, and our name is the first post to send.
+    """
     held = JOINING.need(turn.tx, b"")
     me = replace(turn.me, role=answer.role)
     ME.put(turn.tx, b"", me)

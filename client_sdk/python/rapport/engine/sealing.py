@@ -1,7 +1,8 @@
 """From what was written to what is sent: one body under a fresh key, that key for every device, our archive entry.
 
-The place in our chain (chain, sseq, prev) is fixed at the first sealing. If membership moves on before the server has taken the
-post, it is sealed anew under the same id and place; if only the device set was wrong, the body stays and keys are added or dropped.
+The place in our chain (chain, sseq, prev) is fixed at the first sealing. If membership moves on before the server has
+taken the post, it is sealed anew under the same id and place; if only the device set was wrong, the body stays and keys
+are added or dropped.
 """
 
 from typing import Final
@@ -16,19 +17,10 @@ from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.contacts import account_of, roster
 from rapport.engine.conversations import accounts_of, required_devices
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import (
-    CLAIMS,
-    CONTACTS,
-    CONVERSATIONS,
-    OUTBOX,
-    ClaimMade,
-    Conversation,
-    Hold,
-    OutgoingPost,
-    SealedPost,
-    amend,
-)
+from rapport.engine.outgoing import CLAIMS, OUTBOX, ClaimMade, Hold, OutgoingPost, SealedPost
+from rapport.engine.records import CONTACTS, CONVERSATIONS, Conversation
 from rapport.engine.sessions import choose, seal_for, start
+from rapport.engine.tables import amend, must
 from rapport.engine.turn import Call, Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
@@ -44,7 +36,10 @@ _CLAIM_FRESH_MS: Final = CLAIM_REMEMBERED_MS - 60_000
 
 
 def seal_post(turn: Turn, post: OutgoingPost, conversation: Conversation) -> OutgoingPost | Hold:
-    """Seals a post for the devices that need it now and keeps it; or says what it has to wait for, and has that fetched."""
+    """Seals a post for the devices that need it now and keeps it.
+
+    Or says what it has to wait for, and has that fetched.
+    """
     hold = _obstacle(turn, conversation)
     if hold is not Hold.NONE:
         return hold
@@ -123,12 +118,7 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
 
 
 def _keys(turn: Turn, devices: list[DeviceId], payload: bytes) -> tuple[tuple[DeviceId, bytes], ...]:
-    keys = []
-    for device in devices:
-        key = seal_for(turn, device, payload)
-        assert key is not None  # noqa: S101 - missing_sessions said so in this transaction
-        keys.append((device, key))
-    return tuple(keys)
+    return tuple((device, must(seal_for(turn, device, payload))) for device in devices)
 
 
 def with_keys_for(turn: Turn, post: OutgoingPost, devices: list[DeviceId]) -> OutgoingPost | Hold:
@@ -180,7 +170,10 @@ def claim_for(turn: Turn, subject: bytes, devices: list[DeviceId]) -> Claim:
 
 
 def claim_answered(turn: Turn, subject: bytes, answer: Claimed) -> bool:
-    """Starts a session with every device whose bundle verifies; True if none was left out. Lists of the others are fetched."""
+    """Starts a session with every device whose bundle verifies.
+
+    True if none was left out. Lists of the others are fetched.
+    """
     made = CLAIMS.get(turn.tx, subject)
     CLAIMS.delete(turn.tx, subject)
     left_out = set(made.devices if made else ())

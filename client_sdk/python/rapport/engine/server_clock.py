@@ -6,7 +6,7 @@ __all__ = ["ServerClock"]
 
 
 class ServerClock:
-    """Our own clock until the first challenge, from then on the server's time carried forward by our monotonic clock."""
+    """Our own clock until the first challenge, then the server's time carried forward by our monotonic clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

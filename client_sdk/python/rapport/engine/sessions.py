@@ -1,7 +1,7 @@
 """Ratchets with other devices: which one to send on, starting one from a bundle, taking up one that a peer has started.
 
-Two devices may hold several sessions at once; all stay able to receive. Whatever a step does with a session, the next state is
-written in the same transaction as the bytes that were sealed or the message that was opened.
+Two devices may hold several sessions at once; all stay able to receive. Whatever a step does with a session, the next
+state is written in the same transaction as the bytes that were sealed or the message that was opened.
 
 Source: docs/protocol.md, chapters 5 and 6.
 """
@@ -9,6 +9,7 @@ Source: docs/protocol.md, chapters 5 and 6.
 from typing import Final
 
 from msgspec import Struct
+
 from rapport.crypto.failures import AuthenticationFailed, DuplicatePosition
 from rapport.crypto.handshake import Party, PrekeyHeader, initiate, respond
 from rapport.crypto.identity import LastResortSecret, OneTimeSecret
@@ -16,6 +17,7 @@ from rapport.crypto.primitives import kem_encapsulate
 from rapport.crypto.ratchet import RatchetMessage, Session, decrypt, drop_expired, encrypt
 from rapport.crypto.session_choice import receivable, sending_session
 from rapport.engine.contacts import device_party
+from rapport.engine.kept_sessions import delete_session, get_session, put_session, sessions_of
 from rapport.engine.prekeys import (
     has_replayed,
     last_resort_secret,
@@ -24,7 +26,6 @@ from rapport.engine.prekeys import (
     remember_replay,
     signed_secret,
 )
-from rapport.engine.records import delete_session, get_session, put_session, sessions_of
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.prekeys import LastResortKey, OneTimeBundle, PrekeyBundle, SignedPrekey
@@ -63,7 +64,10 @@ class PrekeyGone(AuthenticationFailed):
 
 
 class Opened(Struct, frozen=True):
-    """A sealed key that opened, not yet committed: the next session state, the payload, and what the handshake used up."""
+    """A sealed key that opened, not yet committed.
+
+    The next session state, the payload, and what the handshake used up.
+    """
 
     session: Session
     payload: bytes
@@ -88,12 +92,14 @@ def choose(turn: Turn, device: DeviceId) -> Session | None:
         return chosen
     fresh = [session for session in held if not session.initiated and not session.confirmed]
     newest = max(fresh, key=lambda session: session.received_ms, default=None)
-    since = newest is not None and newest.received_ms >= chosen.received_ms and newest.created_ms >= chosen.created_ms
-    return newest if since else chosen
+    return newest if newest is not None and newest.received_ms > chosen.received_ms else chosen
 
 
 def seal_for(turn: Turn, device: DeviceId, payload: bytes) -> bytes | None:
-    """The payload sealed for a device on its sending session, whose next state is kept; None when a session must be started."""
+    """The payload sealed for a device on its sending session, whose next state is kept.
+
+    None when a session must be started.
+    """
     session = choose(turn, device)
     return None if session is None else seal_on(turn, device, session, payload)
 
@@ -108,7 +114,8 @@ def seal_on(turn: Turn, device: DeviceId, session: Session, payload: bytes) -> b
 def start(turn: Turn, account: AccountId, bundle: Bundle) -> Session | None:
     """Starts a session from a claimed bundle and keeps it; None if the device is not in the account's signed list.
 
-    RemoteError(INVALID_SIGNATURE), FormatError or RuleBroken for a bundle that the device did not sign; nothing is kept then.
+    RemoteError(INVALID_SIGNATURE), FormatError or RuleBroken for a bundle that the device did not sign; nothing is kept
+    then.
     """
     known = device_party(turn, account, bundle.device)
     if known is None or not known.listed:
@@ -131,9 +138,12 @@ def _cap(turn: Turn, device: DeviceId) -> None:
 
 
 def open_sealed_key(turn: Turn, sender: Party, sealed: bytes) -> Opened:
-    """Opens a sealed key of this sender. Nothing is written: `commit_opened` does that once everything else has been checked.
+    """Opens a sealed key of this sender.
 
-    Raises FormatError (malformed, or UNSUPPORTED), DuplicatePosition, TooFarAhead, UnknownSession, PrekeyGone, AuthenticationFailed.
+    Nothing is written: `commit_opened` does that once everything else has been checked.
+
+    Raises FormatError (malformed, or UNSUPPORTED), DuplicatePosition, TooFarAhead, UnknownSession, PrekeyGone,
+    AuthenticationFailed.
     """
     message = RatchetMessage.parse(sealed)
     held = get_session(turn.tx, sender.device, message.sid)

@@ -1,8 +1,10 @@
-"""What stands in a conversation, and when it is shown: by seq, each once, never before something that is still on its way.
+"""What stands in a conversation, and when it is shown.
 
-Every seq of a conversation is accounted for: a bubble, a control post, a membership entry, a notice. As long as an earlier one is
-missing, later bubbles are committed and acknowledged but held back, at most two seconds; then what is known to be there stands as
-a placeholder in its place, and the rest follows.
+By seq, each once, never before something that is still on its way.
+
+Every seq of a conversation is accounted for: a bubble, a control post, a membership entry, a notice. As long as an
+earlier one is missing, later bubbles are committed and acknowledged but held back, at most two seconds; then what is
+known to be there stands as a placeholder in its place, and the rest follows.
 """
 
 from collections.abc import Iterator
@@ -12,7 +14,8 @@ from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.errands import ErrandKind
-from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, MessageRecord, PendingMessage, amend
+from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, MessageRecord, PendingMessage
+from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import (
     Message,
@@ -45,9 +48,9 @@ __all__ = [
     "put_message",
     "queued_place",
     "remove_placeholder",
-    "skip_to",
     "show_due",
     "show_placeholder",
+    "skip_to",
 ]
 
 HELD_MS: Final = 2_000
@@ -165,10 +168,10 @@ def show_due(turn: Turn, conv: ConversationId) -> None:
 # --- placeholders -----------------------------------------------------------------------------------------------------
 
 
-def placeholder_due(turn: Turn, id: MessageId) -> None:  # noqa: A002
+def placeholder_due(turn: Turn, message: MessageId) -> None:
     """Ten seconds are over: if the message still cannot be opened, it is shown as one that is there."""
-    errands.drop(turn, ErrandKind.PLACEHOLDER, id)
-    pending = PENDING.get(turn.tx, id)
+    errands.drop(turn, ErrandKind.PLACEHOLDER, message)
+    pending = PENDING.get(turn.tx, message)
     if pending is not None:
         show_placeholder(turn, pending)
 

@@ -6,8 +6,10 @@ Source: docs/protocol.md, chapter 9.
 from msgspec import Struct
 
 from rapport.engine import errands, outbox, prekeys
-from rapport.engine.records import SETTINGS, Hold, amend
+from rapport.engine.outgoing import Hold
+from rapport.engine.records import SETTINGS
 from rapport.engine.showing import skip_to
+from rapport.engine.tables import amend
 from rapport.engine.turn import Me, Turn
 from rapport.ports import Random
 from rapport_protocol.errors import ErrorCode, RemoteError
@@ -32,7 +34,10 @@ class Proof(Struct, frozen=True):
 
 
 def prove(me: Me, challenge: Challenge, origin: str, state_rev: int, random: Random) -> Proof:
-    """Signs the challenge. origin: scheme, host and port that the stream really talks to. WrongServer for another key."""
+    """Signs the challenge.
+
+    origin: scheme, host and port that the stream really talks to. WrongServer for another key.
+    """
     if challenge.server_id != me.server_id:
         raise WrongServer
     nonce = random(32)
@@ -59,7 +64,10 @@ def check_hello(me: Me, proof: Proof, hello: Hello) -> None:
 
 
 def signed_in(turn: Turn, hello: Hello) -> None:
-    """A connection is up: everything that waited for one is due, and what it tells about the server is taken note of."""
+    """A connection is up.
+
+    Everything that waited for one is due, and what it tells about the server is taken note of.
+    """
     amend(SETTINGS, turn.tx, b"", store_epoch=hello.store_epoch)
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)

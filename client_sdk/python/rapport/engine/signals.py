@@ -1,4 +1,6 @@
-"""Typing: sealed under the key of an earlier post, never stored, never a step of any ratchet, dropped when anything is odd.
+"""Typing.
+
+Sealed under the key of an earlier post, never stored, never a step of any ratchet, dropped when anything is odd.
 
 Source: docs/protocol.md, chapter 8.
 """
@@ -44,21 +46,22 @@ class SignalMemory:
 
 
 def send_typing(turn: Turn, memory: SignalMemory, conv: ConversationId) -> None:
-    """Tells connected members that we are writing. A device that has not posted here has no key to say it with: silence."""
+    """Tells connected members that we are writing.
+
+    A device that has not posted here has no key to say it with: silence.
+    """
     conversation = CONVERSATIONS.get(turn.tx, conv)
     own = CHAINS.get(turn.tx, conv + turn.me.device)
     if conversation is None or own is None:
         return
-    fields = SignalFields(
-        conv, conversation.epoch, turn.me.account, turn.me.device, own.last, memory.sent, turn.now_ms
-    )
+    fields = SignalFields(conv, conversation.epoch, turn.me.account, turn.me.device, own.last, memory.sent, turn.now_ms)
     memory.sent += 1
     key = signal_key(own.key, own.last, turn.me.device)
     turn.send(Signal(seal_signal(fields, key, {"type": "typing"}, turn.random)))
 
 
 def take_signal(turn: Turn, memory: SignalMemory, signal: Signal) -> None:
-    """Shows that somebody is writing, if the signal is under the key of that device's newest post, current and fresh."""
+    """Shows that somebody writes, if the signal is under the key of that device's newest post, current and fresh."""
     try:
         fields = SignalFields.parse(signal.frame)
         conversation = CONVERSATIONS.get(turn.tx, fields.conv)

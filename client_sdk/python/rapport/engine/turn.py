@@ -11,8 +11,8 @@ from rapport.events import Event
 from rapport.ports import Random, Transaction
 from rapport_protocol.errors import Rejected
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
-from rapport_protocol.messages import Ack, AckItem, ClientMessage
 from rapport_protocol.limits import ACK_ITEMS
+from rapport_protocol.messages import Ack, AckItem, ClientMessage
 from rapport_protocol.requests import Role
 from rapport_protocol.signed import SigningKey
 
@@ -22,8 +22,8 @@ __all__ = ["Call", "Me", "Turn"]
 class Me(Struct, frozen=True):
     """This device's identity and secrets, as the vault holds them from registration on. repr shows nothing.
 
-    base: the server's address as it stands in links. server_id: its pinned key. aik_seed: the account identity key, on the
-    account's first device. archive_epoch, archive_key: the highest AK held.
+    base: the server's address as it stands in links. server_id: its pinned key. aik_seed: the account identity key, on
+    the account's first device. archive_epoch, archive_key: the highest AK held.
     """
 
     account: AccountId
@@ -70,7 +70,7 @@ class _Mark(NamedTuple):
 class _Noting:
     """A transaction that notes which records of the tables shown to hosts were written."""
 
-    __slots__ = ("_tx", "delete", "get", "list", "count", "noted", "rev", "savepoint")
+    __slots__ = ("_tx", "count", "delete", "get", "list", "noted", "rev", "savepoint")
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
@@ -88,12 +88,17 @@ _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings"})
 
 
 class Turn:
-    """What a step works with. Effects are carried out by the shell after the transaction has been committed, never before."""
+    """What a step works with.
 
-    __slots__ = ("acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx")
+    Effects are carried out by the shell after the transaction has been committed, never before.
+    """
+
+    __slots__ = ("_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx")
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
-        self.tx: Transaction = _Noting(tx)
+        noting = _Noting(tx)
+        self.tx: Transaction = noting
+        self._noted = noting.noted
         self.me = me
         self.now_ms = now_ms
         """The server's clock as far as it is known, milliseconds."""
@@ -138,8 +143,7 @@ class Turn:
 
     def written(self, table: str) -> set[bytes]:
         """Keys of the records of a table shown to hosts that this turn has put."""
-        assert isinstance(self.tx, _Noting)  # noqa: S101 - made above
-        return {key for name, key in self.tx.noted if name == table}
+        return {key for name, key in self._noted if name == table}
 
     def ack_frames(self) -> list[Ack]:
         """The acknowledgements of this turn in as few frames as the contract allows; usually one."""

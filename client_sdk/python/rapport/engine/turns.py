@@ -1,7 +1,9 @@
-"""The one task that talks to the vault: takes what has queued up, runs it as one transaction, hands out what came of it.
+"""The one task that talks to the vault.
 
-Steps that are asked for at the same time, and messages that have arrived meanwhile, share one commit. Effects are handed on in the
-order of the turns, whether or not whoever asked for the step still waits.
+Takes what has queued up, runs it as one transaction, hands out what came of it.
+
+Steps that are asked for at the same time, and messages that have arrived meanwhile, share one commit. Effects are
+handed on in the order of the turns, whether or not whoever asked for the step still waits.
 """
 
 import asyncio
@@ -42,8 +44,8 @@ class _Asked(Struct):
 class Turns:
     """Runs until cancelled. `do` asks for a step, `arrived` brings messages in.
 
-    deliver: called in the loop with every turn that has committed. failed: with the problem when the vault could not be written;
-    nothing of that turn was kept.
+    deliver: called in the loop with every turn that has committed. failed: with the problem when the vault could not be
+    written; nothing of that turn was kept.
     """
 
     def __init__(

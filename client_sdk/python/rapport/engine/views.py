@@ -22,6 +22,8 @@ class ConversationView(Struct, frozen=True):
     members: tuple[Member, ...]
     unread: int
     active_ms: int
+    shown: int
+    """Everything up to this place has been accounted for."""
     is_self: bool
 
 
@@ -37,7 +39,9 @@ def view_of(turn: Turn, conversation: Conversation) -> ConversationView:
     state = conversation.membership
     roles = {member.account: _ROLES[member.role] for member in state.members} if state else {}
     members = tuple(_member(turn, account, roles.get(account)) for account in accounts_of(turn, conversation))
-    return ConversationView(conversation.conv, members, conversation.unread, conversation.active_ms, state is None)
+    return ConversationView(
+        conversation.conv, members, conversation.unread, conversation.active_ms, conversation.shown, state is None
+    )
 
 
 def changed_views(turn: Turn) -> list[ConversationView]:

@@ -166,8 +166,8 @@ class _Player:
         }
         try:
             reply = await orders[order.order](order)
-        except rapport.RapportError as refusal:
-            reply = Reply(order.number, problem=str(refusal))
+        except (rapport.RapportError, TimeoutError, KeyError) as problem:
+            reply = Reply(order.number, problem=f"{type(problem).__name__} {problem}".strip())
         sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
         sys.stdout.buffer.flush()
 

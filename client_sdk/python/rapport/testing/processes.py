@@ -85,7 +85,8 @@ class ServerProcess:
         process = await self._spawn("init", "--json")
         output, _ = await process.communicate()
         if process.returncode != 0:
-            raise ProcessProblem(f"`init` ended with {process.returncode}; see {self.log}")
+            last = self.log.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise ProcessProblem(f"`init` ended with {process.returncode}: {last}")
         return str(msgspec.json.decode(output, type=dict[str, str])["owner_link"])
 
     async def start(self) -> None:
@@ -167,7 +168,9 @@ class Player:
         finally:
             await player.close()
 
-    async def order(self, what: str, client: str, *, within_s: float | None = REPLY_WITHIN_S, **arguments: Any) -> Reply:
+    async def order(
+        self, what: str, client: str, *, within_s: float | None = REPLY_WITHIN_S, **arguments: Any
+    ) -> Reply:
         """Gives an order and waits for its reply, for ever with None. Raises ProcessProblem when the player failed."""
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()

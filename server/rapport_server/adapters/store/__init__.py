@@ -3,9 +3,10 @@
 Nothing is imported here, so that the SQLite adapter is loaded only where it is used:
 
 - `memory`: MemoryStore, plain Python structures, for tests and as the readable statement of what a store does;
-- `sqlite`: SqliteStore, one file with a write-ahead log;
-- `version`: initialise and migrate a data file;
-- `backup`: copy a running store, and bring a copy to life again.
+- `sqlite`: SqliteStore, one file with a write-ahead log; `sqlite.version` makes and migrates the file, `sqlite.backup`
+  copies a running store and brings a copy to life again;
+- `sql`: the tables and cold records that every SQL database shares; `migrations`: their history;
+- `rules`: what all of them have to decide alike.
 """
 
 __all__: list[str] = []

@@ -30,7 +30,18 @@ class Connection(Protocol):
 class Link:
     """One signed-in connection: who it is, what is in flight, and whether it may be pushed to."""
 
-    __slots__ = ("blocks", "caught_up", "connection", "in_flight", "live", "missed", "principal", "pump", "unanswered")
+    __slots__ = (
+        "blocks",
+        "caught_up",
+        "connection",
+        "in_flight",
+        "live",
+        "missed",
+        "principal",
+        "pump",
+        "turned_away",
+        "unanswered",
+    )
 
     def __init__(self, principal: Principal, connection: Connection) -> None:
         self.principal = principal
@@ -46,4 +57,8 @@ class Link:
         """The first pass is through and CaughtUp was sent."""
         self.unanswered = 0
         self.blocks: dict[ConversationId, MessageId] = {}
+        """Per conversation the post that the store refused: the mailbox keeps it, in the order of its jobs."""
+        self.turned_away: dict[ConversationId, MessageId] = {}
+        """Per conversation the post that was refused `busy` and never reached the store. Apart from `blocks`, because
+        earlier posts are still on their way through the store and must not be blocked by a later one."""
         self.pump: asyncio.Task[None] | None = None

@@ -138,8 +138,9 @@ class Messaging:
 
     def void(self, link: Link, void: Void) -> None:
         """Gives a refused post up: later posts of its conversation are looked at again."""
-        if link.blocks.get(void.conv) == void.id:
-            del link.blocks[void.conv]
+        for refused in (link.blocks, link.turned_away):
+            if refused.get(void.conv) == void.id:
+                del refused[void.conv]
 
     def _outer_of(self, link: Link, raw: bytes) -> Outer | None:
         """The outer of a send by this device itself; anything else is answered here."""
@@ -167,23 +168,26 @@ class Messaging:
         return None
 
     def _submit(self, link: Link, job: PostJob | DirectJob, message: MessageId) -> None:
-        if link.unanswered >= UNANSWERED_SENDS:
-            # The contract allows 64; a client that goes on is told so at once, and later posts must not overtake this
-            # one.
-            if isinstance(job, PostJob):
-                link.blocks.setdefault(job.conv, message)
-            link.connection.send(_failure(ErrorCode.BUSY, message))
-            return
+        is_post = type(job) is PostJob
+        if is_post and link.turned_away:
+            by = link.turned_away.get(job.conv, message)
+            if by != message:
+                link.connection.send(Blocked(message, by))
+                return
         try:
+            if link.unanswered >= UNANSWERED_SENDS:
+                raise Rejected(ErrorCode.BUSY)
             self._mailbox.submit(job)
         except Rejected as refused:
-            if isinstance(job, PostJob):
-                link.blocks.setdefault(job.conv, message)
+            if is_post:
+                link.turned_away[job.conv] = message
             link.connection.send(_failure(refused.code, message, refused.retry_after_ms))
-        else:
-            link.unanswered += 1
-            self._unanswered += 1
-            self._settled.clear()
+            return
+        if is_post and link.turned_away:
+            link.turned_away.pop(job.conv, None)
+        link.unanswered += 1
+        self._unanswered += 1
+        self._settled.clear()
 
     # --- what the store says ------------------------------------------------------------------------------------------
 
@@ -206,7 +210,11 @@ class Messaging:
         self._unanswered -= 1
         if job.refusal is None:
             link.connection.send(Accepted(job.id, job.seq, job.at))
-        elif job.refusal is ErrorCode.DEVICE_MISMATCH:
+            return
+        if job.refusal is not ErrorCode.BLOCKED:
+            # An earlier post stands refused now: it is the one to be repaired first.
+            link.turned_away.pop(job.conv, None)
+        if job.refusal is ErrorCode.DEVICE_MISMATCH:
             link.connection.send(DeviceMismatch(job.id, job.missing, job.stale))
         elif job.refusal is ErrorCode.EPOCH_STALE:
             link.connection.send(EpochStale(job.id, job.epoch))

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import sqlalchemy.exc
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from rapport_server.adapters.store.problem import StoreProblem
 
-__all__ = ["PAGE_BYTES", "StoreLock", "core_on", "open_reader", "open_writer", "sentences"]
+__all__ = ["PAGE_BYTES", "StoreLock", "address", "appearing", "core_on", "open_reader", "open_writer", "sentences"]
 
 PAGE_BYTES: Final = 8192
 """Page size of a new file: bodies are 1-2 KB, and a frame of the log costs two system calls whatever its size."""
@@ -34,22 +35,25 @@ LOCK_WAIT_MS: Final = 5000
 """How long a statement waits for a lock of another connection, such as a backup that just starts."""
 
 
-def _address(path: Path, mode: str) -> str:
+def address(path: Path, mode: str) -> str:
+    """The file as SQLite wants it named. mode: `ro` or `rw`; neither makes a file."""
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 @contextmanager
 def sentences(path: Path) -> Iterator[None]:
-    """Turns what SQLite and the system say while opening a store into a StoreProblem of one sentence."""
+    """Turns what SQLite and the system say about a store at rest into a StoreProblem of one sentence."""
     try:
         yield
     except sqlite3.Error as error:
         raise StoreProblem(_sentence(path, error)) from error
+    except sqlalchemy.exc.DBAPIError as error:
+        raise StoreProblem(_sentence(path, error.orig or error)) from error
     except OSError as error:
         raise StoreProblem(f"the store {path} cannot be opened: {error.strerror or 'input/output error'}") from error
 
 
-def _sentence(path: Path, error: sqlite3.Error) -> str:
+def _sentence(path: Path, error: BaseException) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return f"the store {path} is damaged: put a backup in its place with `rapport restore`"
@@ -62,6 +66,40 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
     return f"the store {path} cannot be used ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
 
 
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A file that appears whole and durable, or not at all; readable by its owner only.
+
+    It is made under another name, which this yields. Raises StoreProblem when there is a file already or the folder
+    cannot be written.
+    """
+    taken = StoreProblem(f"there is a file at {path} already")
+    if path.exists():
+        raise taken
+    partial = path.with_name(path.name + ".partial")
+    with sentences(path):
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            yield partial
+            _sync(partial)
+            try:
+                os.link(partial, path)  # unlike a rename, never replaces what appeared meanwhile
+            except FileExistsError:
+                raise taken from None
+        finally:
+            partial.unlink()
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class StoreLock:
     """Keeps a second process from writing the same file: the writer caches what it has written.
 
@@ -69,6 +107,8 @@ class StoreLock:
     """
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise StoreProblem(f"there is no store at {path}: make one with `rapport init`")
         with sentences(path):
             self._file = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -91,7 +131,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         raise StoreProblem(f"there is no store at {path}: make one with `rapport init`")
     with sentences(path):
         connection = sqlite3.connect(
-            _address(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, cached_statements=512
+            address(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         try:
             _prepare(connection)
@@ -137,7 +177,7 @@ def core_on(connection: sqlite3.Connection) -> Connection:
 def open_reader(path: Path) -> AsyncEngine:
     """The engine that reads: READERS connections that cannot write, each seeing every transaction committed before."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{_address(path, 'ro')}&uri=true",
+        f"sqlite+aiosqlite:///{address(path, 'ro')}&uri=true",
         pool_size=READERS,
         max_overflow=0,
         pool_reset_on_return=None,

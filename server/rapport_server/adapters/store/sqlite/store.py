@@ -37,7 +37,7 @@ from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite.opening import StoreLock, open_reader, open_writer, sentences
 from rapport_server.adapters.store.sqlite.version import check_version
-from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
+from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
 from rapport_server.ports import Clock, Store
 from rapport_server.records import (
     ConversationRecord,
@@ -63,15 +63,19 @@ Result = TypeVar("Result")
 class SqliteStore:
     """Satisfies the Store port with one file.
 
-    path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. One process at a
-    time: `start` raises StoreProblem when another one has the store open.
+    path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. small_batch: jobs up
+    to which a batch brings the mailbox tables up to date at once. One process at a time: `start` raises StoreProblem
+    when another one has the store open.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, queue_limit: int = QUEUED_JOBS) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, queue_limit: int = QUEUED_JOBS, small_batch: int = SMALL_BATCH
+    ) -> None:
         self.on_commit: Callable[[list[Job]], None] = lambda _: None
         self._path = path
         self._clock = clock
         self._queue_limit = queue_limit
+        self._small_batch = small_batch
         self._lock: StoreLock | None = None
         self._writer: Writer | None = None
         self._reader: AsyncEngine | None = None
@@ -89,7 +93,13 @@ class SqliteStore:
                 with sentences(self._path):
                     self._seed, epoch = connection.execute("SELECT seed, store_epoch FROM server").fetchone()
                     self._epoch = StoreEpoch(epoch)
-                    writer = Writer(connection, self._clock, self._queue_limit, self._report)
+                    writer = Writer(
+                        connection,
+                        self._clock,
+                        self._report,
+                        queue_limit=self._queue_limit,
+                        small_batch=self._small_batch,
+                    )
                     writer.start()
             except BaseException:
                 connection.close()

@@ -3,7 +3,6 @@
 The schema is versioned by Alembic from the first table; the revisions are in `migrations/versions`.
 """
 
-import os
 import secrets
 import sqlite3
 from pathlib import Path
@@ -16,9 +15,9 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from rapport_server.adapters.store.problem import StoreProblem
-from rapport_server.adapters.store.sqlite.opening import PAGE_BYTES, StoreLock, open_writer, sentences
+from rapport_server.adapters.store.sqlite.opening import PAGE_BYTES, StoreLock, appearing, open_writer, sentences
 
-__all__ = ["check_version", "initialise", "migrate"]
+__all__ = ["check_version", "initialise", "migrate", "revision", "upgrade"]
 
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
@@ -28,26 +27,18 @@ def initialise(path: Path) -> None:
 
     Raises StoreProblem when there is a file already or the folder cannot be written.
     """
-    if path.exists():
-        raise StoreProblem(f"there is a store at {path} already")
-    partial = path.with_name(path.name + ".partial")
-    with sentences(path):
-        partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with appearing(path) as partial:
         connection = sqlite3.connect(partial, isolation_level=None)
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
-            _upgrade(connection)
+            upgrade(connection)
             connection.execute(
                 "INSERT INTO server (id, seed, store_epoch, position, warned_to) VALUES (1, ?, ?, 0, 0)",
                 (secrets.token_bytes(32), secrets.token_bytes(16)),
             )
         finally:
             connection.close()
-        os.link(partial, path)  # unlike a rename, refuses to replace a store that appeared meanwhile
-        partial.unlink()
-        sync_folder(path.parent)
 
 
 def migrate(path: Path) -> str:
@@ -59,10 +50,10 @@ def migrate(path: Path) -> str:
     try:
         connection = open_writer(path)
         try:
-            if _standing(path, connection) == _newest():
+            if revision(path, connection) == _newest():
                 return f"the store {path} is up to date"
             with sentences(path):
-                _upgrade(connection)
+                upgrade(connection)
             return f"the store {path} was brought up to date"
         finally:
             connection.close()
@@ -72,17 +63,8 @@ def migrate(path: Path) -> str:
 
 def check_version(path: Path, connection: sqlite3.Connection) -> None:
     """Raises StoreProblem unless the store has exactly this program's schema."""
-    if _standing(path, connection) != _newest():
+    if revision(path, connection) != _newest():
         raise StoreProblem(f"the store {path} is from an older version: back it up and run `rapport migrate`")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _config() -> Config:
@@ -95,21 +77,21 @@ def _newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _standing(path: Path, connection: sqlite3.Connection) -> str:
-    """The store's revision, one that this program knows."""
+def revision(path: Path, connection: sqlite3.Connection) -> str:
+    """The store's revision. Raises StoreProblem when this program does not know it."""
     with sentences(path):
         tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if tables[0] else []
     if len(rows) != 1:
         raise StoreProblem(f"the file {path} is a database, but not a store of Rapport")
-    (revision,) = rows[0]
+    (found,) = rows[0]
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision not in known:
+    if found not in known:
         raise StoreProblem(f"the store {path} is from a newer version than this program: install that version again")
-    return str(revision)
+    return str(found)
 
 
-def _upgrade(connection: sqlite3.Connection) -> None:
+def upgrade(connection: sqlite3.Connection) -> None:
     """Runs every missing revision in one transaction."""
     engine = create_engine("sqlite+pysqlite://", creator=lambda: connection, poolclass=StaticPool)
     # The driver would begin late and end early; the connection is in no mode of its own, so this is the only BEGIN.

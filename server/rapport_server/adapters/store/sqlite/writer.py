@@ -25,7 +25,7 @@ from rapport_server.adapters.store.sqlite.opening import core_on
 from rapport_server.ports import Clock
 from rapport_server.records import AckJob, Job, PostJob
 
-__all__ = ["Work", "Write", "Writer"]
+__all__ = ["SMALL_BATCH", "Work", "Write", "Writer"]
 
 SMALL_BATCH: Final = 32
 """A batch of up to this many jobs folds at once: then there is time."""
@@ -66,7 +66,13 @@ class Writer:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, clock: Clock, queue_limit: int, report: Callable[[list[Work]], None]
+        self,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        report: Callable[[list[Work]], None],
+        *,
+        queue_limit: int,
+        small_batch: int,
     ) -> None:
         self.failed: str | None = None
         """One sentence while the store cannot be written."""
@@ -74,8 +80,9 @@ class Writer:
         """Everything committed so far can be looked up; else a Write that folds comes first."""
         self._connection = connection
         self._clock = clock
-        self._queue_limit = queue_limit
         self._report = report
+        self._queue_limit = queue_limit
+        self._small_batch = small_batch
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._ledger = Ledger(connection)
         self._transaction = Transaction(core_on(connection), self._ledger.next_position)
@@ -118,7 +125,7 @@ class Writer:
         while running:
             batch, running = self._take()
             try:
-                self._commit(batch, folding=not running or len(batch) <= SMALL_BATCH)
+                self._commit(batch, folding=not running or len(batch) <= self._small_batch)
             except Exception as error:  # whatever it was, the next batch must find a writer
                 self._give_up(batch, error)
             if batch:

@@ -1,0 +1,73 @@
+"""The processes under a harness say what is wrong instead of hanging, and leave nothing running."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from rapport.testing.processes import Player, ProcessProblem, ServerProcess
+
+
+async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "server", {"server.prot": "1"})
+    with pytest.raises(ProcessProblem, match=r"init.*server\.port"):
+        await server.init()
+    with pytest.raises(ProcessProblem, match="does not run"):
+        server.freeze()
+
+
+async def test_a_server_is_gone_after_its_block(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "server")
+    await server.init()
+    async with server:
+        await server.start()
+        pid = server.pid
+        server.freeze()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    await server.start()
+    assert await server.stop() == 0, "it starts again on what a kill has left"
+
+
+async def test_a_player_answers_what_it_cannot_do_and_its_end_is_noticed(tmp_path: Path) -> None:
+    async with Player.start(tmp_path, "player") as player:
+        with pytest.raises(ProcessProblem, match="dance: KeyError"):
+            await player.order("dance", "dana")
+        with pytest.raises(ProcessProblem, match="join: FormatError"):
+            await player.order("join", "dana", link="no link")
+        with pytest.raises(ProcessProblem, match="join: Unreachable"):
+            await player.order("join", "dana", link=f"http://127.0.0.1:9/o#{'A' * 86}w")
+        with pytest.raises(ProcessProblem, match="did not answer|has ended"):
+            await player.order("meet", "nobody", within_s=0)
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rapport", "demo", "--headless", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+        try:
+            children = until_it_has_children(demo.pid, 3)
+            demo.terminate()
+            assert demo.wait(60) == 128 + signal.SIGTERM
+        finally:
+            demo.kill()
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+
+def until_it_has_children(parent: int, count: int) -> list[int]:
+    """Its children, once there are so many: the server and two players."""
+    children: list[int] = []
+    with suppress(FileNotFoundError):
+        while len(children) < count:
+            listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+            children = [int(number) for number in re.findall(r"\d+", listed)]
+    return children

@@ -1,0 +1,260 @@
+"""The store on disk and the store in memory give the same answers to any history, crashes of the first included."""
+
+import asyncio
+import copy
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId
+from rapport_protocol.limits import MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
+from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, WaitingNotice
+from tests.server.contracts.crash import after_kill
+from tests.server.contracts.world import HandClock, Person, World, archive_entry, key_for
+
+JUMPS = (1000, REPEAT_WINDOW_MS, SENDER_WARNED_MS, MAILBOX_LIFE_MS)
+
+number = st.integers(0, 31)
+sends = st.tuples(st.just("post"), number, number, st.sampled_from(["good"] * 6 + ["stale", "short", "again"]), number)
+directs = st.tuples(st.just("direct"), number, number, number, st.sampled_from(["good", "again"]))
+acks = st.tuples(
+    st.just("ack"), number, st.lists(number, min_size=1, max_size=4), st.lists(number, max_size=2), st.booleans()
+)
+steps = st.one_of(
+    st.tuples(st.just("burst"), st.lists(st.one_of(sends, acks, acks, directs), min_size=1, max_size=12)),
+    st.tuples(st.just("burst"), st.lists(st.one_of(sends, acks, acks, directs), min_size=1, max_size=12)),
+    st.tuples(st.sampled_from(["look", "kill", "restart", "remove", "rejoin", "link", "revoke"]), number),
+    st.tuples(st.just("sweep"), st.sampled_from(JUMPS)),
+)
+
+
+class Twins:
+    """The same world twice. Jobs are built from the one in memory, so that nothing is looked up in the other before."""
+
+    def __init__(self, folder: Path, empty: Path, small_batch: int) -> None:
+        self.folder = folder
+        self.small_batch = small_batch
+        self.path = Path(shutil.copy(empty, folder / "store0.db"))
+        self.clock = HandClock()
+        self.kills = 0
+        self.plain = World(MemoryStore(self.clock), self.clock, seed=1)
+        self.disk = World(SqliteStore(self.path, self.clock, small_batch=small_batch), self.clock, seed=1)
+        self.people: list[Person] = []
+        self.convs: list[ConversationId] = []
+        self.posts: list[PostJob] = []
+        self.directs: list[DirectJob] = []
+        self.blocks: dict[DeviceId, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+
+    async def build(self) -> None:
+        for world in (self.plain, self.disk):
+            await world.store.start()
+            owner, first, conv = await world.pair()
+            second, other = await world.client(owner)
+            await world.add_device(first)
+            for person in (owner, first, second):
+                await world.settle(person)
+            self.people = [owner, first, second]
+            self.convs = [conv, other, await world.group(*self.people), owner.self_conv, first.self_conv]
+
+    # --- choosing -----------------------------------------------------------------------------------------------------
+
+    def devices(self) -> list[Principal]:
+        return [person.on(index) for person in self.people for index in range(len(person.devices))]
+
+    def pick(self, index: int) -> Principal:
+        devices = self.devices()
+        return devices[index % len(devices)]
+
+    def items(self) -> list[MessageId]:
+        return [job.id for job in self.posts] + [job.id for job in self.directs]
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    async def jobs(self, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
+        """One job, twice: for memory and for the disk."""
+        kind, who = spec[0], self.pick(spec[1])
+        items = self.items()
+        if kind == "ack":
+            if not items:
+                return None
+            entry = archive_entry(who.account) if spec[4] else None
+            ok = [items[index % len(items)] for index in spec[2]]
+            parked = [items[index % len(items)] for index in spec[3]]
+            one, two = (self.plain.ack(who, *ok, parked=parked, entry=entry) for _ in range(2))
+            return one, two
+        if kind == "direct":
+            return self.direct(who, spec)
+        return await self.post(who, spec)
+
+    def direct(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
+        if spec[4] == "again":
+            if not self.directs:
+                return None
+            job = self.fresh_copy(self.directs[spec[2] % len(self.directs)])
+        else:
+            target = self.pick(spec[2]).device
+            job = self.plain.note(who, self.convs[spec[3] % len(self.convs)], target)
+            self.directs.append(job)
+        return job, copy.copy(job)
+
+    async def post(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
+        conv, flavour = self.convs[spec[2] % len(self.convs)], spec[3]
+        if flavour == "again":
+            if not self.posts:
+                return None
+            job = self.fresh_copy(self.posts[spec[4] % len(self.posts)])
+        else:
+            entry = archive_entry(who.account) if spec[4] % 2 else None
+            job = await self.plain.letter(who, conv, entry=entry)
+            if flavour == "stale":
+                job.body_epoch += 1
+            elif flavour == "short":
+                job.devices = job.devices[16:]
+                job.keys = b"".join(map(key_for, (job.devices[i : i + 16] for i in range(0, len(job.devices), 16))))
+            self.posts.append(job)
+        twin = copy.copy(job)
+        if spec[4] % 3 == 0:  # one long-lived connection per device, whose refusals hold up what follows
+            job.blocks, twin.blocks = self.blocks.setdefault(job.device, ({}, {}))
+        else:
+            job.blocks, twin.blocks = {}, {}
+        return job, twin
+
+    @staticmethod
+    def fresh_copy(job: Any) -> Any:
+        """The job as it was sent."""
+        again = copy.copy(job)
+        again.refusal, again.repeat, again.at = None, False, 0
+        if isinstance(again, PostJob):
+            again.seq, again.epoch, again.missing, again.stale, again.blocked_by = 0, 0, b"", b"", None
+        return again
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    async def step(self, kind: str, argument: Any) -> None:
+        self.clock.now += 1
+        if kind == "burst":
+            await self.burst(argument)
+        elif kind == "look":
+            await self.agree()
+        elif kind == "restart":
+            await self.disk.store.close()
+            await self.disk.store.start()
+        elif kind == "kill":
+            await self.kill()
+        elif kind == "sweep":
+            await self.agree()  # what is freed counts from when it was noticed
+            self.clock.now += argument
+            woken = [set(await world.store.sweep(self.clock.now)) for world in (self.plain, self.disk)]
+            assert woken[0] == woken[1]
+        elif kind == "remove":
+            for world in (self.plain, self.disk):
+                await world.removal(self.convs[2], self.people[0], *self.people[: 1 + argument % 2])
+        elif kind == "rejoin":
+            for world in (self.plain, self.disk):
+                await world.removal(self.convs[2], self.people[0], *self.people)
+        else:
+            await self.change_devices(kind, self.people[argument % len(self.people)])
+
+    async def burst(self, specs: Sequence[tuple[Any, ...]]) -> None:
+        built = [pair for spec in specs if (pair := await self.jobs(spec)) is not None]
+        if not built:
+            return
+        await self.plain.perform(*(plain for plain, _ in built))
+        await self.disk.perform(*(disk for _, disk in built))
+        for plain, disk in built:
+            assert outcome(plain) == outcome(disk)
+        for plain, disk in self.blocks.values():
+            assert plain == disk
+
+    async def kill(self) -> None:
+        """The process dies; another one opens what it left."""
+        self.kills += 1
+        target = after_kill(self.path, self.folder / f"store{self.kills}.db")
+        await self.disk.store.close()
+        self.path = target
+        store = SqliteStore(self.path, self.clock, small_batch=self.small_batch)
+        self.disk.attach(store)
+        await store.start()
+
+    async def change_devices(self, kind: str, person: Person) -> None:
+        if kind == "link" and len(person.devices) < 3:
+            before = copy.deepcopy(person)
+            for world in (self.plain, self.disk):
+                twin = copy.deepcopy(before)
+                await world.add_device(twin)
+            self.people[self.people.index(person)] = twin
+        elif kind == "revoke" and len(person.devices) > 1:
+            before = copy.deepcopy(person)
+            for world in (self.plain, self.disk):
+                twin = copy.deepcopy(before)
+                await world.revoke(twin, twin.devices[-1])
+            self.people[self.people.index(person)] = twin
+
+    # --- comparing ----------------------------------------------------------------------------------------------------
+
+    async def agree(self) -> None:
+        assert await self.view(self.plain) == await self.view(self.disk)
+
+    async def view(self, world: World) -> list[Any]:
+        """Everything that can be asked."""
+        store = world.store
+        seen: list[Any] = []
+        ids = [ItemId(item) for item in self.items()]
+        for who in self.devices():
+            seen.append([comparable(item) for item in await store.waiting(who, 0, 1000, ())])
+            seen.append(await store.conversations(who.practice, who.account))
+            for conv in self.convs:
+                seen.append(await store.archive(who, conv, 0, 10_000, 1000))
+                seen.append(await store.fetch(who, conv, ids))
+                seen.append(await store.receipts(who, conv, [MessageId(item) for item in ids]))
+        for conv in self.convs:
+            seen.append(await store.conversation(self.people[0].practice, conv))
+            seen.append(await store.required_devices(self.people[0].practice, conv))
+        return seen
+
+    async def close(self) -> None:
+        await self.plain.store.close()
+        await self.disk.store.close()
+
+
+def comparable(item: Any) -> Any:
+    """Positions may leave gaps, and each store makes up its own notices' ids."""
+    values = {name: getattr(item, name) for name in item.__slots__ if name != "position"}
+    if isinstance(item, WaitingNotice):
+        values.pop("id")
+    return values
+
+
+def outcome(job: Job) -> list[Any]:
+    if isinstance(job, AckJob):
+        return [job.refusal, job.delivered]
+    if isinstance(job, DirectJob):
+        return [job.refusal, job.repeat, job.at]
+    return [
+        job.refusal, job.repeat, job.seq, job.at, job.epoch, job.blocked_by, job.missing, job.stale,
+    ]  # fmt: skip
+
+
+async def live(empty: Path, small_batch: int, history: Sequence[tuple[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        twins = Twins(Path(folder), empty, small_batch)
+        await twins.build()
+        try:
+            for kind, argument in history:
+                await twins.step(kind, argument)
+            await twins.agree()
+        finally:
+            await twins.close()
+
+
+@given(st.sampled_from([-1, 8]), st.lists(steps, min_size=4, max_size=16))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_history_has_one_outcome(empty_store: Path, small_batch: int, history: list[tuple[str, Any]]) -> None:
+    asyncio.run(live(empty_store, small_batch, history))
