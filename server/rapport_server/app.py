@@ -291,6 +291,12 @@ class App:
         figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
         figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
         figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
+        messaging = self._parts.messaging
+        figures.follow("posts_accepted", "Posts and directs accepted since the start.", lambda: messaging.accepted)
+        figures.follow("posts_refused", "Posts and directs refused since the start.", lambda: messaging.refused)
+        figures.follow(
+            "posts_unanswered", "Posts and directs on their way through the store.", lambda: messaging.unanswered
+        )
         figures.follow("store_failed", "1 when the store cannot be written.", lambda: bool(self._parts.store.failed))
         figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
         return figures

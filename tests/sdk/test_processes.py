@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from rapport.crypto.invites import OwnerLink
 from rapport.testing.processes import Player, ProcessProblem, ServerProcess
 
 
@@ -43,8 +42,8 @@ async def test_a_player_answers_what_it_cannot_do_and_its_end_is_noticed(tmp_pat
         with pytest.raises(ProcessProblem, match="join: FormatError"):
             await player.order("join", "dana", link="no link")
         with pytest.raises(ProcessProblem, match="join: Unreachable"):
-            await player.order("join", "dana", link=f"http://127.0.0.1:9/o#{'A' * 86}w")
-        with pytest.raises(ProcessProblem, match="did not answer|has ended"):
+            await player.order("join", "dana", link=OwnerLink("http://127.0.0.1:9", bytes(32), bytes(32)).encode())
+        with pytest.raises(ProcessProblem, match=r"did not answer|has ended"):
             await player.order("meet", "nobody", within_s=0)
 
 
@@ -53,7 +52,11 @@ def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rapport", "demo", "--headless", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
         try:
-            children = until_it_has_children(demo.pid, 3)
+            assert demo.stderr is not None
+            assert b"talk" in demo.stderr.readline()
+            listed = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text()
+            children = [int(number) for number in listed.split()]
+            assert len(children) == 3, "a server and two players"
             demo.terminate()
             assert demo.wait(60) == 128 + signal.SIGTERM
         finally:
@@ -61,13 +64,3 @@ def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
-
-
-def until_it_has_children(parent: int, count: int) -> list[int]:
-    """Its children, once there are so many: the server and two players."""
-    children: list[int] = []
-    with suppress(FileNotFoundError):
-        while len(children) < count:
-            listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-            children = [int(number) for number in re.findall(r"\d+", listed)]
-    return children

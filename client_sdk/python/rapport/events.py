@@ -75,6 +75,8 @@ class PlaceholderReason(StrEnum):
     """It was written before this device was known to the sender."""
     UNKNOWN_SENDER = "unknown_sender"
     """Its sender or sending device is not in any signed list: not opened."""
+    EXPIRED = "expired"
+    """It waited 90 days on the server; the server's word."""
     LOST = "lost"
     """The sender was asked five times over seven days and could not help."""
 

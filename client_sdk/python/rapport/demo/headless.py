@@ -60,6 +60,11 @@ async def play(folder: Path | None, *, as_json: bool) -> int:
     return 0 if whole and verdict.flawless and verdict.unanswered_at_kill >= UNANSWERED_AT_LEAST else 1
 
 
+def _tell(what: str) -> None:
+    """Says on standard error what happens; standard output is for the verdict."""
+    click.echo(what, err=True)
+
+
 async def _play(folder: Path) -> None:
     server = ServerProcess(folder / "server")
     async with AsyncExitStack() as stack:
@@ -73,8 +78,11 @@ async def _play(folder: Path) -> None:
         link = (await therapist.order("invite", _THERAPIST)).link
         await client.order("join", _CLIENT, link=link, name="Dana")
         await asyncio.gather(*(player.order("meet", name) for name, player in players.items()))
+        _tell("A server runs; a therapist and a client have joined and talk.")
         await _talk(players)
+        _tell("Both send on; the server is frozen, killed with kill -9 and started again.")
         await _burst_through_a_kill(players, server, folder)
+        _tell("Waiting until everything has arrived.")
         each = len(_SCRIPT) // 2 + 2 * _BURST
         await asyncio.gather(*(player.order("settle", name, heard=each) for name, player in players.items()))
         await server.stop()

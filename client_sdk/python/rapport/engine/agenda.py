@@ -24,7 +24,7 @@ from rapport.engine import (
 )
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.outgoing import SENT, Hold
-from rapport.engine.records import Attempt
+from rapport.engine.records import SEEN, Attempt
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
@@ -38,7 +38,7 @@ from rapport_protocol.requests import (
     ReceiptsOf,
 )
 
-__all__ = ["CALLS_MOST", "SENT_KEPT_MS", "answered", "anything_due", "refused", "run_due", "unanswered"]
+__all__ = ["CALLS_MOST", "SEEN_KEPT_MS", "SENT_KEPT_MS", "answered", "anything_due", "refused", "run_due", "unanswered"]
 
 CALLS_MOST: Final = 6
 """Most HTTP calls under way at a time: what browsers open to one host."""
@@ -49,6 +49,8 @@ _NEVER_WAIT_MS: Final = 3_600_000
 _CLAIM_AGAIN_MS: Final = 30_000
 SENT_KEPT_MS: Final = 97 * 86_400_000
 """Sent posts are kept for resend requests as long as anybody may ask."""
+SEEN_KEPT_MS: Final = 200 * 86_400_000
+"""Message ids are remembered for twice the life of a mailbox, and more: nothing older can be delivered."""
 
 
 # --- becoming due -----------------------------------------------------------------------------------------------------
@@ -56,8 +58,9 @@ SENT_KEPT_MS: Final = 97 * 86_400_000
 
 def _rotate(turn: Turn, _subject: bytes) -> None:
     prekeys.rotate_due(turn)
-    for message, _ in list(SENT.list(turn.tx, below=max(turn.now_ms - SENT_KEPT_MS, 0))):
-        SENT.delete(turn.tx, message)
+    for table, kept_ms in ((SENT, SENT_KEPT_MS), (SEEN, SEEN_KEPT_MS)):
+        for message, _ in list(turn.tx.list(table.name, below=max(turn.now_ms - kept_ms, 0))):
+            turn.tx.delete(table.name, message)
 
 
 _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {

@@ -2,7 +2,7 @@
 
 For those it was sealed for in the first place, nobody else.
 
-Source: docs/protocol.md, chapter 10.
+Source: docs/protocol.md, section 4.7.
 """
 
 from typing import Final

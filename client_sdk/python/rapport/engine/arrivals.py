@@ -5,7 +5,7 @@ Opened or kept, acknowledged or parked, never in the way.
 A batch is one turn. A message whose step fails for a reason nobody foresaw is undone alone, kept raw and parked; the
 rest of the batch is not held up, today or after the next start.
 
-Source: docs/protocol.md, chapter 10 and "Delivery".
+Source: docs/protocol.md, sections 4.7 and 12.4.
 """
 
 import logging
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
-from rapport.engine import errands, outbox
+from rapport.engine import errands, outbox, pending
 from rapport.engine.answering import take_request
 from rapport.engine.asking import take_body, take_key, take_refusal
 from rapport.engine.content import ResendBody, ResendRefusal, ResendRequest, parse_content
@@ -25,15 +25,16 @@ from rapport.engine.healing import keep_failed, retry
 from rapport.engine.membership_steps import take_entry
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
 from rapport.engine.posts import commit_post
-from rapport.engine.records import CONTACTS, MESSAGES, PENDING, SEEN, Attempt, Envelope, SeenMessage
+from rapport.engine.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
+from rapport.engine.sessions import tidy
 from rapport.engine.showing import account_seq, change_status
 from rapport.engine.signals import take_signal
 from rapport.engine.turn import Turn
 from rapport.events import CaughtUp as AllHere
-from rapport.events import Status
+from rapport.events import PlaceholderReason, Status
 from rapport.ports import VaultProblem
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import AccountId, MessageId
+from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, MessageId
 from rapport_protocol.messages import (
     Accepted,
     Blocked,
@@ -101,6 +102,8 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
             take_signal(turn, flight.signals, message)
         case CaughtUp():
             ask_receipts(turn)
+            for device, _ in list(PEERS.list(turn.tx)):
+                tidy(turn, DeviceId(device))
             turn.show(AllHere())
         case _:
             pass  # the shell's own: sign-in, keep-alive, tokens
@@ -174,10 +177,22 @@ def _notice(turn: Turn, notice: Notice) -> None:
     """The server's own words: believed as far as they only make us look."""
     if notice.kind == NoticeKind.DEVICES_CHANGED and CONTACTS.has(turn.tx, notice.about):
         errands.plan(turn, ErrandKind.LISTS, AccountId(notice.about))
-    elif notice.kind == NoticeKind.TOMBSTONE:
-        record = MESSAGES.get(turn.tx, MessageId(notice.about))
-        if record is not None and record.account == turn.me.account and record.status is Status.SENT:
-            change_status(turn, record, Status.FAILED)
+    elif notice.kind == NoticeKind.TOMBSTONE and len(notice.about) == ID_BYTES:
+        _tombstone(turn, notice, MessageId(notice.about))
     if notice.conv is not None and notice.seq:
         account_seq(turn, notice.conv, notice.seq)
     turn.ack(notice.id)
+
+
+def _tombstone(turn: Turn, notice: Notice, message: MessageId) -> None:
+    """A post has waited 90 days in vain: ours for some device, or somebody's for this one."""
+    record = MESSAGES.get(turn.tx, message)
+    if record is not None and record.account == turn.me.account:
+        if record.status is Status.SENT:
+            change_status(turn, record, Status.FAILED)
+        return
+    held = PENDING.get(turn.tx, message)
+    if held is not None:
+        pending.give_up(turn, held, PlaceholderReason.EXPIRED)
+    elif notice.conv is not None and not SEEN.has(turn.tx, message):
+        pending.expired(turn, notice.conv, message, notice.seq)

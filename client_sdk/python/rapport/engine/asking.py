@@ -4,7 +4,7 @@ One request holds all that one device is to send again. If the failure says that
 over a new one, which becomes the one to send on once the peer has answered on it. Five requests over seven days; then
 the placeholder stays.
 
-Source: docs/protocol.md, chapter 10.
+Source: docs/protocol.md, section 4.7.
 """
 
 from typing import Final

@@ -3,7 +3,7 @@
 `delivered` is the server's word or proved by a member's own post that names ours as the newest it had; `read` is always
 sealed.
 
-Source: docs/protocol.md, "Delivery" and chapter 4.
+Source: docs/protocol.md, section 12.4.
 """
 
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 A direct is sealed once, kept in the outbox until the server has it, and expires there; it has no place in any
 conversation.
 
-Source: docs/protocol.md, chapters 4 and 10.
+Source: docs/protocol.md, sections 4.5 and 4.7.
 """
 
 from typing import Final

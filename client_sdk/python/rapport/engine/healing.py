@@ -5,7 +5,7 @@ It is kept, fetched again, asked of its sender, and shown as waiting meanwhile.
 This is the first half of a failed message's way: wait for what it needs (device lists, membership), else fetch it again
 with the account's archive entry. The second half, asking the sending device, stands in `asking.py`.
 
-Source: docs/protocol.md, chapter 10.
+Source: docs/protocol.md, section 4.7.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ A fresh secret, a new pair conversation with the invite in it, and the sealed ca
 Everything is committed before the server hears of it; the link is given out once the server has the invite. The invitee
 can join while we are offline.
 
-Source: docs/protocol.md, chapter 3, "Invites".
+Source: docs/protocol.md, section 3.1.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """Who listens to events: each listener has a bounded queue of its own.
 
 Reading the socket pauses while a listener is far behind, so that a slow host slows its own device down and loses
-nothing. A listener that is still far behind after five seconds is not waited for any longer; with 16,384 unread events it is
-ended, and what it missed stands in the history.
+nothing. A listener that is still far behind after five seconds is not waited for any longer; with 16,384 unread events
+it is ended, and what it missed stands in the history.
 """
 
 import asyncio

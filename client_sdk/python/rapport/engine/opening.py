@@ -3,7 +3,7 @@
 What opens comes back as a value, with the ratchet's next state in it, for `arrivals.py` to commit in one go. What does
 not comes back as a `Failed` that says which class of the failure rules it is; then nothing has changed.
 
-Source: docs/protocol.md, chapters 4 to 6 and 10.
+Source: docs/protocol.md, chapters 4 to 6.
 """
 
 from enum import StrEnum

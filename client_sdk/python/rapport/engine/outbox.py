@@ -5,7 +5,7 @@ stops its conversation until it has been repaired and sent again, and what was s
 server refuses that as `blocked` meanwhile). Nothing leaves the outbox before its answer has been committed, so that a
 lost answer means sending identical bytes again.
 
-Source: docs/protocol.md, "The three verbs".
+Source: docs/protocol.md, section 12.3.
 """
 
 from collections.abc import Iterator

@@ -13,7 +13,7 @@ from rapport.engine.turn import Turn
 from rapport.events import PlaceholderReason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 
-__all__ = ["all_pending", "forget", "give_up", "keep", "name_missing", "update"]
+__all__ = ["all_pending", "expired", "forget", "give_up", "keep", "name_missing", "update"]
 
 
 def keep(turn: Turn, pending: PendingMessage) -> None:
@@ -81,6 +81,25 @@ def name_missing(
             due_ms=turn.now_ms + HELD_MS,
         ),
     )
+
+
+def expired(turn: Turn, conv: ConversationId, message: MessageId, seq: int) -> None:
+    """The server says that a message expired before it came here; who wrote it is not known."""
+    gone = PendingMessage(
+        id=message,
+        conv=conv,
+        account=AccountId(bytes(16)),
+        device=DeviceId(bytes(16)),
+        failure=FailureClass.GAP,
+        attempt=Attempt.NONE,
+        since_ms=turn.now_ms,
+        envelope=None,
+        commitment=bytes(32),
+        reason=PlaceholderReason.EXPIRED,
+        after_seq=seq,
+    )
+    update(turn, gone)
+    show_placeholder(turn, gone)
 
 
 def all_pending(turn: Turn, conv: ConversationId | None = None) -> Iterator[PendingMessage]:

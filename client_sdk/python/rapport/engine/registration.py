@@ -4,7 +4,7 @@ Two ways in. By the owner link: the first account of a practice. By an invite: t
 inviter, the membership chain says whom the conversation holds, and our join is signed by our device and by the invite's
 own key. Until the answer is committed the registration stands in the vault, and asking again sends identical bytes.
 
-Source: docs/protocol.md, chapter 3, "First registration".
+Source: docs/protocol.md, section 3.2.
 """
 
 from hashlib import blake2b

@@ -1,4 +1,4 @@
-"""History that this device does not hold comes back from the server: stored bodies, opened by the account's archive entries.
+"""History that this device does not hold comes back from the server: stored bodies and the account's archive entries.
 
 Nothing is acknowledged and nothing alarms: what was delivered once is history. What is here already stays as it is.
 

@@ -53,7 +53,11 @@ class Messaging:
         self._deliver = deliver
         self._now_ms = clock.now_ms
         self._rates = rates
-        self._unanswered = 0
+        self.unanswered = 0
+        """Posts and directs on their way through the store."""
+        self.accepted = 0
+        self.refused = 0
+        """Answers given since the start."""
         self._settled = asyncio.Event()
         self._settled.set()
         mailbox.on_commit = self.committed
@@ -186,7 +190,7 @@ class Messaging:
         if is_post and link.turned_away:
             link.turned_away.pop(job.conv, None)
         link.unanswered += 1
-        self._unanswered += 1
+        self.unanswered += 1
         self._settled.clear()
 
     # --- what the store says ------------------------------------------------------------------------------------------
@@ -199,7 +203,7 @@ class Messaging:
             elif type(job) is DirectJob:
                 self._answer_direct(job)
         self._deliver(jobs)
-        if not self._unanswered:
+        if not self.unanswered:
             self._settled.set()
 
     def _answer_post(self, job: PostJob) -> None:
@@ -207,10 +211,12 @@ class Messaging:
         if not isinstance(link, Link):
             return
         link.unanswered -= 1
-        self._unanswered -= 1
+        self.unanswered -= 1
         if job.refusal is None:
+            self.accepted += 1
             link.connection.send(Accepted(job.id, job.seq, job.at))
             return
+        self.refused += 1
         if job.refusal is not ErrorCode.BLOCKED:
             # An earlier post stands refused now: it is the one to be repaired first.
             link.turned_away.pop(job.conv, None)
@@ -228,9 +234,13 @@ class Messaging:
         if not isinstance(link, Link):
             return
         link.unanswered -= 1
-        self._unanswered -= 1
-        answer = Accepted(job.id, 0, job.at) if job.refusal is None else _failure(job.refusal, job.id)
-        link.connection.send(answer)
+        self.unanswered -= 1
+        if job.refusal is None:
+            self.accepted += 1
+            link.connection.send(Accepted(job.id, 0, job.at))
+        else:
+            self.refused += 1
+            link.connection.send(_failure(job.refusal, job.id))
 
 
 def _keys_fit(devices: bytes, keys: bytes) -> bool:
