@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -137,17 +138,28 @@ def install_node_packages() -> None:
 
 
 def check(pytest_arguments: list[str]) -> int:
-    """Run every check and then the tests; return 0 only if all of them passed."""
-    failed = []
-    for name, command in (*CHECKS, ("tests", ["pytest", *pytest_arguments])):
-        say(f"{name}: {' '.join(command)}")
+    """Run the tests, and every other check beside them on the second core; return 0 only if all passed."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        checks = [beside.submit(captured, name, command) for name, command in CHECKS]
+        command = ["pytest", *pytest_arguments]
+        say(f"tests: {' '.join(command)}")
         started = time.monotonic()
-        if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-            failed.append(name)
-        say(f"{name}: {'FAILED' if name in failed else 'passed'} after {time.monotonic() - started:.1f} s")
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        outcomes = [("tests", code, "", time.monotonic() - started), *(check.result() for check in checks)]
+    for name, code, output, seconds in outcomes:
+        sys.stderr.write(output if code else "")
+        say(f"{name}: {'passed' if code == 0 else 'FAILED'} after {seconds:.1f} s")
+    failed = [name for name, code, _, _ in outcomes if code]
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def captured(name: str, command: list[str]) -> tuple[str, int, str, float]:
+    """Run one check; return its name, exit code, output and seconds."""
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return name, done.returncode, f"\n{' '.join(command)}\n{done.stdout}", time.monotonic() - started
 
 
 def fingerprint(*files: Path) -> str:

@@ -150,7 +150,14 @@ class App:
         self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
-            parts.sign_in, parts.messaging, parts.delivery, parts.signals, secrets.token_bytes, pages, self._arrivals
+            parts.sign_in,
+            parts.messaging,
+            parts.delivery,
+            parts.signals,
+            secrets.token_bytes,
+            pages,
+            self._arrivals,
+            parts.rates,
         )
         silent = SilentConnections(config.limits.silent_connections, config.limits.header_s)
         self.figures = self._figures(silent, log_dropped)

@@ -168,6 +168,9 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
         200, 20.0
     )
     connect: Annotated[RateLimit, _about("New WebSocket connections, per address.")] = RateLimit(60, 2.0)
+    renew: Annotated[RateLimit, _about("Fresh HTTP tokens asked for on the stream, per device.")] = RateLimit(
+        10, 1 / 60
+    )
     post: Annotated[RateLimit, _about("Posts, per device: a burst after hours offline, then a person's pace.")] = (
         RateLimit(60, 1.0)
     )

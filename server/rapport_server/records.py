@@ -68,13 +68,15 @@ class PostJob:
     Order per connection: `blocks` is one dictionary per connection. A refused post enters itself there under its
     conversation, unless one stands there already; while another id stands there, a post of that conversation is refused
     BLOCKED with `blocked_by`, without being looked at (even a pre-refused one). The blocking id itself, sent again, is
-    looked at and removes the block when accepted.
+    looked at and removes the block when accepted. `given_up` names a post that the connection has given up: if that is
+    the block, it is removed before this post is looked at. Nobody but the store changes `blocks`, so that giving up
+    takes effect in the order of submission too.
     """
 
     __slots__ = (
         "account", "at", "blocked_by", "blocks", "body_epoch", "conv", "ct", "device", "devices", "entry", "epoch",
-        "id", "keys", "missing", "nonce", "origin", "outer", "practice", "refusal", "repeat", "retry_after_ms", "seq",
-        "stale",
+        "given_up", "id", "keys", "missing", "nonce", "origin", "outer", "practice", "refusal", "repeat",
+        "retry_after_ms", "seq", "stale",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
@@ -116,6 +118,7 @@ class PostJob:
         self.refusal: ErrorCode | None = None
         self.retry_after_ms = 0
         """Set by the service together with a refusal of its own."""
+        self.given_up: MessageId | None = None
         self.blocked_by: MessageId | None = None
         self.repeat = False
         self.seq = 0

@@ -233,7 +233,7 @@ async def test_a_cancelled_send_is_whole_or_nothing(server: Served, tmp_path: Pa
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await couple.danas.send_text("last")
-        got = []
+        got: list[str] = []
         while not got or got[-1] != "last":
             got.append((await seen(couple.kim_events, MessageReceived)).message.text)
         assert got == [message.text for message in await couple.danas.history()]

@@ -79,7 +79,7 @@ class Conversation:
 
         Call it with every key, it is sent every three seconds at most.
         """
-        now = self._engine.monotonic()
+        now = self._engine.clock.monotonic()
         if self._typed_s is None or now - self._typed_s >= _TYPING_EVERY_S:
             self._typed_s = now
             memory = self._engine.core.signals

@@ -17,7 +17,8 @@ def address_of(request: web.BaseRequest, *, trust_proxy: bool) -> str:
     """
     named = request.remote or ""
     if trust_proxy:
-        named = request.headers.get("X-Forwarded-For", named).rsplit(",", 1)[-1].strip()
+        # Some proxies append to the client's header, others add a header of their own after it.
+        named = request.headers.getall("X-Forwarded-For", [named])[-1].rsplit(",", 1)[-1].strip()
     try:
         address = ipaddress.ip_address(named)
     except ValueError:

@@ -14,7 +14,7 @@ from rapport_protocol.limits import PING_IDLE_S, SERVER_GIVES_UP_S, SUBPROTOCOL_
 from rapport_protocol.messages import ClientMessage, CloseCode, Ping, ServerMessage
 from rapport_server.services.messaging import Link
 
-__all__ = ["HARD_LIMIT", "SOFT_LIMIT", "STUCK_S", "DeviceSocket"]
+__all__ = ["CUT_S", "HARD_LIMIT", "SOFT_LIMIT", "STUCK_S", "DeviceSocket"]
 
 SOFT_LIMIT: Final = 256 * 1024
 """Bytes waiting in the transport above which nothing more is pushed; the mailbox keeps it."""
@@ -22,6 +22,9 @@ HARD_LIMIT: Final = 1024 * 1024
 """Bytes waiting in the transport above which the connection closes (4003)."""
 STUCK_S: Final = 10.0
 """Seconds without the transport draining at all after which it closes (4003)."""
+CUT_S: Final = 2.0
+"""Seconds after which a connection that is being closed is cut: the second that the peer has to answer, and one for
+what was sent before to go out."""
 
 
 class _Outbox:
@@ -31,17 +34,22 @@ class _Outbox:
     per frame is the difference between the transport and the protocol being the limit.
     """
 
-    __slots__ = ("_frames", "_loop", "_transport")
+    __slots__ = ("_frames", "_loop", "_transport", "collected", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._frames: list[bytes] = []
+        self.collected = 0
+        """Bytes of this turn."""
+        self.written = 0
+        """Bytes handed to the transport since the start."""
 
     def write(self, frame: bytes) -> None:
         if not self._frames:
             self._loop.call_soon(self.flush)
         self._frames.append(frame)
+        self.collected += len(frame)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -49,7 +57,9 @@ class _Outbox:
     def flush(self) -> None:
         if self._frames and not self._transport.is_closing():
             self._transport.write(b"".join(self._frames))
+            self.written += self.collected
         self._frames.clear()
+        self.collected = 0
 
 
 class DeviceSocket:
@@ -58,8 +68,12 @@ class DeviceSocket:
     __slots__ = (
         "_closing",
         "_codec",
+        "_cut",
+        "_gone",
         "_opcode",
         "_outbox",
+        "_quiet_s",
+        "_said",
         "_silent_s",
         "_stuck_s",
         "_transport",
@@ -86,14 +100,20 @@ class DeviceSocket:
         self.heard = True
         """Set by the reader with every frame, taken back by the next look: cheaper than a time stamp per frame."""
         self._silent_s = 0.0
+        self._quiet_s = 0.0
+        """Since anything was said to the peer, which must hear something within 40 s."""
+        self._said = 0
         self._stuck_s = 0.0
+        self._gone = 0
+        """Bytes that had left the transport at the last look."""
+        self._cut: asyncio.TimerHandle | None = None
         self.link: Link | None = None
         """Once signed in."""
 
     @property
     def congested(self) -> bool:
         """More than the soft limit waits for the peer to read."""
-        return self._transport.get_write_buffer_size() > SOFT_LIMIT
+        return self._transport.get_write_buffer_size() + self._outbox.collected > SOFT_LIMIT
 
     def send(self, message: ServerMessage) -> None:
         """Queues one message; dropped when the socket is closing."""
@@ -118,8 +138,11 @@ class DeviceSocket:
     def close(self, code: int) -> None:
         """Starts closing with this code; what was sent before still goes out."""
         if self._closing is None:
+            loop = asyncio.get_running_loop()
             self._outbox.flush()
-            self._closing = asyncio.get_running_loop().create_task(self.ws.close(code=code))
+            self._closing = loop.create_task(self.ws.close(code=code))
+            # aiohttp waits for the transport to drain before it waits for the answer, and that has no end of its own.
+            self._cut = loop.call_later(CUT_S, self._transport.abort)
 
     async def closed(self) -> None:
         """Waits for the closing handshake, at most a second, then ends the socket; cuts it when nobody reads."""
@@ -127,20 +150,25 @@ class DeviceSocket:
             if self._closing is not None:
                 await self._closing
         finally:
+            if self._cut is not None:
+                self._cut.cancel()
             if self._transport.get_write_buffer_size():
                 self._transport.abort()
             else:
                 self._transport.close()
 
     def look(self, passed_s: float) -> None:
-        """Every `passed_s` seconds: ping the idle, give up the silent and the slow."""
+        """Every `passed_s` seconds: ping where either side has been quiet, give up the silent and the slow."""
         waiting = self._transport.get_write_buffer_size()
-        self._stuck_s = self._stuck_s + passed_s if waiting else 0.0
-        before, self._silent_s = self._silent_s, 0.0 if self.heard else self._silent_s + passed_s
+        before_gone, self._gone = self._gone, self._outbox.written - waiting
+        self._stuck_s = self._stuck_s + passed_s if waiting and self._gone <= before_gone else 0.0
+        before_said, self._said = self._said, self._outbox.written
+        quiet, self._quiet_s = self._quiet_s, 0.0 if self._said > before_said else self._quiet_s + passed_s
+        silent, self._silent_s = self._silent_s, 0.0 if self.heard else self._silent_s + passed_s
         self.heard = False
         if waiting > HARD_LIMIT or self._stuck_s > STUCK_S:
             self.close(CloseCode.SLOW)
         elif self._silent_s > SERVER_GIVES_UP_S:
             self.close(CloseCode.SILENT)
-        elif before < PING_IDLE_S <= self._silent_s:
+        elif silent < PING_IDLE_S <= self._silent_s or quiet < PING_IDLE_S <= self._quiet_s:
             self.send(Ping())

@@ -39,7 +39,8 @@ from rapport_protocol.messages import (
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
 from rapport_server.doors.origins import Origins
-from rapport_server.services.messaging import Delivery, Link, Messaging
+from rapport_server.rates import Rates
+from rapport_server.services.messaging import ACKNOWLEDGING, Delivery, Link, Messaging
 from rapport_server.services.sign_in import SignedIn, SignIn
 from rapport_server.services.signals import Signals
 
@@ -67,6 +68,7 @@ class WebSocketDoor:
         random: Callable[[int], bytes],
         origins: Origins,
         arrivals: Arrivals,
+        rates: Rates,
     ) -> None:
         self._sign_in = sign_in
         self._messaging = messaging
@@ -81,6 +83,7 @@ class WebSocketDoor:
         self._random = random
         self._origins = origins
         self._arrivals = arrivals
+        self._rates = rates
         self._sockets: set[DeviceSocket] = set()
         self._draining = False
 
@@ -105,7 +108,7 @@ class WebSocketDoor:
         ws = web.WebSocketResponse(
             protocols=(SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON),
             compress=False,
-            max_msg_size=FRAME_BYTES,
+            max_msg_size=FRAME_BYTES + 1,  # aiohttp refuses from this size on
             timeout=CLOSE_WITHIN_S,
         )
         await ws.prepare(request)
@@ -174,6 +177,8 @@ class WebSocketDoor:
             handle = self._handlers.get(type(message))
             if handle is not None:
                 handle(link, message)
+                if link.acknowledging > ACKNOWLEDGING:
+                    await self._messaging.ease(link)
             elif isinstance(message, Signal):
                 self._signals.offer(link.principal, message)
             elif isinstance(message, Renew):
@@ -183,6 +188,9 @@ class WebSocketDoor:
 
     async def _renew(self, socket: DeviceSocket, link: Link) -> None:
         try:
+            wait = self._rates.allow("renew", link.principal.device)
+            if wait:
+                raise Rejected(ErrorCode.RATE_LIMITED, "too often", wait)
             socket.send(Token(await self._sign_in.renew(link.principal)))
         except Rejected as refused:
             socket.send(Failure(refused.code, None, refused.retry is Retry.LATER, refused.retry_after_ms))

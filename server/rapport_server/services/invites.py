@@ -42,13 +42,15 @@ class Invites:
     async def view(self, invite: InviteId) -> InviteView:
         """What the holder of the link needs before having an account.
 
-        Rejected(NOT_FOUND) when used, expired or absent.
+        Rejected(NOT_FOUND) when used, closed, expired or absent.
         """
         now = self._clock.now_ms()
         record = await self._directory.open_invite(invite, now)
         if record is None:
             raise not_found()
         chain = await load_chain(self._directory, record.practice, record.conv)
+        if chain.state is None or chain.state.invite(invite) is None:
+            raise not_found()  # closed by the chain: the pair is complete, or whoever made it lost the right to
         lists = [
             AccountDevices(account, [held.encoded for held in lists]) for account, lists in sorted(chain.lists.items())
         ]

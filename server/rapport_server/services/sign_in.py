@@ -85,6 +85,9 @@ class SignIn:
         except RemoteError:
             raise _refused() from None
         principal, token, now = record.principal, self._random(32), self._clock.now_ms()
+        # Read before: nothing may be waited for between this write, which a revoked device fails, and the hand-over of
+        # the connection to whoever closes it on a revocation.
+        bases = await self._bases(principal)
         await self._directory.record_auth(
             principal, transcript.encode() + auth.sig, http_token_hash(token), now + TOKEN_LIFE_MS, now
         )
@@ -95,7 +98,7 @@ class SignIn:
             record.last_auth,
             token,
             sign_auth_ok(self._signing_key, transcript, auth.sig, self._store_epoch),
-            await self._bases(principal),
+            bases,
             record.one_time_keys,
         )
         return SignedIn(principal, hello)

@@ -82,16 +82,8 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
     match message:
         case Deliver():
             _deliver(turn, _envelope(message))
-        case Accepted():
-            outbox.accepted(turn, flight, message)
-        case DeviceMismatch():
-            outbox.device_mismatch(turn, flight, message)
-        case EpochStale():
-            outbox.epoch_stale(turn, flight, message)
-        case Blocked():
-            outbox.blocked(flight, message)
-        case Failure():
-            outbox.failed(turn, flight, message)
+        case Accepted() | DeviceMismatch() | EpochStale() | Blocked() | Failure():
+            outbox.take_answer(turn, flight, message)
         case MembershipEntry():
             take_entry(turn, message)
         case Notice():
@@ -101,12 +93,17 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
         case Signal():
             take_signal(turn, flight.signals, message)
         case CaughtUp():
-            ask_receipts(turn)
-            for device, _ in list(PEERS.list(turn.tx)):
-                tidy(turn, DeviceId(device))
-            turn.show(AllHere())
+            _caught_up(turn)
         case _:
             pass  # the shell's own: sign-in, keep-alive, tokens
+
+
+def _caught_up(turn: Turn) -> None:
+    """Nothing older is on its way any more: what was kept for it may go."""
+    ask_receipts(turn)
+    for device, _ in list(PEERS.list(turn.tx)):
+        tidy(turn, DeviceId(device))
+    turn.show(AllHere())
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def heard(turn: Turn, account: AccountId, device: DeviceId) -> None:
 def rename(turn: Turn, account: AccountId, name: str) -> None:
     """A member's sealed profile says this name."""
     contact = CONTACTS.get(turn.tx, account)
-    if contact is not None and name and contact.name != name:
+    if contact is not None and account != turn.me.account and contact.name != name:
         amend(CONTACTS, turn.tx, account, name=name)
         turn.show(ProfileChanged(account, name))
 

@@ -23,8 +23,11 @@ __all__ = [
     "drop",
     "due_errands",
     "errand_key",
+    "get",
+    "hurry",
     "next_due",
     "plan",
+    "planned",
     "postpone",
 ]
 

@@ -9,7 +9,7 @@ Source: docs/protocol.md, section 12.3.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -31,17 +31,13 @@ from rapport_protocol.ids import ConversationId, DeviceId, MessageId, split_ids
 from rapport_protocol.messages import Accepted, Blocked, DeviceMismatch, Direct, EpochStale, Failure, Post, Void
 
 __all__ = [
-    "accepted",
-    "blocked",
-    "device_mismatch",
-    "epoch_stale",
-    "failed",
     "fill",
     "hold",
     "next_direct_due",
     "resume",
     "resume_all",
     "resume_for",
+    "take_answer",
 ]
 
 DORMANT_MS: Final = 45 * 86_400_000
@@ -163,10 +159,27 @@ def next_direct_due(turn: Turn) -> int | None:
     return next((direct.due_ms for _, direct in DIRECTS.list(turn.tx, above=turn.now_ms, limit=1)), None)
 
 
+def take_answer(turn: Turn, flight: Flight, answer: Accepted | DeviceMismatch | EpochStale | Blocked | Failure) -> None:
+    """The server's word on a post or direct of ours."""
+    match answer:
+        case Accepted():
+            _accepted(turn, flight, answer)
+        case DeviceMismatch():
+            _device_mismatch(turn, flight, answer)
+        case EpochStale():
+            _epoch_stale(turn, flight, answer)
+        case Blocked():
+            flight.forget(answer.id)  # it is sent again, in order, once the refused one is repaired
+        case Failure():
+            _failed(turn, flight, answer)
+        case _:
+            assert_never(answer)
+
+
 # --- the device set was refused ---------------------------------------------------------------------------------------
 
 
-def device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None:
+def _device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None:
     """The keys were not for the required devices.
 
     Fetch the members' signed lists, then keep the body and repair the keys.
@@ -231,10 +244,10 @@ def _heard_lately(turn: Turn, device: DeviceId) -> bool:
     return peer is not None and turn.now_ms - peer.heard_ms < DORMANT_MS
 
 
-# --- other answers ----------------------------------------------------------------------------------------------------
+# --- answers ----------------------------------------------------------------------------------------------------
 
 
-def epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
+def _epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
     """Membership has moved on: fetch the chain, then seal anew under the same id and place."""
     conv = flight.refused(answer.id)
     post = OUTBOX.get(turn.tx, answer.id)
@@ -247,12 +260,7 @@ def epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
         errands.plan(turn, ErrandKind.CHAIN, conv)
 
 
-def blocked(flight: Flight, answer: Blocked) -> None:
-    """It came behind a refused one: it is sent again, in order, once that one is repaired."""
-    flight.forget(answer.id)
-
-
-def failed(turn: Turn, flight: Flight, answer: Failure) -> None:
+def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
     """The server refused for another reason: later, when somebody has joined, sealed anew, or never."""
     if answer.re is None:
         return
@@ -299,7 +307,7 @@ def _direct_failed(turn: Turn, flight: Flight, answer: Failure, message: Message
         DIRECTS.delete(turn.tx, message)
 
 
-def accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
+def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
     """The server has it, synced.
 
     A repeat's answer is the first one; what is not in the outbox any more was answered before.

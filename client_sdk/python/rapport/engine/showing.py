@@ -24,7 +24,6 @@ from rapport.events import (
     MessageReceived,
     MessageStatus,
     Placeholder,
-    PlaceholderReason,
     PlaceholderRemoved,
     Status,
 )
@@ -182,12 +181,11 @@ def show_placeholder(turn: Turn, pending: PendingMessage) -> None:
     if not _put_placeholder(turn, pending):
         return
     record = MESSAGES.need(turn.tx, pending.id)
-    seq = record.seq
-    conversation = CONVERSATIONS.get(turn.tx, pending.conv)
-    if seq and conversation is not None and seq > conversation.shown:
-        account_seq(turn, pending.conv, seq)
+    if (record.seq or pending.after_seq) > CONVERSATIONS.need(turn.tx, pending.conv).shown:
+        if record.seq:  # else it is shown with the message that names it
+            account_seq(turn, pending.conv, record.seq)
     elif before is None or before.placeholder is not record.placeholder:
-        turn.show(Placeholder(pending.conv, record.id, record.placeholder or PlaceholderReason.WAITING))
+        turn.show(Placeholder(pending.conv, record.id, pending.reason))
 
 
 def _put_placeholder(turn: Turn, pending: PendingMessage) -> bool:

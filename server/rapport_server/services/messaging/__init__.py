@@ -8,7 +8,7 @@ Source: docs/protocol.md, sections 12.3 and 12.4.
 """
 
 from rapport_server.services.messaging.delivery import Delivery
-from rapport_server.services.messaging.links import Connection, Link
+from rapport_server.services.messaging.links import ACKNOWLEDGING, BLOCKED_CONVERSATIONS, Connection, Link
 from rapport_server.services.messaging.sending import Messaging
 
-__all__ = ["Connection", "Delivery", "Link", "Messaging"]
+__all__ = ["ACKNOWLEDGING", "BLOCKED_CONVERSATIONS", "Connection", "Delivery", "Link", "Messaging"]

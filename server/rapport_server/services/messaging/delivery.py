@@ -8,9 +8,10 @@ Source: docs/protocol.md, section 12.4.
 
 import asyncio
 from collections.abc import Collection
+from typing import Final
 
 from rapport_protocol.codec import deliver_frames
-from rapport_protocol.errors import Rejected
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId
 from rapport_protocol.limits import RESUME_WINDOW
 from rapport_protocol.messages import (
@@ -38,6 +39,11 @@ from rapport_server.records import (
 from rapport_server.services.messaging.links import Connection, Link
 
 __all__ = ["Delivery"]
+
+PAGE_ITEMS: Final = 64
+"""Items read from the mailbox at a time: 1 MB of the largest bodies, of which the socket takes what it has room for."""
+HINTS_AT_ONCE: Final = 1024
+"""Most items of one `delivered`: 40 KB, far from the largest frame."""
 
 
 class Delivery:
@@ -93,6 +99,8 @@ class Delivery:
         elsewhere: set[DeviceId] = set()
         for job in jobs:
             if job.refusal is not None:
+                if type(job) is AckJob:
+                    self._not_taken(job)
                 continue
             if type(job) is PostJob:
                 if not job.repeat:
@@ -105,11 +113,15 @@ class Delivery:
                 frames = deliver_frames(0, job.at, job.outer, job.nonce, job.ct, (job.key,))
                 self._push_one(job.target, ItemId(job.id), frames[0], elsewhere)
         for sender, items in hints.items():
-            link = self._links.get(sender)
-            if link is not None and not link.connection.congested:
-                link.connection.send(Delivered(items))
+            self._hint(sender, items)
         if elsewhere:
             self._bus.publish_wake(elsewhere)
+
+    def _hint(self, sender: DeviceId, items: list[DeliveredItem]) -> None:
+        link = self._links.get(sender)
+        for start in range(0, len(items), HINTS_AT_ONCE):
+            if link is not None and not link.connection.congested:
+                link.connection.send(Delivered(items[start : start + HINTS_AT_ONCE]))
 
     def _acknowledged(self, job: AckJob) -> None:
         link = job.origin
@@ -120,6 +132,22 @@ class Delivery:
             link.in_flight.difference_update(job.parked)
         if not link.live and len(link.in_flight) <= RESUME_WINDOW // 2:
             self._pump(link)
+
+    def _not_taken(self, job: AckJob) -> None:
+        """The store could not take an acknowledgement: the device is asked again by another delivery.
+
+        On this connection after the next nudge when only the queue was full, else on its next one. Without that, the
+        window would stay as much smaller for as long as the connection lasts.
+        """
+        link = job.origin
+        if not isinstance(link, Link):
+            return
+        if job.refusal is not ErrorCode.BUSY:
+            link.connection.close(CloseCode.STORE_LOST)
+            return
+        link.in_flight.difference_update([item for item, _ in job.ok], job.parked)
+        link.live = False
+        link.missed = True
 
     def _push(self, job: PostJob, elsewhere: set[DeviceId]) -> None:
         """Offers a fresh post to its devices: the body is encoded once, only the key differs."""
@@ -196,16 +224,15 @@ class Delivery:
                 return
             link.missed = False
             try:
-                items = await self._mailbox.waiting(link.principal, beyond, room, link.in_flight)
+                items = await self._mailbox.waiting(link.principal, beyond, min(room, PAGE_ITEMS), link.in_flight)
             except Rejected:
                 # The store cannot be read now: the device reconnects and finds everything in its mailbox.
                 link.connection.close(CloseCode.STORE_LOST)
                 return
             for item in items:
+                if not self._send(link, item):
+                    return
                 beyond = item.position
-                if item.id not in link.in_flight:
-                    link.in_flight.add(item.id)
-                    self._send(link.connection, item)
             if not items:
                 if not link.missed:
                     break
@@ -216,10 +243,18 @@ class Delivery:
             link.connection.send(CaughtUp())
 
     @staticmethod
-    def _send(connection: Connection, item: Waiting) -> None:
+    def _send(link: Link, item: Waiting) -> bool:
+        """Sends an item that is not in flight yet. False, and nothing is sent, when the socket is congested."""
+        connection = link.connection
+        if connection.congested:
+            return False
+        if item.id in link.in_flight:
+            return True
+        link.in_flight.add(item.id)
         if isinstance(item, WaitingMessage):
             connection.send(Deliver(item.seq, item.at, item.outer, item.nonce, item.ct, item.key))
         elif isinstance(item, WaitingEntry):
             connection.send(MembershipEntry(item.id, item.conv, item.seq, item.at, item.entry))
         else:
             connection.send(Notice(item.id, item.conv, item.seq, item.at, item.kind, item.about))
+        return True

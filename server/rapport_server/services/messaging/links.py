@@ -1,13 +1,20 @@
 """One signed-in connection as the send path and the delivery path see it."""
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from rapport_protocol.ids import ConversationId, ItemId, MessageId
+from rapport_protocol.limits import ACK_ITEMS
 from rapport_protocol.messages import ServerMessage
 from rapport_server.records import Principal
 
-__all__ = ["Connection", "Link"]
+__all__ = ["ACKNOWLEDGING", "BLOCKED_CONVERSATIONS", "Connection", "Link"]
+
+ACKNOWLEDGING: Final = 2 * ACK_ITEMS
+"""Items whose acknowledgements may be on their way to the store before the connection is read further: the largest
+`ack`. A window is half of it, so that only who acknowledges what was never delivered has to wait."""
+BLOCKED_CONVERSATIONS: Final = 1024
+"""Most conversations that may stand blocked on a connection, some 150 bytes each; then it closes, which ends them."""
 
 
 class Connection(Protocol):
@@ -31,9 +38,12 @@ class Link:
     """One signed-in connection: who it is, what is in flight, and whether it may be pushed to."""
 
     __slots__ = (
+        "acknowledging",
         "blocks",
         "caught_up",
         "connection",
+        "eased",
+        "given_up",
         "in_flight",
         "live",
         "missed",
@@ -58,7 +68,13 @@ class Link:
         self.unanswered = 0
         self.blocks: dict[ConversationId, MessageId] = {}
         """Per conversation the post that the store refused: the mailbox keeps it, in the order of its jobs."""
+        self.given_up: dict[ConversationId, MessageId] = {}
+        """Blocks that the device has given up: the next post of the conversation takes the word to the store."""
         self.turned_away: dict[ConversationId, MessageId] = {}
         """Per conversation the post that was refused `busy` and never reached the store. Apart from `blocks`, because
         earlier posts are still on their way through the store and must not be blocked by a later one."""
+        self.acknowledging = 0
+        """Items whose acknowledgements are on their way through the store."""
+        self.eased = asyncio.Event()
+        """Set when some of them have arrived."""
         self.pump: asyncio.Task[None] | None = None

@@ -17,6 +17,7 @@ from rapport_protocol.messages import (
     Accepted,
     Ack,
     Blocked,
+    CloseCode,
     DeviceMismatch,
     Direct,
     EpochStale,
@@ -29,7 +30,7 @@ from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.ports import Clock, Mailbox
 from rapport_server.rates import Rates
 from rapport_server.records import AckJob, DirectJob, Job, PostJob
-from rapport_server.services.messaging.links import Link
+from rapport_server.services.messaging.links import ACKNOWLEDGING, BLOCKED_CONVERSATIONS, Link
 
 __all__ = ["DIRECT_MS", "RING_MS", "Messaging"]
 
@@ -38,6 +39,8 @@ RING_MS: Final = 60_000
 DIRECT_MS: Final = 30 * 86_400_000
 """Longest life of a direct: session acknowledgements and heartbeats."""
 _RING: Final = int(MessageFlags.RING)
+_NONCES: Final = (0, 24)
+"""Bytes of a direct's nonce: none without a body."""
 
 
 class Messaging:
@@ -91,6 +94,8 @@ class Messaging:
             link.blocks,
             link,
         )
+        if link.given_up:
+            job.given_up = link.given_up.get(outer.conv)
         wait = self._rates.allow("post", who.device)
         if wait:
             job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
@@ -107,9 +112,12 @@ class Messaging:
         wait = self._rates.allow("direct", (who.device, direct.device))
         if wait:
             link.connection.send(_failure(ErrorCode.RATE_LIMITED, outer.id, wait))
-        elif outer.kind is not MessageClass.DIRECT or not is_sealed_key(direct.key):
+        elif outer.kind is not MessageClass.DIRECT or len(direct.nonce) not in _NONCES or not is_sealed_key(direct.key):
             link.connection.send(_failure(ErrorCode.BAD_FORMAT, outer.id))
-        elif not now < outer.act_until_ms <= now + DIRECT_MS + CLOCK_TOLERANCE_MS:
+        elif (
+            outer.ts_ms > now + CLOCK_TOLERANCE_MS
+            or not now < outer.act_until_ms <= now + DIRECT_MS + CLOCK_TOLERANCE_MS
+        ):
             link.connection.send(_failure(ErrorCode.BAD_TIME, outer.id))
         else:
             job = DirectJob(
@@ -131,20 +139,35 @@ class Messaging:
     def ack(self, link: Link, ack: Ack) -> None:
         """Takes acknowledgements in. Not answered; what the store could not take is delivered again."""
         who = link.principal
+        items = len(ack.ok) + len(ack.parked)
+        if not items:
+            return
         job = AckJob(
             who.practice, who.account, who.device, [(item.id, item.entry) for item in ack.ok], list(ack.parked), link
         )
         try:
             self._mailbox.submit(job)
-        except Rejected:
-            # Forgotten on purpose: the items stay in flight on this connection and are delivered again on the next one.
-            return
+        except Rejected as refused:
+            job.refusal = refused.code
+            self._deliver([job])
+        else:
+            link.acknowledging += items
+
+    async def ease(self, link: Link) -> None:
+        """Waits until enough of a connection's acknowledgements have arrived that it may be read further.
+
+        They have no rate and no answer: without this, one device could fill everybody's queue with them.
+        """
+        while link.acknowledging > ACKNOWLEDGING:
+            link.eased.clear()
+            await link.eased.wait()
 
     def void(self, link: Link, void: Void) -> None:
-        """Gives a refused post up: later posts of its conversation are looked at again."""
-        for refused in (link.blocks, link.turned_away):
-            if refused.get(void.conv) == void.id:
-                del refused[void.conv]
+        """Gives a refused post up: posts of its conversation that come after this are looked at again."""
+        if link.turned_away.get(void.conv) == void.id:
+            del link.turned_away[void.conv]
+        if link.blocks.get(void.conv) == void.id:
+            link.given_up[void.conv] = void.id
 
     def _outer_of(self, link: Link, raw: bytes) -> Outer | None:
         """The outer of a send by this device itself; anything else is answered here."""
@@ -185,13 +208,21 @@ class Messaging:
         except Rejected as refused:
             if is_post:
                 link.turned_away[job.conv] = message
+                self._bound_blocks(link)
             link.connection.send(_failure(refused.code, message, refused.retry_after_ms))
             return
         if is_post and link.turned_away:
             link.turned_away.pop(job.conv, None)
+        if is_post and link.given_up:
+            link.given_up.pop(job.conv, None)
         link.unanswered += 1
         self.unanswered += 1
         self._settled.clear()
+
+    @staticmethod
+    def _bound_blocks(link: Link) -> None:
+        if len(link.blocks) + len(link.turned_away) > BLOCKED_CONVERSATIONS:
+            link.connection.close(CloseCode.SLOW)
 
     # --- what the store says ------------------------------------------------------------------------------------------
 
@@ -202,6 +233,9 @@ class Messaging:
                 self._answer_post(job)
             elif type(job) is DirectJob:
                 self._answer_direct(job)
+            elif type(job) is AckJob and isinstance(job.origin, Link):
+                job.origin.acknowledging -= len(job.ok) + len(job.parked)
+                job.origin.eased.set()
         self._deliver(jobs)
         if not self.unanswered:
             self._settled.set()
@@ -220,6 +254,7 @@ class Messaging:
         if job.refusal is not ErrorCode.BLOCKED:
             # An earlier post stands refused now: it is the one to be repaired first.
             link.turned_away.pop(job.conv, None)
+            self._bound_blocks(link)
         if job.refusal is ErrorCode.DEVICE_MISMATCH:
             link.connection.send(DeviceMismatch(job.id, job.missing, job.stale))
         elif job.refusal is ErrorCode.EPOCH_STALE:

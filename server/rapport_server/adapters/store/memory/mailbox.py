@@ -44,6 +44,9 @@ class MemoryMailbox(MemoryDirectory):
     def _post_in_order(self, job: PostJob, at: int) -> None:
         """Behind a refused post of its conversation and connection, a post is not looked at."""
         block = job.blocks.get(job.conv)
+        if block is not None and block == job.given_up:
+            del job.blocks[job.conv]
+            block = None
         if block is not None and block != job.id:
             job.refusal, job.blocked_by = ErrorCode.BLOCKED, block
             return

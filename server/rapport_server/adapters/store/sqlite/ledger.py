@@ -124,6 +124,10 @@ class Ledger:
         """Behind a refused post of its conversation and connection, a post is not looked at."""
         blocks = job.blocks
         block = blocks.get(job.conv) if blocks else None
+        if block is not None and block == job.given_up:
+            self.batch.undo.append((blocks, job.conv, block))
+            del blocks[job.conv]
+            block = None
         if block is not None and block != job.id:
             job.refusal, job.blocked_by = ErrorCode.BLOCKED, block
             return

@@ -248,6 +248,8 @@ def _refuse(job: Job) -> None:
         job.repeat, job.at = False, 0
     if isinstance(job, PostJob):
         job.seq, job.epoch, job.missing, job.stale, job.blocked_by = 0, 0, b"", b"", None
+        if job.given_up is not None and job.blocks.get(job.conv) == job.given_up:
+            del job.blocks[job.conv]
         block = job.blocks.setdefault(job.conv, job.id)
         if block != job.id:
             job.refusal, job.blocked_by = ErrorCode.BLOCKED, block

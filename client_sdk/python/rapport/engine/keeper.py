@@ -1,0 +1,180 @@
+"""Keeps one connection to the server: feeds the connection machine and does what it says, for ever.
+
+Nothing here decides anything: when to connect, give up and try again is the machine's
+(`rapport_protocol.connection`), what to say is the turns'.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from rapport.engine.core import Core
+from rapport.engine.link import Link, Untrustworthy
+from rapport.engine.server_clock import ServerClock
+from rapport.engine.turns import Turns
+from rapport.ports import Api, Clock, Connector, Random, VaultProblem
+from rapport_protocol.connection import (
+    Changed,
+    Connect,
+    Connection,
+    ConnectionState,
+    Disconnect,
+    Drain,
+    Event,
+    Heard,
+    Lost,
+    Offline,
+    Online,
+    SignedIn,
+    Start,
+    Stop,
+    Untrusted,
+    stream_closed,
+)
+from rapport_protocol.messages import CloseCode
+
+__all__ = ["Keeper"]
+
+_log: Final = logging.getLogger("rapport.engine")
+_STORAGE_CODE: Final = CloseCode.STORE_LOST
+"""As if the server had closed for its storage's sake: tried again, each time later."""
+_FAULT_CODE: Final = CloseCode.INTERNAL
+_INBOX_MOST: Final = 64
+"""Hosts that say online and offline more often than the machine can follow are not listened to."""
+
+
+class Keeper:
+    """Owns the link, if there is one. `run` until `stop`.
+
+    show: called with every change of state. room: waits while hosts are far behind with what they were shown.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        turns: Turns,
+        server_clock: ServerClock,
+        network: tuple[Connector, Api],
+        chance_and_time: tuple[Random, Clock],
+        show: Callable[[Changed], Awaitable[None]],
+        room: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._core = core
+        self._turns = turns
+        self._server_clock = server_clock
+        self._connector, self._api = network
+        self._random, self._clock = chance_and_time
+        self._show = show
+        self._room = room
+        self._machine = Connection()
+        self._inbox: asyncio.Queue[tuple[Link | None, Event]] = asyncio.Queue()
+        self.link: Link | None = None
+        """The attempt or connection under way."""
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._machine.state
+
+    # --- what others say ----------------------------------------------------------------------------------------------
+
+    def online(self, *, available: bool) -> None:
+        """The host knows whether there is a network."""
+        if self._inbox.qsize() < _INBOX_MOST:
+            self._tell(Online() if available else Offline())
+
+    def stop(self) -> None:
+        """Ends the connection and then `run`."""
+        self._tell(Stop())
+
+    def storage_failed(self) -> None:
+        """A turn could not be committed: nothing may be acknowledged, the connection starts over later."""
+        if self._task is not None:
+            self._task.cancel()
+            self._tell(Lost(_STORAGE_CODE, self._jitter()))
+
+    def _tell(self, event: Event, link: Link | None = None) -> None:
+        """Feeds the machine. link: whose event it is; what a link says after it was dropped is ignored."""
+        self._inbox.put_nowait((link, event))
+
+    def signed_in(self) -> None:
+        """See LinkEvents."""
+        self._tell(SignedIn(), self.link)
+
+    def heard(self) -> None:
+        """See LinkEvents. Moves nothing but the silence's deadline, which is looked at when it comes."""
+        self._machine.handle(Heard(), self._clock.monotonic())
+
+    def draining(self, retry_after_s: float) -> None:
+        """See LinkEvents."""
+        self._machine.handle(Drain(retry_after_s), self._clock.monotonic())
+
+    async def room(self) -> None:
+        """See LinkEvents."""
+        await self._room()
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connects and reconnects until `stop`; when it returns or is cancelled, the connection is closed."""
+        self._tell(Start())
+        try:
+            while self.state is not ConnectionState.CLOSED or not self._stopped:
+                await self._next()
+        finally:
+            await self._drop()
+
+    async def _next(self) -> None:
+        """One event of the machine, and its effects."""
+        event = await self._next_event()
+        self._stopped = self._stopped or isinstance(event, Stop)
+        now = self._clock.monotonic()
+        effects = self._machine.tick(now, self._jitter()) if event is None else self._machine.handle(event, now)
+        for effect in effects:
+            match effect:
+                case Connect():
+                    self.link = Link(self._core, self._turns, self._server_clock, self._api, self)
+                    self._task = asyncio.create_task(self._connection(self.link), name="rapport-link")
+                case Disconnect():
+                    await self._drop()
+                case Changed():
+                    await self._show(effect)
+
+    async def _next_event(self) -> Event | None:
+        """The next event; None when the machine's deadline has come first."""
+        while True:
+            deadline = self._machine.deadline
+            delay_s = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
+            try:
+                async with asyncio.timeout(delay_s):
+                    link, event = await self._inbox.get()
+            except TimeoutError:
+                return None
+            if link is None or link is self.link:
+                return event
+
+    def _jitter(self) -> float:
+        return int.from_bytes(self._random(4), "big") / 2**32
+
+    async def _connection(self, link: Link) -> None:
+        """One attempt and, if it succeeds, the life of the connection; its end is an event."""
+        try:
+            code = await link.run(self._connector, self._random)
+        except Untrustworthy:
+            self._tell(Untrusted(self._jitter()), link)
+        except VaultProblem:
+            self._tell(Lost(_STORAGE_CODE, self._jitter()), link)
+        except Exception as problem:
+            _log.error("the connection failed: %s", type(problem).__name__)
+            self._tell(Lost(_FAULT_CODE, self._jitter()), link)
+        else:
+            self._tell(stream_closed(code, self._jitter()), link)
+
+    async def _drop(self) -> None:
+        task, self._task, self.link = self._task, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
