@@ -42,7 +42,19 @@ from rapport_server.records import (
     Waiting,
 )
 
-__all__ = ["Bus", "Clock", "Directory", "Mailbox", "Store", "Timers", "WakeHandler"]
+__all__ = [
+    "AccountDirectory",
+    "Bus",
+    "Clock",
+    "ConversationDirectory",
+    "Directory",
+    "KeyDirectory",
+    "Mailbox",
+    "SignInDirectory",
+    "Store",
+    "Timers",
+    "WakeHandler",
+]
 
 
 class Clock(Protocol):
@@ -55,12 +67,8 @@ class Clock(Protocol):
         """Seconds that never go back."""
 
 
-class Directory(Protocol):
-    """Accounts, device lists, prekeys, invites, conversations: the cold records.
-
-    Every write is one transaction, durable when the call returns. Refusals raise Rejected and store nothing; a store
-    that cannot write raises Rejected(UNAVAILABLE).
-    """
+class AccountDirectory(Protocol):
+    """Practices and the registration of accounts."""
 
     async def server_seed(self) -> bytes:
         """The 32-byte seed of the server's signing key, made when the store was created."""
@@ -87,6 +95,10 @@ class Directory(Protocol):
         Lets a repeat be answered after its invite is used.
         """
 
+
+class SignInDirectory(Protocol):
+    """Devices that sign in, and their HTTP tokens."""
+
     async def sign_in(self, account: AccountId, device: DeviceId) -> SignInRecord | None:
         """A listed, unrevoked device of this account, else None."""
 
@@ -101,6 +113,10 @@ class Directory(Protocol):
     async def principal_of_token(self, token_hash: bytes, now: int) -> Principal | None:
         """Whom an unexpired token of an unrevoked device stands for."""
 
+
+class KeyDirectory(Protocol):
+    """Device lists and prekeys."""
+
     async def device_lists(self, practice: PracticeId, account: AccountId, from_version: int) -> list[bytes]:
         """Raw lists, oldest first.
 
@@ -113,9 +129,9 @@ class Directory(Protocol):
     async def append_device_list(
         self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
     ) -> list[DeviceId]:
-        """Compare-and-swap on version-1 (a higher AIK-signed version may leave gaps).
+        """Compare-and-swap: the newest list is the one that the new one `follows`, one version lower.
 
-        Revoked devices lose tokens and mail.
+        Only an AIK-signed list may leave gaps. Revoked devices lose tokens and mail.
 
         Returns the devices to wake: each device of the account and of its contacts gets a `devices_changed` notice.
         Raises Rejected(LIST_STALE).
@@ -142,6 +158,10 @@ class Directory(Protocol):
         Only devices of accounts that share a conversation with the asker (own devices included) are answered. The same
         claim id within 10 minutes gets the same answer.
         """
+
+
+class ConversationDirectory(Protocol):
+    """Invites, membership chains, and who is in which conversation."""
 
     async def open_invite(self, invite: InviteId, now: int) -> InviteRecord | None:
         """An invite that is neither used nor expired."""
@@ -170,6 +190,14 @@ class Directory(Protocol):
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """Every unrevoked device of every member, with the newest list version per account."""
+
+
+class Directory(AccountDirectory, SignInDirectory, KeyDirectory, ConversationDirectory, Protocol):
+    """Accounts, device lists, prekeys, invites, conversations: the cold records.
+
+    Every write is one transaction, durable when the call returns. Refusals raise Rejected and store nothing; a store
+    that cannot write raises Rejected(UNAVAILABLE).
+    """
 
 
 class Mailbox(Protocol):

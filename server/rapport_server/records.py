@@ -265,7 +265,8 @@ class NewPrekeys:
 class NewDeviceList:
     """A verified device list.
 
-    devices: (device, DSIG public key) of every listed device; revoked: ids that are out for good.
+    devices: (device, DSIG public key) of every listed device; revoked: ids that are out for good. follows: version of
+    the list that it was verified against, 0 for a first list.
     """
 
     account: AccountId
@@ -276,6 +277,7 @@ class NewDeviceList:
     """Signed by the account identity key: first contact verifies from the newest such list."""
     devices: list[tuple[DeviceId, bytes]]
     revoked: list[DeviceId]
+    follows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

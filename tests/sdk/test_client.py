@@ -213,6 +213,16 @@ async def test_another_server_at_the_address_is_not_trusted(server: Served, tmp_
         await server.up()
 
 
+async def test_the_http_token_is_renewed_when_the_server_does_not_know_it_any_more(
+    server: Served, tmp_path: Path
+) -> None:
+    await rapport.join(await server.practice(), vault=tmp_path / "dana", name="Dana")
+    async with rapport.Client(tmp_path / "dana") as dana:
+        await dana.caught_up()
+        server.store._tokens.clear()
+        assert await dana.invite()
+
+
 async def test_one_client_per_vault(server: Served, tmp_path: Path) -> None:
     await rapport.join(await server.practice(), vault=tmp_path / "dana", name="Dana")
     async with rapport.Client(tmp_path / "dana"):

@@ -171,6 +171,17 @@ async def test_registrations_are_counted_by_address() -> None:
         assert await attempt("::ffff:192.0.2.1") == "rate_limited", "the same address in other clothes"
 
 
+async def test_a_proxy_may_add_a_header_of_its_own() -> None:
+    rates = msgspec.structs.replace(GENEROUS, invite_view=RateLimit(1, 0.001))
+    async with running(rates, server=Server(port=0, trust_proxy=True)) as node:
+        codes = []
+        for made_up in ("192.0.2.7", "192.0.2.8"):
+            headers = [("X-Forwarded-For", made_up), ("X-Forwarded-For", "192.0.2.1")]
+            async with node.http.get(f"{node.base}/v1/invites/{os.urandom(16).hex()}", headers=headers) as response:
+                codes.append(response.status)
+        assert codes == [404, 429], "the last header is the proxy's"
+
+
 async def test_without_a_proxy_the_header_is_a_strangers_word() -> None:
     rates = msgspec.structs.replace(GENEROUS, invite_view=RateLimit(1, 0.001))
     async with running(rates) as node:

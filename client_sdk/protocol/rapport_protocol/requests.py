@@ -24,6 +24,7 @@ from rapport_protocol.limits import (
 __all__ = [
     "OPERATIONS",
     "AccountDevices",
+    "AccountVersion",
     "AppendEntry",
     "Appended",
     "ArchivePage",

@@ -19,7 +19,7 @@ from rapport_protocol.errors import ErrorCode, LocalError, Rejected, Retry
 from rapport_protocol.ids import AccountId
 from rapport_protocol.requests import InviteView, Register, Registered
 
-__all__ = ["join"]
+__all__ = ["Joining", "join"]
 
 _TRIES: Final = 8
 """Tries while the server asks for patience or the conversation moves on."""
@@ -45,14 +45,14 @@ async def join(link: str, *, vault: Path, name: str) -> AccountId:
     opened = await SqliteVault.open(vault, create=True)
     api = HttpApi(address)
     try:
-        return await _Joining(opened, api, SystemClock(), os.urandom, parsed, name).run()
+        return await Joining(opened, api, SystemClock(), os.urandom, parsed, name).run()
     finally:
         await api.close()
         await opened.close()
 
 
-class _Joining:
-    """One registration, from an empty vault or from where it was interrupted."""
+class Joining:
+    """One registration, from an empty vault or from where it was interrupted: what `join` does with an open vault."""
 
     def __init__(
         self, vault: Vault, api: Api, clock: Clock, random: Random, link: InviteLink | OwnerLink, name: str
@@ -65,6 +65,7 @@ class _Joining:
         self._name = name
 
     async def run(self) -> AccountId:
+        """Returns the account once the server has it; raises what `join` raises."""
         me = await self._vault.run(registration.load_me)
         if me is not None:
             await self._require_same_link()

@@ -90,6 +90,7 @@ class Keys:
             candidate.by_identity_key,
             [(entry.device, entry.dsig) for entry in candidate.content.devices],
             list(candidate.content.revoked),
+            follows=head.version,
         )
         wake = await self._directory.append_device_list(principal, new, prekeys, now)
         listed = {entry.device for entry in candidate.content.devices}

@@ -210,14 +210,26 @@ class DeviceListContract:
     async def test_only_the_account_key_may_leave_gaps(self, world: World) -> None:
         owner = await world.owner()
         owner.version = 5
-        gap = world.device_list(owner, by_account_key=False)
+        gap = world.device_list(owner, by_account_key=False, follows=1)
         await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), gap, None, world.clock.now))
-        await world.store.append_device_list(owner.on(), world.device_list(owner), None, world.clock.now)
+        await world.store.append_device_list(owner.on(), world.device_list(owner, follows=1), None, world.clock.now)
         owner.version = 4
         await refused(
             ErrorCode.LIST_STALE,
             world.store.append_device_list(owner.on(), world.device_list(owner), None, world.clock.now),
         )
+
+    async def test_a_list_must_follow_the_one_that_stands(self, world: World) -> None:
+        owner = await world.owner()
+        lost = await world.add_device(owner)
+        owner.devices.remove(lost)
+        owner.version = 5
+        unaware = world.device_list(owner, follows=1)
+        await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), unaware, None, world.clock.now))
+        assert await world.store.sign_in(owner.account, lost)
+        aware = world.device_list(owner, follows=2)
+        await world.store.append_device_list(owner.on(), aware, None, world.clock.now)
+        assert await world.store.sign_in(owner.account, lost) is None
 
     async def test_a_second_device_is_required_signs_in_and_is_announced(self, world: World) -> None:
         owner, client, conv = await world.pair()

@@ -257,6 +257,31 @@ class BlockingContract:
         await world.perform(again)
         assert (again.refusal, again.seq, blocks) == (None, 4, {})
 
+    async def test_what_was_given_up_blocks_until_then_and_no_longer(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        blocks: dict[ConversationId, MessageId] = {}
+        bad = await world.letter(owner.on(), conv, body_epoch=9, blocks=blocks)
+        before, after, last = [await world.letter(owner.on(), conv, blocks=blocks) for _ in range(3)]
+        after.given_up = bad.id
+        last.given_up = MessageId(fresh())
+        await world.perform(bad, before, after, last)
+        assert (before.refusal, before.blocked_by) == (ErrorCode.BLOCKED, bad.id)
+        assert [(job.refusal, job.seq) for job in (after, last)] == [(None, 4), (None, 5)]
+        assert blocks == {}
+        assert ids(await world.messages(client.on())) == [after.id, last.id]
+
+    async def test_giving_one_up_does_not_free_what_another_holds(self, world: World) -> None:
+        owner, _, conv = await world.pair()
+        blocks: dict[ConversationId, MessageId] = {}
+        bad = await world.letter(owner.on(), conv, body_epoch=9, blocks=blocks)
+        other = await world.letter(owner.on(), conv, blocks=blocks)
+        other.given_up = MessageId(fresh())
+        worse = await world.letter(owner.on(), conv, body_epoch=8, blocks=blocks)
+        worse.given_up = bad.id
+        await world.perform(bad, other, worse)
+        assert (other.refusal, other.blocked_by) == (ErrorCode.BLOCKED, bad.id)
+        assert (worse.refusal, blocks) == (ErrorCode.EPOCH_STALE, {conv: worse.id})
+
 
 class DirectContract:
     """Directs to one device."""

@@ -135,7 +135,7 @@ class World:
         return Registration(**(fields | more))  # type: ignore[arg-type]
 
     @staticmethod
-    def device_list(person: Person, *, by_account_key: bool = True) -> NewDeviceList:
+    def device_list(person: Person, *, by_account_key: bool = True, follows: int | None = None) -> NewDeviceList:
         return NewDeviceList(
             account=person.account,
             version=person.version,
@@ -143,6 +143,7 @@ class World:
             by_account_key=by_account_key,
             devices=[(device, b"dsig" + device) for device in person.devices],
             revoked=list(person.revoked),
+            follows=person.version - 1 if follows is None else follows,
         )
 
     def stranger(self, practice: PracticeId, role: Role) -> Person:

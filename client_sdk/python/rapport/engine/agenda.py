@@ -175,15 +175,15 @@ def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
     errand = errands.get(turn, call.errand)
     if errand is None:
         return
-    if errand.kind is ErrandKind.INVITE and refusal.retry is not Retry.LATER:
+    if refusal.retry is Retry.LATER or refusal.code is ErrorCode.UNAUTHENTICATED:  # the token is being renewed
+        errands.postpone(turn, errand, wait_ms=refusal.retry_after_ms)
+    elif errand.kind is ErrandKind.INVITE:
         inviting.invite_refused(turn, errand)
         turn.finished[errand.key] = refusal
     elif errand.kind is ErrandKind.PREKEYS and refusal.code is ErrorCode.CONFLICT:
         prekeys.prekeys_conflict(turn)
     elif errand.kind is ErrandKind.FETCH and refusal.code is ErrorCode.NOT_FOUND:
         healing.fetch_answered(turn, errand, call.body, FetchedItems([]))
-    elif refusal.retry is Retry.LATER or refusal.code is ErrorCode.UNAUTHENTICATED:
-        errands.postpone(turn, errand, wait_ms=refusal.retry_after_ms)
     else:
         errands.postpone(turn, errand, wait_ms=_NEVER_WAIT_MS)
 

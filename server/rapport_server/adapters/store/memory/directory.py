@@ -157,7 +157,8 @@ class MemoryDirectory(MemoryConversations):
         version, raw, _ = account.lists[-1]
         if (version, raw) == (new.version, new.raw):
             return []
-        if new.version != version + 1 and not (new.by_account_key and new.version > version):
+        follows = new.version == version + 1 or (new.by_account_key and new.version > version)
+        if new.follows != version or not follows:
             raise Rejected(ErrorCode.LIST_STALE, "another list came first")
         added = [device for device, _ in new.devices if device not in self._devices]
         for device in (device for device, _ in new.devices if device in self._devices):

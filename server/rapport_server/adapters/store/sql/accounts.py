@@ -218,7 +218,8 @@ def append_device_list(
         raise Rejected(ErrorCode.NOT_FOUND, "no such account")
     if (newest.version, newest.raw) == (new.version, new.raw):
         return []
-    if new.version != newest.version + 1 and not (new.by_account_key and new.version > newest.version):
+    follows = new.version == newest.version + 1 or (new.by_account_key and new.version > newest.version)
+    if new.follows != newest.version or not follows:
         raise Rejected(ErrorCode.LIST_STALE, "another list came first")
     added = _added(tx, new)
     _insert_list(tx, practice, new)

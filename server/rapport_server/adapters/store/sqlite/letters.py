@@ -1,7 +1,7 @@
 """What the writer remembers of messages and conversations, so that a post and its acknowledgements read nothing."""
 
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId
-from rapport_server.adapters.store.rules import device_index, without
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, split_ids
+from rapport_server.adapters.store.rules import device_index, joined, without
 
 __all__ = ["ConversationState", "Letter", "Others"]
 
@@ -62,7 +62,7 @@ class Letter:
         if device_index(self.open, device) < 0:
             return False
         self.open = without(self.open, device)
-        self.parked += device
+        self.parked = joined([*split_ids(self.parked), device])
         return True
 
 
