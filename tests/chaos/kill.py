@@ -26,9 +26,9 @@ from rapport.testing.journal import Journal
 from rapport.testing.processes import ServerProcess
 from tests.chaos.pairs import UNLIMITED, Pairs, journals
 
-__all__ = ["Outcome", "kill_again_and_again"]
+__all__ = ["LIVES_S", "Outcome", "kill_again_and_again"]
 
-_LIVES_S = (0.2, 3.0)
+LIVES_S = (0.2, 3.0)
 """Between these many seconds a server lives: from `not everybody is back yet` to `all is calm`."""
 
 
@@ -48,9 +48,19 @@ class Outcome(Struct):
 
 
 async def kill_again_and_again(
-    folder: Path, *, kills: int, rate: float, pairs: int, processes: int, seed: int
+    folder: Path,
+    *,
+    kills: int,
+    rate: float,
+    pairs: int,
+    processes: int,
+    seed: int,
+    lives_s: tuple[float, float] = LIVES_S,
 ) -> Outcome:
-    """Runs it in `folder`. Raises ProcessProblem when the server does not come back or a client gets stuck."""
+    """Runs it in `folder`; a server lives between `lives_s` seconds.
+
+    Raises ProcessProblem when the server does not come back or a client gets stuck.
+    """
     began, chance = time.monotonic(), random.Random(seed)
     server = ServerProcess(folder / "server", UNLIMITED)
     ready: list[float] = []
@@ -65,7 +75,7 @@ async def kill_again_and_again(
         async with asyncio.TaskGroup() as group:
             flows = people.flow(group, rate)
             for _ in range(kills):
-                await asyncio.wait(flows.values(), timeout=chance.uniform(*_LIVES_S))
+                await asyncio.wait(flows.values(), timeout=chance.uniform(*lives_s))
                 harness.kill()
                 await server.kill()
                 started = time.monotonic()

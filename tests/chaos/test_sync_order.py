@@ -17,8 +17,8 @@ pytestmark = [
 
 
 async def test_each_acceptance_follows_a_sync_and_survives_a_loss_of_power(tmp_path: Path) -> None:
-    evidence = await examine(tmp_path, "as it is", messages=100)
-    assert (evidence.accepted, evidence.too_early, evidence.lost_without_power) == (100, [], [])
+    evidence = await examine(tmp_path, "as it is", messages=80)
+    assert (evidence.accepted, evidence.too_early, evidence.lost_without_power) == (80, [], [])
 
 
 @pytest.mark.parametrize("build", ["answers early", "synchronous normal"])

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,9 @@ def host_until_told(folder: Path, controller: int, terminal: int) -> str:
         try:
             said = b""
             while b"Ctrl-C" not in said:
-                said += os.read(controller, 4096)
+                readable, _, _ = select.select([controller], [], [], 0.2)
+                said += os.read(controller, 4096) if readable else b""
+                assert readable or process.poll() is None, process.stderr and process.stderr.read().decode()
             process.terminate()
             assert process.wait(WITHIN_S) == 0, process.stderr and process.stderr.read().decode()
         finally:

@@ -238,8 +238,8 @@ def kem() -> list[dict[str, Any]]:
             ciphertext, secret = kem_encapsulate(public)
         cases.append(_key_pair(name, seed, ciphertext, secret))
     published = stored("minting/published_kem.json")
-    public = kem_public(bytes.fromhex(published["seed"])).hex()
-    if not (public.startswith(published["public_starts"]) and public.endswith(published["public_ends"])):
+    shown = kem_public(bytes.fromhex(published["seed"])).hex()
+    if not (shown.startswith(published["public_starts"]) and shown.endswith(published["public_ends"])):
         raise AssertionError("the published ML-KEM key pair")
     values = (bytes.fromhex(published[part]) for part in ("seed", "ciphertext", "secret"))
     return [*cases, _key_pair("published sample of C2SP", *values)]

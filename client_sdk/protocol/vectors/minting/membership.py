@@ -202,7 +202,7 @@ def _group_limits() -> list[dict[str, Any]]:
     )
     cases = [_refusal(group, "group: join with another AIK", other_aik, "wrong_identity")]
     group.add(group.join(BEN, secret))
-    made = [
+    made: list[tuple[str, Action, str]] = [
         ("last admin leaves", Leave(), "last_admin"),
         ("last admin becomes a client", ChangeRole(DANA.account, MemberRole.CLIENT), "last_admin"),
         ("checkpoint of a stranger", Checkpoint(ANN.account, 1, ANN.lists[0].hash), "not_member"),

@@ -4,8 +4,10 @@
 while there is a connection. A call's answer, refusal or silence comes back to `answered`, `refused` or `unanswered`.
 """
 
+import logging
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from rapport.engine import (
     asking,
@@ -26,6 +28,7 @@ from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.outgoing import SENT, Hold
 from rapport.engine.records import SEEN, Attempt
 from rapport.engine.turn import Call, Turn
+from rapport.ports import VaultProblem
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.requests import (
@@ -38,7 +41,21 @@ from rapport_protocol.requests import (
     ReceiptsOf,
 )
 
-__all__ = ["CALLS_MOST", "SEEN_KEPT_MS", "SENT_KEPT_MS", "answered", "anything_due", "refused", "run_due", "unanswered"]
+__all__ = [
+    "CALLS_MOST",
+    "SEEN_KEPT_MS",
+    "SENT_KEPT_MS",
+    "answered",
+    "anything_due",
+    "carefully",
+    "refused",
+    "run_due",
+    "unanswered",
+]
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("rapport.engine")
 
 CALLS_MOST: Final = 6
 """Most HTTP calls under way at a time: what browsers open to one host."""
@@ -84,10 +101,24 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
 }
 
 
+def carefully(turn: Turn, errand: Errand, work: Callable[[Turn], T]) -> T | None:
+    """Does one errand's work; what our own code stumbles over is undone alone and tried again in an hour."""
+    try:
+        with turn.part():
+            return work(turn)
+    except VaultProblem:
+        raise
+    except Exception as problem:
+        _log.error("an errand failed (%s): %s", errand.kind, type(problem).__name__)
+        errands.postpone(turn, errand, wait_ms=_NEVER_WAIT_MS)
+        return None
+
+
 def run_due(turn: Turn, *, connected: bool, under_way: Collection[bytes]) -> None:
     """Does what is due. under_way: errands whose calls have not come back."""
     for errand in errands.due_errands(turn, network=False, limit=_LOCAL_MOST):
-        _LOCAL[errand.kind](turn, errand.subject)
+        local = _LOCAL[errand.kind]
+        carefully(turn, errand, partial(_run_local, local, errand.subject))
     if not connected:
         return
     room = CALLS_MOST - len(under_way)
@@ -96,10 +127,18 @@ def run_due(turn: Turn, *, connected: bool, under_way: Collection[bytes]) -> Non
             return
         if errand.key in under_way:
             continue
-        call = _CALLS[errand.kind](turn, errand)
+        call = carefully(turn, errand, partial(_make_call, errand))
         if call is not None:
             turn.calls.append(call)
             room -= 1
+
+
+def _run_local(step: Callable[[Turn, bytes], None], subject: bytes, turn: Turn) -> None:
+    step(turn, subject)
+
+
+def _make_call(errand: Errand, turn: Turn) -> Call | None:
+    return _CALLS[errand.kind](turn, errand)
 
 
 def anything_due(turn: Turn, *, connected: bool, under_way: Collection[bytes]) -> bool:

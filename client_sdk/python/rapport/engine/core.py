@@ -106,7 +106,9 @@ class Core:
         def step(turn: Turn) -> None:
             if self.flight is not None:
                 self.flight.under_way.discard(call.errand)
-            outcome(turn)
+            errand = errands.get(turn, call.errand)
+            if errand is not None:
+                agenda.carefully(turn, errand, outcome)
             if errands.get(turn, call.errand) is None:
                 turn.finished.setdefault(call.errand, None)
 

@@ -54,6 +54,15 @@ class Flight:
         """It was answered."""
         self._unanswered.pop(message, None)
 
+    def mark(self) -> frozenset[MessageId]:
+        """What is on its way now, for `back_to`."""
+        return frozenset(self._unanswered)
+
+    def back_to(self, mark: frozenset[MessageId]) -> None:
+        """What was added since has not left after all."""
+        for message in [held for held in self._unanswered if held not in mark]:
+            del self._unanswered[message]
+
     def refused(self, message: MessageId) -> ConversationId | None:
         """It was answered with a refusal.
 

@@ -4,6 +4,7 @@ Everything that is started here ends with it. What was on its way is in the vaul
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
@@ -16,7 +17,7 @@ from rapport.engine.flight import Flight
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.turn import Call
 from rapport.engine.turns import Turns
-from rapport.ports import Api, Connector, Stream, StreamClosed, Unreachable
+from rapport.ports import Api, Connector, Stream, StreamClosed, Unreachable, VaultProblem
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected
 from rapport_protocol.limits import TOKEN_LIFE_MS
 from rapport_protocol.messages import (
@@ -32,6 +33,8 @@ from rapport_protocol.messages import (
 )
 
 __all__ = ["Link", "LinkEvents", "Untrustworthy"]
+
+_log: Final = logging.getLogger("rapport.engine")
 
 _CALLERS: Final = agenda.CALLS_MOST
 _RENEW_S: Final = TOKEN_LIFE_MS / 1000 * 3 / 4
@@ -240,5 +243,5 @@ def _look(answer: "asyncio.Future[object]") -> None:
 
     A vault problem is reported by the turn itself, anything else is our own fault and logged.
     """
-    if not answer.cancelled():
-        answer.exception()
+    if not answer.cancelled() and not isinstance(answer.exception(), VaultProblem | None):
+        _log.error("a step failed: %s", type(answer.exception()).__name__)

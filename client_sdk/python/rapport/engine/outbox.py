@@ -8,6 +8,7 @@ lost answer means sending identical bytes again.
 Source: docs/protocol.md, section 12.3.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Final, assert_never
 
@@ -26,6 +27,7 @@ from rapport.engine.showing import account_seq, change_status, place_of
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind, Status
+from rapport.ports import VaultProblem
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId, split_ids
 from rapport_protocol.messages import Accepted, Blocked, DeviceMismatch, Direct, EpochStale, Failure, Post, Void
@@ -39,6 +41,8 @@ __all__ = [
     "resume_for",
     "take_answer",
 ]
+
+_log: Final = logging.getLogger("rapport.engine")
 
 DORMANT_MS: Final = 45 * 86_400_000
 """A device heard of within 45 days is not believed to be dormant."""
@@ -63,7 +67,21 @@ def fill(turn: Turn, flight: Flight) -> None:
             _send_direct(turn, flight, direct)
     for key, queue in list(QUEUES.list(turn.tx)):
         if flight.room and queue.hold is Hold.NONE:
-            _send_posts(turn, flight, ConversationId(key))
+            _send_carefully(turn, flight, ConversationId(key))
+
+
+def _send_carefully(turn: Turn, flight: Flight, conv: ConversationId) -> None:
+    """What our own code stumbles over is undone, and holds up its own conversation only."""
+    mark = flight.mark()
+    try:
+        with turn.part():
+            _send_posts(turn, flight, conv)
+    except VaultProblem:
+        raise
+    except Exception as problem:
+        _log.error("posts could not be sealed: %s", type(problem).__name__)
+        flight.back_to(mark)
+        hold(turn, conv, Hold.LATER, wait_ms=_ALARM_RETRY_MS)
 
 
 def _send_direct(turn: Turn, flight: Flight, direct: OutgoingDirect) -> None:

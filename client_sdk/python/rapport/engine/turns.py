@@ -7,6 +7,7 @@ handed on in the order of the turns, whether or not whoever asked for the step s
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -25,6 +26,8 @@ from rapport_protocol.messages import ServerMessage
 __all__ = ["ARRIVED_HIGH", "STEPS_MOST", "Turns"]
 
 T = TypeVar("T")
+
+_log: Final = logging.getLogger("rapport.engine")
 
 STEPS_MOST: Final = 256
 """Most steps that wait for the next turn; whoever asks for more waits for room."""
@@ -149,15 +152,22 @@ class Turns:
         try:
             done = await self._vault.run(lambda tx: core.perform(tx, now_ms, steps, flight))
         except VaultProblem as problem:
-            self._wake_ms = None
-            for each in asked:
-                if not each.answer.done():
-                    each.answer.set_exception(problem)
-            self._failed(problem)
+            self._give_up(asked, problem)
+            return
+        except Exception as problem:  # a fault of our own: nothing was kept, and the messages are delivered again
+            _log.error("a turn failed: %s", type(problem).__name__)
+            self._give_up(asked, VaultProblem("the engine stumbled; see its log"))
             return
         self._wake_ms = done.wake_ms
         self._deliver(done, flight)
         _answer(asked, done.results)
+
+    def _give_up(self, asked: Sequence[_Asked], problem: VaultProblem) -> None:
+        self._wake_ms = None
+        for each in asked:
+            if not each.answer.done():
+                each.answer.set_exception(problem)
+        self._failed(problem)
 
     @staticmethod
     def _steps(asked: Sequence[_Asked], messages: Sequence[ServerMessage], flight: Flight | None) -> list[Step]:

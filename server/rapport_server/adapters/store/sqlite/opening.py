@@ -1,22 +1,27 @@
-"""Opening the data file: the one connection that writes, the engine that reads, and what can be wrong with the file."""
+"""Opening the data file: the one connection that writes, those that read, and what can be wrong with the file."""
 
+import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy.exc
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.problem import StoreProblem
 
-__all__ = ["PAGE_BYTES", "StoreLock", "address", "appearing", "core_on", "open_reader", "open_writer", "sentences"]
+__all__ = ["PAGE_BYTES", "Readers", "StoreLock", "address", "appearing", "core_on", "open_writer", "sentences"]
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 PAGE_BYTES: Final = 8192
 """Page size of a new file: bodies are 1-2 KB, and a frame of the log costs two system calls whatever its size."""
@@ -174,20 +179,42 @@ def core_on(connection: sqlite3.Connection) -> Connection:
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def open_reader(path: Path) -> AsyncEngine:
-    """The engine that reads: READERS connections that cannot write, each seeing every transaction committed before."""
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{address(path, 'ro')}&uri=true",
-        pool_size=READERS,
-        max_overflow=0,
-        pool_reset_on_return=None,
-    )
+class Readers:
+    """READERS threads with a connection each that cannot write. Every question sees all that was committed before.
 
-    def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")
-        cursor.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
-        cursor.close()
+    A question is one visit to a thread, however many statements it takes.
+    """
 
-    event.listen(engine.sync_engine, "connect", prepare)
-    return engine
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(
+            f"sqlite+pysqlite:///{address(path, 'ro')}&uri=true",
+            pool_size=READERS,
+            max_overflow=0,
+            connect_args={"check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _prepare_reader)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store reader")
+
+    async def ask(
+        self, question: Callable[Concatenate[Connection, Given], Answer], *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
+        """Runs a function on a connection. Raises Rejected(UNAVAILABLE) when the file cannot be read."""
+
+        def visit() -> Answer:
+            with self._engine.connect() as db:
+                return question(db, *args, **kwargs)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, visit)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store cannot be read") from error
+
+    async def close(self) -> None:
+        """Answers what was asked, then closes."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+
+def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_MS}")
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")

@@ -6,9 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-import sqlalchemy.exc
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import (
@@ -35,7 +33,7 @@ from rapport_server.adapters.store.rules import QUEUED_JOBS
 from rapport_server.adapters.store.sql import accounts, conversations, mail, prekeys, timers
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
-from rapport_server.adapters.store.sqlite.opening import StoreLock, open_reader, open_writer, sentences
+from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
 from rapport_server.adapters.store.sqlite.version import check_version
 from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
 from rapport_server.ports import Clock, Store
@@ -78,7 +76,7 @@ class SqliteStore:
         self._small_batch = small_batch
         self._lock: StoreLock | None = None
         self._writer: Writer | None = None
-        self._reader: AsyncEngine | None = None
+        self._readers: Readers | None = None
         self._seed = b""
         self._epoch = StoreEpoch(b"")
 
@@ -107,7 +105,7 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        self._lock, self._writer, self._reader = lock, writer, open_reader(self._path)
+        self._lock, self._writer, self._readers = lock, writer, Readers(self._path)
 
     def _open(self) -> sqlite3.Connection:
         connection = open_writer(self._path)
@@ -120,10 +118,10 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See Store.close. Safe to call twice."""
-        writer, reader, lock = self._writer, self._reader, self._lock
-        self._writer = self._reader = self._lock = None
-        if reader is not None:
-            await reader.dispose()
+        writer, readers, lock = self._writer, self._readers, self._lock
+        self._writer = self._readers = self._lock = None
+        if readers is not None:
+            await readers.close()
         if writer is not None:
             await writer.stop()
         if lock is not None:
@@ -172,14 +170,10 @@ class SqliteStore:
     async def _read(
         self, ask: Callable[Concatenate[Connection, Given], Result], *args: Given.args, **kwargs: Given.kwargs
     ) -> Result:
-        """Asks a reading connection. Raises Rejected(UNAVAILABLE) when the file cannot be read."""
-        if self._reader is None:
+        """Asks a reader. Raises Rejected(UNAVAILABLE) when the store is not running or cannot be read."""
+        if self._readers is None:
             raise Rejected(ErrorCode.UNAVAILABLE, "the store is not running")
-        try:
-            async with self._reader.connect() as db:
-                return await db.run_sync(ask, *args, **kwargs)
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            raise Rejected(ErrorCode.UNAVAILABLE, "the store cannot be read") from error
+        return await self._readers.ask(ask, *args, **kwargs)
 
     async def _settled(self) -> None:
         """Lets everything that was reported be found. Raises Rejected(UNAVAILABLE) when the writer cannot."""
