@@ -111,7 +111,10 @@ class Joining:
         return made, register
 
     async def _view(self, link: InviteLink) -> InviteView:
-        view = await self._api.call("invite.view", path={"invite": link.secret.id})
+        try:
+            view = await self._api.call("invite.view", path={"invite": link.secret.id})
+        except Rejected as refusal:
+            raise _worded(refusal, "this invite was used already or has expired: ask for a new one") from None
         if not isinstance(view, InviteView):
             raise LocalError(ErrorCode.INTERNAL, "another answer than was asked for")
         return view
@@ -133,9 +136,16 @@ class Joining:
                     await asyncio.sleep(min(refusal.retry_after_ms / 1000 or 2.0**attempt / 4, _LONGEST_WAIT_S))
                 else:
                     await self._vault.run(registration.abandon)
-                    raise
+                    raise _worded(refusal, "this link was used already or has expired: ask for a new one") from None
             else:
                 if isinstance(answer, Registered):
                     return answer
                 break
         raise LocalError(ErrorCode.INTERNAL, "another answer than was asked for")
+
+
+def _worded(refusal: Rejected, gone: str) -> Rejected:
+    """The refusal as a person should read it, when all it says is that the link leads nowhere (any more)."""
+    if refusal.code in (ErrorCode.NOT_FOUND, ErrorCode.EXPIRED, ErrorCode.CONFLICT):
+        return Rejected(refusal.code, gone)
+    return refusal
