@@ -71,7 +71,7 @@ def socket_of(node: Node, device: DeviceId) -> DeviceSocket:
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON_S):
         while not happened():  # noqa: ASYNC110 - the server keeps no event for what only a test waits for
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
 
 @contextmanager

@@ -4,16 +4,11 @@ A subclass brings two fixtures: `world`, around a started store, and `small`, ar
 """
 
 from tests.server.contracts.conversation_contract import ConversationContract, TimerContract
+from tests.server.contracts.delivery_contract import AcknowledgementContract, StreamContract
 from tests.server.contracts.directory_contract import DeviceListContract, PrekeyContract, RegistrationContract
 from tests.server.contracts.history_contract import AgeingContract, ArchiveContract
 from tests.server.contracts.isolation_contract import IsolationContract
-from tests.server.contracts.mailbox_contract import (
-    AcknowledgementContract,
-    BlockingContract,
-    DirectContract,
-    PostContract,
-    StreamContract,
-)
+from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
 
 __all__ = ["SMALL_QUEUE", "StoreContract"]
 

@@ -53,8 +53,7 @@ class Twins:
         self.disk = World(SqliteStore(self.path, self.clock, small_batch=small_batch), self.clock, seed=1)
         self.people: list[Person] = []
         self.convs: list[ConversationId] = []
-        self.posts: list[PostJob] = []
-        self.directs: list[DirectJob] = []
+        self.sent: list[PostJob | DirectJob] = []
         self.blocks: dict[DeviceId, tuple[dict[Any, Any], dict[Any, Any]]] = {}
 
     async def build(self) -> None:
@@ -78,7 +77,7 @@ class Twins:
         return devices[index % len(devices)]
 
     def items(self) -> list[MessageId]:
-        return [job.id for job in self.posts] + [job.id for job in self.directs]
+        return [job.id for job in self.sent]
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -89,7 +88,8 @@ class Twins:
         if kind == "ack":
             if not items:
                 return None
-            entry = archive_entry(who.account) if spec[4] else None
+            items = items[-8:]  # what was sent lately is what is waited for
+            entry = archive_entry(who.device) if spec[4] else None
             ok = [items[index % len(items)] for index in spec[2]]
             parked = [items[index % len(items)] for index in spec[3]]
             one, two = (self.sender.ack(who, *ok, parked=parked, entry=entry) for _ in range(2))
@@ -100,30 +100,32 @@ class Twins:
 
     def direct(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
         if spec[4] == "again":
-            if not self.directs:
+            directs = [job for job in self.sent if isinstance(job, DirectJob)]
+            if not directs:
                 return None
-            job = self.fresh_copy(self.directs[spec[2] % len(self.directs)])
+            job = self.fresh_copy(directs[spec[2] % len(directs)])
         else:
             target = self.pick(spec[2]).device
             job = self.sender.note(who, self.convs[spec[3] % len(self.convs)], target)
-            self.directs.append(job)
+            self.sent.append(job)
         return job, copy.copy(job)
 
     async def post(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
         conv, flavour = self.convs[spec[2] % len(self.convs)], spec[3]
         if flavour == "again":
-            if not self.posts:
+            posts = [job for job in self.sent if isinstance(job, PostJob)]
+            if not posts:
                 return None
-            job = self.fresh_copy(self.posts[spec[4] % len(self.posts)])
+            job = self.fresh_copy(posts[spec[4] % len(posts)])
         else:
-            entry = archive_entry(who.account) if spec[4] % 2 else None
+            entry = archive_entry(who.device) if spec[4] % 2 else None
             job = await self.sender.letter(who, conv, entry=entry)
             if flavour == "stale":
                 job.body_epoch += 1
             elif flavour == "short":
                 job.devices = job.devices[16:]
                 job.keys = b"".join(map(key_for, (job.devices[i : i + 16] for i in range(0, len(job.devices), 16))))
-            self.posts.append(job)
+            self.sent.append(job)
         twin = copy.copy(job)
         if spec[4] % 3 == 0:  # one long-lived connection per device, whose refusals hold up what follows
             job.blocks, twin.blocks = self.blocks.setdefault(job.device, ({}, {}))
