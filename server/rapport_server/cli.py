@@ -165,7 +165,7 @@ def _backup(config: Config, target: Path) -> None:
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_configured
 def _restore(config: Config, source: Path) -> None:
-    """Put the copy SOURCE in place as the store. Devices notice, and repair what is newer on their side."""
+    """Put the copy SOURCE in place as the store. What came after the copy is not in it."""
     from rapport_server.adapters.store.sqlite.backup import restore as run
 
     run(source, Path(config.store.path))

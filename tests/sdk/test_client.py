@@ -315,3 +315,20 @@ async def test_nothing_readable_stands_in_the_vault(server: Served, tmp_path: Pa
         assert len(content) > 100_000
         assert not [word for word in planted if word.encode() in content or word.encode("utf-16-le") in content]
         assert not [key for key in keys if key in content or key.hex().encode() in content]
+
+
+async def test_a_close_that_is_cancelled_twice_still_gives_the_vault_back(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rapport.join(await server.practice(), vault=tmp_path / "dana", name="Dana")
+
+    async def cancelled(_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rapport.adapters.http.HttpApi.close", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            async with rapport.Client(tmp_path / "dana"):
+                pass
+    async with rapport.Client(tmp_path / "dana"):
+        pass

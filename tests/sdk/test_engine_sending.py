@@ -123,6 +123,10 @@ async def test_a_stale_epoch_seals_anew_under_the_same_id_and_place(pair: Pair) 
     first = [post for post in dana.outgoing if isinstance(post, Post)]
     dana.outgoing.clear()
     before = dana.look(lambda tx: [OUTBOX.need(tx, each.id) for each in (message, behind)])
+    for post in before:  # as if they had been sealed before the newest entry came
+        assert post.sealed is not None
+        older = replace(post, sealed=replace(post.sealed, epoch=2))
+        dana.look(lambda tx, older=older: OUTBOX.put(tx, older.id, older, group=conv, order=older.order))  # type: ignore[misc]
     dana.take(EpochStale(message.id, 3))
     again = [post for post in dana.outgoing if isinstance(post, Post)]
     after = dana.look(lambda tx: [OUTBOX.need(tx, each.id) for each in (message, behind)])

@@ -308,3 +308,23 @@ class TestOpeningWhatIsNotRight:
         await vault.run(lambda tx: tx.put("t", b"big", bytes(200_000)))
         assert await vault.run(lambda tx: tx.get("t", b"k")) == b"v"
         await vault.close()
+
+    async def test_a_full_disk_inside_a_part_ends_the_whole_step(self, tmp_path: Path) -> None:
+        vault = await SqliteVault.open(tmp_path, create=True)
+        db = vault._db
+        await vault.run(lambda tx: db.execute("PRAGMA max_page_count=12").fetchall())
+
+        def careful(tx: Transaction) -> None:
+            tx.put("t", b"first", b"v")
+            try:
+                with tx.savepoint():
+                    tx.put("t", b"big", bytes(200_000))
+            except VaultProblem:
+                raise
+            except Exception:
+                tx.put("t", b"set aside", b"v")
+
+        with pytest.raises(VaultProblem, match="disk is full"):
+            await vault.run(careful)
+        assert await vault.run(lambda tx: [tx.get("t", key) for key in (b"first", b"set aside")]) == [None, None]
+        await vault.close()

@@ -109,7 +109,7 @@ def _bench() -> None:
 
 @_bench.command("relay")
 @click.option("--rounds", default=3, show_default=True, help="How often each server is measured, taking turns.")
-@click.option("--pairs", default=32, show_default=True, help="Conversations that talk at the same time.")
+@click.option("--pairs", default=100, show_default=True, help="Conversations that talk at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Only the JSON object, no progress.")
 def _relay(rounds: int, pairs: int, as_json: bool) -> None:
     """Durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes."""

@@ -86,9 +86,11 @@ class Client:
                 self._engine.stop()
                 await self._task
         finally:
-            if self._api is not None:
-                await self._api.close()
-            await vault.close()
+            try:
+                if self._api is not None:
+                    await self._api.close()
+            finally:  # a second cancellation must not leave the vault locked
+                await vault.close()
 
     @property
     def _running(self) -> Engine:

@@ -47,8 +47,10 @@ async def join(link: str, *, vault: Path, name: str) -> AccountId:
     try:
         return await Joining(opened, api, SystemClock(), os.urandom, parsed, name).run()
     finally:
-        await api.close()
-        await opened.close()
+        try:
+            await api.close()
+        finally:  # a second cancellation must not leave the vault locked
+            await opened.close()
 
 
 class Joining:

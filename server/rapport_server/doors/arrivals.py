@@ -1,6 +1,6 @@
 """Who may knock at the stream: a budget of connections before anybody has proved anything.
 
-Source: docs/threat-model.md, "Pile-up of unauthenticated connections".
+Source: docs/configuration.md, section limits.
 """
 
 from collections import Counter

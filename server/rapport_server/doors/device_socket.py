@@ -4,9 +4,11 @@ Source: docs/protocol.md, sections 12.4 and 12.5.
 """
 
 import asyncio
+from functools import lru_cache
 from typing import Final, cast
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import WebSocketWriter
 
 from rapport_protocol.codec import CLIENT_CODECS, Codec
@@ -30,8 +32,8 @@ what was sent before to go out."""
 class _Outbox:
     """Collects the frames of one loop turn and hands them to the transport in one piece.
 
-    It stands where aiohttp's frame writer expects a transport: one system call for a batch of deliveries instead of one
-    per frame is the difference between the transport and the protocol being the limit.
+    One system call for a batch of deliveries instead of one per frame is the difference between the transport and the
+    protocol being the limit.
     """
 
     __slots__ = ("_frames", "_loop", "_transport", "collected", "written")
@@ -45,14 +47,13 @@ class _Outbox:
         self.written = 0
         """Bytes handed to the transport since the start."""
 
-    def write(self, frame: bytes) -> None:
-        if not self._frames:
+    def write(self, header: bytes, payload: bytes) -> None:
+        frames = self._frames
+        if not frames:
             self._loop.call_soon(self.flush)
-        self._frames.append(frame)
-        self.collected += len(frame)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        frames.append(header)
+        frames.append(payload)
+        self.collected += len(header) + len(payload)
 
     def flush(self) -> None:
         if self._frames and not self._transport.is_closing():
@@ -62,13 +63,42 @@ class _Outbox:
         self.collected = 0
 
 
+class _Collected:
+    """Stands where aiohttp's frame writer expects a transport, and keeps what it writes."""
+
+    def __init__(self) -> None:
+        self.bytes = b""
+
+    def write(self, data: bytes) -> None:
+        self.bytes += data
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _header(opcode: WSMsgType, size: int) -> bytes:
+    """The header of a frame from a server: it depends on opcode and length alone, so aiohttp makes each only once.
+
+    Sealed bodies come in few sizes; asking aiohttp for every frame was a tenth of the server's time.
+    """
+    collected = _Collected()
+    writer = WebSocketWriter(cast("BaseProtocol", None), cast("asyncio.Transport", collected), limit=2**62)
+    try:
+        # Runs to its end: without compression and limit there is nothing in it that waits.
+        writer.send_frame(bytes(size), opcode).send(None)
+    except StopIteration:
+        return collected.bytes[: len(collected.bytes) - size]
+    raise RuntimeError("the WebSocket writer waited")
+
+
 class DeviceSocket:
     """A device's socket as the services see it (`services.messaging.Connection`)."""
 
     __slots__ = (
         "_closing",
-        "_codec",
         "_cut",
+        "_encode",
         "_gone",
         "_opcode",
         "_outbox",
@@ -76,8 +106,8 @@ class DeviceSocket:
         "_said",
         "_silent_s",
         "_stuck_s",
+        "_text",
         "_transport",
-        "_writer",
         "heard",
         "link",
         "ws",
@@ -91,11 +121,10 @@ class DeviceSocket:
             raise ConnectionResetError
         self.ws = ws
         self._transport = transport
-        self._codec = codec
+        self._encode = codec.encode
+        self._text = codec.text
         self._opcode = WSMsgType.TEXT if codec.text else WSMsgType.BINARY
         self._outbox = _Outbox(transport)
-        # A writer of our own with no output limit: sending then never waits.
-        self._writer = WebSocketWriter(request.protocol, cast("asyncio.Transport", self._outbox), limit=2**62)
         self._closing: asyncio.Task[bool] | None = None
         self.heard = True
         """Set by the reader with every frame, taken back by the next look: cheaper than a time stamp per frame."""
@@ -117,23 +146,16 @@ class DeviceSocket:
 
     def send(self, message: ServerMessage) -> None:
         """Queues one message; dropped when the socket is closing."""
-        self._write(self._codec.encode(message))
+        if self._closing is None:
+            frame = self._encode(message)
+            self._outbox.write(_header(self._opcode, len(frame)), frame)
 
     def send_frame(self, frame: bytes) -> None:
         """Queues one ready-made MessagePack frame."""
-        if self._codec.text:
-            frame = self._codec.encode(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame))
-        self._write(frame)
-
-    def _write(self, frame: bytes) -> None:
-        if self._closing is not None:
-            return
-        try:
-            # Runs to its end: without compression and limit there is nothing in it that waits.
-            self._writer.send_frame(frame, self._opcode).send(None)
-        except (StopIteration, ClientConnectionResetError):
-            return
-        raise RuntimeError("the WebSocket writer waited")
+        if self._text:
+            frame = self._encode(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame))
+        if self._closing is None:
+            self._outbox.write(_header(self._opcode, len(frame)), frame)
 
     def close(self, code: int) -> None:
         """Starts closing with this code; what was sent before still goes out."""

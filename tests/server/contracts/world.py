@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, ItemId, MessageId, PracticeId
@@ -258,6 +258,12 @@ class World:
                 self._returned.clear()
                 await self._returned.wait()
 
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Waits for something that the store does by itself."""
+        async with asyncio.timeout(WITHIN_S):
+            while not done():  # noqa: ASYNC110 - another process would have nothing else to go by
+                await asyncio.sleep(0.01)
+
     async def required(self, sender: Principal, conv: ConversationId) -> list[bytes]:
         """Whom a post must be sealed for now, ascending."""
         required = await self.store.required_devices(sender.practice, conv)
@@ -284,6 +290,26 @@ class World:
             "origin": None,
         }
         return PostJob(sender.practice, sender.account, sender.device, conv, **(fields | more))  # type: ignore[arg-type]
+
+    async def letter_blind(self, sender: Principal, conv: ConversationId, devices: Sequence[DeviceId]) -> PostJob:
+        """A post for these devices, made without asking the store."""
+        wanted = sorted(devices)
+        return PostJob(
+            sender.practice,
+            sender.account,
+            sender.device,
+            conv,
+            3,
+            MessageId(self.fresh()),
+            self._random.randbytes(125),
+            self._random.randbytes(24),
+            self._random.randbytes(272),
+            b"".join(wanted),
+            b"".join(map(key_for, wanted)),
+            None,
+            {},
+            None,
+        )
 
     async def post(self, sender: Principal, conv: ConversationId, **more: object) -> PostJob:
         """Posts and waits for the outcome."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from rapport.adapters.vault_folder import FileVaultKey, FolderLock, prepare_folder, sync_folder
 from rapport.adapters.vault_sealing import VAULT_KEY_BYTES, RecordSeal
@@ -63,39 +63,50 @@ _ORDER_END: Final = 2**62
 class _SqliteTransaction:
     """One step's view; lives only inside `SqliteVault._perform`."""
 
-    __slots__ = ("_db", "_seal", "changed", "rev")
+    __slots__ = ("_db", "_problem", "_seal", "changed", "rev")
 
-    def __init__(self, db: sqlite3.Connection, seal: RecordSeal, rev: int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, seal: RecordSeal, rev: int, problem: Callable[[sqlite3.Error], VaultProblem]
+    ) -> None:
         self._db = db
         self._seal = seal
+        self._problem = problem
         self.rev = rev
         self.changed = False
 
+    def _run(self, statement: str, values: tuple[bytes | int, ...] = ()) -> list[tuple[Any, ...]]:
+        """VaultProblem at once: a step that sets its own faults aside must not go on over a failed statement."""
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._problem(error) from None
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        self._db.execute("SAVEPOINT part")
+        self._run("SAVEPOINT part")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK TO part")
-            self._db.execute("RELEASE part")
+            if self._db.in_transaction:  # else SQLite has undone the whole of it
+                self._run("ROLLBACK TO part")
+                self._run("RELEASE part")
             raise
-        self._db.execute("RELEASE part")
+        self._run("RELEASE part")
 
     def get(self, table: str, key: bytes) -> bytes | None:
         record_id = self._seal.id(table, key)
-        row = self._db.execute(_GET, (record_id,)).fetchone()
-        return None if row is None else self._seal.open(table, record_id, row[0])[1]
+        rows = self._run(_GET, (record_id,))
+        return self._seal.open(table, record_id, rows[0][0])[1] if rows else None
 
     def put(self, table: str, key: bytes, value: bytes, *, group: bytes = b"", order: int = 0) -> None:
         self.changed = True
         record_id = self._seal.id(table, key)
         sealed = self._seal.seal(table, record_id, key, value)
-        self._db.execute(_PUT, (record_id, self._seal.group(table, group), order, sealed))
+        self._run(_PUT, (record_id, self._seal.group(table, group), order, sealed))
 
     def delete(self, table: str, key: bytes) -> None:
         self.changed = True
-        self._db.execute(_DELETE, (self._seal.id(table, key),))
+        self._run(_DELETE, (self._seal.id(table, key),))
 
     def list(
         self,
@@ -109,12 +120,11 @@ class _SqliteTransaction:
     ) -> Iterator[tuple[bytes, bytes]]:
         end = _ORDER_END if below is None else below
         query = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
-        rows = self._db.execute(query, (self._seal.group(table, group), above, end, limit or _ALL)).fetchall()
+        rows = self._run(query, (self._seal.group(table, group), above, end, limit or _ALL))
         return (self._seal.open(table, record_id, value) for record_id, value in rows)
 
     def count(self, table: str, group: bytes = b"") -> int:
-        found: tuple[int] = self._db.execute(_COUNT, (self._seal.group(table, group),)).fetchone()
-        return found[0]
+        return int(self._run(_COUNT, (self._seal.group(table, group),))[0][0])
 
 
 class SqliteVault:
@@ -171,7 +181,7 @@ class SqliteVault:
             db.execute("BEGIN IMMEDIATE")
             try:
                 rev: int = db.execute("SELECT rev FROM revision").fetchone()[0]
-                transaction = _SqliteTransaction(db, self._seal, rev)
+                transaction = _SqliteTransaction(db, self._seal, rev, self._problem)
                 result = step(transaction)
                 if (
                     transaction.changed

@@ -49,7 +49,7 @@ CT_BYTES: Final = 1040
 class Settings(Struct, frozen=True):
     """How much load. window: sends that each connection keeps unanswered (echo: always one)."""
 
-    pairs: int = 32
+    pairs: int = 100
     window: int = 16
     rounds: int = 3
     warm_up_s: float = 1.5

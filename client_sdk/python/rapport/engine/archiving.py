@@ -21,6 +21,9 @@ class Keyed(NamedTuple):
     hash: bytes
     trust: Trust = Trust.NORMAL
 
+    def __repr__(self) -> str:
+        return "Keyed()"
+
 
 def entry_for(turn: Turn, outer: Outer, keyed: Keyed) -> bytes:
     """The 149-byte entry of a message that this device has committed."""

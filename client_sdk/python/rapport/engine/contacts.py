@@ -24,6 +24,7 @@ from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Sta
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.requests import DeviceLists
+from rapport_protocol.rules import Rule, RuleBroken
 
 __all__ = [
     "Known",
@@ -71,6 +72,8 @@ def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> N
         take_lists(turn, account, lists)
         return
     chain = DeviceListChain.first(account, aik, [_parse(encoded) for encoded in lists])
+    for held in chain.lists:
+        _require_own_devices(turn, account, held)
     _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists)), chain.lists)
 
 
@@ -79,6 +82,16 @@ def _keep(turn: Turn, contact: Contact, fresh: Iterable[SignedDeviceList]) -> No
     for signed in fresh:
         for entry in signed.content.devices:
             DEVICES.put(turn.tx, entry.device, DeviceOwner(contact.account))
+
+
+def _require_own_devices(turn: Turn, account: AccountId, signed: SignedDeviceList) -> None:
+    """RuleBroken(DUPLICATE) if the list names a device id that another account's list holds.
+
+    Sessions are found by device id: whoever could list a contact's device as their own would get the contact's keys.
+    """
+    for entry in signed.content.devices:
+        if account_of(turn, entry.device) not in (None, account):
+            raise RuleBroken(Rule.DUPLICATE)
 
 
 def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
@@ -94,6 +107,7 @@ def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
             candidate = _parse(encoded)
             standing = chain.judge(candidate)
             if standing is Standing.SUCCESSOR:
+                _require_own_devices(turn, account, candidate)
                 chain = chain.extended(candidate)
         except RemoteError:
             turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))

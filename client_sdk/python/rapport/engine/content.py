@@ -63,13 +63,20 @@ _Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Text = Annotated[str, Meta(max_length=TEXT_BYTES)]
 
 
-class Text(Struct, frozen=True):
+class _Unshown(Struct, frozen=True):
+    """What people say, and keys: its repr shows nothing of it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Text(_Unshown, frozen=True):
     """A text that people read."""
 
     text: _Text
 
 
-class Edit(Struct, frozen=True):
+class Edit(_Unshown, frozen=True):
     """The author's message says this now."""
 
     id: _Id
@@ -95,13 +102,13 @@ class Read(Struct, frozen=True):
     id: _Id
 
 
-class Profile(Struct, frozen=True):
+class Profile(_Unshown, frozen=True):
     """The sender's account is called this."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES)]
 
 
-class InviteMade(Struct, frozen=True):
+class InviteMade(_Unshown, frozen=True):
     """To our own devices: an invite and its secret."""
 
     token: _Bytes32
@@ -149,7 +156,7 @@ class ResendRefusal(Struct, frozen=True):
     items: Annotated[tuple[RefusedItem, ...], Meta(max_length=RESEND_ITEMS)]
 
 
-class ResendBody(Struct, frozen=True):
+class ResendBody(_Unshown, frozen=True):
     """A whole message again, for a device to which the server does not give it."""
 
     id: _Id

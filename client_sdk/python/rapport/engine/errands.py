@@ -141,7 +141,7 @@ def planned(turn: Turn, kind: ErrandKind, subject: bytes = b"") -> bool:
 
 def postpone(turn: Turn, errand: Errand, *, wait_ms: int = 0) -> None:
     """Its call failed: try again after wait_ms, or after 1, 2, 4 … seconds, at most six hours, with jitter."""
-    wait_ms = wait_ms or min(_BACKOFF_FIRST_MS << min(errand.tries, 20), BACKOFF_MOST_MS)
+    wait_ms = min(wait_ms or _BACKOFF_FIRST_MS << min(errand.tries, 20), BACKOFF_MOST_MS)
     jitter_ms = int.from_bytes(turn.random(2), "big") * wait_ms // 4 // 0xFFFF
     _put(turn.tx, replace(errand, due_ms=turn.now_ms + wait_ms + jitter_ms, tries=errand.tries + 1))
 

@@ -8,6 +8,9 @@ with the account's archive entry. The second half, asking the sending device, st
 Source: docs/protocol.md, section 4.7.
 """
 
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -22,6 +25,7 @@ from rapport.engine.posts import commit_post
 from rapport.engine.records import PENDING, Attempt, Envelope, PendingMessage
 from rapport.engine.turn import Call, Turn
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind
+from rapport.ports import VaultProblem
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import FETCH_IDS
@@ -29,6 +33,8 @@ from rapport_protocol.requests import Fetch, FetchedItem, FetchedItems
 from rapport_protocol.signed import Outer
 
 __all__ = ["FETCH_MOST", "fetch_answered", "fetch_call", "keep_failed", "retry"]
+
+_log: Final = logging.getLogger("rapport.engine")
 
 FETCH_MOST: Final = 3
 """How often a wrong body is fetched again."""
@@ -99,21 +105,33 @@ def retry(turn: Turn, *attempts: Attempt, conv: ConversationId | None = None, de
     for held in list(pending.all_pending(turn, conv)):
         wanted = held.attempt in attempts or (Attempt.LISTS in attempts and held.failure == FailureClass.UNKNOWN_DEVICE)
         if wanted and (device is None or held.device == device):
-            _try(turn, held)
+            _alone(turn, held, partial(_try, turn, held))
 
 
-def _try(turn: Turn, held: PendingMessage) -> bool:
-    """One more try with its own sealed key. True if it is open now."""
+def _alone(turn: Turn, held: PendingMessage, work: Callable[[], None]) -> None:
+    """What our own code stumbles over waits for a better version; the rest, and what had come, is not held up."""
+    try:
+        with turn.part():
+            work()
+    except VaultProblem:
+        raise
+    except Exception as problem:
+        _log.error("a kept message could not be taken in: %s", type(problem).__name__)
+        after = replace(held, failure=FailureClass.FORMAT, attempt=Attempt.UPDATE, reason=PlaceholderReason.UPDATE)
+        pending.update(turn, after)
+
+
+def _try(turn: Turn, held: PendingMessage) -> None:
+    """One more try with its own sealed key."""
     if held.envelope is None or not held.envelope.key:
-        return False
+        return
     try:
         message = open_envelope(turn, held.envelope)
     except Failed as failed:
         _still_closed(turn, held, failed)
-        return False
+        return
     step_session(turn, message)
     commit_post(turn, message)
-    return True
 
 
 def _still_closed(turn: Turn, held: PendingMessage, failed: Failed) -> None:
@@ -155,7 +173,7 @@ def fetch_answered(turn: Turn, errand: Errand, asked: Fetch, answer: FetchedItem
     for message in asked.ids:
         held = PENDING.get(turn.tx, message)
         if held is not None and held.attempt is Attempt.FETCH:
-            _fetched(turn, held, found.get(message))
+            _alone(turn, held, partial(_fetched, turn, held, found.get(message)))
     waiting = [
         held.due_ms
         for held in pending.all_pending(turn, ConversationId(errand.subject))

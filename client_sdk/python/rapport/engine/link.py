@@ -115,7 +115,7 @@ class Link:
         challenge = await stream.receive()
         if not isinstance(challenge, Challenge):
             return self._refuse(challenge)
-        self._clock.set(challenge.server_time_ms)
+        heard = self._clock.moment()
         state_rev = await self._turns.do(lambda turn: turn.tx.rev)
         proof = sign_in.prove(self._core.me, challenge, stream.origin, state_rev, random)
         await stream.send(proof.auth)
@@ -123,6 +123,8 @@ class Link:
         if not isinstance(hello, Hello):
             return self._refuse(hello)
         sign_in.check_hello(self._core.me, proof, hello)
+        # Not before: by the clock secrets are deleted and messages given up, and anybody can send a challenge.
+        self._clock.set(challenge.server_time_ms, heard)
         return hello
 
     @staticmethod

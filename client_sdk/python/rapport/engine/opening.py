@@ -122,6 +122,8 @@ def open_envelope(turn: Turn, envelope: Envelope) -> OpenedMessage:
 def open_with(turn: Turn, envelope: Envelope, keyed: Keyed) -> OpenedMessage:
     """Opens a message with K and H from elsewhere: the archive, or its sender's resend. Raises Failed."""
     outer = parse_outer(envelope)
+    if outer.kind is MessageClass.DIRECT:  # never archived, never sent again; its sender need not be a member
+        raise Failed(FailureClass.AUTHENTICATION)
     known = check_sender(turn, outer, envelope.seq)
     payload = KeyPayload(PayloadKind.KEY, keyed.key, keyed.hash)
     return _opened(envelope, outer, known, None, payload, keyed)

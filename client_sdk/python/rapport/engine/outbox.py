@@ -130,7 +130,7 @@ def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> No
     if why is Hold.ALARM:
         wait_ms = min(_ALARM_RETRY_MS << min(queue.refusals, 6), _ALARM_MOST_MS)
     elif why is Hold.LATER:
-        wait_ms = wait_ms or _LATER_MS
+        wait_ms = min(wait_ms or _LATER_MS, _ALARM_MOST_MS)  # patience, not silence for ever
     until = turn.now_ms + wait_ms if wait_ms else 0
     _put_queue(turn, replace(queue, hold=why, until_ms=until))
     if until:
@@ -271,6 +271,9 @@ def _epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
     post = OUTBOX.get(turn.tx, answer.id)
     if post is None or conv is None:
         return
+    if post.sealed is not None and post.sealed.epoch >= answer.epoch:  # no news: never sealed anew on a mere word
+        hold(turn, conv, Hold.LATER, wait_ms=_ALARM_RETRY_MS)
+        return
     for sealed in list(_sealed_posts(turn, conv)):  # the server took none of those behind a refused one
         OUTBOX.put(turn.tx, sealed.id, replace(sealed, sealed=None), group=conv, order=sealed.order)
     if CONVERSATIONS.need(turn.tx, conv).epoch < answer.epoch:
@@ -319,7 +322,7 @@ def _direct_failed(turn: Turn, flight: Flight, answer: Failure, message: Message
     if direct is None:
         return
     if answer.retryable:
-        due = turn.now_ms + (answer.retry_after_ms or _LATER_MS)
+        due = turn.now_ms + min(answer.retry_after_ms or _LATER_MS, _ALARM_MOST_MS)
         DIRECTS.put(turn.tx, message, replace(direct, due_ms=due), order=due)
     else:
         DIRECTS.delete(turn.tx, message)

@@ -31,7 +31,8 @@ from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import MessageId
+from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.membership_entries import ConversationKind
 from rapport_protocol.signed import MessageClass
 
 __all__ = ["commit_history", "commit_post"]
@@ -73,7 +74,7 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
     outer, seq = message.outer, message.envelope.seq
     key = outer.conv + outer.device
     held = CHAINS.get(turn.tx, key)
-    if held is not None and held.chain == body.chain and body.prev is not None and not SEEN.has(turn.tx, body.prev):
+    if body.prev is not None and _lacks(turn, outer.conv, held, body.chain, body.prev):
         pending.name_missing(turn, outer.conv, (outer.account, outer.device), body.prev, seq)
     if held is None or seq > held.seq:
         CHAINS.put(turn.tx, key, SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq))
@@ -82,6 +83,24 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
             turn.show(SecurityEvent(SecurityKind.ORDER, outer.conv, outer.account, outer.device))
     if body.after is not None and outer.account != turn.me.account:
         proved_by(turn, outer.conv, outer.account, body.after)
+
+
+def _lacks(turn: Turn, conv: ConversationId, held: SenderChain | None, chain: int, previous: MessageId) -> bool:
+    """Whether the sender's previous post should be here and is not.
+
+    A pair has no post that is older than either membership. In a group the first post of a device may name one from
+    before our joining.
+    """
+    if (held is not None and held.last == previous) or SEEN.has(turn.tx, previous):
+        return False
+    record = MESSAGES.get(turn.tx, previous)  # ids are forgotten before bubbles are
+    if record is not None and record.placeholder is None:
+        return False
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    state = conversation.membership if conversation else None
+    if state is not None and state.kind is ConversationKind.PAIR:
+        return True
+    return held is not None and held.chain == chain
 
 
 def _seq_of(turn: Turn, message: MessageId) -> int:

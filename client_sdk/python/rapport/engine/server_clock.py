@@ -6,7 +6,7 @@ __all__ = ["ServerClock"]
 
 
 class ServerClock:
-    """Our own clock until the first challenge, then the server's time carried forward by our monotonic clock."""
+    """Our own clock until the first sign-in, then the server's time carried forward by our monotonic clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -17,7 +17,11 @@ class ServerClock:
         """Milliseconds of Unix time."""
         return self._base_ms + int((self._clock.monotonic() - self._since) * 1000)
 
-    def set(self, server_time_ms: int) -> None:
-        """The server has just said what time it is."""
+    def moment(self) -> float:
+        """Now, for `set`; seconds of our monotonic clock."""
+        return self._clock.monotonic()
+
+    def set(self, server_time_ms: int, moment: float) -> None:
+        """It was this time when the server said so, at `moment`. Only for what the pinned server has signed."""
         self._base_ms = server_time_ms
-        self._since = self._clock.monotonic()
+        self._since = moment

@@ -1,7 +1,7 @@
 """Small rules that every store adapter shares: device sets, which key is whose, which prekeys stay, where a page ends.
 
 Pure functions over bytes; identifiers are 16 bytes each and joined in ascending order.
-Source: docs/protocol.md, "Posts" and "HTTP operations".
+Source: docs/protocol.md, sections 12.3 and 12.6.
 """
 
 from collections.abc import Iterable

@@ -152,21 +152,22 @@ class Delivery:
     def _push(self, job: PostJob, elsewhere: set[DeviceId]) -> None:
         """Offers a fresh post to its devices: the body is encoded once, only the key differs."""
         frames = deliver_frames(job.seq, job.at, job.outer, job.nonce, job.ct, split_sealed_keys(job.keys))
-        item, devices, start = ItemId(job.id), job.devices, 0
-        for frame in frames:
-            self._push_one(DeviceId(devices[start : start + ID_BYTES]), item, frame, elsewhere)
-            start += ID_BYTES
+        item, devices, push = ItemId(job.id), job.devices, self._push_one
+        for at, frame in zip(range(0, len(devices), ID_BYTES), frames, strict=True):
+            push(DeviceId(devices[at : at + ID_BYTES]), item, frame, elsewhere)
 
     def _push_one(self, device: DeviceId, item: ItemId, frame: bytes, elsewhere: set[DeviceId]) -> None:
         link = self._links.get(device)
         if link is None:
             elsewhere.add(device)
-        elif not link.live or len(link.in_flight) >= RESUME_WINDOW or link.connection.congested:
+            return
+        in_flight, connection = link.in_flight, link.connection
+        if not link.live or len(in_flight) >= RESUME_WINDOW or connection.congested:
             link.live = False
             link.missed = True
-        elif item not in link.in_flight:  # the pump may have found it in the store before its batch was reported
-            link.in_flight.add(item)
-            link.connection.send_frame(frame)
+        elif item not in in_flight:  # the pump may have found it in the store before its batch was reported
+            in_flight.add(item)
+            connection.send_frame(frame)
 
     def wake(self, devices: Collection[DeviceId]) -> None:
         """Something may wait for these devices (from the bus, a timer or a sweep)."""

@@ -87,7 +87,8 @@ class Writer:
         self._ledger = Ledger(connection)
         self._transaction = Transaction(core_on(connection), self._ledger.next_position)
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="store writer")
+        # A daemon: a process that ends without closing its store must not hang, and loses nothing by it.
+        self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
         self._lost = False
         """The failure is for good."""
 
@@ -125,7 +126,7 @@ class Writer:
         while running:
             batch, running = self._take()
             try:
-                self._commit(batch, folding=not running or len(batch) <= self._small_batch)
+                self._commit(batch, folding=not running or not batch or len(batch) <= self._small_batch)
             except Exception as error:  # whatever it was, the next batch must find a writer
                 self._give_up(batch, error)
             if batch:
