@@ -262,7 +262,7 @@ class World:
         """Waits for something that the store does by itself."""
         async with asyncio.timeout(WITHIN_S):
             while not done():  # noqa: ASYNC110 - another process would have nothing else to go by
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
 
     async def required(self, sender: Principal, conv: ConversationId) -> list[bytes]:
         """Whom a post must be sealed for now, ascending."""
