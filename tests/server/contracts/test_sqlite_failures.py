@@ -96,14 +96,20 @@ async def test_cold_writes_share_the_fate_of_their_batch_but_not_their_refusals(
     bad = poisoned(await world.letter(owner.on(), conv))
     entries = [EntryRecord(ItemId(fresh()), 4, b"remove")]
     change = MembershipChange(conv, KIND_PAIR, 3, entries, [owner.account], owner.devices[0])
-    gate = threading.Event()
-    held = asyncio.create_task(world.store._write(lambda _: gate.wait(10)))  # type: ignore[attr-defined]
-    await asyncio.sleep(0)
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        begun.set()
+        gate.wait(10)
+
+    held = asyncio.create_task(world.store._write(hold))  # type: ignore[attr-defined]
+    await world.until(begun.is_set)
     world.store.submit(bad)
     removal = asyncio.create_task(world.store.append_entries(owner.practice, change, world.clock.now))
-    await asyncio.sleep(0)
+    # Both are queued behind the write that is under way, so that they share a batch.
+    await world.until(lambda: world.store._running()._queue.qsize() == 2)  # type: ignore[attr-defined]
     gate.set()
-    await asyncio.wait([held])  # with the others or before them
+    await held
     with pytest.raises(Rejected) as refused:
         await removal
     assert refused.value.code is ErrorCode.UNAVAILABLE
