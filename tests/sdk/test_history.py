@@ -132,12 +132,28 @@ def shown_at_another_place(journals: Histories) -> None:
         toni[at] = replace(toni[at], seq=9000 + number)
 
 
+def to_one_who_has_left(journals: Histories) -> None:
+    after = [entry for entry in journals["toni"] if entry.kind == "invoke" and entry.conv == "c1"][FAULTS:]
+    journals["phone"] = [Entry("member", 0, "phone", "c1"), Entry("left", after[0].t, "phone", "c1")]
+    for number, entry in enumerate(after[:FAULTS]):
+        answer = next(held for held in journals["toni"] if held.kind == "ack" and held.id == entry.id)
+        journals["phone"].append(replace(answer, kind="shown", client="phone", digest=entry.digest, t=900.0 + number))
+
+
+def placed_anew_without_a_restore(journals: Histories) -> None:
+    tail = [at for at, entry in enumerate(journals["toni"]) if entry.kind == "shown" and entry.conv == "c1"][-FAULTS:]
+    journals["harness"] = [Entry("restore", 9_999.0, "harness")]  # only after all of it was shown
+    for number, at in enumerate(tail):
+        journals["toni"][at] = replace(journals["toni"][at], seq=9000 + number)
+
+
 DOCTORS: list[tuple[Callable[[Histories], None], str]] = [
     (not_shown, "lost"),
     (never_arrived, "lost"),
     (shown_again, "duplicated"),
     (accepted_at_two_places, "duplicated"),
     (shown_in_the_wrong_order, "reordered"),
+    (placed_anew_without_a_restore, "reordered"),
     (shown_at_another_place, "reordered"),
     (place_given_twice, "reordered"),
     (placed_against_the_order_of_sending, "reordered"),
@@ -145,6 +161,7 @@ DOCTORS: list[tuple[Callable[[Histories], None], str]] = [
     (other_text, "phantoms"),
     (into_another_conversation, "phantoms"),
     (to_a_stranger, "phantoms"),
+    (to_one_who_has_left, "phantoms"),
     (answered_but_never_sent, "phantoms"),
 ]
 
@@ -180,6 +197,23 @@ def test_sends_without_an_answer_are_counted_at_the_kill() -> None:
     ]
     journals["harness"] = [Entry("kill", t, "harness") for t in (10.1, 999.0, 1001.0)]
     assert check(journals.values()).unanswered_at_kill == 25
+
+
+def test_a_device_that_has_left_is_owed_nothing_more() -> None:
+    journals = true_history()
+    journals["phone"] = [Entry("member", 0, "phone", "c1"), Entry("left", 50.0, "phone", "c1")]
+    assert check(journals.values()).flawless
+    del journals["phone"][1]
+    assert check(journals.values()).lost > 0
+
+
+def test_after_a_restore_what_was_accepted_before_may_have_another_place() -> None:
+    journals = true_history()
+    tail = [at for at, entry in enumerate(journals["toni"]) if entry.kind == "shown" and entry.conv == "c1"][-5:]
+    for number, at in enumerate(tail):
+        journals["toni"][at] = replace(journals["toni"][at], seq=9000 + number, t=1001.0 + number)
+    journals["harness"] = [Entry("restore", 1000.0, "harness")]
+    assert check(journals.values()).flawless
 
 
 def test_an_unanswered_send_is_not_lost() -> None:

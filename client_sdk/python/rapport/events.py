@@ -162,7 +162,7 @@ class CaughtUp(Struct, frozen=True):
 
 
 class MessageReceived(Struct, frozen=True):
-    """A new message of somebody else, in the order of seq per conversation."""
+    """A new message that this device has not written (another device of ours may have), by seq per conversation."""
 
     conversation: ConversationId
     message: Message

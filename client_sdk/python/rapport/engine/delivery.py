@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.contacts import account_of
+from rapport.engine.contacts import account_of, listed_devices
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.outgoing import SENT, UNDELIVERED, Undelivered
 from rapport.engine.records import CONVERSATIONS, MESSAGES, MessageRecord
@@ -99,14 +99,20 @@ def receipts_answered(turn: Turn, errand: Errand, asked: Receipts, answer: Recei
     errands.drop(turn, ErrandKind.RECEIPTS, errand.subject)
     open_ones = {receipt.id: receipt for receipt in answer.receipts}
     for message in asked.ids:
-        sent = SENT.get(turn.tx, message)
-        if sent is None:
+        if not MESSAGES.has(turn.tx, message):
             UNDELIVERED.delete(turn.tx, message)
-            continue
         receipt = open_ones.get(message)
         lacking = set(split_ids(receipt.waiting)) | set(split_ids(receipt.parked)) if receipt else set()
-        owners = {account_of(turn, DeviceId(device)) for device in split_ids(sent.devices) if device not in lacking}
+        owners = {account_of(turn, device) for device in _addressed(turn, message) if device not in lacking}
         _reached(turn, message, {account for account in owners if account is not None})
+
+
+def _addressed(turn: Turn, message: MessageId) -> list[DeviceId]:
+    """The devices it was sealed for: known of this device's own posts; those of a sibling went to all listed ones."""
+    sent, record = SENT.get(turn.tx, message), MESSAGES.get(turn.tx, message)
+    if sent is not None:
+        return [DeviceId(device) for device in split_ids(sent.devices)]
+    return [device for account in (record.waiting if record else ()) for device in listed_devices(turn, account)]
 
 
 def _own_upto(turn: Turn, conv: ConversationId, seq: int) -> Iterator[MessageRecord]:

@@ -14,7 +14,8 @@ from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.changes import take_change, with_waiting_changes
 from rapport.engine.contacts import check_roster, rename
 from rapport.engine.content import Content, Delete, Edit, Profile, Reaction, Read, Text, parse_content
-from rapport.engine.delivery import note_unread, proved_by, read_by
+from rapport.engine.conversations import others_in
+from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.records import (
     CHAINS,
@@ -31,7 +32,7 @@ from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.membership_entries import ConversationKind
 from rapport_protocol.signed import MessageClass
 
@@ -140,6 +141,9 @@ def _content(body: Body) -> Content | None:
 def _bubble(turn: Turn, message: OpenedMessage, body: Body, text: Text | None) -> MessageRecord:
     """The message as it stands in its conversation; without a text it is of a type that is not known here."""
     outer, envelope = message.outer, message.envelope
+    others: tuple[AccountId, ...] = ()
+    if outer.account == turn.me.account:  # another device of ours has written it
+        others = tuple(others_in(turn, CONVERSATIONS.need(turn.tx, outer.conv)))
     record = MessageRecord(
         id=outer.id,
         conv=outer.conv,
@@ -154,6 +158,8 @@ def _bubble(turn: Turn, message: OpenedMessage, body: Body, text: Text | None) -
         reply_to=body.reply_to,
         from_removed_device=not message.known.listed,
         body=b"" if text is not None else msgspec.msgpack.encode([body.type, body.content]),
+        waiting=others,
+        unread_by=others,
     )
     return with_waiting_changes(turn, record)
 
@@ -165,9 +171,11 @@ def _show(turn: Turn, record: MessageRecord, was_pending: PendingMessage | None)
         record = replace(record, order=place_of(was_pending.after_seq) - 1)
     before = MESSAGES.get(turn.tx, record.id)
     put_message(turn, record)
+    if record.waiting:
+        track_delivery(turn, record)
     if before is not None:
         changed(turn, record)
-    elif not own and record.seq <= CONVERSATIONS.need(turn.tx, record.conv).shown:
+    elif record.device != turn.me.device and record.seq <= CONVERSATIONS.need(turn.tx, record.conv).shown:
         turn.show(MessageReceived(record.conv, as_shown(record)))
     _note_newest(turn, record, own=own)
 

@@ -131,7 +131,7 @@ def _advance_shown(turn: Turn, conv: ConversationId, before: int, shown: int, ah
     for record in _between(turn, conv, before, shown):
         if record.placeholder is not None:
             turn.show(Placeholder(conv, record.id, record.placeholder))
-        elif record.status is Status.RECEIVED:
+        elif record.device != turn.me.device:
             turn.show(MessageReceived(conv, as_shown(record)))
     if ahead:
         errands.plan(turn, ErrandKind.SHOW, conv, due_ms=turn.now_ms + HELD_MS)

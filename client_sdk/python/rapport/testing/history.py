@@ -9,14 +9,20 @@ happened to it.
     {"kind": "recv",   "t": 1.3, "client": "toni", "conv": "c0", "id": "11", "seq": 7}
     {"kind": "shown",  "t": 1.4, "client": "toni", "conv": "c0", "id": "11", "seq": 7, "digest": "9f"}
     {"kind": "kill",   "t": 1.5, "client": "harness"}
+    {"kind": "left",   "t": 1.6, "client": "phone", "conv": "c0"}
+    {"kind": "restore", "t": 1.7, "client": "harness"}
 
+A client is one device: two devices of one person are two clients, and each must be shown what the other one writes.
 member: this client must be shown what is accepted there. invoke: a send began. ack: the server accepted it. recv: it
-arrived at somebody else's device. shown: it was read there. kill: a server was killed.
+arrived at another device. shown: it was read there. kill: a server was killed. left: the client does not belong there
+any more (removed, signed out); whatever is sent from then on must not be shown to it. restore: the server came back with
+an older store; what it had accepted before may get another place.
 
 `t` is monotonic seconds; `kill` is compared with the others' `t`, so all processes must run on one machine. `digest` is
 any digest of the text (`journal.text_digest`), so that what is shown can be compared with what was sent.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Literal
@@ -37,7 +43,7 @@ class HistoryProblem(ValueError):
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a journal. Ids are hexadecimal; fields that a kind does not have stay empty."""
 
-    kind: Literal["member", "invoke", "ack", "recv", "shown", "kill"]
+    kind: Literal["member", "invoke", "ack", "recv", "shown", "kill", "left", "restore"]
     t: float
     client: str
     conv: str = ""
@@ -113,6 +119,8 @@ class _Judge:
         self._members: dict[str, set[str]] = {}
         for entry in self._of("member"):
             self._members.setdefault(entry.conv, set()).add(entry.client)
+        self._left = {(entry.client, entry.conv): entry.t for entry in self._of("left")}
+        self._restored = min((entry.t for entry in self._of("restore")), default=math.inf)
         self._places = self._judge_answers()
         self._judge_sending_order()
         self._judge_received(self._judge_shown())
@@ -188,22 +196,28 @@ class _Judge:
 
     def _may_see(self, entry: Entry, invoked: Entry) -> bool:
         member = entry.client in self._members.get(entry.conv, ())
-        return member and entry.conv == invoked.conv and entry.client != invoked.client
+        gone = invoked.t >= self._left.get((entry.client, entry.conv), math.inf)
+        return member and not gone and entry.conv == invoked.conv and entry.client != invoked.client
 
     def _judge_place(self, entry: Entry, highest: dict[tuple[str, str], int]) -> None:
         where = (entry.client, entry.conv)
         answer = self._places.get(entry.id)
-        if entry.seq <= highest.get(where, 0) or (answer is not None and answer.seq != entry.seq):
+        moved = answer is not None and answer.seq != entry.seq and not self._placed_anew(entry, answer)
+        if entry.seq <= highest.get(where, 0) or moved:
             self.verdict.reordered += 1
             self._found("shown out of its place", entry)
         highest[where] = max(entry.seq, highest.get(where, 0))
+
+    def _placed_anew(self, entry: Entry, answer: Entry) -> bool:
+        """Accepted by a store that was replaced by an older one before this client was shown it."""
+        return answer.t <= self._restored <= entry.t and entry.seq > answer.seq
 
     def _judge_received(self, shown: set[tuple[str, str]]) -> None:
         arrived = {(entry.client, entry.id) for entry in self._of("recv") if entry.id in self._sent}
         self.verdict.received = len(arrived | shown)
         for answer in self._places.values():
             for client in self._members.get(answer.conv, set()) - {answer.client}:
-                if (client, answer.id) not in shown:
+                if (client, answer.id) not in shown and (client, answer.conv) not in self._left:
                     self.verdict.lost += 1
                     self._found(f"accepted but not shown to {client}", answer)
 

@@ -66,6 +66,14 @@ class Journal:
         """The harness kills the server now."""
         self._write(Entry("kill", time.monotonic(), self._client))
 
+    def left(self, conv: bytes) -> None:
+        """This client does not belong there any more: what is sent from now on must not be shown to it."""
+        self._write(Entry("left", time.monotonic(), self._client, conv.hex()))
+
+    def restore(self) -> None:
+        """The harness has put an older store in the place of the server's."""
+        self._write(Entry("restore", time.monotonic(), self._client))
+
     def _write(self, entry: Entry) -> None:
         line = _ENCODER.encode(entry) + b"\n"
         if os.write(self._file, line) != len(line):
