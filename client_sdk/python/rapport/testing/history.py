@@ -15,8 +15,8 @@ happened to it.
 A client is one device: two devices of one person are two clients, and each must be shown what the other one writes.
 member: this client must be shown what is accepted there. invoke: a send began. ack: the server accepted it. recv: it
 arrived at another device. shown: it was read there. kill: a server was killed. left: the client does not belong there
-any more (removed, signed out); whatever is sent from then on must not be shown to it. restore: the server came back with
-an older store; what it had accepted before may get another place.
+any more (removed, signed out); whatever is sent from then on must not be shown to it. restore: the server came back
+with an older store; what it had accepted before may get another place.
 
 `t` is monotonic seconds; `kill` is compared with the others' `t`, so all processes must run on one machine. `digest` is
 any digest of the text (`journal.text_digest`), so that what is shown can be compared with what was sent.
