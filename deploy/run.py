@@ -81,8 +81,8 @@ def missing_system_packages(level: str) -> list[str]:
     missing = []
     if not STAMP.exists() and importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
-    if level == "test" and shutil.which("strace") is None:
-        missing.append("strace")
+    if level == "test":
+        missing += [program for program in ("strace", "tmux") if shutil.which(program) is None]
     return missing
 
 

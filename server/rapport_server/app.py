@@ -25,9 +25,10 @@ from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
 from rapport_server.doors.http.handlers import Services
 from rapport_server.doors.http.health import health_routes, metrics_routes
-from rapport_server.doors.http.listening import Listener, SilentConnections, bind, require_c_parser
+from rapport_server.doors.http.listening import Listener, bind, require_c_parser
 from rapport_server.doors.http.observing import observing
 from rapport_server.doors.http.operations import Operations
+from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
 from rapport_server.ports import Bus, Clock, Store
@@ -37,6 +38,7 @@ from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
+from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
@@ -121,6 +123,7 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
         Keys(store, bus, clock),
         Conversations(store, bus, clock),
         History(store),
+        Linking(store, clock),
     )
     due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
     signals = Signals(store, bus, clock, rates)
@@ -159,10 +162,11 @@ class App:
             self._arrivals,
             parts.rates,
         )
-        silent = SilentConnections(config.limits.silent_connections, config.limits.header_s)
+        limits = config.limits
+        silent = SilentConnections(limits.silent_connections, limits.header_s, limits.idle_connections)
         self.figures = self._figures(silent, log_dropped)
         """What this node counts; shown on the port of `/metrics`."""
-        self._listener = Listener(self._public(silent, pages), bound, config.limits, silent)
+        self._listener = Listener(self._public(pages), bound, config.limits, silent)
         self._metrics: Listener | None = None
         self._running = AsyncExitStack()
         self._running.callback(bound.close)
@@ -266,9 +270,9 @@ class App:
         task.add_done_callback(ended)
         self._running.push_async_callback(cancel)
 
-    def _public(self, silent: SilentConnections, pages: Origins) -> web.Application:
+    def _public(self, pages: Origins) -> web.Application:
         app = web.Application(
-            middlewares=[observing(self.figures, silent.settled, encrypted=self.url.startswith("https://"))],
+            middlewares=[observing(self.figures, encrypted=self.url.startswith("https://"))],
             client_max_size=FRAME_BYTES,
         )
         server = self._config.server
@@ -289,7 +293,7 @@ class App:
         app = web.Application()
         app.add_routes(metrics_routes(self.figures))
         settings = self._config.metrics
-        silent = SilentConnections(16, self._config.limits.header_s)
+        silent = SilentConnections(16, self._config.limits.header_s, 16)
         return Listener(app, bind(settings.host, settings.port), self._config.limits, silent)
 
     def _figures(self, silent: SilentConnections, log_dropped: Callable[[], float]) -> Figures:
@@ -298,6 +302,7 @@ class App:
         figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
         figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
         figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
+        figures.follow("idle_connections", "HTTP connections kept alive for a next request.", lambda: silent.idle)
         messaging = self._parts.messaging
         figures.follow("posts_accepted", "Posts and directs accepted since the start.", lambda: messaging.accepted)
         figures.follow("posts_refused", "Posts and directs refused since the start.", lambda: messaging.refused)

@@ -1,6 +1,7 @@
-"""The server's commands: serve, init, migrate, config, backup, restore.
+"""The server's commands: serve, init, doctor, migrate, config, backup, restore.
 
-Exit codes: 0, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per failure, on standard error.
+Exit codes: 0, 1 `doctor` found a problem, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per
+failure, on standard error.
 Source: docs/operate.md.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import click
+import msgspec
 
 from rapport_protocol.errors import Rejected
 from rapport_server.adapters.store.problem import StoreProblem
@@ -57,6 +59,16 @@ def _fail(sentence: str, code: int) -> None:
 def _configured(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that every command reads its configuration from, and hands the result over as `config`."""
 
+    @wraps(command)
+    def configured(load_config: Callable[[], Config], **rest: Any) -> None:
+        command(load_config(), **rest)
+
+    return _configurable(configured)
+
+
+def _configurable(command: Callable[..., None]) -> Callable[..., None]:
+    """The same options; hands over as `load_config` what reads the configuration."""
+
     @click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file [./rapport.toml].")
     @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting, like server.port=8000.")
     @click.option("--host", help="Same as --set server.host=…")
@@ -77,7 +89,7 @@ def _configured(command: Callable[..., None]) -> Callable[..., None]:
         named = {"server.host": host, "server.port": port, "server.public_url": public_url, "store.path": store}
         flags.update({key: text for key, text in named.items() if text is not None})
         with _one_sentence():
-            command(load(file, os.environ, flags), **rest)
+            command(lambda: load(file, os.environ, flags), **rest)
 
     return configured
 
@@ -139,6 +151,28 @@ def _init(config: Config, practice: bool, as_json: bool) -> None:
         click.echo(f"store     {made['store']}\npractice  {made['practice']}\n")
         click.echo("Open this link to become the owner of the practice. It works once and is not shown again:")
         click.echo(f"  {made['owner_link']}")
+
+
+@commands.command("doctor")
+@_configurable
+@click.option("--reach", is_flag=True, help="Also ask server.public_url for an answer, over the network.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def _doctor(load_config: Callable[[], Config], reach: bool, as_json: bool) -> None:
+    """Look at the configuration, the store, the clock, ports and permissions; say what is wrong and what to do.
+
+    Changes nothing. Exit code 0 when a server can run with this, 78 for the configuration, 1 for any other problem.
+    """
+    from rapport_server.doctor import diagnose, exit_code
+
+    findings = diagnose(load_config, reach=reach)
+    if as_json:
+        click.echo(msgspec.json.encode({"code": exit_code(findings), "findings": findings}).decode())
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:<8} {finding.check:<13} {finding.text}")
+            if finding.advice:
+                click.echo(f"{'':<22} -> {finding.advice}")
+    sys.exit(exit_code(findings))
 
 
 @commands.command("migrate")

@@ -129,6 +129,18 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         _AtLeastOne,
         _about("Connections that may be open without having sent a request head; further ones are closed at once."),
     ] = 1000
+    idle_connections: Annotated[
+        int,
+        _AtLeastOne,
+        _about(
+            "HTTP connections that may be kept alive without a request; beyond them the one idle longest is closed."
+        ),
+    ] = 1000
+    answer_s: Annotated[
+        float,
+        _Positive,
+        _about("Time a client has to take an answer in: a page of history over a slow mobile line.", "seconds"),
+    ] = 60.0
     unauthenticated_connections: Annotated[
         int, _AtLeastOne, _about("WebSocket connections that may be open without having signed in.")
     ] = 1000
@@ -163,6 +175,12 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     claims: Annotated[
         RateLimit, _about("Claims of prekey bundles, per device; one-time keys have narrower limits of the protocol.")
     ] = RateLimit(60, 1.0)
+    link_open: Annotated[RateLimit, _about("Links opened for new devices, per account.")] = RateLimit(5, 1 / 30)
+    link_step: Annotated[RateLimit, _about("Steps of links by existing devices, per device.")] = RateLimit(20, 0.2)
+    link_answer: Annotated[RateLimit, _about("Steps of links by new devices, per address.")] = RateLimit(20, 0.2)
+    link_state: Annotated[
+        RateLimit, _about("Looking at a link, per address: both sides ask about once a second while one is open.")
+    ] = RateLimit(100, 5.0)
     membership: Annotated[RateLimit, _about("Membership entries, per account.")] = RateLimit(20, 0.2)
     read: Annotated[RateLimit, _about("Every other HTTP request, per device: lists, chains, history.")] = RateLimit(
         200, 20.0

@@ -78,7 +78,9 @@ _NOTES = {
         "connections at once; the account's other devices and its contacts get a `devices_changed` notice."
     ),
     "prekeys.upload": (
-        "of the asking device. Idempotent by id; an id with other bytes is `conflict`, and nothing is taken then."
+        "of the asking device. Idempotent by id; an id with other bytes is `conflict`, and nothing is taken then. With "
+        "`replace`, the device's one-time bundles that are not in the upload are dropped in the same step. An id at or "
+        "below the highest one ever uploaded that the server does not hold was claimed or dropped, and is left out."
     ),
     "prekeys.claim": (
         "one bundle per device, for devices of oneself and of members of a conversation one is in; others are left "
@@ -91,6 +93,13 @@ _NOTES = {
         "genesis names the asker's own role. An owner invites therapists and clients, a therapist clients (`forbidden` "
         "otherwise)."
     ),
+    "linking.open": (
+        'step 0 of "Linking" in protocol.md, by a device of the account. The link lives three minutes; the same id '
+        "with other bytes, or by another device, is `conflict`."
+    ),
+    "linking.step": "steps 2, 3 and 5, by the device that opened the link. An earlier step missing is `rule_broken`.",
+    "linking.answer": "steps 1 and 4, by whoever knows the link's id.",
+    "linking.state": "absent and expired links are `not_found`.",
     "conversation.list": "the self conversation included.",
     "membership.append": (
         "any entry but `genesis` and `invite`, signed by the asking device, not ahead of the server's clock by more "

@@ -14,6 +14,7 @@ from rapport_protocol.ids import (
     DeviceId,
     InviteId,
     ItemId,
+    LinkId,
     MessageId,
     PracticeId,
     StoreEpoch,
@@ -31,6 +32,7 @@ from rapport_server.records import (
     ConversationRecord,
     InviteRecord,
     Job,
+    LinkRecord,
     MembershipChange,
     NewDeviceList,
     NewPrekeys,
@@ -49,6 +51,7 @@ __all__ = [
     "ConversationDirectory",
     "Directory",
     "KeyDirectory",
+    "LinkDirectory",
     "Mailbox",
     "SignInDirectory",
     "Store",
@@ -263,7 +266,32 @@ class Timers(Protocol):
         """Deletes a fired timer, unless it was moved to another time meanwhile."""
 
 
-class Store(Directory, Mailbox, Timers, Protocol):
+class LinkDirectory(Protocol):
+    """Where a new device and an existing one of an account meet. Links that have expired do not exist."""
+
+    async def open_link(
+        self, principal: Principal, link: LinkId, commitment: bytes, now: int, expires_ms: int
+    ) -> LinkRecord:
+        """A new link of the account with its step 0; an older one of the account ends.
+
+        The same device with the same bytes gets the link as it stands. Raises Rejected(CONFLICT) when the id is taken,
+        UNAUTHENTICATED when the device has been revoked meanwhile.
+        """
+
+    async def write_link(
+        self, link: LinkId, step: int, content: bytes, now: int, opener: Principal | None
+    ) -> LinkRecord | None:
+        """Writes the next step, once. opener: must be who opened it; None = the step of somebody unknown.
+
+        None for an absent link or another opener. The same bytes again change nothing. Raises Rejected(CONFLICT) for
+        other bytes, RULE_BROKEN when an earlier step is missing.
+        """
+
+    async def link(self, link: LinkId, now: int) -> LinkRecord | None:
+        """A link as it stands, None when absent."""
+
+
+class Store(Directory, LinkDirectory, Mailbox, Timers, Protocol):
     """The whole truth of a server."""
 
     async def start(self) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "EntryRecord",
     "InviteRecord",
     "Job",
+    "LinkRecord",
     "MembershipChange",
     "NewDeviceList",
     "NewInvite",
@@ -372,6 +373,14 @@ class InviteRecord:
     key: bytes
     card: bytes
     expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRecord:
+    """An open link: until when, and what was written so far."""
+
+    expires_ms: int
+    steps: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create, open_store, server_origins
 from rapport_server.config import Config
 
-__all__ = ["create_practice", "serve"]
+__all__ = ["create_practice", "owner_link_text", "serve"]
 
 _LINK_VERSION = b"\x01"
 
@@ -115,8 +115,13 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
         "store": str(path),
         "practice": practice.hex(),
         "server_id": _text(server_id),
-        "owner_link": f"{base}/o#{_text(_LINK_VERSION + token + server_id)}",
+        "owner_link": owner_link_text(base, token, server_id),
     }
+
+
+def owner_link_text(base: str, token: bytes, server_id: bytes) -> str:
+    """The link that makes its first user the owner of a practice. base: an origin; token, server_id: 32 bytes each."""
+    return f"{base}/o#{_text(_LINK_VERSION + token + server_id)}"
 
 
 def _text(content: bytes) -> str:

@@ -31,6 +31,7 @@ PLANTS = {
     "padding.json": "content",
     "prekeys.json": "encoded",
     "ratchet.json": "root",
+    "safety_number.json": "digits",
     "sign_in.json": "answer",
     "signals.json": "frame",
     "signatures.json": "signature",

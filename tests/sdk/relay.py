@@ -39,6 +39,7 @@ from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
+from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Link, Messaging
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
@@ -110,6 +111,7 @@ class Relay:
             Keys(self.store, self.bus, self.clock),
             Conversations(self.store, self.bus, self.clock),
             History(self.store),
+            Linking(self.store, self.clock),
         )
         self.calls: list[str] = []
 

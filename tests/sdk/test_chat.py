@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rapport
-from rapport.chat import Chat
+from rapport.chat.plain import PlainChat
 from tests.sdk.practice import practice
 
 WITHIN_S = 20.0
@@ -54,7 +54,7 @@ class Terminal:
 async def chatting(vault: Path) -> AsyncIterator[Terminal]:
     terminal = Terminal()
     async with rapport.Client(vault=vault) as client:
-        running = asyncio.create_task(Chat(client, terminal, terminal.show).run())
+        running = asyncio.create_task(PlainChat(client, terminal, terminal.show).run())
         try:
             yield terminal
         finally:

@@ -16,11 +16,12 @@ from rapport_protocol.codec import BodyCodec
 from rapport_protocol.ids import PracticeId
 from rapport_protocol.requests import OPERATIONS, Problem, Registered, Role
 from rapport_protocol.signed import http_token_hash, owner_token_hash
+from rapport_server import testing
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create
-from rapport_server.config import Config, RateLimit, RateLimits, Server
+from rapport_server.config import Config, RateLimits, Server
 from rapport_server.ports import Store
 from rapport_server.records import Principal
 from tests.server.people import Opened, Person
@@ -28,9 +29,7 @@ from tests.server.people import Opened, Person
 START_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
 Body = TypeVar("Body", bound=msgspec.Struct)
-
-GENEROUS = RateLimits(**{name: RateLimit(1_000_000, 1_000_000.0) for name in RateLimits.__struct_fields__})
-"""Rates that no test runs into by accident."""
+GENEROUS = testing.GENEROUS
 
 
 class HeldClock:

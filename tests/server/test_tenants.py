@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId
+from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, LinkId, MessageId
 from rapport_protocol.membership_entries import (
     Checkpoint,
     ConversationKind,
@@ -32,6 +32,8 @@ from rapport_protocol.requests import (
     CreateInvite,
     DeviceListUpdate,
     Fetch,
+    LinkOpen,
+    LinkStep,
     Operation,
     PrekeyUpload,
     Receipts,
@@ -80,6 +82,8 @@ ASKING: dict[str, Asking] = {
     "devices.update": lambda who, target: {"body": DeviceListUpdate(_list_of(who, target))},
     "prekeys.upload": lambda who, target: {"body": _prekeys(who, target)},
     "prekeys.claim": lambda who, target: {"body": Claim(ClaimId(os.urandom(16)), [target.device])},
+    "linking.open": lambda who, target: {"body": LinkOpen(LinkId(os.urandom(16)), bytes(32))},
+    "linking.step": lambda who, target: {"link": target.account, "body": LinkStep(2, b"e" * 32)},
     "invite.create": lambda who, target: {"body": _invite_into(who, target)},
     "conversation.list": lambda who, target: {},
     "membership.append": lambda who, target: {"conv": target.conv, "body": AppendEntry(_entry(who, target).encoded)},
@@ -90,7 +94,7 @@ ASKING: dict[str, Asking] = {
     "messages.receipts": lambda who, target: {"conv": target.conv, "body": Receipts([MessageId(os.urandom(16))])},
 }
 
-SILENT = {"prekeys.claim", "conversation.list", "prekeys.upload"}
+SILENT = {"prekeys.claim", "conversation.list", "prekeys.upload", "linking.open"}
 """Operations that name no thing whose absence could be told: claims leave out what they do not answer."""
 
 SIGNED_IN = [operation for operation in OPERATIONS.values() if operation.roles]
@@ -126,6 +130,9 @@ async def house(node: Node) -> House:
     owner, therapist, met = await node.pair(Role.THERAPIST)
     _, client, with_client = await node.pair(Role.CLIENT, therapist)
     _, other, elsewhere = await node.pair(Role.CLIENT, owner)
+    for person in (owner, therapist, client, other):
+        await node.ask("linking.open", person, LinkOpen(LinkId(person.account), bytes(32)))
+        await node.ask("linking.answer", None, LinkStep(1, b"n" * 32), link=person.account)
     theirs = of(therapist, met, therapist.join(met))
     clients = of(client, with_client, client.join(with_client))
     third = of(other, elsewhere, other.join(elsewhere))
@@ -181,6 +188,9 @@ async def test_own_things_are_answered_to_whom_the_table_names(operation: Operat
             elif operation.name == "devices.update":
                 update = DeviceListUpdate(who.lists[-1].encoded)
                 assert isinstance(await node.ask("devices.update", who, update), operation.response)
+            elif operation.name == "linking.step":
+                step = LinkStep(2, b"e" * 32)
+                assert isinstance(await node.ask("linking.step", who, step, link=who.account), operation.response)
             elif operation.name == "membership.append" and role is Role.CLIENT:
                 # The therapist's entry has moved the chain of their conversation on.
                 assert (answer[0], answer[1].code) == (409, "epoch_stale")  # type: ignore[index]

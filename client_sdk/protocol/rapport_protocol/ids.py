@@ -13,6 +13,7 @@ __all__ = [
     "DeviceId",
     "InviteId",
     "ItemId",
+    "LinkId",
     "MessageId",
     "PracticeId",
     "SessionId",
@@ -35,6 +36,8 @@ MessageId = NewType("MessageId", bytes)
 """Made by the sending device; a post keeps it through every retry."""
 InviteId = NewType("InviteId", bytes)
 """First 16 bytes of the hash of the invite's secret token."""
+LinkId = NewType("LinkId", bytes)
+"""First 16 bytes of the hash of a linking code's secret."""
 ClaimId = NewType("ClaimId", bytes)
 """Names one request for prekey bundles, so that a repeat gets the same answer."""
 SessionId = NewType("SessionId", bytes)

@@ -8,6 +8,7 @@ from typing import Final
 __all__ = [
     "ACK_ITEMS",
     "AUTH_WITHIN_S",
+    "CHAIN_ENTRIES",
     "CLAIM_DEVICES",
     "CLAIM_REMEMBERED_MS",
     "CLIENT_GIVES_UP_S",
@@ -15,10 +16,16 @@ __all__ = [
     "CT_BYTES",
     "DEVICES_PER_ACCOUNT",
     "DEVICES_PER_CONVERSATION",
+    "DORMANT_AFTER_MS",
     "FETCH_IDS",
     "FRAGMENTS",
     "FRAME_BYTES",
     "INVITE_LIFE_MS",
+    "LINK_CONTENT_BYTES",
+    "LINK_LIFE_MS",
+    "LINK_STEPS",
+    "LOBBY_BYTES",
+    "LOBBY_FRAMES",
     "MAILBOX_LIFE_MS",
     "MAX_INTEGER",
     "MEMBERS_PER_CONVERSATION",
@@ -48,11 +55,17 @@ FRAME_BYTES: Final = 256 * 1024
 """Largest WebSocket message, bytes; the worst post (160 prekey envelopes) is about 230 KB."""
 FRAGMENTS: Final = 64
 """Most fragments of one WebSocket message."""
+LOBBY_FRAMES: Final = 4
+"""Most WebSocket frames that a server takes before it has sent `hello`: one `auth`, even in pieces."""
+LOBBY_BYTES: Final = 8192
+"""Most bytes in them, headers included; an `auth` has some 700."""
 CT_BYTES: Final = 16_400
 """Largest sealed body: 16,384 padded bytes and a 16-byte tag."""
 DEVICES_PER_ACCOUNT: Final = 8
 MEMBERS_PER_CONVERSATION: Final = 20
 DEVICES_PER_CONVERSATION: Final = 160
+CHAIN_ENTRIES: Final = 4096
+"""Most membership entries of one conversation: eleven years of one a day, and still folded in about a second."""
 
 AUTH_WITHIN_S: Final = 5.0
 """Seconds a device has to answer the challenge."""
@@ -75,6 +88,14 @@ TOKEN_LIFE_MS: Final = 3_600_000
 """An HTTP token lives one hour and is renewed on the stream."""
 INVITE_LIFE_MS: Final = 7 * 86_400_000
 """Longest life of an invite."""
+LINK_LIFE_MS: Final = 180_000
+"""A link between an account's device and a new one lives three minutes: long enough to type a code and six digits."""
+LINK_STEPS: Final = 6
+"""Steps of a link, each written once."""
+LINK_CONTENT_BYTES: Final = 131_072
+"""Largest step: the sealed package holds the account's device lists and keys."""
+DORMANT_AFTER_MS: Final = 45 * 86_400_000
+"""A device unseen for 45 days need not be sealed for, while another device of its account was seen since."""
 MAILBOX_LIFE_MS: Final = 90 * 86_400_000
 """An undelivered post becomes a tombstone after 90 days."""
 SENDER_WARNED_MS: Final = 14 * 86_400_000

@@ -12,12 +12,14 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, MessageId
+from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, ItemId, LinkId, MessageId
 from rapport_protocol.limits import (
     CLAIM_DEVICES,
     CT_BYTES,
     DEVICES_PER_ACCOUNT,
     FETCH_IDS,
+    LINK_CONTENT_BYTES,
+    LINK_STEPS,
     MAX_INTEGER,
 )
 
@@ -42,6 +44,9 @@ __all__ = [
     "FetchedItem",
     "FetchedItems",
     "InviteView",
+    "LinkOpen",
+    "LinkState",
+    "LinkStep",
     "MembershipChain",
     "MembershipItem",
     "Operation",
@@ -154,17 +159,25 @@ class DeviceListUpdate(Struct, frozen=True, array_like=True):
 
 
 class PrekeyUpload(Struct, frozen=True, array_like=True):
-    """New prekeys of the asking device. Idempotent by id; the same id with other bytes is `conflict`."""
+    """New prekeys of the asking device. Idempotent by id; the same id with other bytes is `conflict`.
+
+    replace: one-time bundles of the device that are not in this upload are dropped.
+    """
 
     signed: SignedPrekey | None = None
     last_resort: LastResortKey | None = None
     one_time: Annotated[list[OneTimeBundle], Meta(max_length=100)] = []
+    replace: bool = False
 
 
 class PrekeysLeft(Struct, frozen=True, array_like=True):
-    """How many one-time bundles the server now holds for the device."""
+    """How many one-time bundles the server now holds for the device.
+
+    highest: the highest id of any prekey that the device has ever uploaded; lower ones are not taken any more.
+    """
 
     one_time: Uint
+    highest: Uint = 0
 
 
 class Claim(Struct, frozen=True, array_like=True):
@@ -187,6 +200,34 @@ class Claimed(Struct, frozen=True, array_like=True):
     """One bundle per device asked for; devices that are not listed or not shared with the asker are left out."""
 
     bundles: list[Bundle]
+
+
+# --- linking ----------------------------------------------------------------------------------------------------------
+
+
+class LinkOpen(Struct, frozen=True, array_like=True):
+    """Opens the meeting place of a new device and an existing one, for three minutes.
+
+    An account has one: a new one ends the old. commitment: step 0.
+    """
+
+    link: Annotated[LinkId, Id16]
+    commitment: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class LinkStep(Struct, frozen=True, array_like=True):
+    """The next step of a link. Written once: identical bytes are answered as before, other bytes are `conflict`."""
+
+    step: Annotated[int, Meta(ge=1, lt=LINK_STEPS)]
+    content: Annotated[bytes, Meta(min_length=1, max_length=LINK_CONTENT_BYTES)]
+
+
+class LinkState(Struct, frozen=True, array_like=True):
+    """How far a link has come. steps: what was written so far, in order; the first is the commitment."""
+
+    expires_ms: Uint
+    server_time_ms: Uint
+    steps: list[bytes]
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------
@@ -380,6 +421,10 @@ OPERATIONS: Final = {
         Operation(
             "invite.create", "POST", "/v1/invites", CreateInvite, Appended, frozenset({Role.OWNER, Role.THERAPIST})
         ),
+        Operation("linking.open", "POST", "/v1/links", LinkOpen, LinkState, _MEMBERS),
+        Operation("linking.step", "POST", "/v1/links/{link}", LinkStep, LinkState, _MEMBERS),
+        Operation("linking.answer", "POST", "/v1/links/{link}/answer", LinkStep, LinkState, _ANYBODY),
+        Operation("linking.state", "GET", "/v1/links/{link}", None, LinkState, _ANYBODY),
         Operation("conversation.list", "GET", "/v1/conversations", None, Conversations, _MEMBERS),
         Operation("membership.append", "POST", "/v1/conversations/{conv}/membership", AppendEntry, Appended, _MEMBERS),
         Operation("membership.chain", "GET", "/v1/conversations/{conv}/membership", None, MembershipChain, _MEMBERS),

@@ -26,6 +26,7 @@ FILES: dict[str, tuple[int, Callable[[], list[dict[str, Any]]]]] = {
     "kem.json": (1, conventions.kem),
     "device_lists.json": (2, accounts.device_lists),
     "prekeys.json": (2, accounts.prekeys),
+    "safety_number.json": (2, accounts.safety_numbers),
     "invites.json": (3, accounts.invites),
     "membership.json": (3, membership.membership),
     "padding.json": (4, messages.padding),

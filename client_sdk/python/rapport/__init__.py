@@ -17,7 +17,10 @@ from rapport.engine.registration import InviteMismatch
 from rapport.events import (
     CaughtUp,
     ConnectionChanged,
+    Contact,
     Event,
+    IdentityChanged,
+    LogEntry,
     Member,
     MemberJoined,
     Message,
@@ -34,6 +37,7 @@ from rapport.events import (
     Status,
     StorageProblem,
     Typing,
+    VerificationChanged,
 )
 from rapport.joining import join
 from rapport.ports import Unreachable, VaultLocked, VaultProblem
@@ -48,6 +52,7 @@ __all__ = [
     "Client",
     "ConnectionChanged",
     "ConnectionState",
+    "Contact",
     "Conversation",
     "ConversationId",
     "DeviceId",
@@ -55,8 +60,10 @@ __all__ = [
     "Event",
     "EventsUnread",
     "FormatError",
+    "IdentityChanged",
     "InviteMismatch",
     "LocalError",
+    "LogEntry",
     "Member",
     "MemberJoined",
     "Message",
@@ -82,5 +89,6 @@ __all__ = [
     "Unreachable",
     "VaultLocked",
     "VaultProblem",
+    "VerificationChanged",
     "join",
 ]

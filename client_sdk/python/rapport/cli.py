@@ -59,7 +59,7 @@ def _chat(link: str | None, vault: Path | None, name: str) -> None:
 
 async def _talk(link: str | None, vault: Path, name: str) -> None:
     import rapport
-    from rapport.chat import Chat
+    from rapport.chat.plain import PlainChat
     from rapport.terminal import Lines
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -68,7 +68,7 @@ async def _talk(link: str | None, vault: Path, name: str) -> None:
     if link is not None:
         await rapport.join(link, vault=vault, name=name or await _asked("Your name: ", lines))
     async with rapport.Client(vault=vault) as client:
-        await Chat(client, lines, click.echo).run()
+        await PlainChat(client, lines, click.echo).run()
 
 
 async def _asked(question: str, lines: AsyncIterable[str]) -> str:

@@ -36,10 +36,13 @@ class Client:
 
     Connects in the background and reconnects for ever; everything but `invite` works without a connection. One client
     per vault (VaultLocked otherwise).
+
+    vault: the folder that `join` filled. clock: for tests (`rapport.testing.FakeClock`); None = the machine's clocks.
     """
 
-    def __init__(self, vault: Path) -> None:
+    def __init__(self, vault: Path, *, clock: Clock | None = None) -> None:
         self._folder = vault
+        self._clock: Clock = clock or SystemClock()
         self._vault: Vault | None = None
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
@@ -65,7 +68,7 @@ class Client:
             raise LocalError(ErrorCode.NOT_FOUND, "nobody has joined with this vault yet")
         address = ServerAddress.parse(me.base)
         self._api = HttpApi(address)
-        await self._work(vault, me, WebSocketConnector(address), self._api, SystemClock(), os.urandom)
+        await self._work(vault, me, WebSocketConnector(address), self._api, self._clock, os.urandom)
 
     async def _work(self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random) -> None:
         self._vault, self._api = vault, api

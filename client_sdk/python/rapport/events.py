@@ -15,7 +15,12 @@ from rapport_protocol.requests import Role
 __all__ = [
     "CaughtUp",
     "ConnectionChanged",
+    "Device",
+    "DevicesChanged",
+    "Contact",
     "Event",
+    "IdentityChanged",
+    "LogEntry",
     "Member",
     "MemberJoined",
     "Message",
@@ -23,6 +28,8 @@ __all__ = [
     "MessageKind",
     "MessageReceived",
     "MessageStatus",
+    "NotDelivered",
+    "NotReadable",
     "Placeholder",
     "PlaceholderReason",
     "PlaceholderRemoved",
@@ -32,6 +39,7 @@ __all__ = [
     "Status",
     "StorageProblem",
     "Typing",
+    "VerificationChanged",
 ]
 
 
@@ -123,6 +131,22 @@ class Member(Struct, frozen=True):
         return f"Member({self.account.hex()[:8]}, {self.role})"
 
 
+class Device(Struct, frozen=True):
+    """A listed device of an account.
+
+    label: what its person calls it, "" when nobody has named it. created_ms: when it made its keys, by its own word.
+    this: it is the one that this program runs on.
+    """
+
+    id: DeviceId
+    label: str
+    created_ms: int
+    this: bool = False
+
+    def __repr__(self) -> str:
+        return f"Device({self.id.hex()[:8]}, this={self.this})"
+
+
 class SecurityKind(StrEnum):
     """What the client noticed that an honest server and honest members never do."""
 
@@ -143,7 +167,61 @@ class SecurityKind(StrEnum):
     NO_SUCH_MESSAGE = "no_such_message"
     """A message that its supposed sender says it never sent."""
     ORDER = "order"
-    """The server's numbers contradict what the sender's message says came before it."""
+    """The server's numbers contradict what the sender's message says came before it, or leap beyond all reason."""
+    IDENTITY_CHANGED = "identity_changed"
+    """Valid device lists of a contact under another identity key. Nothing is sent to them until it is acknowledged."""
+    OLD_LIST = "old_list"
+    """The server answers with older device lists than were asked for."""
+    WITHHELD_LIST = "withheld_list"
+    """A member knows a newer device list than the server has given out for ten minutes."""
+    ALTERED = "altered"
+    """What the server delivered is not what the sender sealed."""
+    COMMITMENT = "commitment"
+    """The sender's key is not the one that its message commits to: it could have opened to two texts."""
+    LAST_RESORT = "last_resort"
+    """The server had no one-time key left for a device, or says so: its last-resort key was used."""
+    OLD_PREKEY = "old_prekey"
+    """The server handed out a signed prekey that is more than 30 days old."""
+    PREKEY_REUSED = "prekey_reused"
+    """A one-time key of ours was handed out twice."""
+    WITHHELD_MESSAGE = "withheld_message"
+    """The server does not give out a message that its sender says it accepted."""
+    NOT_DELIVERED = "not_delivered"
+    """A message of ours has not reached a device for a day though it was heard from since, or a device that has written
+    twice well after the server took it does not know it."""
+    FORGED_ARCHIVE = "forged_archive"
+    """Stored history that this account's devices did not write."""
+    KEY_REFUSED = "key_refused"
+    """A device asked for the key of a message that is none of its account's business."""
+    WRONG_SERVER = "wrong_server"
+    """Something else than the server that was joined answered at its address."""
+
+
+class Contact(Struct, frozen=True):
+    """Somebody we know, as pinned here.
+
+    name: as they call themselves, "" until their first post. verified: the person has compared safety numbers.
+    identity_changed: the server shows another identity key for them; nothing is sent until that is acknowledged.
+    """
+
+    account: AccountId
+    name: str
+    verified: bool
+    identity_changed: bool
+
+    def __repr__(self) -> str:
+        return f"Contact({self.account.hex()[:8]}, verified={self.verified})"
+
+
+class LogEntry(Struct, frozen=True):
+    """One line of the security log. at_ms: by the server's clock. sentence: for people."""
+
+    at_ms: int
+    kind: SecurityKind
+    sentence: str
+    conversation: ConversationId | None = None
+    account: AccountId | None = None
+    device: DeviceId | None = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -208,6 +286,21 @@ class ProfileChanged(Struct, frozen=True):
         return "ProfileChanged()"
 
 
+class DevicesChanged(Struct, frozen=True):
+    """The signed device list of a contact, or our own, has changed: devices were added, or removed for good."""
+
+    account: AccountId
+    added: tuple[DeviceId, ...]
+    removed: tuple[DeviceId, ...]
+
+
+class SignedOut(Struct, frozen=True):
+    """This device is no device of the account any more: another one has removed it, or the server no longer knows it.
+
+    It stops connecting; what is in the vault stays readable until the vault is wiped.
+    """
+
+
 class Placeholder(Struct, frozen=True):
     """A message that cannot be read now stands in its place; MessageChanged follows if it heals."""
 
@@ -232,6 +325,45 @@ class SecurityEvent(Struct, frozen=True):
     device: DeviceId | None = None
 
 
+class IdentityChanged(Struct, frozen=True):
+    """A contact appears under another identity key: a new beginning of theirs, or somebody in their place.
+
+    Nothing is sent to them until `Client.acknowledge_identity`; then compare safety numbers. After an acknowledgement
+    on another device of ours this is shown too: each device is asked for its own.
+    """
+
+    account: AccountId
+
+
+class VerificationChanged(Struct, frozen=True):
+    """A contact counts as verified, or no longer does: here or on another device of ours."""
+
+    account: AccountId
+    verified: bool
+
+
+class NotDelivered(Struct, frozen=True):
+    """A day after the server took our message, a device that has written to us since does not have it.
+
+    parked: it has the message and could not open it yet.
+    """
+
+    conversation: ConversationId
+    id: MessageId
+    account: AccountId
+    device: DeviceId
+    parked: bool = False
+
+
+class NotReadable(Struct, frozen=True):
+    """A device has given up: it could never open our message, though it asked. Sending it again would help."""
+
+    conversation: ConversationId
+    id: MessageId
+    account: AccountId
+    device: DeviceId
+
+
 class StorageProblem(Struct, frozen=True):
     """The vault cannot be written: nothing is acknowledged until it can. detail: one sentence for the person."""
 
@@ -246,10 +378,14 @@ Event = (
     | MessageStatus
     | Typing
     | MemberJoined
+    | NotDelivered
+    | NotReadable
     | ProfileChanged
     | Placeholder
     | PlaceholderRemoved
     | SecurityEvent
+    | IdentityChanged
+    | VerificationChanged
     | StorageProblem
 )
 """Everything `Client.events()` yields."""

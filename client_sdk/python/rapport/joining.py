@@ -26,10 +26,11 @@ _TRIES: Final = 8
 _LONGEST_WAIT_S: Final = 10.0
 
 
-async def join(link: str, *, vault: Path, name: str) -> AccountId:
+async def join(link: str, *, vault: Path, name: str, clock: Clock | None = None) -> AccountId:
     """Makes an account with this device as its first, and a vault in the folder `vault`; returns the account.
 
     link: an owner link (`…/o#…`) or an invite (`…/i/…#…`). name: what others will see, 1 to 200 bytes of UTF-8.
+    clock: for tests; None = the machine's clocks.
 
     All keys are in the vault before the server hears of them. After a crash, a lost answer or Unreachable call it again
     with the same arguments: it goes on with the same keys, and once it has succeeded it only returns the account.
@@ -45,7 +46,7 @@ async def join(link: str, *, vault: Path, name: str) -> AccountId:
     opened = await SqliteVault.open(vault, create=True)
     api = HttpApi(address)
     try:
-        return await Joining(opened, api, SystemClock(), os.urandom, parsed, name).run()
+        return await Joining(opened, api, clock or SystemClock(), os.urandom, parsed, name).run()
     finally:
         try:
             await api.close()

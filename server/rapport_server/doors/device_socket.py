@@ -36,7 +36,7 @@ class _Outbox:
     protocol being the limit.
     """
 
-    __slots__ = ("_frames", "_loop", "_transport", "collected", "written")
+    __slots__ = ("_frames", "_loop", "_transport", "collected", "full", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -46,6 +46,8 @@ class _Outbox:
         """Bytes of this turn."""
         self.written = 0
         """Bytes handed to the transport since the start."""
+        self.full = False
+        """More than the hard limit waited after the last turn."""
 
     def write(self, header: bytes, payload: bytes) -> None:
         frames = self._frames
@@ -59,6 +61,7 @@ class _Outbox:
         if self._frames and not self._transport.is_closing():
             self._transport.write(b"".join(self._frames))
             self.written += self.collected
+            self.full = self._transport.get_write_buffer_size() > HARD_LIMIT
         self._frames.clear()
         self.collected = 0
 
@@ -146,6 +149,8 @@ class DeviceSocket:
 
     def send(self, message: ServerMessage) -> None:
         """Queues one message; dropped when the socket is closing."""
+        if self._outbox.full:
+            self.close(CloseCode.SLOW)  # what the peer is told in answer knows no soft limit
         if self._closing is None:
             frame = self._encode(message)
             self._outbox.write(_header(self._opcode, len(frame)), frame)

@@ -8,9 +8,11 @@ This file knows sockets and time-outs; what messages mean is in `services/messag
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import WSMessage, WSMsgType, web
+import structlog
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from rapport_protocol.codec import SERVER_CODECS, Codec, UnknownTag
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
@@ -38,6 +40,8 @@ from rapport_protocol.messages import (
 )
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
+from rapport_server.doors.frames import Frames, frames_of
+from rapport_server.doors.http.bodies import NotOfHttp
 from rapport_server.doors.origins import Origins
 from rapport_server.rates import Rates
 from rapport_server.services.messaging import ACKNOWLEDGING, Delivery, Link, Messaging
@@ -54,6 +58,10 @@ DRAIN_WITHIN_S: Final = 5.0
 """Seconds that a draining node waits for unanswered sends to be committed."""
 RECONNECTS_PER_S: Final = 500
 """How many of a draining node's clients are asked to come back per second."""
+
+_VERSION: Final = "Sec-WebSocket-Version"
+
+_log = structlog.get_logger("rapport.stream")
 
 
 class WebSocketDoor:
@@ -98,6 +106,9 @@ class WebSocketDoor:
             raise Rejected(ErrorCode.BUSY, "this node is going down", 1000)
         if not self._origins.allows(request.headers.get("Origin")):
             raise Rejected(ErrorCode.FORBIDDEN, "pages of this origin may not talk to this server")
+        if request.headers.get("Upgrade", "").lower() != "websocket" or request.headers.get(_VERSION) != "13":
+            # aiohttp would also take drafts of the protocol, whose browsers name their origin in another header.
+            raise NotOfHttp(ErrorCode.UNSUPPORTED, HTTPStatus.UPGRADE_REQUIRED, "this is a WebSocket of version 13")
         arrival = self._arrivals.arrive(request)
         try:
             return await self._connect(request, arrival)
@@ -110,6 +121,7 @@ class WebSocketDoor:
             compress=False,
             max_msg_size=FRAME_BYTES + 1,  # aiohttp refuses from this size on
             timeout=CLOSE_WITHIN_S,
+            autoclose=False,
         )
         await ws.prepare(request)
         codec = SERVER_CODECS.get(ws.ws_protocol or "")
@@ -119,7 +131,11 @@ class WebSocketDoor:
         socket = DeviceSocket(ws, request, codec)
         self._sockets.add(socket)
         try:
-            await self._serve(socket, codec, arrival)
+            await self._serve(socket, codec, arrival, frames_of(request))
+            socket.close(_answer_to(ws.close_code))
+        except Exception as problem:
+            _log.exception("stream failed", error=type(problem).__name__)
+            socket.close(CloseCode.INTERNAL)
         finally:
             self._sockets.discard(socket)
             if socket.link is not None:
@@ -127,7 +143,9 @@ class WebSocketDoor:
             await socket.closed()
         return ws
 
-    async def _serve(self, socket: DeviceSocket, codec: Codec[ClientMessage, ServerMessage], arrival: Arrival) -> None:
+    async def _serve(
+        self, socket: DeviceSocket, codec: Codec[ClientMessage, ServerMessage], arrival: Arrival, frames: Frames
+    ) -> None:
         try:
             signed_in = await self._greet(socket, codec)
         except TimeoutError:
@@ -140,10 +158,13 @@ class WebSocketDoor:
             unknown = refused.code is ErrorCode.UNAUTHENTICATED
             socket.close(CloseCode.AUTH_FAILED if unknown else CloseCode.STORE_LOST)
             return
-        if signed_in is None or self._draining:
+        if signed_in is None:
+            return
+        if self._draining:
             socket.close(CloseCode.DRAINING)
             return
         arrival.settle()
+        frames.settle()
         socket.send(signed_in.hello)
         socket.link = self._delivery.open(signed_in.principal, socket)
         try:
@@ -221,7 +242,7 @@ class WebSocketDoor:
 def _data(message: WSMessage, text: bool) -> bytes | None:
     """A data frame's bytes.
 
-    None once the peer has closed or broke the WebSocket protocol (aiohttp has then answered the close). FormatError for
+    None once the peer has closed or broke the WebSocket protocol (for which aiohttp has then closed). FormatError for
     text where binary was agreed, and the other way round.
     """
     if message.type is WSMsgType.BINARY and not text:
@@ -233,3 +254,13 @@ def _data(message: WSMessage, text: bool) -> bytes | None:
     if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
         raise FormatError("text and binary frames mixed up", ErrorCode.BAD_FRAME)
     return None
+
+
+def _answer_to(code: int | None) -> int:
+    """What a peer's close code is answered with: the same, unless there is none or it is one that is never sent.
+
+    aiohttp refuses most of the latter by itself. Source: RFC 6455, section 7.4.
+    """
+    if not code:
+        return WSCloseCode.OK
+    return code if code < 5000 and code != WSCloseCode.ABNORMAL_CLOSURE else WSCloseCode.PROTOCOL_ERROR

@@ -8,6 +8,7 @@ from tests.server.contracts.delivery_contract import AcknowledgementContract, St
 from tests.server.contracts.directory_contract import DeviceListContract, PrekeyContract, RegistrationContract
 from tests.server.contracts.history_contract import AgeingContract, ArchiveContract
 from tests.server.contracts.isolation_contract import IsolationContract
+from tests.server.contracts.link_contract import LinkContract
 from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
 
 __all__ = ["SMALL_QUEUE", "StoreContract"]
@@ -21,6 +22,7 @@ class StoreContract(
     DeviceListContract,
     PrekeyContract,
     ConversationContract,
+    LinkContract,
     TimerContract,
     PostContract,
     BlockingContract,

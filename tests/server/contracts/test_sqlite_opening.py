@@ -92,9 +92,9 @@ async def test_an_older_store_is_refused_until_it_is_migrated(
 ) -> None:
     later = tmp_path / "migrations"
     shutil.copytree(version._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
-    (later / "versions" / "r0002_later.py").write_text(
+    (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0002', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
     )
     assert "up to date" in migrate(path)
@@ -111,9 +111,9 @@ async def test_an_older_store_is_refused_until_it_is_migrated(
 async def test_a_failed_migration_changes_nothing(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     later = tmp_path / "migrations"
     shutil.copytree(version._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
-    (later / "versions" / "r0002_later.py").write_text(
+    (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0002', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
     )

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 from minting.base import T0, Stream, case, flipped, plain, refused, verdict
-from minting.cast import BEN, DANA
+from minting.cast import ANN, BEN, DANA
 from minting.membership import Chain
 from rapport.crypto.identity import new_last_resort, new_one_time, new_signed_prekey, next_list
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, OwnerLink, open_card, parse_link, seal_card
 from rapport.crypto.padding import pad
 from rapport.crypto.primitives import kem_encapsulate, seal
+from rapport.crypto.safety_number import numeric_fingerprint, safety_number, shown_in_groups
 from rapport_protocol.device_lists import (
     IDENTITY_KEY,
     DeviceEntry,
@@ -27,7 +28,7 @@ from rapport_protocol.membership_entries import ConversationKind, MemberRole
 from rapport_protocol.prekeys import OneTimeBundle, PrekeyBundle, SignedPrekey
 from rapport_protocol.signed import SigningKey, card_aad
 
-__all__ = ["device_lists", "invites", "prekeys"]
+__all__ = ["device_lists", "invites", "prekeys", "safety_numbers"]
 
 
 # --- device lists -----------------------------------------------------------------------------------------------------
@@ -259,6 +260,50 @@ def _use(encoded: bytes, entry: DeviceEntry) -> None:
     bundle = PrekeyBundle.parse(encoded)
     bundle.check(BEN.account, entry)
     kem_encapsulate(bundle.key.kem)
+
+
+# --- safety numbers ---------------------------------------------------------------------------------------------------
+
+
+def safety_numbers() -> list[dict[str, Any]]:
+    """Signal's published example, side by side, then numbers of two accounts."""
+    cases = [
+        case(
+            name,
+            kind="fingerprint",
+            version=0,
+            key=bytes.fromhex(key),
+            identifier=identifier,
+            digits=numeric_fingerprint(0, bytes.fromhex(key), identifier),
+        )
+        for name, key, identifier in (
+            (
+                "Signal's example, Alice",
+                "0506863bc66d02b40d27b8d49ca7c09e9239236f9d7d25d6fcca5ce13c7064d868",
+                b"+14152222222",
+            ),
+            (
+                "Signal's example, Bob",
+                "05f781b6fb32fed9ba1cf2de978d4d5da28dc34046ae814402b5c0dbd96fda907b",
+                b"+14153333333",
+            ),
+        )
+    ]
+    for name, one, other in (("Dana and Ben", DANA, BEN), ("Ben and Dana", BEN, DANA), ("Dana and Ann", DANA, ANN)):
+        digits = safety_number((one.account, one.aik.public), (other.account, other.aik.public))
+        cases.append(
+            case(
+                name,
+                kind="number",
+                one=one.account,
+                one_aik=one.aik.public,
+                other=other.account,
+                other_aik=other.aik.public,
+                digits=digits,
+                shown=shown_in_groups(digits),
+            )
+        )
+    return cases
 
 
 # --- invites ----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ export function L(label) {
 
 export const first16 = (bytes) => bytes.slice(0, 16);
 export const blake2b = (bytes, key = null) => sodium.crypto_generichash(32, bytes, key);
+export const sha512 = (...parts) => sodium.crypto_hash_sha512(concat(...parts));
 export const h256 = (label, ...parts) => blake2b(concat(L(label), ...parts));
 
 /** HMAC-SHA256 with a key of any length. */

@@ -147,7 +147,9 @@ class Session(Struct, frozen=True, array_like=True):
     unanswered: int
     """Sent since the last one received."""
     unreturned: int
-    """Received since the last one sent."""
+    """Received since the last one sent; notes do not count."""
+    stopped: bool = False
+    """Never sent on again, still received on: the vault went back to an earlier state of it."""
 
     def __repr__(self) -> str:
         return "Session()"
@@ -212,6 +214,8 @@ def encrypt(session: Session, payload: bytes, random: Random) -> tuple[Session, 
     """
     if len(payload) != PAYLOAD_BYTES:
         raise LocalError(ErrorCode.BAD_FORMAT, "payload")
+    if session.stopped:
+        raise LocalError(ErrorCode.INTERNAL, "a stopped session is not sent on")
     n, pn, chain = session.send_n, session.previous_n, session.send_key
     root, secret, public = session.root, session.dh_secret, session.dh_public
     if not chain:
@@ -238,7 +242,7 @@ def encrypt(session: Session, payload: bytes, random: Random) -> tuple[Session, 
         secret, public, hmac_sha256(chain, b"\x02"), n + 1, pn,
         session.remote, session.receive_key, session.receive_n, session.retired, session.skipped,
         session.initiated, session.confirmed, session.created_ms, session.received_ms,
-        session.messages + 1, session.unanswered + 1, 0,
+        session.messages + 1, session.unanswered + 1, 0, session.stopped,
     )  # fmt: skip
     return after, head + sealed
 
@@ -280,7 +284,7 @@ def decrypt(session: Session, message: RatchetMessage, now_ms: int) -> tuple[Ses
         session.dh_secret, session.dh_public, send_key, session.send_n, session.previous_n,
         dh, hmac_sha256(chain, b"\x02"), n + 1, retired, kept,
         session.initiated, session.confirmed or session.initiated or not message.prekey_header,
-        session.created_ms, now_ms, session.messages + 1, 0, session.unreturned + 1,
+        session.created_ms, now_ms, session.messages + 1, 0, session.unreturned + 1, session.stopped,
     )  # fmt: skip
     return after, payload
 

@@ -35,13 +35,14 @@ _HEARTBEAT_MS: Final = 7 * 86_400_000
 
 
 def sending_session(sessions: Sequence[Session]) -> Session | None:
-    """The session to send on, None if there is none.
+    """The session to send on, None if there is none. Stopped ones count for nothing.
 
     Confirmed before unconfirmed; among confirmed ones the one last received on. Without a confirmed one: the newest
     that we started or, if the peer started one too, the one with the smaller id of the two, which is the same on both
     sides. One with 1,000 unanswered messages comes last.
     """
-    usable = [held for held in sessions if held.unanswered < RENEW_UNANSWERED] or list(sessions)
+    sending = [held for held in sessions if not held.stopped]
+    usable = [held for held in sending if held.unanswered < RENEW_UNANSWERED] or sending
     confirmed = [held for held in usable if held.confirmed]
     if confirmed:
         return max(confirmed, key=lambda held: (held.received_ms, _reversed(held.sid)))

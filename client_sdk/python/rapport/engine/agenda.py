@@ -20,7 +20,9 @@ from rapport.engine import (
     inviting,
     membership_steps,
     outbox,
+    overdue,
     prekeys,
+    renewing,
     sealing,
     showing,
 )
@@ -30,7 +32,7 @@ from rapport.engine.records import SEEN, Attempt
 from rapport.engine.turn import Call, Turn
 from rapport.ports import VaultProblem
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
-from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.requests import (
     Appended,
     Claimed,
@@ -45,6 +47,7 @@ __all__ = [
     "CALLS_MOST",
     "SEEN_KEPT_MS",
     "SENT_KEPT_MS",
+    "TEND_EVERY_MS",
     "answered",
     "anything_due",
     "carefully",
@@ -64,6 +67,8 @@ _LOCAL_MOST: Final = 64
 _NEVER_WAIT_MS: Final = 3_600_000
 """A call that was refused for good is repeated after an hour at the earliest: the reason may be gone by then."""
 _CLAIM_AGAIN_MS: Final = 30_000
+TEND_EVERY_MS: Final = 86_400_000
+"""Heartbeats and overdue posts are looked after once a day."""
 SENT_KEPT_MS: Final = 97 * 86_400_000
 """Sent posts are kept for resend requests as long as anybody may ask."""
 SEEN_KEPT_MS: Final = 200 * 86_400_000
@@ -80,6 +85,13 @@ def _rotate(turn: Turn, _subject: bytes) -> None:
             turn.tx.delete(table.name, message)
 
 
+def _tend(turn: Turn) -> None:
+    errands.drop(turn, ErrandKind.TEND)
+    errands.plan(turn, ErrandKind.TEND, due_ms=turn.now_ms + TEND_EVERY_MS)
+    renewing.heartbeats(turn)
+    overdue.plan_overdue(turn)
+
+
 _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.SHOW: lambda turn, subject: showing.show_due(turn, ConversationId(subject)),
     ErrandKind.PLACEHOLDER: lambda turn, subject: showing.placeholder_due(turn, MessageId(subject)),
@@ -87,6 +99,8 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.READ: lambda turn, subject: composing.tell_read(turn, ConversationId(subject)),
     ErrandKind.RESUME: lambda turn, subject: outbox.resume(turn, ConversationId(subject)),
     ErrandKind.ROTATE: _rotate,
+    ErrandKind.TEND: lambda turn, _subject: _tend(turn),
+    ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
 _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
@@ -98,6 +112,8 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.PREKEYS: prekeys.prekeys_call,
     ErrandKind.INVITE: inviting.invite_call,
     ErrandKind.RECEIPTS: delivery.receipts_call,
+    ErrandKind.RENEW: renewing.renew_call,
+    ErrandKind.OVERDUE: overdue.overdue_call,
 }
 
 
@@ -168,8 +184,8 @@ def answered(turn: Turn, call: Call, answer: Any) -> None:
 _MAY_REPEAT: Final = frozenset({ErrandKind.LISTS, ErrandKind.CHAIN, ErrandKind.HELP_CLAIM})
 
 
-def _lists(turn: Turn, errand: Errand, _call: Call, answer: DeviceLists) -> None:
-    contacts.lists_answered(turn, errand, answer)
+def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
+    contacts.lists_answered(turn, errand, call.query.get("from", 0), answer)
     membership_steps.advance_all(turn)
     healing.retry(turn, Attempt.LISTS)
     outbox.resume_all(turn, Hold.DEVICES, Hold.ALARM)
@@ -186,6 +202,9 @@ def _claimed(turn: Turn, errand: Errand, _call: Call, answer: Claimed) -> None:
     if errand.kind is ErrandKind.HELP_CLAIM:
         asking.help_answered(turn, errand, answer)
         return
+    if errand.kind is ErrandKind.RENEW:
+        renewing.renew_answered(turn, errand, answer)
+        return
     conv = ConversationId(errand.subject)
     errands.drop(turn, ErrandKind.CLAIM, conv)
     if sealing.claim_answered(turn, conv, answer):
@@ -198,6 +217,13 @@ def _uploaded(turn: Turn, _errand: Errand, call: Call, answer: PrekeysLeft) -> N
     prekeys.prekeys_uploaded(turn, call.body, answer.one_time)
 
 
+def _receipts(turn: Turn, errand: Errand, call: Call, answer: ReceiptsOf) -> None:
+    if errand.kind is ErrandKind.OVERDUE:
+        overdue.overdue_answered(turn, errand, answer)
+    else:
+        delivery.receipts_answered(turn, errand, call.body, answer)
+
+
 _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     DeviceLists: _lists,
     MembershipChain: _chain,
@@ -205,7 +231,7 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     FetchedItems: lambda turn, errand, call, answer: healing.fetch_answered(turn, errand, call.body, answer),
     PrekeysLeft: _uploaded,
     Appended: lambda turn, errand, _call, answer: inviting.invite_made(turn, errand, answer),
-    ReceiptsOf: lambda turn, errand, call, answer: delivery.receipts_answered(turn, errand, call.body, answer),
+    ReceiptsOf: lambda turn, errand, call, answer: _receipts(turn, errand, call, answer),
 }
 
 

@@ -26,6 +26,7 @@ from rapport.engine.membership_steps import take_entry
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
 from rapport.engine.posts import commit_post
 from rapport.engine.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
+from rapport.engine.renewing import heartbeats
 from rapport.engine.sessions import tidy
 from rapport.engine.showing import account_seq, change_status
 from rapport.engine.signals import take_signal
@@ -103,6 +104,7 @@ def _caught_up(turn: Turn) -> None:
     ask_receipts(turn)
     for device, _ in list(PEERS.list(turn.tx)):
         tidy(turn, DeviceId(device))
+    heartbeats(turn)
     turn.show(AllHere())
 
 

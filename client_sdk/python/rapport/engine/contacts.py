@@ -6,7 +6,8 @@ kept as evidence and stops sending to that account; everything else that does no
 Source: docs/protocol.md, chapter 2.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from msgspec import Struct
@@ -16,12 +17,22 @@ from rapport.crypto.body import RosterEntry
 from rapport.crypto.handshake import Party
 from rapport.engine import errands
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
+from rapport.engine.records import (
+    CONTACTS,
+    DEVICES,
+    OFFERED,
+    PEERS,
+    TOLD_PINS,
+    Contact,
+    DeviceOwner,
+    OfferedLists,
+    Peer,
+)
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
-from rapport.events import ProfileChanged, SecurityEvent, SecurityKind
+from rapport.events import IdentityChanged, ProfileChanged, SecurityEvent, SecurityKind
 from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Standing
-from rapport_protocol.errors import RemoteError
+from rapport_protocol.errors import FormatError, RemoteError
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.requests import DeviceLists
 from rapport_protocol.rules import Rule, RuleBroken
@@ -31,6 +42,7 @@ __all__ = [
     "account_of",
     "check_roster",
     "device_party",
+    "expect_list",
     "heard",
     "list_at",
     "listed_devices",
@@ -40,13 +52,19 @@ __all__ = [
     "offered_list",
     "pin",
     "rename",
+    "replace_pin",
     "roster",
     "take_lists",
     "vouch",
+    "withheld_due",
 ]
 
 RIVALS_KEPT = 4
 """Contradicting lists kept as evidence per account; one pair proves it."""
+_FORMER_KEPT = 8
+"""Earlier identity keys remembered per account, so that an old word about them is no news."""
+WITHHELD_MS = 600_000
+"""A newer list that somebody else has seen may take so long to come before that is reported: ten minutes."""
 
 _parse = lru_cache(maxsize=2048)(SignedDeviceList.parse)
 
@@ -74,7 +92,23 @@ def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> N
     chain = DeviceListChain.first(account, aik, [_parse(encoded) for encoded in lists])
     for held in chain.lists:
         _require_own_devices(turn, account, held)
-    _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists)), chain.lists)
+    told = TOLD_PINS.get(turn.tx, account)  # an own device may have known them first
+    verified = told is not None and told.verified and told.aik == aik
+    _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists), verified=verified), chain.lists)
+
+
+def replace_pin(turn: Turn, account: AccountId) -> None:
+    """The person has acknowledged the other identity: it is the pin now, unverified; of the former only its key stays.
+
+    Does nothing without evidence of another identity.
+    """
+    before = CONTACTS.need(turn.tx, account)
+    if not before.changed:
+        return
+    lists = [_parse(encoded) for encoded in before.changed]
+    former = (*before.former, before.aik)[-_FORMER_KEPT:]
+    after = Contact(account, lists[0].content.aik, before.changed, before.name, former=former)
+    _keep(turn, after, lists)
 
 
 def _keep(turn: Turn, contact: Contact, fresh: Iterable[SignedDeviceList]) -> None:
@@ -100,9 +134,15 @@ def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
     What does not verify is reported and ignored; two signed lists of one version are kept as evidence.
     """
     contact = CONTACTS.need(turn.tx, account)
+    foreign = [encoded for encoded in lists if _other_identity(contact, encoded)]
+    if foreign:
+        _take_other_identity(turn, contact, foreign)
+        contact = CONTACTS.need(turn.tx, account)
     before, chain = len(contact.lists), _chain(contact)
     rivals = list(contact.rivals)
     for encoded in lists:
+        if encoded in foreign:
+            continue
         try:
             candidate = _parse(encoded)
             standing = chain.judge(candidate)
@@ -112,17 +152,53 @@ def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
         except RemoteError:
             turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))
             break
-        if standing is Standing.EQUIVOCATION and encoded not in rivals and len(rivals) < RIVALS_KEPT:
-            rivals.append(encoded)
-            turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=account))
+        if standing is Standing.EQUIVOCATION and candidate.hash not in contact.settled:
+            if encoded not in rivals and len(rivals) < RIVALS_KEPT:
+                rivals.append(encoded)
+                turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=account))
         elif standing is Standing.GAP:
             break
     if rivals and chain.head.by_identity_key and all(_parse(rival).version < chain.head.version for rival in rivals):
         rivals = []
     after = replace(contact, lists=tuple(held.encoded for held in chain.lists), rivals=tuple(rivals))
+    if after.expected and chain.head.version >= after.expected:
+        after = replace(after, expected=0, expected_ms=0)
+        errands.drop(turn, ErrandKind.WITHHELD, account)
     if after != contact:
         _keep(turn, after, chain.lists[before:])
     return len(chain.lists) > before
+
+
+def _other_identity(contact: Contact, encoded: bytes) -> bool:
+    try:
+        content = _parse(encoded).content
+    except FormatError:
+        return False
+    return content.account == contact.account and content.aik != contact.aik
+
+
+def _take_other_identity(turn: Turn, contact: Contact, lists: Sequence[bytes]) -> None:
+    """Lists of a pinned account under another key: evidence of a change if they are valid in themselves, else forgery.
+
+    The first such identity stays the one to be decided on, whatever the server shows later. Our own never changes.
+    """
+    try:
+        parsed = [_parse(encoded) for encoded in lists]
+        chain = DeviceListChain.first(contact.account, parsed[0].content.aik, parsed)
+        for held in chain.lists:
+            _require_own_devices(turn, contact.account, held)
+        if contact.account == turn.me.account:
+            raise RuleBroken(Rule.OTHER_ACCOUNT)
+    except RemoteError:
+        turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=contact.account))
+        return
+    turn.show(SecurityEvent(SecurityKind.IDENTITY_CHANGED, account=contact.account))
+    known = _parse(contact.changed[-1]) if contact.changed else None
+    if known is None:
+        turn.show(IdentityChanged(contact.account))
+    elif known.content.aik != chain.head.content.aik or chain.head.version <= known.version:
+        return
+    amend(CONTACTS, turn.tx, contact.account, changed=tuple(lists))
 
 
 def list_at(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:
@@ -179,9 +255,29 @@ def check_roster(turn: Turn, entries: Iterable[RosterEntry]) -> None:
             continue
         chain = _chain(contact)
         if entry.version > chain.head.version:
-            errands.plan(turn, ErrandKind.LISTS, entry.account)
+            expect_list(turn, contact, entry.version)
         elif chain.matches(entry.version, entry.hash_start) is False:
             turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=entry.account))
+
+
+def expect_list(turn: Turn, contact: Contact, version: int) -> None:
+    """Another device knows a newer list: it is fetched, and if the server keeps it back that is reported."""
+    errands.plan(turn, ErrandKind.LISTS, contact.account)
+    if version > contact.expected:
+        since = contact.expected_ms or turn.now_ms
+        amend(CONTACTS, turn.tx, contact.account, expected=version, expected_ms=since)
+        errands.plan(turn, ErrandKind.WITHHELD, contact.account, due_ms=since + WITHHELD_MS)
+
+
+def withheld_due(turn: Turn, account: AccountId) -> None:
+    """Ten minutes are over, and the list that somebody else has seen is still not here: reported, asked for again."""
+    errands.drop(turn, ErrandKind.WITHHELD, account)
+    contact = CONTACTS.get(turn.tx, account)
+    if contact is None or not contact.expected:
+        return
+    turn.show(SecurityEvent(SecurityKind.WITHHELD_LIST, account=account))
+    amend(CONTACTS, turn.tx, account, expected=0, expected_ms=0)  # whoever names it again starts anew
+    errands.plan(turn, ErrandKind.LISTS, account)
 
 
 def heard(turn: Turn, account: AccountId, device: DeviceId) -> None:
@@ -208,14 +304,26 @@ def lists_call(turn: Turn, errand: Errand) -> Call | None:
     return Call(errand.key, "devices.lists", path={"account": account}, query=query)
 
 
-def lists_answered(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
-    """Takes what came. Lists of an account that nobody vouched for wait until a membership entry does."""
+def lists_answered(turn: Turn, errand: Errand, asked_from: int, answer: DeviceLists) -> None:
+    """Takes what came. Lists of an account that nobody vouched for wait until a membership entry does.
+
+    asked_from: the lowest version that was asked for; what lies below is reported and ignored like all that is older.
+    """
     errands.drop(turn, ErrandKind.LISTS, errand.subject)
     account = AccountId(errand.subject)
+    if any(version < asked_from for version in _versions(answer.lists)):
+        turn.show(SecurityEvent(SecurityKind.OLD_LIST, account=account))
     if CONTACTS.has(turn.tx, account):
         take_lists(turn, account, answer.lists)
     elif answer.lists:
         OFFERED.put(turn.tx, account, OfferedLists(tuple(answer.lists)))
+
+
+def _versions(lists: Iterable[bytes]) -> Iterator[int]:
+    """Versions of the lists that can be read; the others are reported where they are taken."""
+    for encoded in lists:
+        with suppress(FormatError):
+            yield _parse(encoded).version
 
 
 def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:

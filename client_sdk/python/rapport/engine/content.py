@@ -7,6 +7,11 @@
     read            {id}                        control; everything up to that message has been read
     profile         {name}                      control; the sender's name
     invite          {token, conv}               control, self conversation; an invite that this account has made
+    own.read        {conv, id}                  control, self conversation; read here up to that message
+    own.mute        {conv, until}               control, self conversation; nothing rings for it until then
+    own.draft       {conv, text}                control, self conversation; written and not sent
+    own.setting     {name, value or nil}        control, self conversation; one named value
+    own.pin         {account, aik, version, hash, verified}  control, self conversation; a contact as pinned there
     resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: whether outer, nonce and ct are
     needed too resend.refusal  {items: [[id, reason]]}     direct resend.body     {id, outer, nonce, ct, key} direct; a
     whole message again
@@ -21,19 +26,26 @@ import msgspec
 from msgspec import Meta, Struct
 
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import ConversationId, MessageId
-from rapport_protocol.limits import CT_BYTES
+from rapport_protocol.ids import AccountId, ConversationId, MessageId
+from rapport_protocol.limits import CT_BYTES, MAX_INTEGER
 from rapport_protocol.signed import OUTER_BYTES
 
 __all__ = [
     "EMOJI_BYTES",
     "NAME_BYTES",
+    "SETTING_BYTES",
+    "SETTING_NAME_CHARACTERS",
     "RESEND_ITEMS",
     "TEXT_BYTES",
     "Content",
     "Delete",
     "Edit",
     "InviteMade",
+    "OwnDraft",
+    "OwnMute",
+    "OwnPin",
+    "OwnRead",
+    "OwnSetting",
     "Profile",
     "Reaction",
     "Read",
@@ -44,6 +56,7 @@ __all__ = [
     "ResendRefusal",
     "ResendRequest",
     "Text",
+    "archived",
     "as_map",
     "content_type",
     "parse_content",
@@ -55,11 +68,16 @@ EMOJI_BYTES: Final = 64
 """Longest reaction, bytes of UTF-8: the longest emoji sequence is below."""
 NAME_BYTES: Final = 200
 """Longest name, bytes of UTF-8."""
+SETTING_NAME_CHARACTERS: Final = 64
+"""Longest name of a setting."""
+SETTING_BYTES: Final = 4_096
+"""Longest value of a setting, bytes of UTF-8."""
 RESEND_ITEMS: Final = 64
 """Most messages in one resend request; the rest goes into the next one."""
 
 _Id = Annotated[MessageId, Meta(min_length=16, max_length=16)]
 _Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Conv = Annotated[ConversationId, Meta(min_length=16, max_length=16)]
 _Text = Annotated[str, Meta(max_length=TEXT_BYTES)]
 
 
@@ -112,7 +130,68 @@ class InviteMade(_Unshown, frozen=True):
     """To our own devices: an invite and its secret."""
 
     token: _Bytes32
-    conv: Annotated[ConversationId, Meta(min_length=16, max_length=16)]
+    conv: _Conv
+
+
+class _Own(_Unshown, frozen=True):
+    """Word from one of our own devices to the others, in the self conversation. One value per type and subject."""
+
+    @property
+    def subject(self) -> bytes:
+        """What it is about, among all of its type."""
+        raise NotImplementedError
+
+
+class _OwnConversation(_Own, frozen=True):
+    conv: _Conv
+
+    @property
+    def subject(self) -> bytes:
+        """The conversation."""
+        return self.conv
+
+
+class OwnRead(_OwnConversation, frozen=True):
+    """To our own devices: everything of the conversation up to this message has been read."""
+
+    id: _Id
+
+
+class OwnMute(_OwnConversation, frozen=True):
+    """To our own devices: the conversation is muted until then, milliseconds; 0 = it is not."""
+
+    until: Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+
+
+class OwnDraft(_OwnConversation, frozen=True):
+    """To our own devices: what stands in the conversation's input; "" = nothing."""
+
+    text: _Text
+
+
+class OwnSetting(_Own, frozen=True):
+    """To our own devices: a named value; None removes it."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=SETTING_NAME_CHARACTERS)]
+    value: Annotated[str, Meta(max_length=SETTING_BYTES)] | None = None
+
+    @property
+    def subject(self) -> bytes:
+        """The name."""
+        return self.name.encode()
+
+
+class OwnPin(Struct, frozen=True):
+    """To our own devices: a contact as this device has pinned it, and whether the person has compared safety numbers.
+
+    version, hash: of the newest list held.
+    """
+
+    account: Annotated[AccountId, Meta(min_length=16, max_length=16)]
+    aik: _Bytes32
+    version: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    hash: _Bytes32
+    verified: bool
 
 
 class ResendItem(Struct, frozen=True, array_like=True):
@@ -166,7 +245,23 @@ class ResendBody(_Unshown, frozen=True):
     key: _Bytes32
 
 
-Content = Text | Edit | Delete | Reaction | Read | Profile | InviteMade | ResendRequest | ResendRefusal | ResendBody
+Content = (
+    Text
+    | Edit
+    | Delete
+    | Reaction
+    | Read
+    | Profile
+    | InviteMade
+    | OwnRead
+    | OwnMute
+    | OwnDraft
+    | OwnSetting
+    | OwnPin
+    | ResendRequest
+    | ResendRefusal
+    | ResendBody
+)
 """Everything this version understands."""
 
 _TYPES: Final[dict[str, type[Content]]] = {
@@ -177,13 +272,26 @@ _TYPES: Final[dict[str, type[Content]]] = {
     "read": Read,
     "profile": Profile,
     "invite": InviteMade,
+    "own.read": OwnRead,
+    "own.mute": OwnMute,
+    "own.draft": OwnDraft,
+    "own.setting": OwnSetting,
+    "own.pin": OwnPin,
     "resend.request": ResendRequest,
     "resend.refusal": ResendRefusal,
     "resend.body": ResendBody,
 }
 _NAMES: Final = {content: name for name, content in _TYPES.items()}
 
-T = TypeVar("T")
+_NEVER_ARCHIVED: Final = frozenset({"own.read", "own.draft"})
+
+
+def archived(name: str) -> bool:
+    """Whether posts of this type stay in the account's archive.
+
+    What changes with every word typed or read would pile up there; it is for the devices that there are now.
+    """
+    return name not in _NEVER_ARCHIVED
 
 
 def content_type(content: Content) -> str:

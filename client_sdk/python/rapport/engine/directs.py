@@ -8,11 +8,15 @@ Source: docs/protocol.md, sections 4.5 and 4.7.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body, seal_note
 from rapport.crypto.ratchet import Session
+from rapport.crypto.session_choice import heartbeat_due
 from rapport.engine.contacts import heard
 from rapport.engine.content import Content, as_map, content_type
+from rapport.engine.figures import count
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.outgoing import DIRECTS, OutgoingDirect, SentPost
 from rapport.engine.records import CONVERSATIONS
@@ -27,6 +31,8 @@ NOTE_MS: Final = 30 * 86_400_000
 """A session acknowledgement waits 30 days for its device."""
 RESEND_MS: Final = 7 * 86_400_000
 """A resend request or answer waits 7 days."""
+_LIVE_MS: Final = 60_000
+"""What the server took longer ago was waiting: its senders hear from us once, when all of it is here."""
 DIRECTS_MOST: Final = 1_024
 """Most directs in the outbox: further resend requests are left unanswered until there is room."""
 
@@ -63,10 +69,17 @@ def step_session(turn: Turn, message: OpenedMessage) -> None:
     if opened is None:
         return
     heard(turn, outer.account, outer.device)
-    commit_opened(turn, message.known.party, opened)
     is_note = message.payload is not None and message.payload.kind is PayloadKind.NOTE
-    if opened.fresh is not None and not is_note:
+    if is_note:  # else two idle devices would answer each other's heartbeats for ever
+        opened = replace(opened, session=replace(opened.session, unreturned=max(0, opened.session.unreturned - 1)))
+    commit_opened(turn, message.known.party, opened)
+    if is_note or opened.session.stopped:
+        return
+    if opened.fresh is not None:
         put_note(turn, outer.conv, outer.device, opened.session)
+    elif turn.now_ms - message.envelope.at < _LIVE_MS and heartbeat_due(opened.session, turn.now_ms):
+        put_note(turn, outer.conv, outer.device, opened.session)
+        count(turn, "heartbeats")
 
 
 def put_note(turn: Turn, conv: ConversationId, device: DeviceId, session: Session) -> None:

@@ -58,6 +58,10 @@ class ErrandKind(StrEnum):
     """Create an invite (invite id)."""
     RECEIPTS = "receipts"
     """Ask who still lacks our posts (conversation)."""
+    RENEW = "renew"
+    """Claim a bundle to start a fresh session beside one that has been in use for long (device)."""
+    OVERDUE = "overdue"
+    """Ask who still lacks posts that were taken a day ago (conversation)."""
 
     # at their time, connected or not
     SHOW = "show"
@@ -72,6 +76,10 @@ class ErrandKind(StrEnum):
     """Try to send again (conversation)."""
     ROTATE = "rotate"
     """Make a new signed prekey (none)."""
+    WITHHELD = "withheld"
+    """See whether a list that somebody else knows has come (account)."""
+    TEND = "tend"
+    """Once a day: heartbeats, and posts that have not arrived (none)."""
 
 
 NETWORK: Final = frozenset(
@@ -84,6 +92,8 @@ NETWORK: Final = frozenset(
         ErrandKind.PREKEYS,
         ErrandKind.INVITE,
         ErrandKind.RECEIPTS,
+        ErrandKind.RENEW,
+        ErrandKind.OVERDUE,
     }
 )
 """Kinds that become calls."""

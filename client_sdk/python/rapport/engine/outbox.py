@@ -21,6 +21,7 @@ from rapport.engine.delivery import track_delivery
 from rapport.engine.errands import ErrandKind
 from rapport.engine.flight import Flight
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, OutgoingDirect, OutgoingPost, Queue, SentPost
+from rapport.engine.overdue import note_tail
 from rapport.engine.records import CHAINS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
 from rapport.engine.sealing import seal_post, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of
@@ -365,6 +366,7 @@ def _place_own(turn: Turn, conversation: Conversation, post: OutgoingPost, answe
     change_status(turn, record, Status.SENT)
     if others:
         track_delivery(turn, record)
+        note_tail(turn, record)
 
 
 def _close_queue(turn: Turn, conv: ConversationId) -> None:

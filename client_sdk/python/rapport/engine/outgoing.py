@@ -56,6 +56,8 @@ class OutgoingPost(Row, frozen=True):
     sseq: int = 0
     prev: MessageId | None = None
     sealed: SealedPost | None = None
+    expire_ms: int = 0
+    """Life from its acceptance on, milliseconds; 0 = it stays."""
 
 
 class Hold(StrEnum):

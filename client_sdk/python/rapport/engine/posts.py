@@ -17,6 +17,7 @@ from rapport.engine.content import Content, Delete, Edit, Profile, Reaction, Rea
 from rapport.engine.conversations import others_in
 from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
 from rapport.engine.opening import OpenedMessage
+from rapport.engine.overdue import peer_had
 from rapport.engine.records import (
     CHAINS,
     CONVERSATIONS,
@@ -84,6 +85,7 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
             turn.show(SecurityEvent(SecurityKind.ORDER, outer.conv, outer.account, outer.device))
     if body.after is not None and outer.account != turn.me.account:
         proved_by(turn, outer.conv, outer.account, body.after)
+    peer_had(turn, outer, seq, body.after)
 
 
 def _lacks(turn: Turn, conv: ConversationId, held: SenderChain | None, chain: int, previous: MessageId) -> bool:

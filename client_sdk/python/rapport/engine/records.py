@@ -22,16 +22,21 @@ __all__ = [
     "CONVERSATIONS",
     "COUNTERS",
     "DEVICES",
+    "EXPIRING",
     "HELPERS",
     "INVITES",
     "JOINING",
     "ME",
     "MESSAGES",
+    "NOTICED",
     "OFFERED",
+    "OWN",
     "PEERS",
     "PENDING",
+    "SEARCH_VERSION",
     "SEEN",
     "SETTINGS",
+    "TOLD_PINS",
     "UPLOADS",
     "WAITING_ENTRIES",
     "Attempt",
@@ -41,18 +46,22 @@ __all__ = [
     "Counters",
     "DeviceOwner",
     "Envelope",
+    "Expiring",
     "Former",
     "Helper",
     "InviteRecord",
     "Joining",
     "MessageRecord",
+    "Noticed",
     "OfferedLists",
+    "OwnValue",
     "Peer",
     "PendingMessage",
     "PrekeysToUpload",
     "SeenMessage",
     "SenderChain",
     "Settings",
+    "ToldPin",
     "WaitingEntry",
 ]
 
@@ -62,7 +71,11 @@ __all__ = [
 class Contact(Row, frozen=True):
     """An account as it is pinned: identity key and verified device lists, oldest first.
 
-    rivals: validly signed lists that contradict ours; while there are any, nothing is sent to the account.
+    rivals: validly signed lists that contradict ours; while there are any, nothing is sent to the account. settled:
+    hashes of those that a comparison of safety numbers has settled. verified: the person has compared them. changed:
+    lists of the account under another identity key, valid in themselves; while there are any, nothing is sent to it.
+    former: identity keys that such a change was acknowledged away from. expected, expected_ms: the highest list version
+    that a member names and we do not hold, and since when.
     """
 
     account: AccountId
@@ -70,12 +83,31 @@ class Contact(Row, frozen=True):
     lists: tuple[bytes, ...]
     name: str = ""
     rivals: tuple[bytes, ...] = ()
+    verified: bool = False
+    changed: tuple[bytes, ...] = ()
+    settled: tuple[bytes, ...] = ()
+    former: tuple[bytes, ...] = ()
+    expected: int = 0
+    expected_ms: int = 0
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing may be sent to the account until the person has decided."""
+        return bool(self.rivals or self.changed)
 
 
 class DeviceOwner(Row, frozen=True):
     """Whose a device is."""
 
     account: AccountId
+
+
+class ToldPin(Row, frozen=True):
+    """What another device of ours said last about a contact, at which place of the self conversation."""
+
+    aik: bytes
+    verified: bool
+    seq: int
 
 
 class InviteRecord(Row, frozen=True):
@@ -164,6 +196,13 @@ class Conversation(Row, frozen=True):
     active_ms: int = 0
     former: tuple[Former, ...] = ()
     absent: tuple[DeviceId, ...] = ()
+    muted_until_ms: int = 0
+    """0 = not muted."""
+    draft: str = ""
+    draft_told_ms: int = 0
+    """When our other devices were last told of a draft."""
+    read_ahead: tuple[MessageId, ...] = ()
+    """Read on other devices up to these messages, which are not here yet."""
 
     @property
     def epoch(self) -> int:
@@ -199,6 +238,8 @@ class MessageRecord(Row, frozen=True):
     waiting: tuple[AccountId, ...] = ()
     """Members of whom no device has it yet, while it is ours and sent."""
     unread_by: tuple[AccountId, ...] = ()
+    expires_ms: int = 0
+    """When it is removed on every device, 0 = never or not accepted yet."""
 
 
 class Change(Row, frozen=True):
@@ -211,8 +252,34 @@ class Change(Row, frozen=True):
     seq: int
 
 
+class Expiring(Row, frozen=True):
+    """A message, or a change of one, that is removed at its time. target: the message that is removed or was changed."""
+
+    conv: ConversationId
+    device: DeviceId
+    target: MessageId
+
+
+class OwnValue(Row, frozen=True):
+    """One value that the account's devices share, by the highest seq. content: b"" = none has come yet.
+
+    queued: our own post that was not accepted yet; what it says counts above all until then. wanted: that.
+    """
+
+    type: str
+    content: bytes = b""
+    seq: int = 0
+    queued: MessageId | None = None
+    wanted: bytes = b""
+
+    @property
+    def standing(self) -> bytes:
+        """What counts here now; b"" = nothing."""
+        return self.wanted or self.content
+
+
 class SenderChain(Row, frozen=True):
-    """The newest post of one device in one conversation, and its key for signals."""
+    """The newest post of one device in one conversation, and its key for signals; b"" once that has expired."""
 
     chain: int
     sseq: int
@@ -284,6 +351,19 @@ class PendingMessage(Row, frozen=True):
     hash: bytes = b""
 
 
+class Noticed(Row, frozen=True):
+    """Something in the security log: see SecurityEvent."""
+
+    kind: str
+    at_ms: int
+    conv: ConversationId | None = None
+    account: AccountId | None = None
+    device: DeviceId | None = None
+
+
+SEARCH_VERSION: Final = 1
+"""Of the way in which words are folded and kept for the search (`searching.py`)."""
+
 # --- the device itself ------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +378,8 @@ class Settings(Row, frozen=True):
     link_hash: bytes = b""
     one_time_left: int = 0
     store_epoch: bytes = b""
+    search_version: int = 0
+    """How the index of the search was made; another number than SEARCH_VERSION: it is made anew."""
 
 
 class Counters(Row, frozen=True):
@@ -329,6 +411,8 @@ class PrekeysToUpload(Row, frozen=True):
 
 CONTACTS: Final = Table("contact", Contact)
 """By account."""
+TOLD_PINS: Final = Table("told_pin", ToldPin)
+"""By account."""
 DEVICES: Final = Table("device", DeviceOwner)
 """Whose a device is, for every device of every held list."""
 ME: Final = Table("me", Me)
@@ -351,12 +435,18 @@ MESSAGES: Final = Table("message", MessageRecord)
 """By id; group: conversation; order: MessageRecord.order."""
 CHANGES: Final = Table("change", Change)
 """By target, account and type; group: target; order: seq."""
+EXPIRING: Final = Table("expiring", Expiring)
+"""By message id; order: when, milliseconds of the server's clock."""
+OWN: Final = Table("own", OwnValue)
+"""By type and subject (`own_values.py`); group: type."""
 CHAINS: Final = Table("chain", SenderChain)
 """By conversation and device."""
 SEEN: Final = Table("seen", SeenMessage)
 """By message id; order: time of commit."""
 PENDING: Final = Table("pending", PendingMessage)
 """By message id; group: conversation; order: seq."""
+NOTICED: Final = Table("noticed", Noticed)
+"""By number; group: kind; order: time."""
 SETTINGS: Final = Table("settings", Settings)
 """One record under the empty key."""
 COUNTERS: Final = Table("counters", Counters)

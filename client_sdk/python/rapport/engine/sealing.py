@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body, new_chain
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body
+from rapport.crypto.ratchet import Session
 from rapport.engine import errands
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.contacts import account_of, roster
 from rapport.engine.conversations import accounts_of, required_devices
 from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import CLAIMS, OUTBOX, ClaimMade, Hold, OutgoingPost, SealedPost
 from rapport.engine.records import CONTACTS, CONVERSATIONS, Conversation
 from rapport.engine.sessions import choose, seal_for, start
@@ -29,7 +31,15 @@ from rapport_protocol.limits import CLAIM_DEVICES, CLAIM_REMEMBERED_MS
 from rapport_protocol.requests import Claim, Claimed
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 
-__all__ = ["claim_answered", "claim_for", "claims_call", "missing_sessions", "seal_post", "with_keys_for"]
+__all__ = [
+    "claim_answered",
+    "claim_for",
+    "claims_call",
+    "fresh_session",
+    "missing_sessions",
+    "seal_post",
+    "with_keys_for",
+]
 
 _CLAIM_FRESH_MS: Final = CLAIM_REMEMBERED_MS - 60_000
 """A claim is repeated under its id for nine minutes; the server remembers ten."""
@@ -66,7 +76,7 @@ def _obstacle(turn: Turn, conversation: Conversation) -> Hold:
         if contact is None:
             errands.plan(turn, ErrandKind.LISTS, account)
             return Hold.DEVICES
-        if contact.rivals:
+        if contact.blocked:
             return Hold.ALARM
     return Hold.NONE
 
@@ -192,3 +202,10 @@ def claim_answered(turn: Turn, subject: bytes, answer: Claimed) -> bool:
         if account is not None:
             errands.plan(turn, ErrandKind.LISTS, account)
     return not left_out
+
+
+def fresh_session(turn: Turn, device: DeviceId, subject: bytes, answer: Claimed) -> Session | None:
+    """The session started from a bundle that was claimed for this device alone; None if there was no usable one."""
+    before = {session.sid for session in sessions_of(turn.tx, device)}
+    claim_answered(turn, subject, answer)
+    return next((session for session in sessions_of(turn.tx, device) if session.sid not in before), None)

@@ -15,8 +15,10 @@ from rapport.crypto.handshake import Party, PrekeyHeader, initiate, respond
 from rapport.crypto.identity import LastResortSecret, OneTimeSecret
 from rapport.crypto.primitives import kem_encapsulate
 from rapport.crypto.ratchet import RatchetMessage, Session, decrypt, drop_expired, encrypt
-from rapport.crypto.session_choice import receivable, sending_session
+from rapport.crypto.session_choice import receivable, renewal_due, sending_session
+from rapport.engine import errands
 from rapport.engine.contacts import device_party
+from rapport.engine.errands import ErrandKind
 from rapport.engine.kept_sessions import delete_session, get_session, put_session, sessions_of
 from rapport.engine.prekeys import (
     has_replayed,
@@ -86,11 +88,14 @@ def choose(turn: Turn, device: DeviceId) -> Session | None:
 
     One that the peer has started since we last heard on the settled one goes first: the peer may have lost all others.
     """
-    held = sessions_of(turn.tx, device)
+    return _chosen(sessions_of(turn.tx, device))
+
+
+def _chosen(held: list[Session]) -> Session | None:
     chosen = sending_session(held)
     if chosen is None or not chosen.confirmed:
         return chosen
-    fresh = [session for session in held if not session.initiated and not session.confirmed]
+    fresh = [session for session in held if not (session.initiated or session.confirmed or session.stopped)]
     newest = max(fresh, key=lambda session: session.received_ms, default=None)
     return newest if newest is not None and newest.received_ms > chosen.received_ms else chosen
 
@@ -98,10 +103,16 @@ def choose(turn: Turn, device: DeviceId) -> Session | None:
 def seal_for(turn: Turn, device: DeviceId, payload: bytes) -> bytes | None:
     """The payload sealed for a device on its sending session, whose next state is kept.
 
-    None when a session must be started.
+    None when a session must be started. One that has been in use for long gets a successor in the background.
     """
-    session = choose(turn, device)
-    return None if session is None else seal_on(turn, device, session, payload)
+    held = sessions_of(turn.tx, device)
+    session = _chosen(held)
+    if session is None:
+        return None
+    due = session is sending_session(held) and renewal_due(held, turn.now_ms)
+    if due and not errands.planned(turn, ErrandKind.RENEW, device):
+        errands.plan(turn, ErrandKind.RENEW, device)
+    return seal_on(turn, device, session, payload)
 
 
 def seal_on(turn: Turn, device: DeviceId, session: Session, payload: bytes) -> bytes:

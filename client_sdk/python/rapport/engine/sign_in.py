@@ -6,6 +6,7 @@ Source: docs/protocol.md, chapter 9.
 from msgspec import Struct
 
 from rapport.engine import errands, outbox, prekeys
+from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import Hold
 from rapport.engine.records import SETTINGS
 from rapport.engine.showing import skip_to
@@ -72,5 +73,6 @@ def signed_in(turn: Turn, hello: Hello) -> None:
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)
     prekeys.prekeys_left(turn, hello.one_time_keys)
+    errands.plan(turn, ErrandKind.TEND)
     errands.hurry(turn)
     outbox.resume_all(turn, *(hold for hold in Hold if hold is not Hold.NONE))

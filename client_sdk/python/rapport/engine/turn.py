@@ -84,7 +84,7 @@ class _Noting:
         self._tx.put(table, key, value, group=group, order=order)
 
 
-_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings"})
+_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "figure"})
 
 
 class Turn:

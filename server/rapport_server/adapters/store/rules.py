@@ -4,11 +4,12 @@ Pure functions over bytes; identifiers are 16 bytes each and joined in ascending
 Source: docs/protocol.md, sections 12.3 and 12.6.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import ID_BYTES, split_ids
+from rapport_protocol.ids import ID_BYTES, DeviceId, split_ids
+from rapport_protocol.limits import DORMANT_AFTER_MS
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
 
@@ -19,11 +20,13 @@ __all__ = [
     "QUEUED_JOBS",
     "cut_page",
     "device_index",
+    "dormant_devices",
     "fresh_bundles",
     "joined",
     "key_of",
     "mismatch",
     "newer_key",
+    "next_link_step",
     "without",
 ]
 
@@ -50,6 +53,16 @@ def device_index(devices: bytes, device: bytes) -> int:
     while start >= 0 and start % ID_BYTES:  # a match across two neighbours is none
         start = devices.find(device, start + 1)
     return start // ID_BYTES if start >= 0 else -1
+
+
+def dormant_devices(seen: Mapping[DeviceId, int], now: int) -> set[DeviceId]:
+    """Which listed devices of one account need not be sealed for.
+
+    seen: when each was last seen. Those unseen for 45 days, as long as another one was seen since; never all of them.
+    """
+    since = now - DORMANT_AFTER_MS
+    unseen = {device for device, at in seen.items() if at <= since}
+    return unseen if len(unseen) < len(seen) else set()
 
 
 def without(devices: bytes, device: bytes) -> bytes:
@@ -97,6 +110,20 @@ def fresh_bundles(held: dict[int, bytes], top: int, uploaded: Iterable[tuple[int
     if len(held) + len(fresh) > ONE_TIME_STORED:
         raise Rejected(ErrorCode.TOO_MANY, "too many one-time bundles")
     return fresh
+
+
+def next_link_step(steps: Sequence[bytes], step: int, content: bytes) -> bool:
+    """Whether this step is the next one of a link; False when it stands with the same bytes.
+
+    Raises Rejected(CONFLICT) when it stands with other bytes, RULE_BROKEN when an earlier one is missing.
+    """
+    if step < len(steps):
+        if steps[step] != content:
+            raise Rejected(ErrorCode.CONFLICT, "this step of the link is written")
+        return False
+    if step > len(steps):
+        raise Rejected(ErrorCode.RULE_BROKEN, "an earlier step of the link is missing")
+    return True
 
 
 def cut_page(found: Iterable[ArchivedItem], limit: int) -> ArchivePage:

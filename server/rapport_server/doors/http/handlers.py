@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, ConversationId, InviteId
+from rapport_protocol.ids import AccountId, ConversationId, InviteId, LinkId
 from rapport_protocol.limits import MAX_INTEGER, PAGE_ITEMS
 from rapport_protocol.requests import (
     AppendEntry,
@@ -17,6 +17,8 @@ from rapport_protocol.requests import (
     CreateInvite,
     DeviceListUpdate,
     Fetch,
+    LinkOpen,
+    LinkStep,
     PrekeyUpload,
     Receipts,
     Register,
@@ -27,6 +29,7 @@ from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
+from rapport_server.services.linking import Linking
 
 __all__ = ["HANDLERS", "Asked", "Handler", "Services"]
 
@@ -41,6 +44,7 @@ class Services(Struct, frozen=True):
     keys: Keys
     conversations: Conversations
     history: History
+    linking: Linking
 
 
 class Asked(Struct, frozen=True):
@@ -91,6 +95,10 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "prekeys.upload": lambda to, asked: to.keys.upload(asked.who, asked.content(PrekeyUpload)),
     "prekeys.claim": lambda to, asked: to.keys.claim(asked.who, asked.content(Claim)),
     "invite.create": lambda to, asked: to.invites.create(asked.who, asked.content(CreateInvite)),
+    "linking.open": lambda to, asked: to.linking.open(asked.who, asked.content(LinkOpen)),
+    "linking.step": lambda to, asked: to.linking.step(asked.who, LinkId(asked.ids["link"]), asked.content(LinkStep)),
+    "linking.answer": lambda to, asked: to.linking.answer(LinkId(asked.ids["link"]), asked.content(LinkStep)),
+    "linking.state": lambda to, asked: to.linking.state(LinkId(asked.ids["link"])),
     "conversation.list": lambda to, asked: to.conversations.heads(asked.who),
     "membership.append": lambda to, asked: to.conversations.append(asked.who, asked.conv, asked.content(AppendEntry)),
     "membership.chain": lambda to, asked: to.conversations.chain(asked.who, asked.conv, asked.number("above", 0)),

@@ -1,22 +1,24 @@
 """Takes connections in.
 
-A bound socket, an aiohttp application behind it, and a guard against those who connect and say nothing. aiohttp has
-limits for the size of a request head but none for its age; behind a proxy that buffers heads the guard never acts.
+A bound socket, an aiohttp application behind it, and a guard against those who hold connections and do nothing with
+them. aiohttp has limits for the size of a header but none for all of a request head or for its age, keeps any number of
+idle connections, and waits for ever for an answer to be read; behind a proxy that buffers the guard never acts.
 """
 
 import asyncio
 import socket
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aiohttp import http_parser, web
-from aiohttp.web_protocol import RequestHandler
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import ConfigurationProblem, Limits
+from rapport_server.doors.frames import GuardedConnection
 from rapport_server.doors.http.refusals import refusal
+from rapport_server.doors.http.silence import HEAD_BYTES, SilentConnections
 
-__all__ = ["Listener", "SilentConnections", "bind", "require_c_parser"]
+__all__ = ["Listener", "bind", "require_c_parser"]
 
 _BACKLOG = 1024
 """Connections the kernel may hold ready: a reconnect storm of a node's clients arrives within seconds."""
@@ -26,6 +28,10 @@ _LINGER_S = 1.0
 
 _SHUTDOWN_S = 5.0
 """Seconds that requests under way have to end when the listener closes; a request takes milliseconds."""
+
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\nServer: rapport\r\n\r\n"
+)
 
 
 def require_c_parser() -> None:
@@ -53,72 +59,67 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-class SilentConnections:
-    """Connections that have not sent a request head yet: at most so many, and only for so long.
+class _Connection(GuardedConnection):
+    """aiohttp's connection, which also counts as silent while it owes a request.
 
-    most: connections; further ones are closed at once. within_s: seconds until a silent one is closed.
+    Malformed requests are refused in our own words.
     """
 
-    def __init__(self, most: int, within_s: float) -> None:
-        self._most = most
-        self._within_s = within_s
-        self._deadlines: dict[asyncio.BaseProtocol, tuple[float, asyncio.Transport]] = {}
-        self._task: asyncio.Task[None] | None = None
+    __slots__ = ("_answer_s", "_head_bytes", "_silent")
 
-    def __len__(self) -> int:
-        return len(self._deadlines)
-
-    def made(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport) -> bool:
-        """A connection was made. False: there are too many silent ones, and it has been closed."""
-        if len(self._deadlines) >= self._most:
-            transport.abort()
-            return False
-        self._deadlines[protocol] = (asyncio.get_running_loop().time() + self._within_s, transport)
-        return True
-
-    def settled(self, protocol: asyncio.BaseProtocol) -> None:
-        """A request head has arrived, or the connection is gone: it no longer counts. Safe to call again."""
-        self._deadlines.pop(protocol, None)
-
-    def start(self) -> None:
-        """Begins to look for late ones, once a second."""
-        self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        """Ends the looking; the connections are the listener's to close."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(min(1.0, self._within_s))
-            now = asyncio.get_running_loop().time()
-            for protocol, (deadline, transport) in list(self._deadlines.items()):
-                if now >= deadline:
-                    self.settled(protocol)
-                    transport.abort()
-
-
-class _Connection(RequestHandler):
-    """aiohttp's connection, which also counts as silent at first and refuses malformed requests in our own words."""
-
-    __slots__ = ("_silent",)
-
-    def __init__(self, manager: web.Server, silent: SilentConnections, **settings: Any) -> None:
+    def __init__(self, manager: web.Server, silent: SilentConnections, answer_s: float, **settings: Any) -> None:
         super().__init__(manager, loop=asyncio.get_running_loop(), **settings)
         self._silent = silent
+        self._answer_s = answer_s
+        self._head_bytes = 0
+        """Of a request head that has begun and is not whole."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No isinstance check of the transport: uvloop's is not a subclass of asyncio.Transport.
         stream = cast("asyncio.Transport", transport)
         if self._silent.made(self, stream):
+            stream.set_write_buffer_limits(high=0)  # `drain` waits until everything has gone to the kernel
             super().connection_made(stream)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._silent.settled(self)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.frames is not None:
+            super().data_received(data)
+            return
+        requests = self._request_count  # aiohttp's own count of whole request heads
+        super().data_received(data)
+        if self._request_count != requests:
+            self._silent.settled(self)
+            self._head_bytes = 0
+            return
+        if not self._silent.begun(self):
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES and self.transport is not None:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.force_close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Sends an answer, and waits until it has left before the next request is looked at."""
+        answered, gone = await super().finish_response(request, resp, start_time)
+        if gone or self.frames is not None:
+            return answered, gone
+        transport = self.transport
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await request.writer.drain()
+        except (TimeoutError, ConnectionError):
+            if transport is not None:
+                transport.abort()
+            return answered, True
+        if transport is not None:
+            self._silent.answered(self, transport)
+        return answered, False
 
     def handle_error(
         self,
@@ -142,7 +143,8 @@ class Listener:
     """Serves an application on a bound socket. Created, then started, then closed."""
 
     def __init__(self, app: web.Application, bound: socket.socket, limits: Limits, silent: SilentConnections) -> None:
-        self._settings = {
+        self._settings: dict[str, Any] = {
+            "answer_s": limits.answer_s,
             "access_log": None,
             "auto_decompress": False,
             "keepalive_timeout": limits.keepalive_s,

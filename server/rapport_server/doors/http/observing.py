@@ -3,7 +3,6 @@
 The log line has the operation's name and not the path, so that no id, query or token can get into it.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from rapport_server.doors.figures import Figures
 from rapport_server.doors.http.bodies import NotOfHttp
 from rapport_server.doors.http.operations import OPERATION
 from rapport_server.doors.http.refusals import refusal
+from rapport_server.doors.http.silence import HEAD_BYTES
 
 __all__ = ["observing"]
 
@@ -32,21 +32,14 @@ _CODES: Final = {
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def observing(
-    figures: Figures, heard: Callable[[asyncio.BaseProtocol], None], *, encrypted: bool
-) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The middleware.
-
-    heard: told the protocol of every request whose head has arrived (see `Listener`). encrypted: people reach this
-    server over TLS, and browsers are told to insist on it.
-    """
+def observing(figures: Figures, *, encrypted: bool) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """The middleware. encrypted: people reach this server over TLS, and browsers are told to insist on it."""
     said = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "rapport"}
     if encrypted:
         said["Strict-Transport-Security"] = "max-age=31536000"
 
     @web.middleware
     async def observe(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        heard(request.protocol)
         began = time.perf_counter()
         response = await _answered(request, handler)
         if isinstance(response, web.WebSocketResponse):
@@ -65,6 +58,9 @@ def observing(
 
 async def _answered(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
+        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise NotOfHttp(ErrorCode.TOO_LARGE, status, "the head is too large")
         return await handler(request)
     except NotOfHttp as problem:
         response = refusal(problem, problem.status)

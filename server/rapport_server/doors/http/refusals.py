@@ -59,4 +59,6 @@ def refusal(problem: RemoteError, status: HTTPStatus | None = None) -> web.Respo
         response.headers["Retry-After"] = str(-(-wait_ms // 1000))
     if said is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if said is HTTPStatus.UPGRADE_REQUIRED:
+        response.headers.update({"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     return response

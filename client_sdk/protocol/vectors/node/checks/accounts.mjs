@@ -6,6 +6,7 @@ import { invite, inviteLink, openCard, ownerLink, readLink, sealCard } from "../
 import { readable } from "../maps.mjs";
 import { checkBundle, checkPrekey, encodePrekey, readBundle, readPrekey } from "../prekeys.mjs";
 import { agreementPublic, encapsulate, kemPublic, signingPublic } from "../primitives.mjs";
+import { fingerprint, inGroups, safetyNumber } from "../safety_number.mjs";
 import { checkVerdict, equal, verdictOf } from "./difference.mjs";
 
 const BASE = "https://rapport.example";
@@ -108,6 +109,16 @@ const prekeys = () => ({
     }),
 });
 
+const safetyNumbers = () => ({
+  fingerprint: ({ version, key, identifier, digits }) =>
+    equal("digits", fingerprint(version, unhex(key), unhex(identifier)), digits),
+  number: ({ one, one_aik: oneAik, other, other_aik: otherAik, digits, shown }) => {
+    const number = safetyNumber([unhex(one), unhex(oneAik)], [unhex(other), unhex(otherAik)]);
+    equal("digits", number, digits);
+    equal("shown", inGroups(number), shown);
+  },
+});
+
 function card(vector) {
   const [token, sealed] = [vector.token, vector.sealed].map(unhex);
   if (checkVerdict(vector, () => openCard(token, sealed)) !== "ok") return;
@@ -138,5 +149,6 @@ const invites = () => ({
 export const files = {
   "device_lists.json": [2, deviceLists],
   "prekeys.json": [2, prekeys],
+  "safety_number.json": [2, safetyNumbers],
   "invites.json": [3, invites],
 };

@@ -1,7 +1,7 @@
 """The in-memory store: plain Python structures, the plainest statement of what a store does.
 
-Its parts stand on each other: `state` (the records), `conversations`, `directory`, `mailbox`, and here the hand-over of
-jobs and timers.
+Its parts stand on each other: `state` (the records), `conversations`, `directory`, `linking`, `mailbox`, and here the
+hand-over of jobs and timers.
 """
 
 import asyncio

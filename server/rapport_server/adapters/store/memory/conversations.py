@@ -1,7 +1,7 @@
 """Conversations, membership chains and invites in memory."""
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, PracticeId
+from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices
 from rapport_server.adapters.store.memory.state import Conversation, Form, Invite, Item, MemoryState
 from rapport_server.adapters.store.rules import joined
@@ -118,11 +118,8 @@ class MemoryConversations(MemoryState):
         if found is None:
             return None
         accounts = [
-            AccountVersion(member, self._accounts[member].lists[-1][0], joined(self._listed(practice, {member})))
+            AccountVersion(member, self._accounts[member].lists[-1][0], joined(self._required(practice, {member})))
             for member in sorted(found.members)
             if self._account(practice, member) is not None
         ]
         return RequiredDevices(found.epoch, accounts)
-
-    def _required(self, practice: PracticeId, conversation: Conversation) -> list[DeviceId]:
-        return sorted(self._listed(practice, conversation.members))

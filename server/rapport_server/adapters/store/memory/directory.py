@@ -3,7 +3,7 @@
 No method awaits anything, so each is one transaction: it checks everything, then writes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -13,7 +13,7 @@ from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import Bundle
 from rapport_server.adapters.store.memory.conversations import MemoryConversations
 from rapport_server.adapters.store.memory.state import Account, Conversation, Device, Owner, Token
-from rapport_server.adapters.store.rules import fresh_bundles, newer_key
+from rapport_server.adapters.store.rules import dormant_devices, fresh_bundles, newer_key
 from rapport_server.records import KIND_SELF, NewDeviceList, NewPrekeys, Placed, Principal, Registration, SignInRecord
 
 __all__ = ["MemoryDirectory"]
@@ -62,7 +62,7 @@ class MemoryDirectory(MemoryConversations):
         if owner is not None:
             owner.used = True
         self._accounts[account] = Account(practice, registration.role)
-        self._keep_list(practice, registration.list)
+        self._keep_list(practice, registration.list, at)
         self._devices[registration.device] = self._with_prekeys(
             self._devices[registration.device], registration.prekeys
         )
@@ -99,8 +99,29 @@ class MemoryDirectory(MemoryConversations):
     ) -> None:
         """See Directory.record_auth. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
         device = self._own(principal)
-        device.last_auth, device.seen_at = signed_auth, at
+        device.last_auth = signed_auth
+        await self.mark_seen([principal.device], at)
         await self.add_token(principal, token_hash, token_expires_ms)
+
+    async def mark_seen(self, devices: Collection[DeviceId], at: int) -> None:
+        """See SignInDirectory.mark_seen."""
+        for device in (self._devices[device] for device in devices if device in self._devices):
+            device.seen_at, device.dormant = max(at, device.seen_at), False
+
+    def _fall_dormant(self, now: int) -> list[DeviceId]:
+        """Marks who is dormant now, in all accounts; returns those that were not before."""
+        before = {device for device, record in self._devices.items() if record.dormant}
+        for account in self._accounts:
+            self._mark_dormant(account, now)
+        return [device for device, record in self._devices.items() if record.dormant and device not in before]
+
+    def _mark_dormant(self, account: AccountId, now: int) -> None:
+        listed = {
+            device: record for device, record in self._devices.items() if record.account == account and record.listed
+        }
+        dormant = dormant_devices({device: record.seen_at for device, record in listed.items()}, now)
+        for device, record in listed.items():
+            record.dormant = device in dormant
 
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
@@ -172,7 +193,7 @@ class MemoryDirectory(MemoryConversations):
             self._with_prekeys(
                 Device(principal.practice, new.account, b""), prekeys
             )  # refuses before anything is written
-        self._keep_list(principal.practice, new)
+        self._keep_list(principal.practice, new, at)
         if prekeys is not None:
             self._devices[added[0]] = self._with_prekeys(self._devices[added[0]], prekeys)
         self._drop_unlisted(principal.practice, new, at)
@@ -182,10 +203,10 @@ class MemoryDirectory(MemoryConversations):
             woken += self._notify(principal.practice, devices, NoticeKind.DEVICES_CHANGED, new.account, None, 0, at)
         return woken
 
-    def _keep_list(self, practice: PracticeId, new: NewDeviceList) -> None:
+    def _keep_list(self, practice: PracticeId, new: NewDeviceList, at: int) -> None:
         self._accounts[new.account].lists.append((new.version, new.raw, new.by_account_key))
         for device, signing_key in new.devices:
-            known = self._devices.setdefault(device, Device(practice, new.account, signing_key))
+            known = self._devices.setdefault(device, Device(practice, new.account, signing_key, seen_at=at))
             known.listed = True
 
     def _drop_unlisted(self, practice: PracticeId, new: NewDeviceList, at: int) -> None:

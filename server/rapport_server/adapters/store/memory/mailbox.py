@@ -7,7 +7,7 @@ from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId, Pr
 from rapport_protocol.limits import MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem
-from rapport_server.adapters.store.memory.directory import MemoryDirectory
+from rapport_server.adapters.store.memory.linking import MemoryLinks
 from rapport_server.adapters.store.memory.state import Form, Item
 from rapport_server.adapters.store.rules import cut_page, joined, key_of, mismatch
 from rapport_server.records import (
@@ -26,7 +26,7 @@ from rapport_server.records import (
 __all__ = ["MemoryMailbox"]
 
 
-class MemoryMailbox(MemoryDirectory):
+class MemoryMailbox(MemoryLinks):
     """What the Mailbox port does to one job or answers to one question; handing jobs over is the store's."""
 
     def _perform(self, job: Job) -> None:
@@ -62,8 +62,7 @@ class MemoryMailbox(MemoryDirectory):
             job.repeat, job.seq, job.at = True, earlier.seq, earlier.at
             return None
         conversation = self._conversations.get((job.practice, job.conv))
-        required = [] if conversation is None else self._required(job.practice, conversation)
-        if conversation is None or job.device not in required:
+        if conversation is None or job.device not in self._listed(job.practice, conversation.members):
             return ErrorCode.NOT_FOUND
         if earlier is not None:
             return ErrorCode.CONFLICT
@@ -72,7 +71,9 @@ class MemoryMailbox(MemoryDirectory):
             return ErrorCode.EPOCH_STALE
         if conversation.kind != KIND_SELF and len(conversation.members) < 2:
             return ErrorCode.NOT_JOINED
-        wanted = joined(device for device in required if device != job.device)
+        required = self._required(job.practice, conversation.members)
+        targets = sorted(device for device in required if device != job.device)
+        wanted = joined(targets)
         if job.devices != wanted:
             job.missing, job.stale = mismatch(job.devices, wanted)
             return ErrorCode.DEVICE_MISMATCH
@@ -80,7 +81,6 @@ class MemoryMailbox(MemoryDirectory):
             return ErrorCode.RULE_BROKEN
         conversation.seq += 1
         job.seq, job.at = conversation.seq, at
-        targets = [device for device in required if device != job.device]
         item = self._message(
             job, {device: key_of(job.keys, len(targets), index) for index, device in enumerate(targets)}
         )
@@ -95,7 +95,7 @@ class MemoryMailbox(MemoryDirectory):
             job.repeat, job.at = True, earlier.at
             return None
         conversation = self._conversations.get((job.practice, job.conv))
-        members = [] if conversation is None else self._required(job.practice, conversation)
+        members = set() if conversation is None else set(self._listed(job.practice, conversation.members))
         if job.device not in members or job.target not in members or job.target == job.device:
             return ErrorCode.NOT_FOUND
         if earlier is not None:
@@ -197,6 +197,10 @@ class MemoryMailbox(MemoryDirectory):
 
     async def sweep(self, now: int) -> list[DeviceId]:
         """See Mailbox.sweep."""
+        for device in self._fall_dormant(now):
+            for item in self._items.values():
+                if item.form == Form.MESSAGE and item.seq and device in item.owed:
+                    self._settle(item, device, now)
         woken: list[DeviceId] = []
         for (practice, item_id), item in list(self._items.items()):
             expired = bool(item.owed) and item.at <= now - MAILBOX_LIFE_MS
@@ -215,6 +219,7 @@ class MemoryMailbox(MemoryDirectory):
                 if not item.retained:
                     del self._items[practice, item_id]
         self._tokens = {key: token for key, token in self._tokens.items() if token.expires_ms > now}
+        self._links = {key: link for key, link in self._links.items() if link.expires_ms > now}
         return woken
 
     def _bury(self, practice: PracticeId, item: Item, now: int) -> list[DeviceId]:
@@ -223,7 +228,7 @@ class MemoryMailbox(MemoryDirectory):
             return []
         conversation = self._conversations[practice, item.conv]
         lacking = {device for device in item.owed if self._devices[device].listed}
-        devices = sorted(lacking | set(self._required(practice, conversation)))
+        devices = sorted(lacking | set(self._listed(practice, conversation.members)))
         conversation.seq += 1
         return self._notify(practice, devices, NoticeKind.TOMBSTONE, item.id, item.conv, conversation.seq, now)
 

@@ -4,12 +4,22 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, ItemId, PracticeId, StoreEpoch
+from rapport_protocol.ids import (
+    AccountId,
+    ClaimId,
+    ConversationId,
+    DeviceId,
+    InviteId,
+    ItemId,
+    LinkId,
+    PracticeId,
+    StoreEpoch,
+)
 from rapport_protocol.requests import Bundle, Role
 from rapport_server.ports import Clock
 from rapport_server.records import EntryRecord, NewInvite, Placed, Principal, Timer
 
-__all__ = ["Account", "Conversation", "Device", "Form", "Invite", "Item", "MemoryState", "Owner", "Token"]
+__all__ = ["Account", "Conversation", "Device", "Form", "Invite", "Item", "Link", "MemoryState", "Owner", "Token"]
 
 
 class Form:
@@ -22,7 +32,10 @@ class Form:
 
 @dataclass(slots=True)
 class Device:
-    """One device. listed: in the newest list. revoked: out for good. top: highest one-time id ever uploaded."""
+    """One device. listed: in the newest list. revoked: out for good. top: highest one-time id ever uploaded.
+
+    seen_at: when it last signed in, was connected, or was added. dormant: not in required sets.
+    """
 
     practice: PracticeId
     account: AccountId
@@ -31,6 +44,7 @@ class Device:
     revoked: bool = False
     last_auth: bytes | None = None
     seen_at: int = 0
+    dormant: bool = False
     signed: tuple[int, bytes] | None = None
     last_resort: tuple[int, bytes] | None = None
     one_time: dict[int, bytes] = field(default_factory=dict)
@@ -116,6 +130,15 @@ class Token:
     expires_ms: int
 
 
+@dataclass(slots=True)
+class Link:
+    """A link of a new device; opener: who opened it."""
+
+    opener: Principal
+    expires_ms: int
+    steps: list[bytes]
+
+
 class MemoryState:
     """The dictionaries. Every key starts with the practice, but where the practice is what is asked for."""
 
@@ -133,6 +156,7 @@ class MemoryState:
         self._invites: dict[InviteId, Invite] = {}
         self._conversations: dict[tuple[PracticeId, ConversationId], Conversation] = {}
         self._items: dict[tuple[PracticeId, ItemId], Item] = {}
+        self._links: dict[LinkId, Link] = {}
         self._timers: dict[tuple[str, bytes], tuple[Timer, int]] = {}
 
     # --- who is where ---
@@ -145,6 +169,10 @@ class MemoryState:
         for device, record in self._devices.items():
             if record.practice == practice and record.account in accounts and record.listed:
                 yield device
+
+    def _required(self, practice: PracticeId, accounts: Collection[AccountId]) -> Iterator[DeviceId]:
+        """The listed devices that a post must be sealed for: those that are not dormant."""
+        return (device for device in self._listed(practice, accounts) if not self._devices[device].dormant)
 
     def _shared(self, practice: PracticeId, one: AccountId) -> set[AccountId]:
         """Every account that is a member of a conversation together with this one, itself included."""

@@ -26,6 +26,7 @@ __all__ = [
     "record_auth",
     "register",
     "registration_of",
+    "require_own",
     "sign_in",
 ]
 
@@ -127,7 +128,7 @@ def record_auth(
     tx: Transaction, principal: Principal, signed_auth: bytes, token_hash: bytes, token_expires_ms: int, at: int
 ) -> None:
     """See Directory.record_auth. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
-    _require_own(tx, principal)
+    require_own(tx, principal)
     tx.db.execute(
         update(schema.device)
         .where(schema.device.c.practice == principal.practice, schema.device.c.device == principal.device)
@@ -138,7 +139,7 @@ def record_auth(
 
 def add_token(tx: Transaction, principal: Principal, token_hash: bytes, expires_ms: int, now: int) -> None:
     """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
-    _require_own(tx, principal)
+    require_own(tx, principal)
     table = schema.token
     tx.db.execute(
         delete(table).where(
@@ -166,7 +167,8 @@ def principal_of_token(db: Connection, token_hash: bytes, now: int) -> Principal
     return Principal(PracticeId(row.practice), AccountId(row.account), DeviceId(row.device), Role(row.role))
 
 
-def _require_own(tx: Transaction, principal: Principal) -> None:
+def require_own(tx: Transaction, principal: Principal) -> None:
+    """The device is still listed. Rejected(UNAUTHENTICATED)."""
     table = schema.device
     mine = exists().where(
         table.c.practice == principal.practice,
@@ -180,7 +182,7 @@ def _require_own(tx: Transaction, principal: Principal) -> None:
 
 def put_prekeys(tx: Transaction, principal: Principal, prekeys: NewPrekeys) -> int:
     """See Directory.put_prekeys; refusals as in rules.fresh_bundles."""
-    _require_own(tx, principal)
+    require_own(tx, principal)
     return keep_prekeys(tx, principal.practice, principal.device, prekeys)
 
 

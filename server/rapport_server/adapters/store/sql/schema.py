@@ -2,8 +2,8 @@
 
 Identifiers are 16-byte blobs, times are milliseconds of Unix time, `position` is one counter over everything that
 waits in mailboxes. The practice stands first in every key that is looked up on somebody's behalf. Keys without it are
-of two kinds: what a stranger presents and the practice is found from (device, account, token, owner token, invite), and
-`position`, which only ever comes from a row whose practice was checked.
+of two kinds: what a stranger presents and the practice is found from (device, account, token, owner token, invite,
+link), and `position`, which only ever comes from a row whose practice was checked.
 
 A change here needs a migration in `migrations/versions`; a test compares the two.
 """
@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "item",
     "item_id",
     "journal",
+    "link",
+    "link_step",
     "mailbox",
     "member",
     "membership_entry",
@@ -118,7 +121,8 @@ device = Table(
     _blob("signing_key"),
     Column("listed", Boolean, nullable=False, comment="in the account's newest list"),
     Column("revoked", Boolean, nullable=False, comment="out for good"),
-    _number("seen_ms"),
+    _number("seen_ms", comment="when it last signed in, was connected, or was added"),
+    Column("dormant", Boolean, nullable=False, server_default=false(), comment="not in required sets"),
     _blob("last_auth", nullable=True),
     _blob("registered_digest", nullable=True, comment="of the registration that this device made"),
     _number("registered_seq", nullable=True),
@@ -131,8 +135,10 @@ device = Table(
     ForeignKeyConstraint(["practice", "account"], ["account.practice", "account.account"]),
     Index(None, "device", unique=True),
     Index(None, "practice", "account"),
+    Index(None, "seen_ms"),
     comment="Every device that ever was in a list.",
 )
+Index("ix_device_dormant", device.c.account, sqlite_where=device.c.dormant, postgresql_where=device.c.dormant)
 
 device_list = Table(
     "device_list",
@@ -232,6 +238,28 @@ membership_entry = Table(
     comment="Membership chains.",
 )
 
+link = Table(
+    "link",
+    metadata,
+    _key("link"),
+    _blob("practice"),
+    _blob("account"),
+    _blob("device", comment="who opened it"),
+    _number("expires_ms"),
+    Index(None, "practice", "account", unique=True),
+    sqlite_with_rowid=False,
+    comment="Places where a new device and an existing one meet; an account has one at most.",
+)
+
+link_step = Table(
+    "link_step",
+    metadata,
+    _key("link"),
+    Column("step", Number, primary_key=True, autoincrement=False),
+    _blob("content"),
+    comment="What was written there.",
+)
+
 timer = Table(
     "timer",
     metadata,
@@ -271,7 +299,7 @@ journal = Table(
     metadata,
     Column("batch", Number, primary_key=True, autoincrement=False),
     _blob("body"),
-    comment="What committed batches have not yet brought to the tables below: see sqlite/journal.py.",
+    comment="What committed batches have not yet brought to the tables below: see sqlite/folding.py.",
 )
 
 item_id = Table(
@@ -339,6 +367,6 @@ freed = Table(
     metadata,
     Column("number", Number, primary_key=True, autoincrement=False),
     _number("at"),
-    _blob("positions", comment="8 bytes each, as written by sqlite/journal.py"),
+    _blob("positions", comment="8 bytes each, see freeing.pack_positions"),
     comment="What was acknowledged by everybody, until the repeat window has passed.",
 )

@@ -11,6 +11,7 @@ from rapport_protocol.limits import CLAIM_REMEMBERED_MS, MAILBOX_LIFE_MS, REPEAT
 from rapport_protocol.messages import NoticeKind
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.freeing import delete_items, free, unpack_positions
+from rapport_server.adapters.store.sql.linking import drop_expired_links
 from rapport_server.adapters.store.sql.placing import (
     NewItem,
     Transaction,
@@ -65,10 +66,11 @@ def _directs(tx: Transaction, now: int) -> Step:
     return Step(more=len(positions) == STEP_ROWS)
 
 
-def _tokens_and_claims(tx: Transaction, now: int) -> Step:
-    """Deletes HTTP tokens past their hour and answers of claims past their ten minutes."""
+def _tokens_claims_links(tx: Transaction, now: int) -> Step:
+    """Deletes HTTP tokens past their hour, answers of claims past their ten minutes, links past their three."""
     tx.db.execute(delete(schema.token).where(schema.token.c.expires_ms <= now))
     tx.db.execute(delete(schema.claim).where(schema.claim.c.at <= now - CLAIM_REMEMBERED_MS))
+    drop_expired_links(tx, now)
     return Step(more=False)
 
 
@@ -132,5 +134,5 @@ def _notice(kind: str, row: Row[Any], conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_old_mail, _warnings, _directs, _freed, _tokens_and_claims)
+SWEEP_STEPS: Final = (_old_mail, _warnings, _directs, _freed, _tokens_claims_links)
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

@@ -16,6 +16,7 @@ from rapport_protocol.ids import (
     DeviceId,
     InviteId,
     ItemId,
+    LinkId,
     MessageId,
     PracticeId,
     StoreEpoch,
@@ -30,7 +31,7 @@ from rapport_protocol.requests import (
     RequiredDevices,
 )
 from rapport_server.adapters.store.rules import QUEUED_JOBS
-from rapport_server.adapters.store.sql import accounts, conversations, mail, prekeys, timers
+from rapport_server.adapters.store.sql import accounts, conversations, linking, mail, prekeys, timers
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
@@ -41,6 +42,7 @@ from rapport_server.records import (
     ConversationRecord,
     InviteRecord,
     Job,
+    LinkRecord,
     MembershipChange,
     NewDeviceList,
     NewPrekeys,
@@ -270,6 +272,24 @@ class SqliteStore:
         spendable = await self._read(prekeys.with_one_time_keys, principal, devices)
         allowed = frozenset(device for device in spendable if allow_one_time(device))
         return await self._write(lambda tx: prekeys.claim(tx, principal, claim, devices, now, allowed))
+
+    # --- linking ------------------------------------------------------------------------------------------------------
+
+    async def open_link(
+        self, principal: Principal, link: LinkId, commitment: bytes, now: int, expires_ms: int
+    ) -> LinkRecord:
+        """See LinkDirectory.open_link."""
+        return await self._write(lambda tx: linking.open_link(tx, principal, link, commitment, now, expires_ms))
+
+    async def write_link(
+        self, link: LinkId, step: int, content: bytes, now: int, opener: Principal | None
+    ) -> LinkRecord | None:
+        """See LinkDirectory.write_link."""
+        return await self._write(lambda tx: linking.write_link(tx, link, step, content, now, opener))
+
+    async def link(self, link: LinkId, now: int) -> LinkRecord | None:
+        """See LinkDirectory.link."""
+        return await self._read(linking.link, link, now)
 
     # --- conversations ------------------------------------------------------------------------------------------------
 

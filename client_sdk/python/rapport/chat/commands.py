@@ -1,0 +1,85 @@
+"""What is typed: a message, or a command that begins with a slash. Every answer is a sentence, nothing ends the chat."""
+
+from difflib import get_close_matches
+from typing import Final
+
+import rapport
+from rapport.chat.face import Command, Face, Misuse
+from rapport.chat.talking import TALKING
+from rapport.terminal import printable
+from rapport_protocol.errors import ErrorCode
+
+__all__ = ["COMMANDS", "numbered", "obey", "refusal_words"]
+
+_REFUSALS: Final = {
+    ErrorCode.TOO_LARGE: "That is too long. Nothing was sent; shorten it and try again.",
+    ErrorCode.FORBIDDEN: "That is not yours to change.",
+    ErrorCode.NOT_FOUND: "That is not here any more.",
+    ErrorCode.UNAVAILABLE: "The server did not answer, so nothing was changed. Try again once there is a connection.",
+}
+"""What a person can make of the commonest refusals; others are told as they come."""
+
+
+async def _help(face: Face, _: str) -> None:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    lines = [f"{command.usage:<{width}}  {command.summary}" for command in COMMANDS.values()]
+    face.sheet("Help", face.help_intro + "\n\n" + "\n".join(lines))
+
+
+async def _quit(face: Face, _: str) -> None:
+    face.leave()
+
+
+COMMANDS: Final = {
+    command.name: command
+    for command in (
+        Command("help", "/help", "this list", _help),
+        *TALKING,
+        Command("quit", "/quit", "leave; what is queued goes out the next time", _quit),
+    )
+}
+"""Every command by its name, in the order in which /help lists them."""
+
+
+def numbered(line: str) -> bool:
+    """Whether what is typed so far is a command that names messages by number."""
+    command = COMMANDS.get(line[1:].split(" ", 1)[0]) if line.startswith("/") else None
+    return command is not None and command.numbered
+
+
+async def obey(face: Face, line: str) -> bool:
+    """Does what was typed; what cannot be done is told in a sentence, and False.
+
+    Two slashes send a text that begins with one.
+    """
+    line = line.strip()
+    if not line:
+        return True
+    try:
+        if not line.startswith("/") or line.startswith("//"):
+            await face.say(line.removeprefix("/"))
+            return True
+        name, _, rest = line[1:].partition(" ")
+        command = COMMANDS.get(name.lower())
+        if command is None:
+            raise Misuse(_unknown(name))
+        await command.run(face, rest.strip())
+        return True
+    except Misuse as misuse:
+        face.tell(str(misuse))
+    except rapport.RapportError as refusal:
+        face.tell(refusal_words(refusal))
+    return False
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name.lower(), COMMANDS, n=1)
+    guess = f" Did you mean /{near[0]}?" if near else ""
+    return f"There is no command /{printable(name)}.{guess} /help lists them."
+
+
+def refusal_words(refusal: rapport.RapportError) -> str:
+    """What did not work and what became of it."""
+    if isinstance(refusal, rapport.VaultProblem):
+        return f"That did not work: {refusal.detail}. Nothing was changed."
+    return _REFUSALS.get(refusal.code, f"That did not work: {refusal}")

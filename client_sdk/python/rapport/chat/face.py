@@ -1,0 +1,63 @@
+"""What commands need of the face they are typed at: the full screen or plain lines. Both are a `Face`."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+import rapport
+from rapport.chat.names import Names
+from rapport_protocol.ids import MessageId
+
+__all__ = ["Command", "Face", "Misuse"]
+
+
+class Misuse(Exception):
+    """A command that cannot be carried out as typed; the text is a sentence that says how to type it."""
+
+
+class Face(Protocol):
+    """The person's side of a command."""
+
+    client: rapport.Client
+    names: Names
+    help_intro: str
+    """How one writes at this face, in front of the list of commands."""
+
+    def tell(self, text: str) -> None:
+        """Says one or two sentences. The text is ours: what was received is made printable before."""
+
+    def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
+        """Shows a longer answer to be read at leisure. picture: lines of equal width, drawn as they are under it."""
+
+    async def ask(self, question: str) -> str:
+        """The person's answer in one line, without spaces around it. Misuse when they turn away instead."""
+
+    def here(self) -> rapport.Conversation:
+        """The open conversation. Misuse when there is none."""
+
+    async def enter(self, conversation: rapport.Conversation) -> None:
+        """Opens a conversation."""
+
+    def message(self, number: int) -> MessageId:
+        """The message that carries this number. Misuse when none does."""
+
+    def newest(self, *, own: bool) -> MessageId:
+        """The newest message of ours, or of somebody else. Misuse when there is none."""
+
+    async def say(self, text: str, reply_to: MessageId | None = None) -> None:
+        """Sends a message in the open conversation and shows it."""
+
+    def leave(self) -> None:
+        """Ends the program."""
+
+
+class Command(Struct, frozen=True):
+    """One command: how it is typed, what it does, and the doing. run gets what was typed behind its name."""
+
+    name: str
+    usage: str
+    summary: str
+    run: Callable[[Face, str], Awaitable[None]]
+    numbered: bool = False
+    """It names a message by its number, so numbers are shown while it is typed."""

@@ -1,0 +1,62 @@
+"""What the person decides about a contact: verified or not, and whether a changed identity is to be talked to.
+
+Source: docs/protocol.md, section 2.5.
+"""
+
+from msgspec.structs import replace
+
+from rapport.engine import errands, outbox
+from rapport.engine.contacts import replace_pin
+from rapport.engine.errands import ErrandKind
+from rapport.engine.healing import retry
+from rapport.engine.own_pins import settled, tell_pin
+from rapport.engine.records import CONTACTS, Attempt, Contact
+from rapport.engine.turn import Turn
+from rapport.events import VerificationChanged
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.ids import AccountId
+
+__all__ = ["acknowledge_identity", "verify"]
+
+
+def _contact(turn: Turn, account: AccountId) -> Contact:
+    contact = CONTACTS.get(turn.tx, account)
+    if contact is None or account == turn.me.account:
+        raise LocalError(ErrorCode.NOT_FOUND, "no such contact")
+    return contact
+
+
+def verify(turn: Turn, account: AccountId, *, verified: bool) -> None:
+    """The person has compared safety numbers and they agree, or takes that back; our other devices are told.
+
+    Contradictions between lists are settled by it. LocalError: NOT_FOUND; CONFLICT while a changed identity waits to
+    be acknowledged (what was compared would be the former one).
+    """
+    contact = _contact(turn, account)
+    if verified and contact.changed:
+        raise LocalError(ErrorCode.CONFLICT, "this contact's identity has changed: acknowledge that first")
+    after = replace(settled(contact) if verified else contact, verified=verified)
+    if after == contact:
+        return
+    CONTACTS.put(turn.tx, account, after)
+    if after.verified is not contact.verified:
+        turn.show(VerificationChanged(account, verified))
+    tell_pin(turn, account)
+    outbox.release_alarms(turn)
+
+
+def acknowledge_identity(turn: Turn, account: AccountId) -> None:
+    """The person wants to talk to the contact under the new identity: it is pinned, unverified, and sending goes on.
+
+    Does nothing without a changed identity. LocalError(NOT_FOUND).
+    """
+    contact = _contact(turn, account)
+    if not contact.changed:
+        return
+    replace_pin(turn, account)
+    if contact.verified:
+        turn.show(VerificationChanged(account, verified=False))
+    tell_pin(turn, account)
+    errands.plan(turn, ErrandKind.LISTS, account)
+    retry(turn, Attempt.LISTS)
+    outbox.release_alarms(turn)

@@ -1,0 +1,39 @@
+"""What this device has last looked after, in one record: nothing of it is shown to hosts."""
+
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from rapport.engine.tables import Row, Table
+from rapport.engine.turn import Turn
+
+__all__ = ["UPKEEP", "Upkeep", "amend_upkeep", "upkeep_of"]
+
+
+class Upkeep(Row, frozen=True):
+    """version: the program that has last worked with this vault.
+
+    overdue_from_ms, overdue_to_ms: posts taken in this span are, or were last, looked at for where they have not
+    arrived. rolled_back_ms: when this vault was found to be an earlier state of itself, 0 = never. restored_ms: when
+    the server was last found to be restored from a backup, 0 = never.
+    """
+
+    version: str = ""
+    overdue_from_ms: int = 0
+    overdue_to_ms: int = 0
+    rolled_back_ms: int = 0
+    restored_ms: int = 0
+
+
+UPKEEP: Final = Table("upkeep", Upkeep)
+"""One record under the empty key."""
+
+
+def upkeep_of(turn: Turn) -> Upkeep:
+    """The record, as good as new when there is none yet."""
+    return UPKEEP.get(turn.tx, b"") or Upkeep()
+
+
+def amend_upkeep(turn: Turn, **changes: Any) -> None:
+    """Replaces fields."""
+    UPKEEP.put(turn.tx, b"", replace(upkeep_of(turn), **changes))
