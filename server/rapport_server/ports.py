@@ -26,6 +26,7 @@ from rapport_protocol.requests import (
     DeviceReceipt,
     FetchedItem,
     MembershipItem,
+    PrekeysLeft,
     RequiredDevices,
 )
 from rapport_server.records import (
@@ -110,6 +111,9 @@ class SignInDirectory(Protocol):
     ) -> None:
         """Keeps the newest signed auth, marks the device seen, adds the HTTP token."""
 
+    async def mark_seen(self, devices: Collection[DeviceId], at: int) -> None:
+        """These devices are connected. One that was dormant is required again at once; unknown ones are ignored."""
+
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """One more HTTP token; expired ones of the device are dropped."""
 
@@ -140,10 +144,10 @@ class KeyDirectory(Protocol):
         Raises Rejected(LIST_STALE).
         """
 
-    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> int:
-        """Idempotent by id.
+    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> PrekeysLeft:
+        """Idempotent by id; `prekeys.replace` drops the one-time bundles that are not among them.
 
-        Returns how many one-time bundles are left. Raises Rejected(CONFLICT) for an id with other bytes.
+        Raises Rejected(CONFLICT) for an id with other bytes.
         """
 
     async def claim(
@@ -192,7 +196,11 @@ class ConversationDirectory(Protocol):
         """All conversations that the account is a member of, its self conversation included."""
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
-        """Every unrevoked device of every member, with the newest list version per account."""
+        """Every unrevoked device of every member that is not dormant, with the newest list version per account.
+
+        A device becomes dormant in a sweep that finds it unseen for 45 days while another device of its account was
+        seen since. It is required again from the transaction on that sees it, or that drops the other one.
+        """
 
 
 class Directory(AccountDirectory, SignInDirectory, KeyDirectory, ConversationDirectory, Protocol):
@@ -248,7 +256,8 @@ class Mailbox(Protocol):
     async def sweep(self, now: int) -> list[DeviceId]:
         """Deletes bodies that are freed and past the repeat window, expired directs and tokens.
 
-        Turns posts older than 90 days into tombstones and warns senders at 14 days, once each. Idempotent. Returns the
+        Turns posts older than 90 days into tombstones and warns senders at 14 days, once each. Lets devices fall
+        dormant and takes the posts (nothing else) that wait for them out of their mailboxes. Idempotent. Returns the
         devices that have a new notice.
         """
 

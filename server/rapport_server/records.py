@@ -255,11 +255,12 @@ Waiting = WaitingMessage | WaitingEntry | WaitingNotice
 
 @dataclass(frozen=True, slots=True)
 class NewPrekeys:
-    """Prekeys by id: (id, bytes as uploaded)."""
+    """Prekeys by id: (id, bytes as uploaded). replace: one-time bundles that are not among these are dropped."""
 
     signed: tuple[int, bytes] | None
     last_resort: tuple[int, bytes] | None
     one_time: list[tuple[int, bytes]] = field(default_factory=list)
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

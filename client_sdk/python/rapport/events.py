@@ -14,6 +14,7 @@ from rapport_protocol.requests import Role
 
 __all__ = [
     "CaughtUp",
+    "ConversationChanged",
     "ConnectionChanged",
     "Device",
     "DevicesChanged",
@@ -27,6 +28,7 @@ __all__ = [
     "MessageChanged",
     "MessageKind",
     "MessageReceived",
+    "MessageRemoved",
     "MessageStatus",
     "NotDelivered",
     "NotReadable",
@@ -37,6 +39,7 @@ __all__ = [
     "SecurityEvent",
     "SecurityKind",
     "Status",
+    "SettingChanged",
     "StorageProblem",
     "Typing",
     "VerificationChanged",
@@ -112,6 +115,8 @@ class Message(Struct, frozen=True):
     reactions: tuple[tuple[AccountId, str], ...] = ()
     placeholder: PlaceholderReason | None = None
     from_removed_device: bool = False
+    expires_ms: int = 0
+    """When it is removed on every device, by the server's clock; 0 = never, or it is not accepted yet."""
 
     def __repr__(self) -> str:
         return f"Message({self.id.hex()[:8]}, seq={self.seq}, {self.kind}, {self.status})"
@@ -364,6 +369,28 @@ class NotReadable(Struct, frozen=True):
     device: DeviceId
 
 
+class MessageRemoved(Struct, frozen=True):
+    """A message is gone for good: its time was over."""
+
+    conversation: ConversationId
+    id: MessageId
+
+
+class ConversationChanged(Struct, frozen=True):
+    """Another device of ours has read, muted or drafted something; the conversation shows it."""
+
+    conversation: ConversationId
+
+
+class SettingChanged(Struct, frozen=True):
+    """Another device of ours has changed a setting."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return "SettingChanged()"
+
+
 class StorageProblem(Struct, frozen=True):
     """The vault cannot be written: nothing is acknowledged until it can. detail: one sentence for the person."""
 
@@ -374,6 +401,9 @@ Event = (
     ConnectionChanged
     | CaughtUp
     | MessageReceived
+    | MessageRemoved
+    | ConversationChanged
+    | SettingChanged
     | MessageChanged
     | MessageStatus
     | Typing

@@ -4,6 +4,7 @@ Source: docs/protocol.md, chapters 2 and 5; the limits of claims: "Limits".
 """
 
 import asyncio
+from dataclasses import replace
 
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList, check_successor
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -117,7 +118,7 @@ class Keys:
             request.last_resort,
             request.one_time,
         )
-        return PrekeysLeft(await self._directory.put_prekeys(principal, prekeys))
+        return await self._directory.put_prekeys(principal, replace(prekeys, replace=request.replace))
 
     async def claim(self, principal: Principal, request: Claim) -> Claimed:
         """One bundle per device.

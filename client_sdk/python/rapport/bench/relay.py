@@ -11,14 +11,11 @@ the sender and from both readers. Servers take turns, so that the machine's mood
 import asyncio
 import json
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -28,8 +25,9 @@ from rapport.adapters.addresses import ServerAddress
 from rapport.adapters.http import HttpApi
 from rapport.bench.load import Echo, Figures, Naive, Relay, RelayPair, drive
 from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
+from rapport.bench.servers import CORES, RATES_RAISED, running, served, until_open
 from rapport.bench.wire import Peer, client_frame, open_socket
-from rapport.crypto.invites import OwnerLink, parse_link
+from rapport.crypto.invites import OwnerLink
 from rapport.testing.processes import free_port
 from rapport_protocol.codec import CLIENT_CODECS
 from rapport_protocol.ids import ConversationId, MessageId
@@ -42,6 +40,7 @@ __all__ = ["RelayReport", "Settings", "Spread", "print_json", "relay"]
 
 GENERATOR_MOST: Final = 0.9
 """A generator busier than this measures itself: the run is void."""
+_PROBE: Final = "/v1/stream?device=probe"
 CT_BYTES: Final = 1040
 """A 1 KiB body: 1,024 padded bytes and the tag."""
 
@@ -79,7 +78,7 @@ class RelayReport(TypedDict):
 
 def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
     """Runs all rounds; takes about half a minute a round. `tell` gets progress lines."""
-    os.sched_setaffinity(0, {_CORES[-1]})
+    os.sched_setaffinity(0, {CORES[-1]})
     found: dict[str, list[Figures]] = {"echo": [], "relay": [], "relay_archive": [], "naive": []}
     for number in range(settings.rounds):
         found["echo"].append(_measure_echo(settings))
@@ -115,27 +114,23 @@ def _ratio(over: list[float], under: list[float]) -> Spread:
     return _spread([a / b for a, b in zip(over, under, strict=True)])
 
 
-_CORES: Final = sorted(os.sched_getaffinity(0))
-"""The first is the server's, the last the generator's (the same one where there is only one)."""
-
-
 # --- the three servers ----------------------------------------------------------------------------------------------
 
 
 def _measure_echo(settings: Settings) -> Figures:
     port = free_port()
-    with _process([sys.executable, "-m", "rapport.bench.echo_server", str(port)]) as server:
-        _until_open(port)
+    with running([sys.executable, "-m", "rapport.bench.echo_server", str(port)], core=CORES[0]) as server:
+        until_open(port, _PROBE)
         peers = [Peer(*open_socket("127.0.0.1", port, "/v1/stream", None)) for _ in range(3 * settings.pairs)]
-        return _drive(Echo(peers, 1), server, settings)
+        return _drive(Echo(peers, 1), server.pid, settings)
 
 
 def _measure_naive(settings: Settings) -> Figures:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
         command = [sys.executable, "-m", "rapport.bench.naive_server", str(port), f"{folder}/naive.db"]
-        with _process(command) as server:
-            _until_open(port)
+        with running(command, core=CORES[0]) as server:
+            until_open(port, _PROBE)
             trios = []
             for pair in range(settings.pairs):
                 names = [f"r{pair}a", f"r{pair}b"]
@@ -144,18 +139,18 @@ def _measure_naive(settings: Settings) -> Figures:
                     for name in (f"s{pair}", *names)
                 ]
                 trios.append((sockets[0], sockets[1:], names))
-            return _drive(Naive(trios, settings.window, "A" * (CT_BYTES * 4 // 3), "B" * 260), server, settings)
+            return _drive(Naive(trios, settings.window, "A" * (CT_BYTES * 4 // 3), "B" * 260), server.pid, settings)
 
 
 def _measure_relay(settings: Settings, *, archive: bool) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
-        port = free_port()
-        link = _init(Path(folder), port)
-        with _process(_serve_command(Path(folder), port), environment=RATES_RAISED) as server:
-            _until_open(port, path="/v1/stream")
-            entry = os.urandom(149) if archive else None
-            pairs = asyncio.run(_pairs(link.base, link, settings.pairs, entry))
-            return _drive(Relay(pairs, settings.window, entry), server, settings)
+    quiet = {**RATES_RAISED, "log.level": "error"}
+    with (
+        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
+        served(Path(folder), quiet, core=CORES[0]) as server,
+    ):
+        entry = os.urandom(149) if archive else None
+        pairs = asyncio.run(_pairs(server.origin, server.link, settings.pairs, entry))
+        return _drive(Relay(pairs, settings.window, entry), server.pid, settings)
 
 
 async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) -> list[RelayPair]:
@@ -211,74 +206,12 @@ def _caught_up(peer: Peer) -> None:
         pass
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
-
-RATES_RAISED: Final = {
-    f"RAPPORT_RATES__{name}__{key}": value
-    for name in ("REGISTER", "INVITE_VIEW", "INVITE_CREATE", "DEVICES", "READ", "CONNECT", "POST")
-    for key, value in (("BURST", "10000000"), ("PER_S", "10000000"))
-}
-"""The limits of the operations table are for people; a load test raises them and says so."""
-
-
-def _init(folder: Path, port: int) -> OwnerLink:
-    """A fresh store with one practice; its owner link."""
-    command = [*_SERVER, "init", "--store", f"{folder}/rapport.db", "--port", str(port), "--json"]
-    made = subprocess.run(command, check=True, capture_output=True, text=True)
-    link = parse_link(json.loads(made.stdout)["owner_link"])
-    if not isinstance(link, OwnerLink):
-        raise TypeError("init printed another kind of link")
-    return link
-
-
-def _serve_command(folder: Path, port: int) -> list[str]:
-    return [*_SERVER, "serve", "--store", f"{folder}/rapport.db", "--port", str(port), "--set", "log.level=error"]
-
-
-_SERVER: Final = (sys.executable, "-m", "rapport_server")
-
-
-def _drive(script: Echo | Relay | Naive, server: subprocess.Popen[bytes], settings: Settings) -> Figures:
+def _drive(script: Echo | Relay | Naive, server_pid: int, settings: Settings) -> Figures:
     try:
-        return drive(script, server.pid, settings.warm_up_s, settings.measure_s)
+        return drive(script, server_pid, settings.warm_up_s, settings.measure_s)
     finally:
         for peer in script.peers():
             peer.socket.close()
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen(
-        command,
-        env=os.environ | (environment or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {_CORES[0]}),  # noqa: PLW1509 - one system call, no locks
-    )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _until_open(port: int, path: str = "/v1/stream?device=probe") -> None:
-    """Polls until the server upgrades, at most 10 s."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            raw, _ = open_socket("127.0.0.1", port, path, SUBPROTOCOL_MSGPACK if path == "/v1/stream" else None)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            raw.close()
-            return
 
 
 def print_json(report: RelayReport) -> None:

@@ -1,4 +1,4 @@
-"""What is typed: a message, or a command that begins with a slash. Every answer is a sentence, nothing ends the chat."""
+"""What is typed: a message, or a command that begins with a slash. Every answer is a sentence; none ends the chat."""
 
 from difflib import get_close_matches
 from typing import Final

@@ -5,14 +5,10 @@ from typing import Final, Protocol
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-__all__ = ["HINT", "KEYS_HELP", "Keyboard", "bindings"]
+__all__ = ["HINT", "Keyboard", "bindings"]
 
 HINT: Final = "/help   PgUp earlier   Ctrl-N next conversation   Ctrl-C leave"
 """The lowest line while there is nothing more important to say."""
-KEYS_HELP: Final = """\
-Enter sends, Alt-Enter or Ctrl-J begins a new line. PgUp and PgDn turn pages, End goes to the newest message.
-Ctrl-N and Ctrl-P go to the next and previous conversation. Esc puts away what is in front. Ctrl-C leaves at once.
-While a command that needs a message is typed, numbers stand before the messages; without one it means the newest."""
 
 
 class Keyboard(Protocol):
@@ -42,7 +38,7 @@ def bindings(keyboard: Keyboard, empty: Condition) -> KeyBindings:
     keys = KeyBindings()
 
     @keys.add("enter")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.accept()
 
     @keys.add("escape", "enter")
@@ -51,32 +47,32 @@ def bindings(keyboard: Keyboard, empty: Condition) -> KeyBindings:
         event.current_buffer.insert_text("\n")
 
     @keys.add("pageup")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.turn(1)
 
     @keys.add("pagedown")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.turn(-1)
 
     @keys.add("end", filter=empty)
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.to_end()
 
     @keys.add("c-n")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.step(1)
 
     @keys.add("c-p")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.step(-1)
 
     @keys.add("escape")
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.put_away()
 
     @keys.add("c-c")
     @keys.add("c-d", filter=empty)
-    def _(event: KeyPressEvent) -> None:
+    def _(_: KeyPressEvent) -> None:
         keyboard.leave()
 
     return keys

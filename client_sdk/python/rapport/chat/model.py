@@ -170,6 +170,12 @@ class Model:
         found, self.notices = bool(self.notices), self.notices[1:]
         return found
 
+    def open(self, thread: Thread, members: Iterable[Member]) -> None:
+        """Another conversation is in front now."""
+        self.thread = thread
+        self.members = tuple(members)
+        self.names.learn(self.members)
+
     def show_rows(self, rows: Iterable[Row]) -> None:
         """The list of conversations as it stands."""
         self.rows = list(rows)

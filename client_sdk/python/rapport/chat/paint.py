@@ -8,6 +8,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout import (
     AnyContainer,
     BufferControl,
@@ -78,21 +79,29 @@ class _Painted(UIControl):
         self._paint = paint
 
     def preferred_height(
-        self, width: int, max_available_height: int, wrap_lines: bool, get_line_prefix: object
+        self,
+        width: int,
+        max_available_height: int,
+        wrap_lines: bool,
+        get_line_prefix: object,  # noqa: ARG002
     ) -> int | None:
         """As many lines as there are to paint."""
         return len(self._paint(width, max_available_height))
 
     def create_content(self, width: int, height: int) -> UIContent:
         """The lines, as many as there is room for."""
-        lines = list(self._paint(width, height))[:height]
+        lines: list[StyleAndTextTuples] = [[*line] for line in self._paint(width, height)[:height]]
         return UIContent(get_line=lambda at: lines[at], line_count=len(lines), show_cursor=False)
 
 
 class CommandNames(Completer):
     """Offers the commands while the first word of a line that begins with a slash is typed."""
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
+    def get_completions(
+        self,
+        document: Document,
+        complete_event: CompleteEvent,  # noqa: ARG002
+    ) -> list[Completion]:
         """Those that begin with what stands before the cursor."""
         typed = document.text_before_cursor
         if not typed.startswith("/") or " " in typed or "\n" in typed:
@@ -121,9 +130,7 @@ class Parts:
         self.said, self.edge, self.status = said, edge, status
 
 
-def put_together(
-    parts: Parts, composer: Buffer, prompt: Callable[[], str], sheet_open: Callable[[], bool]
-) -> Layout:
+def put_together(parts: Parts, composer: Buffer, prompt: Callable[[], str], sheet_open: Callable[[], bool]) -> Layout:
     """The screen: list and conversation (or a sheet over both), what was said last, the composer, the connection."""
     wide = Condition(lambda: get_app().output.get_size().columns >= LIST_FROM)
     sheet = Condition(sheet_open)

@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar
 
 from rapport.engine import (
     asking,
-    composing,
     contacts,
     conversations,
     delivery,
@@ -20,6 +19,7 @@ from rapport.engine import (
     inviting,
     membership_steps,
     outbox,
+    own_state,
     overdue,
     prekeys,
     renewing,
@@ -96,7 +96,8 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.SHOW: lambda turn, subject: showing.show_due(turn, ConversationId(subject)),
     ErrandKind.PLACEHOLDER: lambda turn, subject: showing.placeholder_due(turn, MessageId(subject)),
     ErrandKind.ASK: lambda turn, subject: asking.ask_due(turn, DeviceId(subject)),
-    ErrandKind.READ: lambda turn, subject: composing.tell_read(turn, ConversationId(subject)),
+    ErrandKind.READ: lambda turn, subject: own_state.tell_read(turn, ConversationId(subject)),
+    ErrandKind.DRAFT: lambda turn, subject: own_state.draft_due(turn, ConversationId(subject)),
     ErrandKind.RESUME: lambda turn, subject: outbox.resume(turn, ConversationId(subject)),
     ErrandKind.ROTATE: _rotate,
     ErrandKind.TEND: lambda turn, _subject: _tend(turn),
@@ -231,7 +232,7 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     FetchedItems: lambda turn, errand, call, answer: healing.fetch_answered(turn, errand, call.body, answer),
     PrekeysLeft: _uploaded,
     Appended: lambda turn, errand, _call, answer: inviting.invite_made(turn, errand, answer),
-    ReceiptsOf: lambda turn, errand, call, answer: _receipts(turn, errand, call, answer),
+    ReceiptsOf: _receipts,
 }
 
 

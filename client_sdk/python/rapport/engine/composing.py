@@ -6,7 +6,6 @@ the devices, lists and messages of the time it leaves.
 
 import msgspec
 
-from rapport.engine import errands
 from rapport.engine.changes import apply_change
 from rapport.engine.content import (
     EMOJI_BYTES,
@@ -17,13 +16,11 @@ from rapport.engine.content import (
     Edit,
     Profile,
     Reaction,
-    Read,
     Text,
     as_map,
     content_type,
 )
 from rapport.engine.conversations import others_in
-from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
 from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
 from rapport.engine.showing import as_shown, put_message, queued_place
@@ -34,7 +31,7 @@ from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.signed import MessageClass, MessageFlags
 
-__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "tell_read", "write_text"]
+__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
 
 
 def compose(turn: Turn, conv: ConversationId, content: Content, reply_to: MessageId | None = None) -> MessageId:
@@ -156,13 +153,3 @@ def introduce(turn: Turn, conv: ConversationId) -> None:
     if name:
         compose(turn, conv, Profile(name))
 
-
-def tell_read(turn: Turn, conv: ConversationId) -> None:
-    """Ten seconds are over, or it was the first: one read receipt for everything read since."""
-    errands.drop(turn, ErrandKind.READ, conv)
-    conversation = _conversation(turn, conv)
-    if conversation.read_id is None or conversation.read_id == conversation.told:
-        return
-    amend(CONVERSATIONS, turn.tx, conv, told=conversation.read_id, told_ms=turn.now_ms)
-    if others_in(turn, conversation):
-        compose(turn, conv, Read(conversation.read_id))

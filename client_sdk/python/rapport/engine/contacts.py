@@ -16,18 +16,10 @@ from msgspec.structs import replace
 from rapport.crypto.body import RosterEntry
 from rapport.crypto.handshake import Party
 from rapport.engine import errands
+from rapport.engine.content import OwnPin
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import (
-    CONTACTS,
-    DEVICES,
-    OFFERED,
-    PEERS,
-    TOLD_PINS,
-    Contact,
-    DeviceOwner,
-    OfferedLists,
-    Peer,
-)
+from rapport.engine.own_values import standing
+from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
 from rapport.events import IdentityChanged, ProfileChanged, SecurityEvent, SecurityKind
@@ -48,6 +40,7 @@ __all__ = [
     "listed_devices",
     "lists_answered",
     "lists_call",
+    "lists_of",
     "newest_list",
     "offered_list",
     "pin",
@@ -92,7 +85,8 @@ def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> N
     chain = DeviceListChain.first(account, aik, [_parse(encoded) for encoded in lists])
     for held in chain.lists:
         _require_own_devices(turn, account, held)
-    told = TOLD_PINS.get(turn.tx, account)  # an own device may have known them first
+    # An own device may have known them first.
+    told = standing(turn.tx, OwnPin(account, aik, chain.head.version, chain.head.hash, verified=False))
     verified = told is not None and told.verified and told.aik == aik
     _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists), verified=verified), chain.lists)
 
@@ -205,6 +199,11 @@ def list_at(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | 
     """The verified list of an account at a version, None if it is not held: the look-up of membership rules."""
     contact = CONTACTS.get(turn.tx, account)
     return None if contact is None else _chain(contact).at(version)
+
+
+def lists_of(turn: Turn, account: AccountId) -> list[SignedDeviceList]:
+    """The verified lists of a pinned account, oldest first. VaultProblem if it is not pinned."""
+    return [_parse(encoded) for encoded in CONTACTS.need(turn.tx, account).lists]
 
 
 def newest_list(turn: Turn, account: AccountId) -> SignedDeviceList:

@@ -5,12 +5,15 @@
     delete          {id}                        control; by the author
     reaction        {id, emoji or nil}          control; one per account and message
     read            {id}                        control; everything up to that message has been read
-    profile         {name}                      control; the sender's name
+    profile         {name, device}              control; the sender's name and what the sending device is called
     invite          {token, conv}               control, self conversation; an invite that this account has made
     own.read        {conv, id}                  control, self conversation; read here up to that message
     own.mute        {conv, until}               control, self conversation; nothing rings for it until then
     own.draft       {conv, text}                control, self conversation; written and not sent
     own.setting     {name, value or nil}        control, self conversation; one named value
+    own.archive_key {epoch, key}                control, self conversation; an archive key that was minted
+    keys.wanted     {}                          direct between own devices; archive keys are missing
+    keys.given      {keys: [[epoch, key]]}      direct between own devices
     own.pin         {account, aik, version, hash, verified}  control, self conversation; a contact as pinned there
     resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: whether outer, nonce and ct are
     needed too resend.refusal  {items: [[id, reason]]}     direct resend.body     {id, outer, nonce, ct, key} direct; a
@@ -31,7 +34,9 @@ from rapport_protocol.limits import CT_BYTES, MAX_INTEGER
 from rapport_protocol.signed import OUTER_BYTES
 
 __all__ = [
+    "DEVICE_NAME_BYTES",
     "EMOJI_BYTES",
+    "KEYS_MOST",
     "NAME_BYTES",
     "SETTING_BYTES",
     "SETTING_NAME_CHARACTERS",
@@ -41,6 +46,10 @@ __all__ = [
     "Delete",
     "Edit",
     "InviteMade",
+    "KeysGiven",
+    "KeysWanted",
+    "OwnArchiveKey",
+    "OwnContent",
     "OwnDraft",
     "OwnMute",
     "OwnPin",
@@ -72,6 +81,10 @@ SETTING_NAME_CHARACTERS: Final = 64
 """Longest name of a setting."""
 SETTING_BYTES: Final = 4_096
 """Longest value of a setting, bytes of UTF-8."""
+DEVICE_NAME_BYTES: Final = 40
+"""Longest name of a device, bytes of UTF-8."""
+KEYS_MOST: Final = 257
+"""Most archive keys of an account: the first, and one per removal."""
 RESEND_ITEMS: Final = 64
 """Most messages in one resend request; the rest goes into the next one."""
 
@@ -124,6 +137,8 @@ class Profile(_Unshown, frozen=True):
     """The sender's account is called this."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES)]
+    device: Annotated[str, Meta(max_length=DEVICE_NAME_BYTES)] = ""
+    """What the sending device is called."""
 
 
 class InviteMade(_Unshown, frozen=True):
@@ -133,7 +148,7 @@ class InviteMade(_Unshown, frozen=True):
     conv: _Conv
 
 
-class _Own(_Unshown, frozen=True):
+class OwnContent(_Unshown, frozen=True):
     """Word from one of our own devices to the others, in the self conversation. One value per type and subject."""
 
     @property
@@ -142,7 +157,7 @@ class _Own(_Unshown, frozen=True):
         raise NotImplementedError
 
 
-class _OwnConversation(_Own, frozen=True):
+class _OwnConversation(OwnContent, frozen=True):
     conv: _Conv
 
     @property
@@ -169,7 +184,7 @@ class OwnDraft(_OwnConversation, frozen=True):
     text: _Text
 
 
-class OwnSetting(_Own, frozen=True):
+class OwnSetting(OwnContent, frozen=True):
     """To our own devices: a named value; None removes it."""
 
     name: Annotated[str, Meta(min_length=1, max_length=SETTING_NAME_CHARACTERS)]
@@ -181,7 +196,7 @@ class OwnSetting(_Own, frozen=True):
         return self.name.encode()
 
 
-class OwnPin(Struct, frozen=True):
+class OwnPin(OwnContent, frozen=True):
     """To our own devices: a contact as this device has pinned it, and whether the person has compared safety numbers.
 
     version, hash: of the newest list held.
@@ -192,6 +207,28 @@ class OwnPin(Struct, frozen=True):
     version: Annotated[int, Meta(ge=1, le=2**32 - 1)]
     hash: _Bytes32
     verified: bool
+
+    @property
+    def subject(self) -> bytes:
+        """The contact's account."""
+        return self.account
+
+
+class OwnArchiveKey(_Unshown, frozen=True):
+    """To our own devices: AK_epoch, minted when a device was removed."""
+
+    epoch: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    key: _Bytes32
+
+
+class KeysWanted(Struct, frozen=True):
+    """To an own device: archive keys are missing here."""
+
+
+class KeysGiven(_Unshown, frozen=True):
+    """To an own device: all archive keys that are held here, by epoch."""
+
+    keys: Annotated[tuple[tuple[Annotated[int, Meta(ge=1, le=2**32 - 1)], _Bytes32], ...], Meta(max_length=KEYS_MOST)]
 
 
 class ResendItem(Struct, frozen=True, array_like=True):
@@ -257,6 +294,9 @@ Content = (
     | OwnMute
     | OwnDraft
     | OwnSetting
+    | OwnArchiveKey
+    | KeysWanted
+    | KeysGiven
     | OwnPin
     | ResendRequest
     | ResendRefusal
@@ -276,6 +316,9 @@ _TYPES: Final[dict[str, type[Content]]] = {
     "own.mute": OwnMute,
     "own.draft": OwnDraft,
     "own.setting": OwnSetting,
+    "own.archive_key": OwnArchiveKey,
+    "keys.wanted": KeysWanted,
+    "keys.given": KeysGiven,
     "own.pin": OwnPin,
     "resend.request": ResendRequest,
     "resend.refusal": ResendRefusal,
@@ -294,9 +337,9 @@ def archived(name: str) -> bool:
     return name not in _NEVER_ARCHIVED
 
 
-def content_type(content: Content) -> str:
-    """The body's `type`."""
-    return _NAMES[type(content)]
+def content_type(content: "Content | OwnContent | type[Content] | type[OwnContent]") -> str:
+    """The body's `type`; also of a class."""
+    return _NAMES[content if isinstance(content, type) else type(content)]
 
 
 def as_map(content: Content) -> dict[str, Any]:

@@ -12,13 +12,15 @@ from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.contacts import list_at, listed_devices, offered_list, pin, vouch
+from rapport.engine.content import OwnDraft, OwnMute, OwnRead
 from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.own_values import standing
 from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Conversation, Former, WaitingEntry
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
 from rapport.events import MemberJoined, SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError, RemoteError
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.membership import ListLookup, MembershipState, advance, begin
 from rapport_protocol.membership_entries import Genesis, Join, SignedEntry
 from rapport_protocol.requests import MembershipChain
@@ -61,9 +63,22 @@ def open_conversation(turn: Turn, entries: Sequence[SignedEntry], shown: int) ->
         state = begin(entry, list_of(turn)) if state is None else advance(state, entry, list_of(turn))
     if state is None:
         raise RuleBroken(Rule.GENESIS)
-    conversation = Conversation(state.conv, state, shown=shown, active_ms=turn.now_ms)
-    CONVERSATIONS.put(turn.tx, state.conv, conversation)
-    return conversation
+    return _opened(turn, Conversation(state.conv, state, shown=shown, active_ms=turn.now_ms))
+
+
+def _opened(turn: Turn, conversation: Conversation) -> Conversation:
+    """Keeps a conversation that is new here, with what our other devices have said about it before."""
+    conv = conversation.conv
+    mute, draft = standing(turn.tx, OwnMute(conv, 0)), standing(turn.tx, OwnDraft(conv, ""))
+    read = standing(turn.tx, OwnRead(conv, MessageId(b"")))
+    after = replace(
+        conversation,
+        muted_until_ms=mute.until if mute else 0,
+        draft=draft.text if draft else "",
+        read_ahead=(read.id,) if read else (),
+    )
+    CONVERSATIONS.put(turn.tx, conv, after)
+    return after
 
 
 def list_of(turn: Turn) -> ListLookup:
@@ -178,7 +193,7 @@ def _apply(turn: Turn, conversation: Conversation | None, seq: int, entry: Signe
     if conversation is None or conversation.membership is None:
         state = begin(entry, lookup)
         vouch(turn, fields.account, state.members[0].aik)
-        CONVERSATIONS.put(turn.tx, state.conv, Conversation(state.conv, state, shown=seq, active_ms=turn.now_ms))
+        _opened(turn, Conversation(state.conv, state, shown=seq, active_ms=turn.now_ms))
         return
     before = conversation.membership
     state = advance(before, entry, lookup)

@@ -13,10 +13,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from rapport.engine import agenda, errands, outbox
+from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
+from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
-from rapport.engine.views import ConversationView, changed_views
+from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
 from rapport.ports import Random, Transaction, VaultProblem
 
 __all__ = ["Core", "Done", "Step"]
@@ -31,14 +33,16 @@ _ROUNDS: Final = 8
 class Done(Struct):
     """What came of a turn. results: per step its value or the exception it raised (then nothing of it was kept).
 
-    turn: its effects. views: conversations that look different now. wake_ms: when the next turn is due, by the server's
-    clock; None = nothing is planned.
+    turn: its effects. views, contacts: those that look different now. wake_ms: when the next turn is due, by the
+    server's clock; None = nothing is planned. figures: the counts that have changed.
     """
 
     results: list[Any]
     turn: Turn
     views: list[ConversationView]
+    contacts: list[ContactView]
     wake_ms: int | None
+    figures: dict[str, int] = {}
 
 
 class Core:
@@ -78,8 +82,13 @@ class Core:
             if flight is not None:
                 outbox.fill(turn, flight)
             if not agenda.anything_due(turn, connected=connected, under_way=under_way):
-                return Done(results, turn, changed_views(turn), self._wake(turn, connected=connected))
-        return Done(results, turn, changed_views(turn), turn.now_ms)
+                return self._done(turn, results, self._wake(turn, connected=connected))
+        return self._done(turn, results, turn.now_ms)
+
+    @staticmethod
+    def _done(turn: Turn, results: list[Any], wake_ms: int | None) -> Done:
+        keep_noticed(turn)
+        return Done(results, turn, changed_views(turn), changed_contacts(turn), wake_ms, changed_figures(turn))
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:

@@ -15,11 +15,11 @@ from rapport.engine import errands
 from rapport.engine.contacts import account_of, listed_devices
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.outgoing import SENT, UNDELIVERED, Undelivered
-from rapport.engine.records import CONVERSATIONS, MESSAGES, MessageRecord
+from rapport.engine.records import CONVERSATIONS, MESSAGES, Conversation, MessageRecord
 from rapport.engine.showing import change_status, put_message
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
-from rapport.events import Status
+from rapport.events import ConversationChanged, Status
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, split_ids
 from rapport_protocol.limits import FETCH_IDS
 from rapport_protocol.messages import Delivered
@@ -30,9 +30,12 @@ __all__ = [
     "ask_receipts",
     "delivered",
     "mark_read",
+    "newest_read",
+    "note_gone",
     "note_unread",
     "proved_by",
     "read_by",
+    "read_elsewhere",
     "receipts_answered",
     "receipts_call",
     "track_delivery",
@@ -40,6 +43,8 @@ __all__ = [
 
 READ_EVERY_MS: Final = 10_000
 """At most one read receipt per conversation in this time."""
+_READ_AHEAD_MOST: Final = 8
+"""Most messages remembered that were read on another device before they came here."""
 _LOOKED_BACK: Final = 512
 """How many messages a receipt that says "up to here" is applied to."""
 
@@ -153,11 +158,59 @@ def read_by(turn: Turn, conv: ConversationId, account: AccountId, newest: Messag
 # --- theirs here ------------------------------------------------------------------------------------------------------
 
 
-def note_unread(turn: Turn, record: MessageRecord) -> None:
-    """A bubble of somebody else has come."""
+def note_unread(turn: Turn, record: MessageRecord, *, history: bool = False) -> None:
+    """A bubble of somebody else has come, and is kept. It may be the one that was read on another device.
+
+    history: it is read back from the archive; without a read position above it, what is older than this device counts
+    as read.
+    """
     conversation = CONVERSATIONS.need(turn.tx, record.conv)
-    if record.seq > conversation.read_seq:
+    if record.id in conversation.read_ahead:
+        read_elsewhere(turn, record.conv, record.id)
+    elif record.seq > conversation.read_seq and (conversation.read_seq or not history):
         amend(CONVERSATIONS, turn.tx, record.conv, unread=conversation.unread + 1)
+
+
+def note_gone(turn: Turn, record: MessageRecord) -> None:
+    """A bubble is removed: it is not unread any more."""
+    conversation = CONVERSATIONS.get(turn.tx, record.conv)
+    if conversation is None or record.account == turn.me.account or record.seq <= conversation.read_seq:
+        return
+    if conversation.unread and record.placeholder is None:
+        amend(CONVERSATIONS, turn.tx, record.conv, unread=conversation.unread - 1)
+
+
+def read_elsewhere(turn: Turn, conv: ConversationId, newest: MessageId) -> None:
+    """Another device of ours has read up to this message, and tells the others so itself. It never moves back."""
+    conversation, record = CONVERSATIONS.get(turn.tx, conv), MESSAGES.get(turn.tx, newest)
+    if conversation is None:
+        return
+    ahead = tuple(held for held in conversation.read_ahead if held != newest)
+    if record is None or not record.seq or record.placeholder is not None:
+        amend(CONVERSATIONS, turn.tx, conv, read_ahead=(*ahead, newest)[-_READ_AHEAD_MOST:])
+    elif record.conv == conv and record.seq > conversation.read_seq:
+        unread = sum(_counts(turn, held) for _, held in MESSAGES.list(turn.tx, conv, above=2 * record.seq))
+        amend(
+            CONVERSATIONS, turn.tx, conv,
+            unread=unread, read_seq=record.seq, read_id=newest, told=newest, read_ahead=ahead,
+        )  # fmt: skip
+        turn.show(ConversationChanged(conv))
+    elif ahead != conversation.read_ahead:
+        amend(CONVERSATIONS, turn.tx, conv, read_ahead=ahead)
+
+
+def _counts(turn: Turn, record: MessageRecord) -> bool:
+    return record.account != turn.me.account and record.seq > 0 and record.placeholder is None
+
+
+def newest_read(turn: Turn, conversation: Conversation) -> MessageId | None:
+    """The newest message up to which was read; an older one if that has expired meanwhile."""
+    if conversation.read_id is None or MESSAGES.has(turn.tx, conversation.read_id):
+        return conversation.read_id
+    rows = MESSAGES.list(
+        turn.tx, conversation.conv, below=2 * conversation.read_seq, limit=_LOOKED_BACK, newest_first=True
+    )
+    return next((record.id for _, record in rows if _counts(turn, record)), None)
 
 
 def mark_read(turn: Turn, conv: ConversationId) -> None:
@@ -167,7 +220,7 @@ def mark_read(turn: Turn, conv: ConversationId) -> None:
         (
             record
             for _, record in MESSAGES.list(turn.tx, conv, newest_first=True, limit=_LOOKED_BACK)
-            if record.account != turn.me.account and record.seq and record.placeholder is None
+            if _counts(turn, record)
         ),
         None,
     )

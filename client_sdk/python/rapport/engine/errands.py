@@ -58,6 +58,16 @@ class ErrandKind(StrEnum):
     """Create an invite (invite id)."""
     RECEIPTS = "receipts"
     """Ask who still lacks our posts (conversation)."""
+    LIST_UPDATE = "list_update"
+    """Publish a change of our device list (change)."""
+    LINK_DONE = "link_done"
+    """Tell a device that was linked that it is listed (link)."""
+    CHECKPOINT = "checkpoint"
+    """Close a conversation to devices that were removed (conversation)."""
+    CATALOG = "catalog"
+    """Ask which conversations there are and where they stand (none)."""
+    HISTORY = "history"
+    """Fetch history that this device does not hold (conversation)."""
     RENEW = "renew"
     """Claim a bundle to start a fresh session beside one that has been in use for long (device)."""
     OVERDUE = "overdue"
@@ -72,12 +82,16 @@ class ErrandKind(StrEnum):
     """Ask a device to send keys again (device)."""
     READ = "read"
     """Tell the others how far was read (conversation)."""
+    DRAFT = "draft"
+    """Tell our other devices what is being written (conversation)."""
     RESUME = "resume"
     """Try to send again (conversation)."""
     ROTATE = "rotate"
     """Make a new signed prekey (none)."""
     WITHHELD = "withheld"
     """See whether a list that somebody else knows has come (account)."""
+    SIBLING_KEYS = "sibling_keys"
+    """Ask our other devices for archive keys (none)."""
     TEND = "tend"
     """Once a day: heartbeats, and posts that have not arrived (none)."""
 
@@ -92,6 +106,11 @@ NETWORK: Final = frozenset(
         ErrandKind.PREKEYS,
         ErrandKind.INVITE,
         ErrandKind.RECEIPTS,
+        ErrandKind.LIST_UPDATE,
+        ErrandKind.LINK_DONE,
+        ErrandKind.CHECKPOINT,
+        ErrandKind.CATALOG,
+        ErrandKind.HISTORY,
         ErrandKind.RENEW,
         ErrandKind.OVERDUE,
     }

@@ -15,13 +15,14 @@ from rapport.engine.flight import Flight
 from rapport.engine.keeper import Keeper
 from rapport.engine.listeners import Listener, Listeners
 from rapport.engine.server_clock import ServerClock
+from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
 from rapport.engine.turns import Turns
-from rapport.engine.views import ConversationView, view_all
+from rapport.engine.views import ContactView, ConversationView, view_all, view_contacts
 from rapport.events import CaughtUp, ConnectionChanged, StorageProblem
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
 from rapport_protocol.connection import Changed, ConnectionState
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import AccountId, ConversationId
 
 __all__ = ["Engine"]
 
@@ -35,6 +36,10 @@ class Engine:
         self.core = Core(me, random)
         self.views: dict[ConversationId, ConversationView] = {}
         """Every conversation as it stands after the last turn."""
+        self.figures: dict[str, int] = {}
+        """How often what happened, by class; of storage failures (F10) those of this process."""
+        self.contacts: dict[AccountId, ContactView] = {}
+        """Every pinned account, our own included, as it stands after the last turn."""
         self.clock = clock
         self._listeners = Listeners()
         server_clock = ServerClock(clock)
@@ -113,7 +118,8 @@ class Engine:
         turns = asyncio.create_task(self._turns.run(), name="rapport-turns")
         tasks = [turns]
         try:
-            self._show_views(await self._turns.do(view_all))
+            self._show_views(*await self._turns.do(lambda turn: (view_all(turn), view_contacts(turn))))
+            self.figures |= await self._turns.do(lambda turn: begin(turn, program_version()))
             self._started.set()
             tasks.append(asyncio.create_task(self._keeper.run(), name="rapport-keeper"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -138,7 +144,8 @@ class Engine:
     def _deliver(self, done: Done, flight: Flight | None) -> None:
         if self._keeper.link is not None:
             self._keeper.link.carry_out(done, flight)
-        self._show_views(done.views)
+        self._show_views(done.views, done.contacts)
+        self.figures |= done.figures
         for errand, refusal in done.turn.finished.items():
             waiting = self._errands.get(errand)
             if waiting is None or waiting.done():
@@ -152,11 +159,14 @@ class Engine:
                 self.caught_up.set()
             self._listeners.show(event)
 
-    def _show_views(self, views: list[ConversationView]) -> None:
+    def _show_views(self, views: list[ConversationView], contacts: list[ContactView]) -> None:
         for view in views:
             self.views[view.id] = view
+        for contact in contacts:
+            self.contacts[contact.shown.account] = contact
 
     def _storage_failed(self, problem: VaultProblem) -> None:
-        """Nothing of the turn was kept: nothing is acknowledged, and the connection starts over once there is hope."""
+        """F10: nothing of the turn was kept, nothing is acknowledged; the connection starts over once there is hope."""
+        self.figures["F10"] = self.figures.get("F10", 0) + 1
         self._listeners.show(StorageProblem(problem.detail))
         self._keeper.storage_failed()

@@ -22,7 +22,7 @@ from rapport.engine.errands import ErrandKind
 from rapport.engine.flight import Flight
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, OutgoingDirect, OutgoingPost, Queue, SentPost
 from rapport.engine.overdue import note_tail
-from rapport.engine.records import CHAINS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
+from rapport.engine.records import CHAINS, CONTACTS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
 from rapport.engine.sealing import seal_post, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of
 from rapport.engine.tables import amend, must
@@ -37,6 +37,7 @@ __all__ = [
     "fill",
     "hold",
     "next_direct_due",
+    "release_alarms",
     "resume",
     "resume_all",
     "resume_for",
@@ -105,12 +106,21 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
             continue
         if not flight.room:
             return
-        ready = post if post.sealed else seal_post(turn, post, CONVERSATIONS.need(turn.tx, conv))
+        conversation = CONVERSATIONS.need(turn.tx, conv)
+        if post.sealed and _blocked(turn, conversation):  # sealed before there was reason to doubt somebody's identity
+            hold(turn, conv, Hold.ALARM)
+            return
+        ready = post if post.sealed else seal_post(turn, post, conversation)
         if isinstance(ready, Hold):
             hold(turn, conv, ready)
             return
         flight.add(post.id, conv)
         turn.send(_wire(ready))
+
+
+def _blocked(turn: Turn, conversation: Conversation) -> bool:
+    contacts = (CONTACTS.get(turn.tx, account) for account in others_in(turn, conversation))
+    return any(contact is not None and contact.blocked for contact in contacts)
 
 
 def _wire(post: OutgoingPost) -> Post:
@@ -157,6 +167,14 @@ def resume(turn: Turn, conv: ConversationId) -> None:
             hold(turn, conv, why)
             return
     _put_queue(turn, replace(queue, hold=Hold.NONE, missing=b"", stale=b"", until_ms=0))
+
+
+def release_alarms(turn: Turn) -> None:
+    """The person has decided about a contact: conversations held by an alarm are tried again at once."""
+    for key, queue in list(QUEUES.list(turn.tx)):
+        if queue.hold is Hold.ALARM:
+            _put_queue(turn, replace(queue, until_ms=0))
+            resume(turn, ConversationId(key))
 
 
 def resume_all(turn: Turn, *reasons: Hold) -> None:
@@ -221,6 +239,8 @@ def _repair(turn: Turn, queue: Queue) -> Hold:
     accounts = accounts_of(turn, conversation)
     if any(errands.planned(turn, ErrandKind.LISTS, account) for account in accounts):
         return Hold.DEVICES
+    if _blocked(turn, conversation):
+        return Hold.ALARM
     listed = {device for account in accounts for device in listed_devices(turn, account)} - {turn.me.device}
     missing, stale = set(split_ids(queue.missing)), set(split_ids(queue.stale))
     unlisted = missing - listed

@@ -6,43 +6,28 @@ that was taken over could send it.
 Source: docs/protocol.md, section 2.5.
 """
 
-from msgspec import msgpack
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.composing import compose
 from rapport.engine.contacts import expect_list, list_at, newest_list
-from rapport.engine.content import OwnPin, content_type
-from rapport.engine.conversations import open_self
+from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
-from rapport.engine.outgoing import OUTBOX
-from rapport.engine.records import CONTACTS, TOLD_PINS, Contact, ToldPin
+from rapport.engine.records import CONTACTS, Contact
 from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import IdentityChanged, SecurityEvent, SecurityKind, VerificationChanged
 from rapport_protocol.device_lists import SignedDeviceList
-from rapport_protocol.ids import AccountId
 
-__all__ = ["settled", "take_pin", "tell_pin"]
+__all__ = ["settled", "take_pin"]
 
 _SETTLED_KEPT = 16
 """Hashes of settled contradictions remembered per account."""
 
 
-def tell_pin(turn: Turn, account: AccountId) -> None:
-    """Tells our other devices how this contact is pinned here."""
-    contact, head = CONTACTS.need(turn.tx, account), newest_list(turn, account)
-    compose(turn, open_self(turn), OwnPin(account, contact.aik, head.version, head.hash, contact.verified))
-
-
-def take_pin(turn: Turn, pin: OwnPin, seq: int) -> None:
-    """Another device of ours says how it has pinned a contact. seq: of that post; the newest word counts."""
-    told = TOLD_PINS.get(turn.tx, pin.account)
-    if pin.account == turn.me.account or (told is not None and told.seq >= seq) or _telling(turn, pin.account):
-        return
-    TOLD_PINS.put(turn.tx, pin.account, ToldPin(pin.aik, pin.verified, seq))
+def take_pin(turn: Turn, pin: OwnPin) -> None:
+    """Another device of ours says how it has pinned a contact. One that is not known here yet is remembered for it."""
     contact = CONTACTS.get(turn.tx, pin.account)
-    if contact is None:
+    if contact is None or pin.account == turn.me.account:
         return
     if pin.aik != contact.aik:
         _other_identity(turn, contact, pin)
@@ -51,15 +36,6 @@ def take_pin(turn: Turn, pin: OwnPin, seq: int) -> None:
         contact = amend(CONTACTS, turn.tx, pin.account, verified=pin.verified)
         turn.show(VerificationChanged(pin.account, pin.verified))
     _compare_lists(turn, contact, pin)
-
-
-def _telling(turn: Turn, account: AccountId) -> bool:
-    """Whether a word of this device's own is still to be sent: it will be the newer one."""
-    wanted = content_type(OwnPin(account, bytes(32), 1, bytes(32), verified=False))
-    return any(
-        post.type == wanted and msgpack.decode(post.content)["account"] == account
-        for _, post in OUTBOX.list(turn.tx, open_self(turn))
-    )
 
 
 def _other_identity(turn: Turn, contact: Contact, pin: OwnPin) -> None:
@@ -74,7 +50,7 @@ def _compare_lists(turn: Turn, contact: Contact, pin: OwnPin) -> None:
     held = list_at(turn, pin.account, pin.version)
     if held is not None and held.hash != pin.hash:
         turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=pin.account))
-    elif held is not None and pin.verified:
+    elif held is not None and pin.verified and contact.rivals:
         CONTACTS.put(turn.tx, pin.account, settled(contact))
     elif held is None and pin.version > newest_list(turn, pin.account).version:
         expect_list(turn, contact, pin.version)

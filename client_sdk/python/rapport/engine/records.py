@@ -36,7 +36,6 @@ __all__ = [
     "SEARCH_VERSION",
     "SEEN",
     "SETTINGS",
-    "TOLD_PINS",
     "UPLOADS",
     "WAITING_ENTRIES",
     "Attempt",
@@ -61,7 +60,6 @@ __all__ = [
     "SeenMessage",
     "SenderChain",
     "Settings",
-    "ToldPin",
     "WaitingEntry",
 ]
 
@@ -100,14 +98,6 @@ class DeviceOwner(Row, frozen=True):
     """Whose a device is."""
 
     account: AccountId
-
-
-class ToldPin(Row, frozen=True):
-    """What another device of ours said last about a contact, at which place of the self conversation."""
-
-    aik: bytes
-    verified: bool
-    seq: int
 
 
 class InviteRecord(Row, frozen=True):
@@ -410,8 +400,6 @@ class PrekeysToUpload(Row, frozen=True):
 
 
 CONTACTS: Final = Table("contact", Contact)
-"""By account."""
-TOLD_PINS: Final = Table("told_pin", ToldPin)
 """By account."""
 DEVICES: Final = Table("device", DeviceOwner)
 """Whose a device is, for every device of every held list."""

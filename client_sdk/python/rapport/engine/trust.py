@@ -6,10 +6,12 @@ Source: docs/protocol.md, section 2.5.
 from msgspec.structs import replace
 
 from rapport.engine import errands, outbox
-from rapport.engine.contacts import replace_pin
+from rapport.engine.contacts import newest_list, replace_pin
+from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
 from rapport.engine.healing import retry
-from rapport.engine.own_pins import settled, tell_pin
+from rapport.engine.own_pins import settled
+from rapport.engine.own_state import tell
 from rapport.engine.records import CONTACTS, Attempt, Contact
 from rapport.engine.turn import Turn
 from rapport.events import VerificationChanged
@@ -24,6 +26,11 @@ def _contact(turn: Turn, account: AccountId) -> Contact:
     if contact is None or account == turn.me.account:
         raise LocalError(ErrorCode.NOT_FOUND, "no such contact")
     return contact
+
+
+def _tell_pin(turn: Turn, account: AccountId) -> None:
+    contact, head = CONTACTS.need(turn.tx, account), newest_list(turn, account)
+    tell(turn, OwnPin(account, contact.aik, head.version, head.hash, contact.verified))
 
 
 def verify(turn: Turn, account: AccountId, *, verified: bool) -> None:
@@ -41,7 +48,7 @@ def verify(turn: Turn, account: AccountId, *, verified: bool) -> None:
     CONTACTS.put(turn.tx, account, after)
     if after.verified is not contact.verified:
         turn.show(VerificationChanged(account, verified))
-    tell_pin(turn, account)
+    _tell_pin(turn, account)
     outbox.release_alarms(turn)
 
 
@@ -56,7 +63,7 @@ def acknowledge_identity(turn: Turn, account: AccountId) -> None:
     replace_pin(turn, account)
     if contact.verified:
         turn.show(VerificationChanged(account, verified=False))
-    tell_pin(turn, account)
+    _tell_pin(turn, account)
     errands.plan(turn, ErrandKind.LISTS, account)
     retry(turn, Attempt.LISTS)
     outbox.release_alarms(turn)

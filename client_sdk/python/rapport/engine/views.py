@@ -3,14 +3,23 @@
 from msgspec import Struct
 
 from rapport.engine.conversations import accounts_of
-from rapport.engine.records import CONTACTS, CONVERSATIONS, SETTINGS, Conversation
+from rapport.engine.records import CONTACTS, CONVERSATIONS, SETTINGS, Contact, Conversation
 from rapport.engine.turn import Turn
+from rapport.events import Contact as ShownContact
 from rapport.events import Member
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.membership_entries import MemberRole
 from rapport_protocol.requests import Role
 
-__all__ = ["ConversationView", "changed_views", "view_all", "view_of"]
+__all__ = [
+    "ContactView",
+    "ConversationView",
+    "changed_contacts",
+    "changed_views",
+    "view_all",
+    "view_contacts",
+    "view_of",
+]
 
 _ROLES = {MemberRole.OWNER: Role.OWNER, MemberRole.THERAPIST: Role.THERAPIST, MemberRole.CLIENT: Role.CLIENT}
 
@@ -25,6 +34,28 @@ class ConversationView(Struct, frozen=True):
     shown: int
     """Everything up to this place has been accounted for."""
     is_self: bool
+
+
+class ContactView(Struct, frozen=True):
+    """An account as it is pinned, our own included. aik: public identity key, 32 bytes."""
+
+    shown: ShownContact
+    aik: bytes
+
+
+def _contact_of(contact: Contact) -> ContactView:
+    shown = ShownContact(contact.account, contact.name, contact.verified, bool(contact.changed))
+    return ContactView(shown, contact.aik)
+
+
+def changed_contacts(turn: Turn) -> list[ContactView]:
+    """Those that this turn has changed."""
+    return [_contact_of(CONTACTS.need(turn.tx, key)) for key in turn.written(CONTACTS.name)]
+
+
+def view_contacts(turn: Turn) -> list[ContactView]:
+    """All of them."""
+    return [_contact_of(contact) for _, contact in CONTACTS.list(turn.tx)]
 
 
 def _member(turn: Turn, account: AccountId, role: Role | None) -> Member:

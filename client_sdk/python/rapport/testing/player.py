@@ -1,7 +1,7 @@
 """`python -m rapport.testing.player FOLDER`: clients that do what they are told on standard input and keep journals.
 
-One JSON object per line comes in; one goes out for each when it is done, with the same `number`. Each client has its
-vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.jsonl`. Orders:
+One JSON object per line comes in; one goes out for each when it is done, with the same `number`. Each client is one
+device, with its vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.jsonl`. Orders:
 
 - join {client, link, name}: register with a link and connect
 - invite {client, role} -> {link}: make a conversation and a link to it
@@ -10,7 +10,14 @@ vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.jsonl`. Orders:
 - flow {client, text, rate} -> {sent}: queue numbered texts at a rate per second until told to halt
 - halt {client}: end the flow
 - answered {client, count}: wait until so many own sends were accepted
-- settle {client, heard}: wait until every own send is accepted and `heard` messages of others were shown
+- settle {client, heard}: wait until every own send is accepted and `heard` messages of other devices were shown
+- offer {client} -> {link}: show a code for a further device of the same account
+- link {client, link, name} -> {text}: as that further device, take the code; the six digits to confirm
+- confirm {client, text}: type the digits on the device that made the offer
+- arrive {client, heard}: the further device is linked, and so many messages of its history are there
+- revoke {client, name}: remove the own device that is called so; it is owed nothing more
+- leave {client}: close it; its vault stays
+- open {client}: go on with the vault of one that was closed
 
 It ends with its input.
 """
@@ -18,119 +25,22 @@ It ends with its input.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 import rapport
-from rapport.events import Event, MemberJoined, MessageReceived, MessageStatus, Placeholder, Status
 from rapport.terminal import Lines
 from rapport.testing.journal import Journal
-from rapport_protocol.ids import ConversationId
-from rapport_protocol.requests import Role
+from rapport.testing.journaled import JournaledClient
+from rapport.testing.orders import Order, Reply
 
-__all__ = ["Order", "Reply", "main"]
+__all__ = ["main"]
 
 _CONNECTED_WITHIN_S: Final = 60.0
 """Seconds until a client is connected for the first time, also through a server's restart."""
-_ACCEPTED: Final = frozenset({Status.SENT, Status.DELIVERED, Status.READ})
-
-
-class Order(Struct, forbid_unknown_fields=True):
-    """One line in; fields that an order does not have stay as they are."""
-
-    number: int
-    order: str
-    client: str
-    link: str = ""
-    name: str = ""
-    role: Role = Role.CLIENT
-    texts: list[str] = []
-    text: str = ""
-    rate: float = 1.0
-    count: int = 1
-    heard: int = 0
-
-
-class Reply(Struct, omit_defaults=True):
-    """One line out. problem: why the order was not carried out, empty when it was."""
-
-    number: int
-    link: str = ""
-    sent: int = 0
-    problem: str = ""
-
-
-class _Client:
-    """One client of the SDK, its journal, and what has happened to it."""
-
-    def __init__(self, sdk: rapport.Client, journal: Journal) -> None:
-        self.sdk = sdk
-        self._events = sdk.events()  # from here on, before anything can have happened
-        self._journal = journal
-        self._news = asyncio.Condition()
-        self._sent: set[bytes] = set()
-        self._answered: set[bytes] = set()
-        self._heard: set[bytes] = set()
-        self._conversations: list[ConversationId] = []
-        self.halted = asyncio.Event()
-        """Set when the flow must end."""
-
-    async def follow(self) -> None:
-        """Writes down what the SDK says, until cancelled."""
-        async for event in self._events:
-            self._note(event)
-            async with self._news:
-                self._news.notify_all()
-
-    def _note(self, event: Event) -> None:
-        match event:
-            case MessageReceived(conversation, message):
-                self._journal.recv(conversation, message.id, message.seq)
-                if message.placeholder is None:
-                    self._journal.shown(conversation, message.id, message.seq, message.text)
-                    self._heard.add(message.id)
-            case Placeholder(conversation, ident):
-                self._journal.recv(conversation, ident, 0)
-            case MessageStatus(conversation, ident, status, seq) if status in _ACCEPTED and ident not in self._answered:
-                self._journal.ack(conversation, ident, seq)
-                self._answered.add(ident)
-            case MemberJoined(conversation):
-                self.belong(conversation)
-            case _:
-                pass
-
-    def belong(self, conversation: ConversationId) -> None:
-        """This is where it talks from now on; everything accepted there must be shown here."""
-        if conversation not in self._conversations:
-            self._conversations.append(conversation)
-            self._journal.member(conversation)
-
-    async def say(self, text: str) -> None:
-        """Queues one text; journaled when it is safe in the vault."""
-        conversation = self._conversations[-1]
-        message = await self.sdk.conversation(conversation).send_text(text)
-        self._sent.add(message.id)
-        self._journal.invoke(conversation, message.id, text)
-
-    async def meet(self, count: int) -> None:
-        """Waits until so many conversations have another member."""
-        await self._until(lambda: len(self._conversations) >= count)
-
-    async def answered(self, count: int) -> None:
-        """Waits until so many sends were accepted."""
-        await self._until(lambda: len(self._answered) >= count)
-
-    async def settle(self, heard: int) -> None:
-        """Waits until nothing is unanswered and so many messages of others were shown."""
-        await self._until(lambda: self._sent <= self._answered and len(self._heard) >= heard)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        async with self._news:
-            await self._news.wait_for(condition)
 
 
 class _Player:
@@ -140,7 +50,10 @@ class _Player:
         self._folder = folder
         self._stack = stack
         self._group = group
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, JournaledClient] = {}
+        self._stacks: dict[str, AsyncExitStack] = {}
+        self._offers: dict[str, rapport.LinkOffer] = {}
+        self._linkings: dict[str, tuple[AsyncExitStack, rapport.DeviceLinking]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, order: Order) -> None:
@@ -161,8 +74,15 @@ class _Player:
             "say": self._say,
             "flow": self._flow,
             "halt": self._halt,
-            "answered": self._wait_for_answers,
+            "answered": self._answered,
             "settle": self._settle,
+            "offer": self._offer,
+            "link": self._link,
+            "confirm": self._confirm,
+            "arrive": self._arrive,
+            "revoke": self._revoke,
+            "leave": self._leave,
+            "open": self._open,
         }
         try:
             reply = await orders[order.order](order)
@@ -171,18 +91,33 @@ class _Player:
         sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
         sys.stdout.buffer.flush()
 
+    # --- one device ---------------------------------------------------------------------------------------------------
+
     async def _join(self, order: Order) -> Reply:
-        vault = self._folder / order.client
-        await rapport.join(order.link, vault=vault, name=order.name or order.client)
-        journal = self._stack.enter_context(Journal(self._folder / f"{order.client}.jsonl", order.client))
-        sdk = await self._stack.enter_async_context(rapport.Client(vault=vault))
-        client = self._clients[order.client] = _Client(sdk, journal)
-        self._tasks.append(self._group.create_task(client.follow()))
-        await sdk.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
-        await sdk.caught_up()
-        for conversation in sdk.conversations():
+        await rapport.join(order.link, vault=self._folder / order.client, name=order.name or order.client)
+        return await self._open(order)
+
+    async def _open(self, order: Order) -> Reply:
+        client = await self._work(order.client)
+        await client.sdk.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
+        await client.sdk.caught_up()
+        for conversation in client.sdk.conversations():
             if len(conversation.members) > 1:
                 client.belong(conversation.id)
+        return Reply(order.number)
+
+    async def _work(self, name: str) -> JournaledClient:
+        """Opens a vault and writes down what happens from then on."""
+        stack = self._stacks[name] = await self._stack.enter_async_context(AsyncExitStack())
+        journal = stack.enter_context(Journal(self._folder / f"{name}.jsonl", name))
+        sdk = await stack.enter_async_context(rapport.Client(vault=self._folder / name))
+        client = self._clients[name] = JournaledClient(sdk, journal)
+        self._tasks.append(self._group.create_task(client.follow()))
+        return client
+
+    async def _leave(self, order: Order) -> Reply:
+        del self._clients[order.client]
+        await self._stacks.pop(order.client).aclose()
         return Reply(order.number)
 
     async def _invite(self, order: Order) -> Reply:
@@ -198,27 +133,51 @@ class _Player:
         return Reply(order.number, sent=len(order.texts))
 
     async def _flow(self, order: Order) -> Reply:
-        """Keeps to the clock: what was late is caught up with, so that the rate is the offered one."""
-        loop, client = asyncio.get_running_loop(), self._clients[order.client]
-        begin, number = loop.time(), 0
-        while not client.halted.is_set():
-            await client.say(f"{order.text} {number}")
-            number += 1
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(begin + number / order.rate):
-                    await client.halted.wait()
-        return Reply(order.number, sent=number)
+        return Reply(order.number, sent=await self._clients[order.client].flow(order.text, order.rate))
 
     async def _halt(self, order: Order) -> Reply:
         self._clients[order.client].halted.set()
         return Reply(order.number)
 
-    async def _wait_for_answers(self, order: Order) -> Reply:
+    async def _answered(self, order: Order) -> Reply:
         await self._clients[order.client].answered(order.count)
         return Reply(order.number)
 
     async def _settle(self, order: Order) -> Reply:
         await self._clients[order.client].settle(order.heard)
+        return Reply(order.number)
+
+    # --- several devices of one account -------------------------------------------------------------------------------
+
+    async def _offer(self, order: Order) -> Reply:
+        offer = self._offers[order.client] = await self._clients[order.client].sdk.link()
+        return Reply(order.number, link=offer.url)
+
+    async def _link(self, order: Order) -> Reply:
+        stack = await self._stack.enter_async_context(AsyncExitStack())
+        opening = rapport.link_device(order.link, vault=self._folder / order.client, label=order.name or order.client)
+        linking = await stack.enter_async_context(opening)
+        self._linkings[order.client] = (stack, linking)
+        return Reply(order.number, text=linking.digits)
+
+    async def _confirm(self, order: Order) -> Reply:
+        await self._offers.pop(order.client).confirm(order.text)
+        return Reply(order.number)
+
+    async def _arrive(self, order: Order) -> Reply:
+        stack, linking = self._linkings.pop(order.client)
+        await linking.finished()
+        await stack.aclose()
+        await (await self._work(order.client)).read_back(order.heard)
+        return Reply(order.number)
+
+    async def _revoke(self, order: Order) -> Reply:
+        client = self._clients[order.client]
+        device = next(device for device in client.sdk.devices() if device.label == order.name)
+        await client.sdk.revoke(device.id)
+        with Journal(self._folder / f"{order.name}-left.jsonl", order.name) as journal:
+            for conversation in client.conversations:
+                journal.left(conversation)
         return Reply(order.number)
 
 

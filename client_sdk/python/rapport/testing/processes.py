@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from rapport.testing.player import Order, Reply
+from rapport.testing.orders import Order, Reply
 
 __all__ = ["READY_WITHIN_S", "Player", "ProcessProblem", "ServerProcess", "free_port"]
 
@@ -112,6 +112,22 @@ class ServerProcess:
     async def stop(self) -> int:
         """Asks it to drain and end; returns its exit code."""
         return await self._end(signal.SIGTERM)
+
+    async def backup(self, target: Path) -> None:
+        """Copies the store while the server runs."""
+        await self._command_done("backup", str(target))
+
+    async def restore(self, source: Path) -> None:
+        """Puts a copy in the place of the store, which is kept beside it; the server must be stopped."""
+        data = self.folder / "data"
+        data.rename(data.with_name(f"data-{sum(1 for _ in self.folder.glob('data*'))}"))
+        await self._command_done("restore", str(source))
+
+    async def _command_done(self, *arguments: str) -> None:
+        process = await self._spawn(*arguments)
+        await process.communicate()
+        if process.returncode != 0:
+            raise ProcessProblem(f"`{arguments[0]}` ended with {process.returncode}; see {self.log}")
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from rapport_protocol.ids import ID_BYTES, DeviceId, split_ids
 from rapport_protocol.limits import DORMANT_AFTER_MS
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
+from rapport_server.records import NewPrekeys
 
 __all__ = [
     "BATCH_JOBS",
@@ -95,21 +96,25 @@ def newer_key(held: tuple[int, bytes] | None, uploaded: tuple[int, bytes] | None
     return max(held, uploaded)
 
 
-def fresh_bundles(held: dict[int, bytes], top: int, uploaded: Iterable[tuple[int, bytes]]) -> dict[int, bytes]:
-    """The one-time bundles of an upload that are new to the store.
+def fresh_bundles(
+    held: dict[int, bytes], top: int, uploaded: NewPrekeys
+) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """The one-time bundles that stay, and those of an upload that are new to the store.
 
     held: what is there now. top: highest id ever uploaded; ids grow, so one at or below it that is not there was
     claimed and is not taken again. Raises Rejected(CONFLICT) for an id with other bytes, TOO_MANY beyond
     ONE_TIME_STORED.
     """
     fresh: dict[int, bytes] = {}
-    for key, raw in uploaded:
+    for key, raw in uploaded.one_time:
         known = held.get(key) if key <= top else fresh.setdefault(key, raw)
         if known is not None and known != raw:
             raise Rejected(ErrorCode.CONFLICT, "prekey id is taken")
-    if len(held) + len(fresh) > ONE_TIME_STORED:
+    again = {key for key, _ in uploaded.one_time}
+    kept = {key: raw for key, raw in held.items() if key in again} if uploaded.replace else dict(held)
+    if len(kept) + len(fresh) > ONE_TIME_STORED:
         raise Rejected(ErrorCode.TOO_MANY, "too many one-time bundles")
-    return fresh
+    return kept, fresh
 
 
 def next_link_step(steps: Sequence[bytes], step: int, content: bytes) -> bool:

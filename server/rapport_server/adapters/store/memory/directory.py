@@ -10,7 +10,7 @@ from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ClaimId, DeviceId, PracticeId, StoreEpoch
 from rapport_protocol.limits import CLAIM_REMEMBERED_MS
 from rapport_protocol.messages import NoticeKind
-from rapport_protocol.requests import Bundle
+from rapport_protocol.requests import Bundle, PrekeysLeft
 from rapport_server.adapters.store.memory.conversations import MemoryConversations
 from rapport_server.adapters.store.memory.state import Account, Conversation, Device, Owner, Token
 from rapport_server.adapters.store.rules import dormant_devices, fresh_bundles, newer_key
@@ -112,16 +112,17 @@ class MemoryDirectory(MemoryConversations):
         """Marks who is dormant now, in all accounts; returns those that were not before."""
         before = {device for device, record in self._devices.items() if record.dormant}
         for account in self._accounts:
-            self._mark_dormant(account, now)
+            unseen = self._unseen(account, now)
+            for device, record in self._devices.items():
+                if record.account == account:
+                    record.dormant = device in unseen
         return [device for device, record in self._devices.items() if record.dormant and device not in before]
 
-    def _mark_dormant(self, account: AccountId, now: int) -> None:
-        listed = {
-            device: record for device, record in self._devices.items() if record.account == account and record.listed
-        }
-        dormant = dormant_devices({device: record.seen_at for device, record in listed.items()}, now)
-        for device, record in listed.items():
-            record.dormant = device in dormant
+    def _unseen(self, account: AccountId, now: int) -> set[DeviceId]:
+        """Which listed devices of an account may be dormant."""
+        devices = self._devices.items()
+        seen = {device: record.seen_at for device, record in devices if record.account == account and record.listed}
+        return dormant_devices(seen, now)
 
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
@@ -221,27 +222,27 @@ class MemoryDirectory(MemoryConversations):
             for (where, _), item in self._items.items():
                 if where == practice and device in item.owed:
                     self._settle(item, device, at)
+        for device in listed:  # the last one seen may have left: then the others are no longer dormant
+            record = self._devices[device]
+            record.dormant = record.dormant and device in self._unseen(new.account, at)
 
     # --- prekeys ---
 
-    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> int:
-        """See Directory.put_prekeys.
-
-        One-time ids grow: an id at or below the highest one uploaded that is no longer there was claimed and is not
-        taken again. Raises Rejected(TOO_MANY) beyond ONE_TIME_STORED one-time bundles.
-        """
+    async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> PrekeysLeft:
+        """See Directory.put_prekeys; more on refusals at rules.fresh_bundles."""
         device = self._devices[principal.device] = self._with_prekeys(self._own(principal), prekeys)
-        return len(device.one_time)
+        others = [key[0] for key in (device.signed, device.last_resort) if key is not None]
+        return PrekeysLeft(len(device.one_time), max([0, device.top, *others]))
 
     @staticmethod
     def _with_prekeys(device: Device, prekeys: NewPrekeys) -> Device:
         """The device with these prekeys beside its old ones; the given one is unchanged."""
-        fresh = fresh_bundles(device.one_time, device.top, prekeys.one_time)
+        kept, fresh = fresh_bundles(device.one_time, device.top, prekeys)
         return replace(
             device,
             signed=newer_key(device.signed, prekeys.signed),
             last_resort=newer_key(device.last_resort, prekeys.last_resort),
-            one_time=device.one_time | fresh,
+            one_time=kept | fresh,
             top=max([device.top, *fresh]),
         )
 

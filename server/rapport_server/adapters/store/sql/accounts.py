@@ -1,13 +1,15 @@
 """Practices, registration, signing in, tokens and device lists in SQL."""
 
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId
 from rapport_protocol.messages import NoticeKind
-from rapport_protocol.requests import Role
+from rapport_protocol.requests import PrekeysLeft, Role
+from rapport_server.adapters.store.rules import dormant_devices
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.conversations import append_entries, contacts, insert_conversation
 from rapport_server.adapters.store.sql.mail import forget_device
@@ -20,6 +22,7 @@ __all__ = [
     "append_device_list",
     "create_practice",
     "device_lists",
+    "mark_seen",
     "practice_of_owner_token",
     "principal_of_token",
     "put_prekeys",
@@ -72,7 +75,7 @@ def register(tx: Transaction, registration: Registration, at: int) -> Placed:
         _use_owner_token(tx, practice, registration.owner_token_hash)
     tx.db.execute(insert(schema.account).values(practice=practice, account=account, role=registration.role.value))
     _insert_list(tx, practice, registration.list)
-    _insert_devices(tx, practice, registration.list, devices)
+    _insert_devices(tx, practice, registration.list, devices, at)
     keep_prekeys(tx, practice, registration.device, registration.prekeys)
     insert_conversation(tx, practice, registration.self_conv, KIND_SELF)
     tx.db.execute(
@@ -132,9 +135,19 @@ def record_auth(
     tx.db.execute(
         update(schema.device)
         .where(schema.device.c.practice == principal.practice, schema.device.c.device == principal.device)
-        .values(last_auth=signed_auth, seen_ms=at)
+        .values(last_auth=signed_auth)
     )
+    mark_seen(tx, [principal.device], at)
     add_token(tx, principal, token_hash, token_expires_ms, at)
+
+
+def mark_seen(tx: Transaction, devices: Sequence[DeviceId], at: int) -> None:
+    """See SignInDirectory.mark_seen."""
+    table = schema.device
+    these = table.c.device.in_(devices)
+    tx.db.execute(update(table).where(these, table.c.seen_ms < at).values(seen_ms=at))
+    if tx.db.execute(update(table).where(these, table.c.dormant).values(dormant=False)).rowcount:
+        tx.members_changed()
 
 
 def add_token(tx: Transaction, principal: Principal, token_hash: bytes, expires_ms: int, now: int) -> None:
@@ -180,7 +193,7 @@ def require_own(tx: Transaction, principal: Principal) -> None:
         raise Rejected(ErrorCode.UNAUTHENTICATED, "device is not listed")
 
 
-def put_prekeys(tx: Transaction, principal: Principal, prekeys: NewPrekeys) -> int:
+def put_prekeys(tx: Transaction, principal: Principal, prekeys: NewPrekeys) -> PrekeysLeft:
     """See Directory.put_prekeys; refusals as in rules.fresh_bundles."""
     require_own(tx, principal)
     return keep_prekeys(tx, principal.practice, principal.device, prekeys)
@@ -226,12 +239,13 @@ def append_device_list(
     added = _added(tx, new)
     _insert_list(tx, practice, new)
     _relist(tx, practice, new)
-    _insert_devices(tx, practice, new, added)
+    _insert_devices(tx, practice, new, added, at)
     if prekeys is not None:
         if len(added) != 1:
             raise Rejected(ErrorCode.RULE_BROKEN, "prekeys belong to one added device")
         keep_prekeys(tx, practice, added[0], prekeys)
     _drop_unlisted(tx, practice, new, at)
+    _rouse(tx, practice, new.account, at)
     woken: list[DeviceId] = []
     for contact in contacts(tx.db, practice, new.account):
         notice = NewItem(
@@ -272,7 +286,9 @@ def _insert_list(tx: Transaction, practice: PracticeId, new: NewDeviceList) -> N
     )
 
 
-def _insert_devices(tx: Transaction, practice: PracticeId, new: NewDeviceList, added: list[DeviceId]) -> None:
+def _insert_devices(
+    tx: Transaction, practice: PracticeId, new: NewDeviceList, added: list[DeviceId], at: int
+) -> None:
     signing_keys = dict(new.devices)
     for device in added:
         tx.db.execute(
@@ -283,7 +299,7 @@ def _insert_devices(tx: Transaction, practice: PracticeId, new: NewDeviceList, a
                 signing_key=signing_keys[device],
                 listed=True,
                 revoked=False,
-                seen_ms=0,
+                seen_ms=at,
                 one_time_top=-1,
             )
         )
@@ -313,7 +329,7 @@ def _drop_unlisted(tx: Transaction, practice: PracticeId, new: NewDeviceList, at
     ).scalars()
     for device in list(gone):
         here = (table.c.practice == practice, table.c.device == device)
-        tx.db.execute(update(table).where(*here).values(listed=False))
+        tx.db.execute(update(table).where(*here).values(listed=False, dormant=False))
         tx.db.execute(delete(schema.token).where(schema.token.c.practice == practice, schema.token.c.device == device))
         forget_device(tx.db, practice, new.account, DeviceId(device), at)
     tx.db.execute(
@@ -321,3 +337,12 @@ def _drop_unlisted(tx: Transaction, practice: PracticeId, new: NewDeviceList, at
         .where(table.c.practice == practice, table.c.account == new.account, table.c.device.in_(new.revoked))
         .values(revoked=True)
     )
+
+
+def _rouse(tx: Transaction, practice: PracticeId, account: AccountId, at: int) -> None:
+    """The last device seen may have left the list: then the others are no longer dormant."""
+    table = schema.device
+    here = (table.c.practice == practice, table.c.account == account, table.c.listed)
+    rows = tx.db.execute(select(table.c.device, table.c.seen_ms).where(*here))
+    unseen = dormant_devices({DeviceId(row.device): row.seen_ms for row in rows}, at)
+    tx.db.execute(update(table).where(*here, table.c.device.not_in(unseen)).values(dormant=False))

@@ -10,6 +10,7 @@ from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.placing import (
     NewItem,
     Transaction,
+    awake_devices,
     listed_devices,
     members_of,
     place,
@@ -210,7 +211,7 @@ def required_devices(db: Connection, practice: PracticeId, conv: ConversationId)
             .limit(1)
         ).scalar()
         if version is not None:
-            accounts.append(AccountVersion(account, version, joined(listed_devices(db, practice, [account]))))
+            accounts.append(AccountVersion(account, version, joined(awake_devices(db, practice, [account]))))
     return RequiredDevices(record.epoch, accounts)
 
 

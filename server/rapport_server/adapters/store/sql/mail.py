@@ -180,15 +180,19 @@ def _by_id(principal: Principal, conv: ConversationId, ids: Sequence[bytes]) -> 
 # --- leaving ----------------------------------------------------------------------------------------------------------
 
 
-def forget_device(db: Connection, practice: PracticeId, account: AccountId, device: DeviceId, at: int) -> None:
-    """A device is owed nothing any more; what only it lacked is freed."""
-    rows = db.execute(
-        select(_mailbox.c.position, _mailbox.c.open, _mailbox.c.parked).where(
-            _mailbox.c.practice == practice,
-            _mailbox.c.box.in_(_boxes(practice, account)),
-            or_(func.instr(_mailbox.c.open, device) > 0, func.instr(_mailbox.c.parked, device) > 0),
-        )
-    ).all()
+def forget_device(
+    db: Connection, practice: PracticeId, account: AccountId, device: DeviceId, at: int, *, posts_only: bool = False
+) -> None:
+    """A device is owed nothing any more, or no posts; what only it lacked is freed."""
+    owed = select(_mailbox.c.position, _mailbox.c.open, _mailbox.c.parked).where(
+        _mailbox.c.practice == practice,
+        _mailbox.c.box.in_(_boxes(practice, account)),
+        or_(func.instr(_mailbox.c.open, device) > 0, func.instr(_mailbox.c.parked, device) > 0),
+    )
+    if posts_only:
+        post = (_item.c.form == schema.FORM_MESSAGE) & (_item.c.seq > 0)
+        owed = owed.join(_item, _item.c.position == _mailbox.c.position).where(post)
+    rows = db.execute(owed).all()
     freed = []
     for row in rows:
         still, parked = without(row.open, device), without(row.parked, device)

@@ -11,15 +11,20 @@ from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, Pr
 from rapport_server.adapters.store.rules import joined
 from rapport_server.adapters.store.sql import schema
 
-__all__ = ["NewItem", "Transaction", "listed_devices", "members_of", "place", "take_seqs"]
+__all__ = ["NewItem", "Transaction", "awake_devices", "listed_devices", "members_of", "place", "take_seqs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One write in progress. next_position: hands out the next place among all items."""
+    """One write in progress.
+
+    next_position: hands out the next place among all items. members_changed: to be called when somebody else is to be
+    sealed for from now on.
+    """
 
     db: Connection
     next_position: Callable[[], int]
+    members_changed: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,21 @@ def listed_devices(db: Connection, practice: PracticeId, accounts: Iterable[Acco
             schema.device.c.practice == practice,
             schema.device.c.account.in_(list(accounts)),
             schema.device.c.listed,
+        )
+        .order_by(schema.device.c.device)
+    )
+    return [DeviceId(device) for device in found.scalars()]
+
+
+def awake_devices(db: Connection, practice: PracticeId, accounts: Iterable[AccountId]) -> list[DeviceId]:
+    """The same without dormant devices: those that a post must be sealed for."""
+    found = db.execute(
+        select(schema.device.c.device)
+        .where(
+            schema.device.c.practice == practice,
+            schema.device.c.account.in_(list(accounts)),
+            schema.device.c.listed,
+            ~schema.device.c.dormant,
         )
         .order_by(schema.device.c.device)
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from rapport_protocol.ids import ClaimId, DeviceId, PracticeId
 from rapport_protocol.limits import CLAIM_REMEMBERED_MS
-from rapport_protocol.requests import Bundle
+from rapport_protocol.requests import Bundle, PrekeysLeft
 from rapport_server.adapters.store.rules import fresh_bundles, newer_key
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.conversations import contacts
@@ -30,8 +30,8 @@ def one_time_left(db: Connection, practice: PracticeId, device: DeviceId) -> int
     return count
 
 
-def keep_prekeys(tx: Transaction, practice: PracticeId, device: DeviceId, new: NewPrekeys) -> int:
-    """Adds prekeys to a device that exists; returns how many one-time bundles it has now.
+def keep_prekeys(tx: Transaction, practice: PracticeId, device: DeviceId, new: NewPrekeys) -> PrekeysLeft:
+    """Adds prekeys to a device that exists; returns what it has now.
 
     Raises Rejected(CONFLICT) or Rejected(TOO_MANY), see rules.fresh_bundles.
     """
@@ -40,9 +40,10 @@ def keep_prekeys(tx: Transaction, practice: PracticeId, device: DeviceId, new: N
     row = tx.db.execute(select(table).where(*here)).one()
     rows = tx.db.execute(select(keys.c.number, keys.c.raw).where(keys.c.practice == practice, keys.c.device == device))
     held = {row.number: row.raw for row in rows}
-    fresh = fresh_bundles(held, row.one_time_top, new.one_time)
+    kept, fresh = fresh_bundles(held, row.one_time_top, new)
     signed = newer_key(_key(row.signed_id, row.signed_key), new.signed)
     last_resort = newer_key(_key(row.last_resort_id, row.last_resort_key), new.last_resort)
+    top = max([row.one_time_top, *fresh])
     tx.db.execute(
         update(table)
         .where(*here)
@@ -51,14 +52,19 @@ def keep_prekeys(tx: Transaction, practice: PracticeId, device: DeviceId, new: N
             signed_key=signed and signed[1],
             last_resort_id=last_resort and last_resort[0],
             last_resort_key=last_resort and last_resort[1],
-            one_time_top=max([row.one_time_top, *fresh]),
+            one_time_top=top,
         )
     )
+    dropped = [key for key in held if key not in kept]
+    if dropped:
+        tx.db.execute(
+            delete(keys).where(keys.c.practice == practice, keys.c.device == device, keys.c.number.in_(dropped))
+        )
     if fresh:
         tx.db.execute(
             insert(keys), [{"practice": practice, "device": device, "number": key, "raw": fresh[key]} for key in fresh]
         )
-    return len(held) + len(fresh)
+    return PrekeysLeft(len(kept) + len(fresh), max([0, top, *(key[0] for key in (signed, last_resort) if key)]))
 
 
 def _key(number: int | None, raw: bytes | None) -> tuple[int, bytes] | None:

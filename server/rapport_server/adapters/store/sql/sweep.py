@@ -4,14 +4,21 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, exists, select, update
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, PracticeId, split_ids
-from rapport_protocol.limits import CLAIM_REMEMBERED_MS, MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
+from rapport_protocol.limits import (
+    CLAIM_REMEMBERED_MS,
+    DORMANT_AFTER_MS,
+    MAILBOX_LIFE_MS,
+    REPEAT_WINDOW_MS,
+    SENDER_WARNED_MS,
+)
 from rapport_protocol.messages import NoticeKind
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.freeing import delete_items, free, unpack_positions
 from rapport_server.adapters.store.sql.linking import drop_expired_links
+from rapport_server.adapters.store.sql.mail import forget_device
 from rapport_server.adapters.store.sql.placing import (
     NewItem,
     Transaction,
@@ -25,6 +32,8 @@ __all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
 
 STEP_ROWS: Final = 500
 """Most mailbox rows that one step looks at: some milliseconds of work."""
+STEP_DORMANT: Final = 8
+"""Most devices that one step lets fall dormant: each may have a mailbox of 45 days."""
 STEP_FREED: Final = 4
 """Most batches of freed items that one step deletes."""
 
@@ -38,6 +47,33 @@ class Step:
 
 
 _mailbox, _item = schema.mailbox, schema.item
+
+
+def _dormant(tx: Transaction, now: int) -> Step:
+    """Lets devices fall dormant that nobody has seen for long, as rules.dormant_devices has it.
+
+    Their posts are taken out of their mailboxes. An account in which nobody is awake any more is awake again.
+    """
+    table, other = schema.device, schema.device.alias()
+    since = now - DORMANT_AFTER_MS
+    another_seen = exists().where(
+        other.c.practice == table.c.practice,
+        other.c.account == table.c.account,
+        other.c.listed,
+        other.c.seen_ms > since,
+    )
+    tx.db.execute(update(table).where(table.c.dormant, ~another_seen).values(dormant=False))
+    unseen = (table.c.listed, ~table.c.dormant, table.c.seen_ms <= since)
+    rows = tx.db.execute(
+        select(table.c.practice, table.c.account, table.c.device).where(*unseen, another_seen).limit(STEP_DORMANT)
+    ).all()
+    for row in rows:
+        practice, device = PracticeId(row.practice), DeviceId(row.device)
+        tx.db.execute(
+            update(table).where(table.c.practice == practice, table.c.device == device).values(dormant=True)
+        )
+        forget_device(tx.db, practice, AccountId(row.account), device, now, posts_only=True)
+    return Step(more=len(rows) == STEP_DORMANT)
 
 
 def _freed(tx: Transaction, now: int) -> Step:
@@ -134,5 +170,5 @@ def _notice(kind: str, row: Row[Any], conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_old_mail, _warnings, _directs, _freed, _tokens_claims_links)
+SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links)
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

@@ -75,13 +75,17 @@ def _copy(source: Path, target: Path) -> None:
 
 def _begin_anew(connection: sqlite3.Connection) -> None:
     """A new epoch, in one transaction."""
-    ledger = Ledger(connection)
+    ledger, now = Ledger(connection), time.time_ns() // 1_000_000
     connection.execute("BEGIN IMMEDIATE")
     recall(ledger)
-    write_batch(ledger, time.time_ns() // 1_000_000, folding=True)
+    write_batch(ledger, now, folding=True)
     connection.execute("UPDATE server SET store_epoch = ?", (secrets.token_bytes(16),))
     connection.execute("UPDATE conversation SET base = seq + ? + 1, seq = seq + ?", (SEQ_JUMP, SEQ_JUMP))
+    # Nobody falls dormant because the copy is old.
+    connection.execute("UPDATE device SET seen_ms = ? WHERE listed AND NOT dormant", (now,))
     connection.execute("DELETE FROM token")
+    connection.execute("DELETE FROM link")
+    connection.execute("DELETE FROM link_step")
     connection.execute("DELETE FROM claim")
     connection.execute("DELETE FROM one_time_key")
     connection.execute("UPDATE timer SET leased_until_ms = 0")

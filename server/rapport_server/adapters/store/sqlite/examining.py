@@ -36,8 +36,10 @@ def examine(path: Path) -> Examined:
     """
     if not path.is_file():
         raise StoreProblem(f"there is no store at {path}: make one with `rapport init`")
+    # A store at rest has no log, and needs none to be made for reading.
+    at_rest = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
     with sentences(path):
-        connection = sqlite3.connect(address(path, "ro"), uri=True, isolation_level=None)
+        connection = sqlite3.connect(f"{address(path, 'ro')}{at_rest}", uri=True, isolation_level=None)
         try:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":

@@ -85,6 +85,10 @@ class Ledger:
         self.moved.clear()
         self._conversations.clear()
 
+    def forget_members(self) -> None:
+        """Somebody else is to be sealed for. Conversations are looked up again; no fold is needed before."""
+        self._conversations.clear()
+
     def forget_conversations(self) -> None:
         """Membership or devices have changed, or what waits in mailboxes. Only after a fold."""
         self._conversations.clear()

@@ -69,14 +69,15 @@ class Letter:
 class Others(dict[bytes, bytes | None]):
     """By device: whom its post must be sealed for, which is all required devices but itself; None for a stranger."""
 
-    __slots__ = ("_required",)
+    __slots__ = ("_listed", "_required")
 
-    def __init__(self, required: bytes) -> None:
+    def __init__(self, required: bytes, listed: bytes) -> None:
         super().__init__()
         self._required = required
+        self._listed = listed
 
     def __missing__(self, device: bytes) -> bytes | None:
-        if device_index(self._required, device) < 0:
+        if device_index(self._listed, device) < 0:
             return None  # not kept: strangers are not counted
         found = self[device] = without(self._required, device)
         return found
@@ -85,15 +86,17 @@ class Others(dict[bytes, bytes | None]):
 class ConversationState:
     """Where a conversation stands, and whom a post in it must be sealed for.
 
-    key: practice and id. lonely: nobody to write to. required: every listed device of every member, joined in ascending
-    order.
+    key: practice and id. lonely: nobody to write to. listed: every listed device of every member, joined in ascending
+    order; required: those of them that are not dormant.
     """
 
     __slots__ = ("epoch", "key", "lonely", "others", "seq")
 
-    def __init__(self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes) -> None:
+    def __init__(  # noqa: PLR0913 - made in one place
+        self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes, listed: bytes
+    ) -> None:
         self.key = key
         self.epoch = epoch
         self.seq = seq
         self.lonely = lonely
-        self.others = Others(required)
+        self.others = Others(required, listed)

@@ -1,0 +1,198 @@
+"""The person's place at the full screen, without the screen: what commands do to the model, and what arrives."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import rapport
+from rapport.chat.face import Misuse
+from rapport.chat.keys_help import KEYS_HELP
+from rapport.chat.model import Model, Row, Thread
+from rapport.chat.numbering import Numbers
+from rapport.chat.scroll import Scroll
+from rapport.chat.sheet import Sheet
+from rapport.events import MemberJoined, MessageKind
+from rapport_protocol.ids import MessageId
+
+__all__ = ["PAGE", "Desk", "Question", "rows_of"]
+
+PAGE: Final = 100
+"""Messages that are read at once: some screens of them."""
+_NOBODY: Final = "There is nobody to talk to yet. /invite makes a link for somebody."
+
+
+class Question:
+    """Something that a command asks and waits for."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def give(self, answer: str) -> None:
+        """The person has answered."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def turn_away(self) -> None:
+        """The person does not want to answer."""
+        if not self.answer.done():
+            self.answer.set_exception(Misuse("Nothing was changed."))
+
+
+class Desk:
+    """One person's place, a `Face`.
+
+    changed: called after everything that changes what is shown. leaving: called when the person wants to end.
+    now_ms: this machine's time.
+    """
+
+    help_intro = KEYS_HELP
+
+    def __init__(
+        self,
+        client: rapport.Client,
+        now_ms: Callable[[], int],
+        changed: Callable[[], None],
+        leaving: Callable[[], None],
+    ) -> None:
+        self.client = client
+        self.model = Model(client.account)
+        self.names = self.model.names
+        self.scroll = Scroll()
+        self.numbers = Numbers()
+        self.meant: Mapping[MessageId, int] = {}
+        """The numbers that stood on the screen when the command at work was typed."""
+        self.opened: Sheet | None = None
+        """The sheet that is over the conversation."""
+        self.said = ""
+        """What the last command answered."""
+        self.question: Question | None = None
+        """What the next line is an answer to."""
+        self._now_ms = now_ms
+        self._changed = changed
+        self._leaving = leaving
+        self._events = client.events()
+        self._reading = asyncio.Lock()
+
+    # --- what commands need (Face) ------------------------------------------------------------------------------------
+
+    def tell(self, text: str) -> None:
+        """See Face."""
+        self.said = text
+        self._changed()
+
+    def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
+        """See Face."""
+        self.opened = Sheet(title, text, picture)
+        self._changed()
+
+    async def ask(self, question: str) -> str:
+        """See Face."""
+        asked = self.question = Question(question)
+        self._changed()
+        try:
+            return await asked.answer
+        finally:
+            self.question = None
+            self._changed()
+
+    def here(self) -> rapport.Conversation:
+        """See Face."""
+        if self.model.here is None:
+            raise Misuse(_NOBODY)
+        return self.client.conversation(self.model.here)
+
+    async def enter(self, conversation: rapport.Conversation) -> None:
+        """See Face. Its newest page is read and shown, which counts as read by the person."""
+        unread = conversation.unread
+        page = await conversation.history(limit=PAGE)
+        self.model.open(Thread(conversation.id, page, unread=unread, complete=len(page) < PAGE), conversation.members)
+        self.scroll.to_end()
+        self.opened, self.said = None, ""
+        self._changed()
+        await self.seen()
+
+    def message(self, number: int) -> MessageId:
+        """See Face."""
+        found = next((ident for ident, given in self.meant.items() if given == number), None)
+        if found is None:
+            raise Misuse(f"There is no message {number} here; numbers stand before the messages while you type.")
+        return found
+
+    def newest(self, *, own: bool) -> MessageId:
+        """See Face."""
+        self.here()
+        for message in reversed(self.model.thread.messages if self.model.thread else []):
+            meant = (message.account == self.client.account) is own and not message.deleted
+            if meant and message.kind is not MessageKind.CARD:
+                return message.id
+        raise Misuse("You have not sent anything here yet." if own else "Nobody has written anything here yet.")
+
+    async def say(self, text: str, reply_to: MessageId | None = None) -> None:
+        """See Face."""
+        message = await self.here().send_text(text, reply_to=reply_to)
+        if self.model.thread is not None and message.conversation == self.model.here:
+            self.model.thread.new_from = None
+            self.model.thread.put(message)
+        self.opened = None
+        self.scroll.to_end()
+        self._changed()
+
+    def leave(self) -> None:
+        """See Face."""
+        self._leaving()
+
+    # --- what arrives -------------------------------------------------------------------------------------------------
+
+    async def follow(self) -> None:
+        """Until the client is closed: takes in what happens."""
+        while True:
+            try:
+                async for event in self._events:
+                    self._learn()
+                    if self.model.apply(event, self._now_ms()):
+                        await self._read_anew()
+                    if isinstance(event, MemberJoined) and self.model.here is None:
+                        await self.enter(self.client.conversation(event.conversation))
+                    self._changed()
+                return
+            except rapport.EventsUnread:
+                self._events = self.client.events()
+                await self._read_anew()
+
+    def _learn(self) -> None:
+        for conversation in self.client.conversations():
+            self.names.learn(conversation.members)
+
+    async def _read_anew(self) -> None:
+        thread = self.model.thread
+        if thread is not None:
+            thread.merge(await self.client.conversation(thread.conv).history(limit=PAGE))
+
+    async def older(self) -> None:
+        """Reads the page before the oldest loaded message, unless that is under way or there is none."""
+        thread = self.model.thread
+        if thread is None or thread.complete or self._reading.locked():
+            return
+        async with self._reading:
+            before = thread.messages[0].id if thread.messages else None
+            thread.older(await self.client.conversation(thread.conv).history(before=before, limit=PAGE))
+            self._changed()
+
+    async def seen(self) -> None:
+        """The person looks at the newest message: the others may know."""
+        if self.model.here is not None and self.scroll.at_end:
+            conversation = self.client.conversation(self.model.here)
+            if conversation.unread:
+                await conversation.mark_read()
+                self._changed()
+
+
+def rows_of(desk: Desk) -> list[Row]:
+    """The list of conversations as the client has it now."""
+    rows = []
+    for conversation in desk.client.conversations():
+        desk.names.learn(conversation.members)
+        title = desk.names.list(member.account for member in conversation.members)
+        rows.append(Row(conversation.id, title, conversation.unread))
+    return rows
