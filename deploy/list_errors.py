@@ -11,6 +11,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,7 @@ def member_docs(kind: type) -> dict[str, str]:
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
     found = {}
-    for member, text in zip(body, body[1:], strict=False):
+    for member, text in pairwise(body):
         if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name) and isinstance(text, ast.Expr):
             found[member.targets[0].id] = " ".join(str(ast.literal_eval(text.value)).split())
     return found
@@ -90,7 +91,8 @@ def exceptions(kind: type[RapportError], depth: int) -> Iterator[str]:
     summary = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
     yield f"| {'· ' * depth}`{kind.__name__}` | `{where}` | {summary} |"
     for child in sorted(kind.__subclasses__(), key=lambda child: child.__name__):
-        yield from exceptions(child, depth + 1)
+        if not child.__module__.startswith("rapport_server"):
+            yield from exceptions(child, depth + 1)
 
 
 def main(arguments: list[str]) -> int:

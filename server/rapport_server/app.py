@@ -40,6 +40,7 @@ from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
+from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
@@ -80,6 +81,7 @@ class _Parts:
     messaging: Messaging
     delivery: Delivery
     signals: Signals
+    seen: Seen
     services: Services
     due: DueTimers
     rates: Rates
@@ -127,7 +129,8 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     )
     due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
     signals = Signals(store, bus, clock, rates)
-    return _Parts(store, bus, sign_in, messaging, delivery, signals, services, due, rates)
+    seen = Seen(store, delivery.devices, clock)
+    return _Parts(store, bus, sign_in, messaging, delivery, signals, seen, services, due, rates)
 
 
 def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
@@ -229,6 +232,7 @@ class App:
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
         self._own(parts.signals.run())
+        self._own(parts.seen.run())
         self._own(self._stream.run())
         if self._config.metrics.enabled:
             self._metrics = self._metrics_listener()

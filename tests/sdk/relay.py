@@ -94,9 +94,9 @@ class Wire:
 class Relay:
     """The server: real services, real store contract, no sockets, no rate limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Callable[[HandClock], MemoryStore] = MemoryStore) -> None:
         self.clock = HandClock()
-        self.store = MemoryStore(self.clock)
+        self.store = store(self.clock)
         self.bus = LocalBus()
         rates = Rates({}, self.clock)
         random = seeded_random(7)

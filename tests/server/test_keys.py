@@ -158,8 +158,8 @@ async def test_prekeys_are_topped_up_and_never_exchanged() -> None:
         owner = await node.owner()
         more = prekeys_of(owner.secrets, owner.now, one_time=3, first_id=10)
         upload = PrekeyUpload(more.signed, more.last_resort, more.one_time)
-        assert await node.ask("prekeys.upload", owner, upload) == PrekeysLeft(5)
-        assert await node.ask("prekeys.upload", owner, upload) == PrekeysLeft(5), "a repeat changes nothing"
+        assert await node.ask("prekeys.upload", owner, upload) == PrekeysLeft(5, 12)
+        assert await node.ask("prekeys.upload", owner, upload) == PrekeysLeft(5, 12), "a repeat changes nothing"
         same_ids = prekeys_of(owner.secrets, owner.now, one_time=1, first_id=10)
         exchanged = PrekeyUpload(one_time=same_ids.one_time)
         assert await code_of(node.ask("prekeys.upload", owner, exchanged)) == "conflict"

@@ -17,6 +17,8 @@ __all__ = [
     "DEVICES_PER_ACCOUNT",
     "DEVICES_PER_CONVERSATION",
     "DORMANT_AFTER_MS",
+    "EXPIRE_LEAST_MS",
+    "EXPIRE_MOST_MS",
     "FETCH_IDS",
     "FRAGMENTS",
     "FRAME_BYTES",
@@ -111,6 +113,10 @@ ONE_TIME_KEYS_LOW: Final = 25
 """At or below this many left, the device tops up."""
 CLAIM_DEVICES: Final = 160
 """Most devices in one claim: a whole conversation."""
+EXPIRE_LEAST_MS: Final = 5_000
+"""Shortest life of a message that expires: time to see it."""
+EXPIRE_MOST_MS: Final = 365 * 86_400_000
+"""Longest life of a message that expires: a year."""
 FETCH_IDS: Final = 256
 """Most ids in one fetch or receipts request."""
 PAGE_ITEMS: Final = 256

@@ -4,10 +4,9 @@ Exit codes: 0; 1 when something went wrong on the way; 2 for wrong usage; 78 for
 """
 
 import asyncio
-import io
 import signal
 import sys
-from collections.abc import AsyncIterable, Coroutine
+from collections.abc import Coroutine
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -52,28 +51,12 @@ def main() -> None:
 @click.argument("link", required=False)
 @click.option("--vault", type=click.Path(path_type=Path), help="Folder with this device's keys and messages.")
 @click.option("--name", default="", help="Your name, as the other side will see it (with a link).")
-def _chat(link: str | None, vault: Path | None, name: str) -> None:
+@click.option("--plain", is_flag=True, help="Printed lines in place of the full screen; always so without a terminal.")
+def _chat(link: str | None, vault: Path | None, name: str, plain: bool) -> None:
     """Talk in this terminal. LINK joins once; afterwards the vault alone is enough."""
-    _run(_talk(link, vault or _default_vault(), name))
+    from rapport.chat.starting import talk
 
-
-async def _talk(link: str | None, vault: Path, name: str) -> None:
-    import rapport
-    from rapport.chat.plain import PlainChat
-    from rapport.terminal import Lines
-
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign shows another one
-    lines = Lines()
-    if link is not None:
-        await rapport.join(link, vault=vault, name=name or await _asked("Your name: ", lines))
-    async with rapport.Client(vault=vault) as client:
-        await PlainChat(client, lines, click.echo).run()
-
-
-async def _asked(question: str, lines: AsyncIterable[str]) -> str:
-    click.echo(question, nl=False)
-    return (await anext(aiter(lines), "")).strip()
+    _run(talk(link, vault or _default_vault(), name, plain=plain))
 
 
 def _default_vault() -> Path:

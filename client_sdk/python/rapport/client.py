@@ -16,6 +16,8 @@ from rapport.engine import composing, inviting, registration
 from rapport.engine.listeners import Listener
 from rapport.engine.loop import Engine
 from rapport.engine.turn import Me
+from rapport.identities import Identities
+from rapport.keeping import Keeping
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault
 from rapport_protocol.connection import ConnectionState
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -28,7 +30,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client:
+class Client(Identities, Keeping):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:

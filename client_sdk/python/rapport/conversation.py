@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from rapport.engine import composing, delivery, restoring, showing, signals
+from rapport.engine import composing, restoring, showing, signals
 from rapport.engine.loop import Engine
 from rapport.engine.restoring import Restored
-from rapport.engine.views import ConversationView
 from rapport.events import Member, Message
+from rapport.keeping import KeptConversation
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import PAGE_ITEMS
 from rapport_protocol.requests import ArchivePage
@@ -19,7 +19,7 @@ _TYPING_EVERY_S: Final = 3.0
 """Typing is told at most this often; it holds for about five seconds."""
 
 
-class Conversation:
+class Conversation(KeptConversation):
     """One conversation of this account. Made by the client; stays valid as long as the client is open."""
 
     def __init__(self, engine: Engine, conv: ConversationId) -> None:
@@ -32,32 +32,28 @@ class Conversation:
         return f"Conversation({self.id.hex()[:8]})"
 
     @property
-    def _view(self) -> ConversationView:
-        return self._engine.views[self.id]
-
-    @property
     def members(self) -> list[Member]:
         """Everybody in it, ourselves included."""
         return list(self._view.members)
-
-    @property
-    def unread(self) -> int:
-        """Messages of others that were not marked as read."""
-        return self._view.unread
 
     @property
     def active_ms(self) -> int:
         """When the last message was written or accepted, milliseconds of the server's clock."""
         return self._view.active_ms
 
-    async def send_text(self, text: str, reply_to: MessageId | None = None) -> Message:
+    async def send_text(
+        self, text: str, reply_to: MessageId | None = None, *, expire_s: int | None = None
+    ) -> Message:
         """Writes a text: 1 to 15,000 bytes of UTF-8.
+
+        expire_s: so many seconds (5 to 365 days) after the server has taken it, it is removed from every device that
+        keeps to the rules. See docs/protocol.md, section 4.11, for what that does not promise.
 
         Returns once it is in the vault; it is sent as soon as there is a connection, whatever happens in between.
         MessageStatus events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT), VaultProblem: nothing was
         written.
         """
-        return await self._engine.do(lambda turn: composing.write_text(turn, self.id, text, reply_to))
+        return await self._engine.do(lambda turn: composing.write_text(turn, self.id, text, reply_to, expire_s))
 
     async def edit(self, message: MessageId, text: str) -> Message:
         """Changes a message of ours. LocalError: NOT_FOUND, FORBIDDEN (not ours), TOO_LARGE."""
@@ -84,10 +80,6 @@ class Conversation:
             self._typed_s = now
             memory = self._engine.core.signals
             await self._engine.do(lambda turn: signals.send_typing(turn, memory, self.id))
-
-    async def mark_read(self) -> None:
-        """The person has seen everything up to now; the others are told, at most every ten seconds."""
-        await self._engine.do(lambda turn: delivery.mark_read(turn, self.id))
 
     async def history(self, before: MessageId | None = None, limit: int = 50) -> list[Message]:
         """The newest `limit` messages (at most 1,000), or those before one of them.

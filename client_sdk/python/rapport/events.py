@@ -14,11 +14,11 @@ from rapport_protocol.requests import Role
 
 __all__ = [
     "CaughtUp",
-    "ConversationChanged",
     "ConnectionChanged",
+    "Contact",
+    "ConversationChanged",
     "Device",
     "DevicesChanged",
-    "Contact",
     "Event",
     "IdentityChanged",
     "LogEntry",
@@ -38,8 +38,8 @@ __all__ = [
     "ProfileChanged",
     "SecurityEvent",
     "SecurityKind",
-    "Status",
     "SettingChanged",
+    "Status",
     "StorageProblem",
     "Typing",
     "VerificationChanged",
@@ -198,6 +198,8 @@ class SecurityKind(StrEnum):
     """Stored history that this account's devices did not write."""
     KEY_REFUSED = "key_refused"
     """A device asked for the key of a message that is none of its account's business."""
+    FORGED_SIGN_IN = "forged_sign_in"
+    """The server shows an earlier sign-in of this device that it never signed."""
     WRONG_SERVER = "wrong_server"
     """Something else than the server that was joined answered at its address."""
 

@@ -123,6 +123,13 @@ class Transaction(Protocol):
     def count(self, table: str, group: bytes = b"") -> int:
         """How many records the group holds."""
 
+    def purge(self) -> None:
+        """What this transaction deletes or replaces shall be gone from the storage once it has committed.
+
+        As far as the storage can say: what lies beneath it (a flash memory's spare blocks, snapshots, backups) is not
+        reached.
+        """
+
 
 class VaultKey(Protocol):
     """Where VK, the 32-byte key that seals a vault, is kept: a file now, a keyring or a passphrase later."""

@@ -9,7 +9,7 @@ from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId
 from rapport_protocol.limits import CLAIM_REMEMBERED_MS
 from rapport_protocol.messages import NoticeKind
-from rapport_protocol.requests import Role
+from rapport_protocol.requests import PrekeysLeft, Role
 from rapport_server.records import KIND_SELF, EntryRecord, NewPrekeys, Principal, WaitingNotice
 from tests.server.contracts.world import World, fresh, prekeys
 
@@ -331,10 +331,10 @@ class PrekeyContract:
     async def test_uploads_are_idempotent_by_id(self, world: World) -> None:
         owner = await world.owner()
         more = prekeys(first=4, one_time=2)
-        assert await world.store.put_prekeys(owner.on(), more) == 5
-        assert await world.store.put_prekeys(owner.on(), more) == 5
+        assert (await world.store.put_prekeys(owner.on(), more)).one_time == 5
+        assert (await world.store.put_prekeys(owner.on(), more)).one_time == 5
         nothing = NewPrekeys(signed=None, last_resort=None)
-        assert await world.store.put_prekeys(owner.on(), nothing) == 5
+        assert (await world.store.put_prekeys(owner.on(), nothing)).one_time == 5
         record = await world.store.sign_in(owner.account, owner.devices[0])
         assert record is not None
         assert record.one_time_keys == 5
@@ -352,13 +352,32 @@ class PrekeyContract:
 
     async def test_too_many_one_time_bundles_are_refused(self, world: World) -> None:
         owner = await world.owner()
-        assert await world.store.put_prekeys(owner.on(), prekeys(first=10, one_time=100)) == 103
+        assert (await world.store.put_prekeys(owner.on(), prekeys(first=10, one_time=100))).one_time == 103
         await refused(ErrorCode.TOO_MANY, world.store.put_prekeys(owner.on(), prekeys(first=200, one_time=100)))
 
     async def test_a_claimed_bundle_is_not_taken_again(self, world: World) -> None:
         owner, client, _ = await world.pair()
         await world.store.claim(owner.on(), world.claim_id(), client.devices, world.clock.now, yes)
-        assert await world.store.put_prekeys(client.on(), client.keys) == 2
+        assert (await world.store.put_prekeys(client.on(), client.keys)).one_time == 2
+
+    async def test_a_replacing_upload_leaves_only_itself(self, world: World) -> None:
+        owner, client, _ = await world.pair()
+        kept = client.keys.one_time[1]
+        fresh_one = (7, b"otk7")
+        new = NewPrekeys(signed=None, last_resort=None, one_time=[kept, fresh_one], replace=True)
+        assert await world.store.put_prekeys(client.on(), new) == PrekeysLeft(2, 7)
+        assert await world.store.put_prekeys(client.on(), new) == PrekeysLeft(2, 7), "a repeat changes nothing"
+        got = []
+        for _ in range(3):
+            got += await world.store.claim(owner.on(), world.claim_id(), client.devices, world.clock.now, yes)
+        assert [bundle.key for bundle in got[:2]] == [kept[1], fresh_one[1]]
+        assert got[2].last_resort
+        assert await world.store.put_prekeys(client.on(), client.keys) == PrekeysLeft(0, 7), "dropped ids stay out"
+        other = NewPrekeys(signed=None, last_resort=None, one_time=[(8, b"otk8"), (8, b"other")], replace=True)
+        await refused(ErrorCode.CONFLICT, world.store.put_prekeys(client.on(), other))
+        everything = NewPrekeys(signed=None, last_resort=None, replace=True)
+        await world.store.put_prekeys(client.on(), NewPrekeys((20, b"signed"), None, [(9, b"otk9")]))
+        assert await world.store.put_prekeys(client.on(), everything) == PrekeysLeft(0, 20)
 
     async def test_each_claim_pops_another_bundle_until_the_last_resort(self, world: World) -> None:
         owner, client, _ = await world.pair()

@@ -6,6 +6,7 @@ A subclass brings two fixtures: `world`, around a started store, and `small`, ar
 from tests.server.contracts.conversation_contract import ConversationContract, TimerContract
 from tests.server.contracts.delivery_contract import AcknowledgementContract, StreamContract
 from tests.server.contracts.directory_contract import DeviceListContract, PrekeyContract, RegistrationContract
+from tests.server.contracts.dormancy_contract import DormancyContract
 from tests.server.contracts.history_contract import AgeingContract, ArchiveContract
 from tests.server.contracts.isolation_contract import IsolationContract
 from tests.server.contracts.link_contract import LinkContract
@@ -23,6 +24,7 @@ class StoreContract(
     PrekeyContract,
     ConversationContract,
     LinkContract,
+    DormancyContract,
     TimerContract,
     PostContract,
     BlockingContract,

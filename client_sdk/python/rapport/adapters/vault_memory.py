@@ -143,6 +143,9 @@ class _MemoryTransaction:
     def count(self, table: str, group: bytes = b"") -> int:
         return self._storage.size((table, group))
 
+    def purge(self) -> None:
+        """Nothing is kept of what is deleted."""
+
 
 class MemoryVault:
     """A vault over a `MemoryStorage`. `crash_next` lets the next writing step end in a Crash."""

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -63,7 +63,7 @@ _ORDER_END: Final = 2**62
 class _SqliteTransaction:
     """One step's view; lives only inside `SqliteVault._perform`."""
 
-    __slots__ = ("_db", "_problem", "_seal", "changed", "rev")
+    __slots__ = ("_db", "_problem", "_seal", "changed", "purging", "rev")
 
     def __init__(
         self, db: sqlite3.Connection, seal: RecordSeal, rev: int, problem: Callable[[sqlite3.Error], VaultProblem]
@@ -73,6 +73,7 @@ class _SqliteTransaction:
         self._problem = problem
         self.rev = rev
         self.changed = False
+        self.purging = False
 
     def _run(self, statement: str, values: tuple[bytes | int, ...] = ()) -> list[tuple[Any, ...]]:
         """VaultProblem at once: a step that sets its own faults aside must not go on over a failed statement."""
@@ -125,6 +126,9 @@ class _SqliteTransaction:
 
     def count(self, table: str, group: bytes = b"") -> int:
         return int(self._run(_COUNT, (self._seal.group(table, group),))[0][0])
+
+    def purge(self) -> None:
+        self.purging = True
 
 
 class SqliteVault:
@@ -193,9 +197,16 @@ class SqliteVault:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+            if transaction.purging:
+                self._empty_log()
         except sqlite3.Error as error:
             raise self._problem(error) from None
         return result
+
+    def _empty_log(self) -> None:
+        """The log holds earlier pages until it is overwritten. What was deleted from the file itself is zeros."""
+        with suppress(sqlite3.Error):  # the step has committed; the next log that is emptied takes this along
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _problem(self, error: sqlite3.Error) -> VaultProblem:
         """Say what happened in one sentence.

@@ -6,6 +6,7 @@ from typing import Final
 import rapport
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.talking import TALKING
+from rapport.chat.trusting import TRUSTING
 from rapport.terminal import printable
 from rapport_protocol.errors import ErrorCode
 
@@ -35,6 +36,7 @@ COMMANDS: Final = {
     for command in (
         Command("help", "/help", "this list", _help),
         *TALKING,
+        *TRUSTING,
         Command("quit", "/quit", "leave; what is queued goes out the next time", _quit),
     )
 }
@@ -57,7 +59,7 @@ async def obey(face: Face, line: str) -> bool:
         return True
     try:
         if not line.startswith("/") or line.startswith("//"):
-            await face.say(line.removeprefix("/"))
+            face.show(await face.here().send_text(line.removeprefix("/")))
             return True
         name, _, rest = line[1:].partition(" ")
         command = COMMANDS.get(name.lower())

@@ -11,7 +11,7 @@ from rapport.chat.model import Model, Row, Thread
 from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
-from rapport.events import MemberJoined, MessageKind
+from rapport.events import MemberJoined, Message, MessageKind
 from rapport_protocol.ids import MessageId
 
 __all__ = ["PAGE", "Desk", "Question", "rows_of"]
@@ -78,7 +78,7 @@ class Desk:
 
     def tell(self, text: str) -> None:
         """See Face."""
-        self.said = text
+        self.said, self.opened = text, None
         self._changed()
 
     def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
@@ -128,14 +128,15 @@ class Desk:
                 return message.id
         raise Misuse("You have not sent anything here yet." if own else "Nobody has written anything here yet.")
 
-    async def say(self, text: str, reply_to: MessageId | None = None) -> None:
+    def show(self, message: Message) -> None:
         """See Face."""
-        message = await self.here().send_text(text, reply_to=reply_to)
-        if self.model.thread is not None and message.conversation == self.model.here:
-            self.model.thread.new_from = None
-            self.model.thread.put(message)
+        thread = self.model.thread
+        if thread is not None and message.conversation == thread.conv:
+            if thread.find(message.id) is None:
+                thread.new_from = None
+                self.scroll.to_end()
+            thread.put(message)
         self.opened = None
-        self.scroll.to_end()
         self._changed()
 
     def leave(self) -> None:

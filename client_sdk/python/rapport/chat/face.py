@@ -7,6 +7,7 @@ from msgspec import Struct
 
 import rapport
 from rapport.chat.names import Names
+from rapport.events import Message
 from rapport_protocol.ids import MessageId
 
 __all__ = ["Command", "Face", "Misuse"]
@@ -45,8 +46,8 @@ class Face(Protocol):
     def newest(self, *, own: bool) -> MessageId:
         """The newest message of ours, or of somebody else. Misuse when there is none."""
 
-    async def say(self, text: str, reply_to: MessageId | None = None) -> None:
-        """Sends a message in the open conversation and shows it."""
+    def show(self, message: Message) -> None:
+        """Shows a message of the open conversation that a command has written or changed."""
 
     def leave(self) -> None:
         """Ends the program."""

@@ -5,10 +5,12 @@ from typing import Final, Protocol
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-__all__ = ["HINT", "Keyboard", "bindings"]
+__all__ = ["HINT", "SHORT_HINT", "Keyboard", "bindings"]
 
 HINT: Final = "/help   PgUp earlier   Ctrl-N next conversation   Ctrl-C leave"
 """The lowest line while there is nothing more important to say."""
+SHORT_HINT: Final = "/help   PgUp earlier   Ctrl-C leave"
+"""The same on a narrow screen."""
 
 
 class Keyboard(Protocol):

@@ -7,23 +7,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rapport.chat.names import Names
-from rapport.chat.words import security_words
+from rapport.chat.notices import notice_words
 from rapport.events import (
-    CaughtUp,
     ConnectionChanged,
     Event,
     Member,
-    MemberJoined,
     Message,
     MessageChanged,
     MessageReceived,
+    MessageRemoved,
     MessageStatus,
     Placeholder,
     PlaceholderRemoved,
-    ProfileChanged,
-    SecurityEvent,
     Status,
-    StorageProblem,
     Typing,
 )
 from rapport_protocol.connection import ConnectionState
@@ -162,7 +158,7 @@ class Model:
 
     def notify(self, text: str) -> None:
         """Puts a notice behind those that wait; one that waits already is not said twice."""
-        if all(notice.text != text for notice in self.notices):
+        if text and all(notice.text != text for notice in self.notices):
             self.notices = [*self.notices, Notice(text)][-_NOTICES_MOST:]
 
     def put_away(self) -> bool:
@@ -197,12 +193,10 @@ class Model:
                 self._typing[conv, account] = now_ms + TYPING_MS
             case ConnectionChanged(state):
                 self._connection(state, now_ms)
-            case SecurityEvent(kind, _, account):
-                self.notify(security_words(kind, self.names.of(account) if account else "somebody"))
-            case StorageProblem(detail):
-                self.notify(f"This device cannot keep anything new: {detail}. Nothing is lost, it waits on the server.")
-            case MemberJoined() | ProfileChanged() | CaughtUp() | MessageStatus() | PlaceholderRemoved():
-                pass
+            case MessageRemoved(conv, ident) if self.thread and conv == self.here:
+                self.thread.remove(ident)
+            case _:  # names, marks and counts are asked of the client whenever the screen is drawn
+                self.notify(notice_words(event, self.names))
         return False
 
     def _put(self, conv: ConversationId, message: Message, *, new: bool) -> None:

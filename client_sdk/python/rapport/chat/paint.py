@@ -16,6 +16,7 @@ from prompt_toolkit.layout import (
     Dimension,
     Float,
     FloatContainer,
+    FormattedTextControl,
     HSplit,
     Layout,
     UIContent,
@@ -30,7 +31,7 @@ from prompt_toolkit.styles import Style
 from rapport.chat.commands import COMMANDS
 from rapport.chat.layout import Line
 
-__all__ = ["STYLE", "CommandNames", "Parts", "put_together"]
+__all__ = ["LIST_FROM", "STYLE", "CommandNames", "Parts", "put_together"]
 
 LIST_FROM: Final = 60
 """Columns from which the list of conversations has room beside the open one."""
@@ -82,7 +83,7 @@ class _Painted(UIControl):
         self,
         width: int,
         max_available_height: int,
-        wrap_lines: bool,
+        wrap_lines: bool,  # noqa: ARG002
         get_line_prefix: object,  # noqa: ARG002
     ) -> int | None:
         """As many lines as there are to paint."""
@@ -140,8 +141,8 @@ def put_together(parts: Parts, composer: Buffer, prompt: Callable[[], str], shee
             ConditionalContainer(
                 VSplit(
                     [
-                        HSplit([Window(height=1), _rule(), Window(_Painted(parts.rows))], width=_list_width),
-                        Window(width=1, char="│", style="class:rule"),
+                        HSplit([_label(" Conversations"), _rule(), Window(_Painted(parts.rows))], width=_list_width),
+                        HSplit([_corner("│"), _corner("┼"), Window(width=1, char="│", style="class:rule")]),
                     ]
                 ),
                 filter=wide,
@@ -161,14 +162,22 @@ def put_together(parts: Parts, composer: Buffer, prompt: Callable[[], str], shee
         Window(_Painted(parts.said), dont_extend_height=True, height=_said_height),
         Window(_Painted(parts.edge), height=1),
         writing,
-        Window(_Painted(parts.status), height=1),
+        Window(_Painted(parts.status), dont_extend_height=True, height=_status_height),
     ]
-    menu = Float(CompletionsMenu(max_height=8, scroll_offset=1), xcursor=True, ycursor=True)
+    menu = Float(CompletionsMenu(max_height=8, scroll_offset=1), left=1, bottom=3)
     return Layout(FloatContainer(HSplit(body), floats=[menu]), focused_element=writing)
 
 
 def _rule() -> Window:
     return Window(height=1, char="─", style="class:rule")
+
+
+def _corner(sign: str) -> Window:
+    return Window(width=1, height=1, char=sign, style="class:rule")
+
+
+def _label(text: str) -> Window:
+    return Window(FormattedTextControl([("class:mark", text)]), height=1)
 
 
 def _list_width() -> Dimension:
@@ -178,6 +187,10 @@ def _list_width() -> Dimension:
 def _composer_height() -> Dimension:
     low = get_app().output.get_size().rows < _LOW
     return Dimension(min=1, max=_COMPOSER_MOST_LOW if low else _COMPOSER_MOST)
+
+
+def _status_height() -> Dimension:
+    return Dimension(min=1, max=3)
 
 
 def _said_height() -> Dimension:

@@ -8,7 +8,8 @@ import rapport
 from rapport.chat.commands import obey
 from rapport.chat.face import Misuse
 from rapport.chat.names import YOU, Names
-from rapport.chat.words import STATUS_WORDS, clock, placeholder_words, security_words
+from rapport.chat.notices import notice_words
+from rapport.chat.words import STATUS_WORDS, clock, placeholder_words
 from rapport.events import (
     ConnectionChanged,
     Event,
@@ -20,8 +21,6 @@ from rapport.events import (
     MessageStatus,
     Placeholder,
     ProfileChanged,
-    SecurityEvent,
-    StorageProblem,
 )
 from rapport.terminal import printable
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
@@ -128,9 +127,9 @@ class PlainChat:
             raise Misuse(f"{whose} here yet; name a message by its number.")
         return found
 
-    async def say(self, text: str, reply_to: MessageId | None = None) -> None:
+    def show(self, message: Message) -> None:
         """See Face."""
-        self._show_message(await self.here().send_text(text, reply_to=reply_to))
+        self._show_message(message)
 
     def leave(self) -> None:
         """See Face."""
@@ -171,10 +170,12 @@ class PlainChat:
                 self._show(f"    (they are called {self.names.of(account)})")
             case ConnectionChanged(state):
                 self._note_connection(state)
-            case SecurityEvent(kind, _, account):
-                self._show(f"    ({security_words(kind, self.names.of(account) if account else 'somebody')})")
-            case StorageProblem(detail):
-                self._show(f"    (This device cannot keep anything new: {detail}.)")
+            case _:
+                self._note_trouble(notice_words(event, self.names))
+
+    def _note_trouble(self, words: str) -> None:
+        if words:
+            self._show(f"    ({words})")
 
     def _note_connection(self, state: rapport.ConnectionState) -> None:
         """Says it once: attempts come and go every few seconds while the server is away."""

@@ -19,7 +19,7 @@ __all__ = [
     "header",
     "notice_lines",
     "row_lines",
-    "status_line",
+    "status_lines",
     "thread_blocks",
     "typing_words",
 ]
@@ -225,9 +225,9 @@ def typing_words(model: Model, now_ms: int) -> str:
     return f"{names[0]} is writing" if len(names) == 1 else f"{', '.join(names[:3])} are writing"
 
 
-def status_line(model: Model, width: int, hint: str) -> Line:
+def status_lines(model: Model, width: int, hint: str) -> list[Line]:
     """The connection, when there is something to say about it; else a hint of what can be done."""
     words = connection_words(model.state, model.lost_ms, model.queued)
     if not words:
-        return [("class:hint", cut(f" {hint}", width))]
-    return [("class:status", padded(f" {words}", width))]
+        return [[("class:hint", cut(f" {hint}", width))]]
+    return [[("class:status", f" {padded(line, width - 1)}")] for line in wrapped(words, width - 2)]

@@ -15,10 +15,11 @@ from prompt_toolkit.output import Output
 import rapport
 from rapport.chat.commands import obey
 from rapport.chat.desk import Desk, rows_of
-from rapport.chat.keys import HINT, bindings
+from rapport.chat.keys import HINT, SHORT_HINT, bindings
 from rapport.chat.layout import Line, centred, wrapped
-from rapport.chat.paint import STYLE, CommandNames, Parts, put_together
-from rapport.chat.render import Renderer, header, notice_lines, row_lines, status_line, typing_words
+from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
+from rapport.chat.render import Renderer, header, notice_lines, row_lines, status_lines, typing_words
+from rapport.chat.trusting import subtitle_of
 from rapport_protocol.ids import MessageId
 
 __all__ = ["Screen"]
@@ -27,6 +28,7 @@ _REDRAW_S = 0.02
 """Least time between two drawings: what arrives in a burst is drawn at once."""
 _ESCAPE_S = 0.2
 """How long the Escape key waits for an Enter behind it (Alt-Enter sends both), seconds."""
+_INVITED = "Nobody has used this invitation yet. It is good for seven days."
 _WELCOME = "There is nobody to talk to yet. /invite makes a link for somebody, /help lists everything else."
 
 
@@ -54,7 +56,7 @@ class Screen:
             sheet=self._sheet,
             said=self._said,
             edge=self._edge,
-            status=lambda width, _: [status_line(self._desk.model, width, HINT)],
+            status=lambda width, _: status_lines(self._desk.model, width, HINT if width >= LIST_FROM else SHORT_HINT),
         )
         layout = put_together(parts, self._composer, self._prompt, lambda: self._desk.opened is not None)
         self._app: Application[None] = Application(
@@ -199,7 +201,9 @@ class Screen:
         model = self._desk.model
         model.show_rows(rows_of(self._desk))
         if model.here is not None:
-            model.members = tuple(self._desk.client.conversation(model.here).members)
+            conversation = self._desk.client.conversation(model.here)
+            model.members = tuple(conversation.members)
+            model.subtitle = subtitle_of(self._desk.client, conversation)
         if model.here != self._written_in:
             if self._written_in is not None:
                 self._drafts[self._written_in] = self._composer.text
@@ -215,6 +219,9 @@ class Screen:
         lines = desk.scroll.visible(blocks, height)
         if desk.scroll.at_top and not desk.model.thread.complete:
             self._do(desk.older())
+        if not lines:
+            words = "Nothing has been said here yet." if len(desk.model.members) > 1 else _INVITED
+            return [[("class:ghost", f" {line}")] for line in wrapped(words, width - 2)]
         return [[("", "")]] * (height - len(lines)) + lines
 
     def _sheet(self, width: int, height: int) -> list[Line]:
@@ -237,7 +244,7 @@ class Screen:
         elif self._busy is not None and desk.question is None:
             words = "at work … (Esc leaves off)"
         elif not desk.scroll.at_end and desk.opened is None:
-            words = "earlier messages (End goes to the newest)"
+            words = "earlier messages; End goes back"
         return [[("class:rule", centred(words, width) if words else "─" * width)]]
 
     def _prompt(self) -> str:

@@ -85,28 +85,28 @@ async def _reply(face: Face, rest: str) -> None:
     message, text = _split(face, rest)
     if not text:
         raise Misuse("/reply N text, with the number of a message; without one it answers the newest.")
-    await face.say(text, message or face.newest(own=False))
+    face.show(await face.here().send_text(text, reply_to=message or face.newest(own=False)))
 
 
 async def _edit(face: Face, rest: str) -> None:
     message, text = _split(face, rest)
     if not text:
         raise Misuse("/edit [N] text, with the new text of a message of yours; without a number, of your last.")
-    await face.here().edit(message or face.newest(own=True), text)
+    face.show(await face.here().edit(message or face.newest(own=True), text))
 
 
 async def _delete(face: Face, rest: str) -> None:
     message, more = _split(face, rest)
     if more:
         raise Misuse("/delete [N] takes a message of yours back; without a number, your last.")
-    await face.here().delete(message or face.newest(own=True))
+    face.show(await face.here().delete(message or face.newest(own=True)))
 
 
 async def _react(face: Face, rest: str) -> None:
     message, sign = _split(face, rest)
     if sign.isascii() and any(letter.isalnum() for letter in sign):
         raise Misuse("/react N [sign], with one sign such as \N{THUMBS UP SIGN}; without a sign it takes yours back.")
-    await face.here().react(message or face.newest(own=False), sign or None)
+    face.show(await face.here().react(message or face.newest(own=False), sign or None))
 
 
 async def _read(face: Face, rest: str) -> None:

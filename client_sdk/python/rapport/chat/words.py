@@ -6,14 +6,17 @@ A trouble is told as what happened, what was kept, what to do; in at most three 
 import time
 from typing import Final
 
+from rapport.engine.security_log import SENTENCES
 from rapport.events import PlaceholderReason, SecurityKind, Status
 from rapport_protocol.connection import ConnectionState
 
 __all__ = [
+    "SIGNED_OUT",
     "STATUS_WORDS",
     "clock",
     "connection_words",
     "day",
+    "devices_words",
     "identity_words",
     "lasting",
     "placeholder_words",
@@ -41,32 +44,8 @@ _PLACEHOLDERS: Final = {
     PlaceholderReason.LOST: "{name} could not send the key for this message any more. Ask {name} to write it again.",
 }
 
-_SECURITY: Final = {
-    SecurityKind.EQUIVOCATION: (
-        "Two different lists of {whose} devices are signed as the same one. Nothing goes to {name} until that is "
-        "settled. Speak to {name} some other way."
-    ),
-    SecurityKind.FORGED_LIST: (
-        "The server showed a list of {whose} devices that {name} did not sign. It was not used. Nothing was lost."
-    ),
-    SecurityKind.FORGED_ENTRY: (
-        "The server showed a change of this conversation's members that nobody signed. It was not taken over."
-    ),
-    SecurityKind.FORGED_PREKEYS: (
-        "The server handed out a key for {name} that {whose} device did not sign. It was not used; nothing went to it."
-    ),
-    SecurityKind.UNLISTED_DEVICE: (
-        "The server asked for keys for a device that is not one of {whose}. It got none. Nothing was lost."
-    ),
-    SecurityKind.WITHHELD_DEVICE: (
-        "The server leaves out one of {whose} devices. Your message waits until it is let in again."
-    ),
-    SecurityKind.UNKNOWN_SENDER: "A message came from a device that is on nobody's list. It was not opened.",
-    SecurityKind.NO_SUCH_MESSAGE: "A message that was said to be from {name} was never sent by {name}. It was removed.",
-    SecurityKind.ORDER: (
-        "The server's order of messages does not fit what {name} says came before. Both orders are kept as they are."
-    ),
-}
+_USUAL: Final = {SecurityKind.LAST_RESORT, SecurityKind.OLD_PREKEY, SecurityKind.IDENTITY_CHANGED}
+"""Kinds that are no news: usual ones stand in the log alone, a changed identity has an event of its own."""
 
 
 def _filled(sentence: str, name: str) -> str:
@@ -79,17 +58,37 @@ def placeholder_words(reason: PlaceholderReason, name: str) -> str:
 
 
 def security_words(kind: SecurityKind, name: str) -> str:
-    """What the client noticed and what it did. Ends with where to read more."""
-    said = _SECURITY.get(kind, "Something happened that should not: " + kind.replace("_", " ") + ". Nothing was lost.")
-    return f"{_filled(said, name)} /security has the log."
+    """What the client noticed, what was kept and what to do; "" for what needs nobody's attention."""
+    return "" if kind in _USUAL else f"About {name}: {SENTENCES[kind]} (/security shows the log.)"
 
 
 def identity_words(name: str) -> str:
     """Somebody's identity key is another one than before."""
     return (
-        f"{name}'s key changed. What was written is kept, and nothing more goes out to {name} for now. "
-        "Compare the safety number before you write again: /verify"
+        f"{name}'s key changed. What you write is kept here, and nothing goes out to {name} for now. "
+        "Compare the safety number before you write again: /verify. (/accept goes on without comparing.)"
     )
+
+
+SIGNED_OUT: Final = (
+    "This device was signed out: another device has removed it, or the server no longer knows it. "
+    "What is here stays readable. /signout wipes it; a new link brings this device back."
+)
+
+
+def devices_words(name: str, added: int, removed: int) -> str:
+    """Somebody's signed list of devices has changed."""
+    whose = "You" if name == "You" else name
+    parts = [f"added {_count(added)}"] if added else []
+    parts += [f"removed {_count(removed)}"] if removed else []
+    if not parts:
+        return ""
+    ask = " If that was not you, remove it: /devices." if name == "You" and added else ""
+    return f"{whose} {' and '.join(parts)}.{ask}"
+
+
+def _count(number: int) -> str:
+    return "a device" if number == 1 else f"{number} devices"
 
 
 def connection_words(state: ConnectionState, since_ms: int | None, queued: int) -> str:
@@ -108,7 +107,7 @@ def connection_words(state: ConnectionState, since_ms: int | None, queued: int) 
     waits = kept.get(queued, f"{queued} messages are saved here and go out by themselves.")
     if since_ms is None:
         return f"Connecting … {waits}" if queued else "Connecting …"
-    return f"Reconnecting … No connection since {clock(since_ms)}. {waits}"
+    return f"Reconnecting … since {clock(since_ms)}. {waits}"
 
 
 def clock(at_ms: int) -> str:

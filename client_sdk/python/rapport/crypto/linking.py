@@ -22,7 +22,6 @@ from rapport_protocol.signed import Reader, exact, h256, label
 
 __all__ = [
     "DIGITS",
-    "LABEL_BYTES",
     "LinkAnswer",
     "LinkCode",
     "LinkDone",
@@ -38,8 +37,6 @@ __all__ = [
 
 DIGITS: Final = 6
 """How many digits people carry from the new device to the existing one."""
-LABEL_BYTES: Final = 40
-"""Longest name of a device, bytes of UTF-8."""
 
 _VERSION: Final = b"\x01"
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

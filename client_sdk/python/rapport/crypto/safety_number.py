@@ -1,8 +1,8 @@
 """Safety numbers: sixty digits that two people compare to be sure that they hold each other's identity keys.
 
-Signal's construction: per side, version, key and identifier are hashed 5,200 times together with the key; thirty bytes of
-the result become thirty digits. Both halves, the smaller first, make a number that is the same on both sides and changes
-if and only if one of the identity keys does. More or other devices do not change it.
+Signal's construction: per side, version, key and identifier are hashed 5,200 times together with the key; thirty bytes
+of the result become thirty digits. Both halves, the smaller first, make a number that is the same on both sides and
+changes if and only if one of the identity keys does. More or other devices do not change it.
 
 Source: docs/protocol.md, section 2.5; M. Marlinspike, "Safety number updates", Signal, 2016.
 """

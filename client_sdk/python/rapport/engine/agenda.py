@@ -11,16 +11,21 @@ from typing import Any, Final, TypeVar
 
 from rapport.engine import (
     asking,
+    catching_up,
+    checkpoints,
     contacts,
     conversations,
     delivery,
+    device_changes,
     errands,
     healing,
     inviting,
+    key_sharing,
     membership_steps,
     outbox,
-    own_state,
     overdue,
+    own_devices,
+    own_state,
     prekeys,
     renewing,
     sealing,
@@ -35,9 +40,12 @@ from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.requests import (
     Appended,
+    ArchivePage,
     Claimed,
+    Conversations,
     DeviceLists,
     FetchedItems,
+    LinkState,
     MembershipChain,
     PrekeysLeft,
     ReceiptsOf,
@@ -100,6 +108,8 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.DRAFT: lambda turn, subject: own_state.draft_due(turn, ConversationId(subject)),
     ErrandKind.RESUME: lambda turn, subject: outbox.resume(turn, ConversationId(subject)),
     ErrandKind.ROTATE: _rotate,
+    ErrandKind.SIBLING_KEYS: key_sharing.ask_siblings,
+    ErrandKind.REREAD: lambda turn, _subject: catching_up.restore_again(turn),
     ErrandKind.TEND: lambda turn, _subject: _tend(turn),
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
@@ -113,6 +123,11 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.PREKEYS: prekeys.prekeys_call,
     ErrandKind.INVITE: inviting.invite_call,
     ErrandKind.RECEIPTS: delivery.receipts_call,
+    ErrandKind.LIST_UPDATE: own_devices.list_call,
+    ErrandKind.LINK_DONE: own_devices.done_call,
+    ErrandKind.CHECKPOINT: checkpoints.checkpoint_call,
+    ErrandKind.CATALOG: catching_up.catalog_call,
+    ErrandKind.HISTORY: catching_up.history_call,
     ErrandKind.RENEW: renewing.renew_call,
     ErrandKind.OVERDUE: overdue.overdue_call,
 }
@@ -186,7 +201,13 @@ _MAY_REPEAT: Final = frozenset({ErrandKind.LISTS, ErrandKind.CHAIN, ErrandKind.H
 
 
 def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
-    contacts.lists_answered(turn, errand, call.query.get("from", 0), answer)
+    if errand.kind is ErrandKind.LIST_UPDATE:
+        own_devices.list_taken(turn, errand)
+    else:
+        account = AccountId(errand.subject)
+        before = device_changes.held_version(turn, account)
+        contacts.lists_answered(turn, errand, call.query.get("from", 0), answer)
+        device_changes.lists_taken(turn, account, before)
     membership_steps.advance_all(turn)
     healing.retry(turn, Attempt.LISTS)
     outbox.resume_all(turn, Hold.DEVICES, Hold.ALARM)
@@ -218,6 +239,13 @@ def _uploaded(turn: Turn, _errand: Errand, call: Call, answer: PrekeysLeft) -> N
     prekeys.prekeys_uploaded(turn, call.body, answer.one_time)
 
 
+def _appended(turn: Turn, errand: Errand, call: Call, answer: Appended) -> None:
+    if errand.kind is ErrandKind.CHECKPOINT:
+        checkpoints.checkpoint_appended(turn, errand, call.body, answer)
+    else:
+        inviting.invite_made(turn, errand, answer)
+
+
 def _receipts(turn: Turn, errand: Errand, call: Call, answer: ReceiptsOf) -> None:
     if errand.kind is ErrandKind.OVERDUE:
         overdue.overdue_answered(turn, errand, answer)
@@ -231,7 +259,10 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     Claimed: _claimed,
     FetchedItems: lambda turn, errand, call, answer: healing.fetch_answered(turn, errand, call.body, answer),
     PrekeysLeft: _uploaded,
-    Appended: lambda turn, errand, _call, answer: inviting.invite_made(turn, errand, answer),
+    Appended: _appended,
+    LinkState: lambda turn, errand, _call, _answer: own_devices.done_over(turn, errand),
+    Conversations: lambda turn, errand, _call, answer: catching_up.catalog_answered(turn, errand, answer),
+    ArchivePage: lambda turn, errand, _call, answer: catching_up.history_answered(turn, errand, answer),
     ReceiptsOf: _receipts,
 }
 
@@ -250,8 +281,19 @@ def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
         prekeys.prekeys_conflict(turn)
     elif errand.kind is ErrandKind.FETCH and refusal.code is ErrorCode.NOT_FOUND:
         healing.fetch_answered(turn, errand, call.body, FetchedItems([]))
+    elif errand.kind in _REFUSED:
+        _REFUSED[errand.kind](turn, errand, refusal)
     else:
         errands.postpone(turn, errand, wait_ms=_NEVER_WAIT_MS)
+
+
+_REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
+    ErrandKind.LIST_UPDATE: own_devices.list_refused,
+    ErrandKind.LINK_DONE: lambda turn, errand, _refusal: own_devices.done_over(turn, errand),
+    ErrandKind.CHECKPOINT: checkpoints.checkpoint_refused,
+    ErrandKind.HISTORY: lambda turn, errand, _refusal: catching_up.history_refused(turn, errand),
+}
+"""What a refusal for good means for these; all others are repeated after an hour."""
 
 
 def unanswered(turn: Turn, call: Call) -> None:

@@ -14,28 +14,39 @@ from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
 from rapport.engine import errands, outbox, pending
-from rapport.engine.answering import take_request
+from rapport.engine.answering import take_lost, take_request
 from rapport.engine.asking import take_body, take_key, take_refusal
-from rapport.engine.content import ResendBody, ResendRefusal, ResendRequest, parse_content
+from rapport.engine.catching_up import restore_again, stream_caught_up
+from rapport.engine.content import (
+    KeysGiven,
+    KeysWanted,
+    ResendBody,
+    ResendLost,
+    ResendRefusal,
+    ResendRequest,
+    parse_content,
+)
 from rapport.engine.delivery import ask_receipts, delivered
 from rapport.engine.directs import step_session
 from rapport.engine.errands import ErrandKind
+from rapport.engine.figures import count
 from rapport.engine.flight import Flight
 from rapport.engine.healing import keep_failed, retry
+from rapport.engine.key_sharing import give_keys, take_given
 from rapport.engine.membership_steps import take_entry
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
 from rapport.engine.posts import commit_post
 from rapport.engine.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
 from rapport.engine.renewing import heartbeats
 from rapport.engine.sessions import tidy
-from rapport.engine.showing import account_seq, change_status
+from rapport.engine.showing import account_seq, change_status, plausible
 from rapport.engine.signals import take_signal
 from rapport.engine.turn import Turn
 from rapport.events import CaughtUp as AllHere
-from rapport.events import PlaceholderReason, Status
+from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind, Status
 from rapport.ports import VaultProblem
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, MessageId
+from rapport_protocol.ids import ID_BYTES, AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.messages import (
     Accepted,
     Blocked,
@@ -102,6 +113,7 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
 def _caught_up(turn: Turn) -> None:
     """Nothing older is on its way any more: what was kept for it may go."""
     ask_receipts(turn)
+    stream_caught_up(turn)
     for device, _ in list(PEERS.list(turn.tx)):
         tidy(turn, DeviceId(device))
     heartbeats(turn)
@@ -118,8 +130,13 @@ def _envelope(message: Deliver) -> Envelope:
 def _deliver(turn: Turn, envelope: Envelope) -> None:
     message = message_id(envelope.outer)
     seen = SEEN.get(turn.tx, message)
-    if seen is not None:  # F0
-        turn.ack(message, seen.entry)
+    if seen is not None:
+        _repeated(turn, envelope, seen)
+        return
+    conv = ConversationId(envelope.outer[3:19])
+    if not plausible(turn, conv, envelope.seq):  # neither taken nor acknowledged: it comes again, with a sane number
+        turn.show(SecurityEvent(SecurityKind.ORDER, conv))
+        count(turn, "left_waiting")
         return
     try:
         opened = open_envelope(turn, envelope)
@@ -135,11 +152,32 @@ def _deliver(turn: Turn, envelope: Envelope) -> None:
         retry(turn, Attempt.FETCH, Attempt.ASK, device=opened.outer.device)
 
 
+def _repeated(turn: Turn, envelope: Envelope, seen: SeenMessage) -> None:
+    """F0: acknowledged again, with its first place and entry.
+
+    After a restore the server has it under another number, which is accounted for, with keys sealed anew: their ratchet
+    steps are taken, so that nothing is skipped.
+    """
+    count(turn, "F0")
+    turn.ack(message_id(envelope.outer), seen.entry)
+    if not envelope.seq or envelope.seq == seen.seq:
+        return
+    account_seq(turn, ConversationId(envelope.outer[3:19]), envelope.seq)
+    try:
+        step_session(turn, open_envelope(turn, envelope))
+    except Failed:
+        pass  # a key that was used already
+
+
 def _keep(turn: Turn, envelope: Envelope, failed: Failed) -> None:
     """A post is kept raw until it heals. A direct that cannot be opened is over: whoever needs an answer asks again."""
     message = message_id(envelope.outer)
+    failed.report(turn, envelope)
     if not envelope.seq:
         turn.ack(message)
+        return
+    if not PENDING.has(turn.tx, message) and not pending.has_room(turn, ConversationId(envelope.outer[3:19])):
+        count(turn, "left_waiting")
         return
     if not PENDING.has(turn.tx, message) or PENDING.need(turn.tx, message).envelope is None:
         keep_failed(turn, envelope, message, failed)
@@ -165,6 +203,14 @@ def _direct(turn: Turn, message: OpenedMessage) -> None:
             take_refusal(turn, message, content)
         case ResendBody():
             take_body(turn, message, content)
+        case ResendLost():
+            take_lost(turn, message, content)
+        case KeysWanted():
+            give_keys(turn, message)
+        case KeysGiven():
+            if take_given(turn, message, content):
+                restore_again(turn)
+                retry(turn, Attempt.FETCH)
         case _:
             pass  # of a later version
 

@@ -14,6 +14,7 @@ from rapport.engine.content import (
     Content,
     Delete,
     Edit,
+    OwnContent,
     Profile,
     Reaction,
     Text,
@@ -21,6 +22,8 @@ from rapport.engine.content import (
     content_type,
 )
 from rapport.engine.conversations import others_in
+from rapport.engine.device_names import name_of
+from rapport.engine.expiry import life_left
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
 from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
 from rapport.engine.showing import as_shown, put_message, queued_place
@@ -29,13 +32,23 @@ from rapport.engine.turn import Turn
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.limits import EXPIRE_LEAST_MS, EXPIRE_MOST_MS
 from rapport_protocol.signed import MessageClass, MessageFlags
 
 __all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
 
 
-def compose(turn: Turn, conv: ConversationId, content: Content, reply_to: MessageId | None = None) -> MessageId:
-    """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final."""
+def compose(
+    turn: Turn,
+    conv: ConversationId,
+    content: Content | OwnContent,
+    reply_to: MessageId | None = None,
+    expire_ms: int = 0,
+) -> MessageId:
+    """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final.
+
+    expire_ms: its life from acceptance on, 0 = it stays.
+    """
     order = COUNTERS.need(turn.tx, b"").orders + 1
     amend(COUNTERS, turn.tx, b"", orders=order)
     post = OutgoingPost(
@@ -48,6 +61,7 @@ def compose(turn: Turn, conv: ConversationId, content: Content, reply_to: Messag
         reply_to=reply_to,
         created_ms=turn.now_ms,
         order=order,
+        expire_ms=expire_ms,
     )
     OUTBOX.put(turn.tx, post.id, post, group=conv, order=order)
     if not QUEUES.has(turn.tx, conv):
@@ -67,14 +81,18 @@ def _require_size(text: str, most: int, what: str) -> None:
         raise LocalError(ErrorCode.TOO_LARGE if text else ErrorCode.BAD_FORMAT, f"{what}: 1 to {most} bytes of UTF-8")
 
 
-def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId | None) -> Message:
-    """Writes a text.
+def write_text(
+    turn: Turn, conv: ConversationId, text: str, reply_to: MessageId | None, expire_s: int | None = None
+) -> Message:
+    """Writes a text. expire_s: it is removed on every device so many seconds after the server has taken it.
 
-    LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes; nothing is written then.
+    LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes, BAD_FORMAT for a life outside of 5
+    seconds to 365 days, FORBIDDEN for one in the self conversation; nothing is written then.
     """
-    _conversation(turn, conv)
+    conversation = _conversation(turn, conv)
     _require_size(text, TEXT_BYTES, "text")
-    message = compose(turn, conv, Text(text), reply_to)
+    expire_ms = 0 if expire_s is None else _life(conversation, expire_s)
+    message = compose(turn, conv, Text(text), reply_to, expire_ms)
     record = MessageRecord(
         id=message,
         conv=conv,
@@ -91,6 +109,14 @@ def write_text(turn: Turn, conv: ConversationId, text: str, reply_to: MessageId 
     put_message(turn, record)
     amend(CONVERSATIONS, turn.tx, conv, active_ms=turn.now_ms)
     return as_shown(record)
+
+
+def _life(conversation: Conversation, expire_s: int) -> int:
+    if not EXPIRE_LEAST_MS <= expire_s * 1000 <= EXPIRE_MOST_MS:
+        raise LocalError(ErrorCode.BAD_FORMAT, "expire_s: 5 seconds to 365 days")
+    if conversation.membership is None:
+        raise LocalError(ErrorCode.FORBIDDEN, "notes to oneself do not expire")
+    return expire_s * 1000
 
 
 def _own_message(turn: Turn, conv: ConversationId, message: MessageId) -> MessageRecord:
@@ -129,8 +155,9 @@ def react(turn: Turn, conv: ConversationId, message: MessageId, emoji: str | Non
 
 
 def _change(turn: Turn, conv: ConversationId, change: Edit | Delete | Reaction) -> Message:
-    compose(turn, conv, change)
-    record = apply_change(MESSAGES.need(turn.tx, change.id), turn.me.account, change, seq=None)
+    before = MESSAGES.need(turn.tx, change.id)
+    compose(turn, conv, change, expire_ms=life_left(turn, before))
+    record = apply_change(before, turn.me.account, change, seq=None)
     put_message(turn, record)
     return as_shown(record)
 
@@ -151,5 +178,5 @@ def introduce(turn: Turn, conv: ConversationId) -> None:
     """
     name = SETTINGS.need(turn.tx, b"").name
     if name:
-        compose(turn, conv, Profile(name))
+        compose(turn, conv, Profile(name, name_of(turn, turn.me.device)))
 

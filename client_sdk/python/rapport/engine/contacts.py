@@ -19,6 +19,7 @@ from rapport.engine import errands
 from rapport.engine.content import OwnPin
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.own_values import standing
+from rapport.engine.promised_pins import require_promised
 from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
@@ -47,6 +48,7 @@ __all__ = [
     "rename",
     "replace_pin",
     "roster",
+    "settled",
     "take_lists",
     "vouch",
     "withheld_due",
@@ -54,6 +56,8 @@ __all__ = [
 
 RIVALS_KEPT = 4
 """Contradicting lists kept as evidence per account; one pair proves it."""
+_SETTLED_KEPT = 16
+"""Hashes of contradictions that were decided, per account."""
 _FORMER_KEPT = 8
 """Earlier identity keys remembered per account, so that an old word about them is no news."""
 WITHHELD_MS = 600_000
@@ -88,7 +92,11 @@ def pin(turn: Turn, account: AccountId, aik: bytes, lists: Sequence[bytes]) -> N
     # An own device may have known them first.
     told = standing(turn.tx, OwnPin(account, aik, chain.head.version, chain.head.hash, verified=False))
     verified = told is not None and told.verified and told.aik == aik
-    _keep(turn, Contact(account, aik, tuple(held.encoded for held in chain.lists), verified=verified), chain.lists)
+    promised = require_promised(turn, account, chain)
+    name = promised.name if promised else ""
+    verified = verified or (told is None and promised is not None and promised.verified)
+    lists_held = tuple(held.encoded for held in chain.lists)
+    _keep(turn, Contact(account, aik, lists_held, name, verified=verified), chain.lists)
 
 
 def replace_pin(turn: Turn, account: AccountId) -> None:
@@ -133,7 +141,7 @@ def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
         _take_other_identity(turn, contact, foreign)
         contact = CONTACTS.need(turn.tx, account)
     before, chain = len(contact.lists), _chain(contact)
-    rivals = list(contact.rivals)
+    met: list[SignedDeviceList] = []
     for encoded in lists:
         if encoded in foreign:
             continue
@@ -146,21 +154,38 @@ def take_lists(turn: Turn, account: AccountId, lists: Sequence[bytes]) -> bool:
         except RemoteError:
             turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))
             break
-        if standing is Standing.EQUIVOCATION and candidate.hash not in contact.settled:
-            if encoded not in rivals and len(rivals) < RIVALS_KEPT:
-                rivals.append(encoded)
-                turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=account))
+        if standing is Standing.EQUIVOCATION:
+            met.append(candidate)
         elif standing is Standing.GAP:
             break
-    if rivals and chain.head.by_identity_key and all(_parse(rival).version < chain.head.version for rival in rivals):
-        rivals = []
-    after = replace(contact, lists=tuple(held.encoded for held in chain.lists), rivals=tuple(rivals))
+    after = _with_rivals(turn, replace(contact, lists=tuple(held.encoded for held in chain.lists)), met)
     if after.expected and chain.head.version >= after.expected:
         after = replace(after, expected=0, expected_ms=0)
         errands.drop(turn, ErrandKind.WITHHELD, account)
     if after != contact:
         _keep(turn, after, chain.lists[before:])
     return len(chain.lists) > before
+
+
+def _with_rivals(turn: Turn, contact: Contact, met: Iterable[SignedDeviceList]) -> Contact:
+    """Keeps lists that contradict ours as evidence, and drops those that a list of the identity key stands above."""
+    rivals = list(contact.rivals)
+    for rival in met:
+        if rival.hash in contact.settled or rival.encoded in rivals or len(rivals) >= RIVALS_KEPT:
+            continue
+        rivals.append(rival.encoded)
+        turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=contact.account))
+    decided = max(held.version for held in _chain(contact).lists if held.by_identity_key)
+    below = [rival for rival in rivals if _parse(rival).version < decided]
+    return settled(replace(contact, rivals=tuple(rivals)), below)
+
+
+def settled(contact: Contact, rivals: Iterable[bytes]) -> Contact:
+    """The contact once these contradictions are decided: they are remembered and block no more."""
+    over = set(rivals)
+    kept = tuple(rival for rival in contact.rivals if rival not in over)
+    hashes = tuple(_parse(rival).hash for rival in contact.rivals if rival in over)
+    return replace(contact, rivals=kept, settled=(*contact.settled, *hashes)[-_SETTLED_KEPT:])
 
 
 def _other_identity(contact: Contact, encoded: bytes) -> bool:

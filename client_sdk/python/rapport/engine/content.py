@@ -15,9 +15,10 @@
     keys.wanted     {}                          direct between own devices; archive keys are missing
     keys.given      {keys: [[epoch, key]]}      direct between own devices
     own.pin         {account, aik, version, hash, verified}  control, self conversation; a contact as pinned there
-    resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: whether outer, nonce and ct are
-    needed too resend.refusal  {items: [[id, reason]]}     direct resend.body     {id, outer, nonce, ct, key} direct; a
-    whole message again
+    resend.request  {items: [[id, kc, body]]}   direct; kc zeros if unknown, body: outer, nonce and ct are needed too
+    resend.refusal  {items: [[id, reason]]}     direct
+    resend.body     {id, outer, nonce, ct, key, at, size}    direct; a whole message again, or a piece of it
+    resend.lost     {ids}                       direct; these could never be opened here
 
 A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
 chapter 4.
@@ -38,9 +39,9 @@ __all__ = [
     "EMOJI_BYTES",
     "KEYS_MOST",
     "NAME_BYTES",
+    "RESEND_ITEMS",
     "SETTING_BYTES",
     "SETTING_NAME_CHARACTERS",
-    "RESEND_ITEMS",
     "TEXT_BYTES",
     "Content",
     "Delete",
@@ -62,6 +63,7 @@ __all__ = [
     "RefusedItem",
     "ResendBody",
     "ResendItem",
+    "ResendLost",
     "ResendRefusal",
     "ResendRequest",
     "Text",
@@ -257,6 +259,8 @@ class RefusalReason:
     """The asking device was not among those that it was sealed for."""
     EXPIRED: Final = "expired"
     """It is older than 97 days."""
+    REMOVED: Final = "removed"
+    """Its time was over: it has been removed everywhere, and nobody needs to know that it was there."""
 
 
 class RefusedItem(Struct, frozen=True, array_like=True):
@@ -273,13 +277,24 @@ class ResendRefusal(Struct, frozen=True):
 
 
 class ResendBody(_Unshown, frozen=True):
-    """A whole message again, for a device to which the server does not give it."""
+    """A whole message again, for a device to which the server does not give it.
+
+    A long ct comes in several bodies, in order. at: where this piece begins; size: of the whole, 0 = this is all.
+    """
 
     id: _Id
     outer: Annotated[bytes, Meta(min_length=OUTER_BYTES, max_length=OUTER_BYTES)]
     nonce: Annotated[bytes, Meta(min_length=24, max_length=24)]
     ct: Annotated[bytes, Meta(max_length=CT_BYTES)]
     key: _Bytes32
+    at: Annotated[int, Meta(ge=0, le=CT_BYTES)] = 0
+    size: Annotated[int, Meta(ge=0, le=CT_BYTES)] = 0
+
+
+class ResendLost(Struct, frozen=True):
+    """These could never be opened here, and nobody is asked any more."""
+
+    ids: Annotated[tuple[_Id, ...], Meta(max_length=RESEND_ITEMS)]
 
 
 Content = (
@@ -301,6 +316,7 @@ Content = (
     | ResendRequest
     | ResendRefusal
     | ResendBody
+    | ResendLost
 )
 """Everything this version understands."""
 
@@ -323,8 +339,9 @@ _TYPES: Final[dict[str, type[Content]]] = {
     "resend.request": ResendRequest,
     "resend.refusal": ResendRefusal,
     "resend.body": ResendBody,
+    "resend.lost": ResendLost,
 }
-_NAMES: Final = {content: name for name, content in _TYPES.items()}
+_NAMES: Final[dict[type[Struct], str]] = {content: name for name, content in _TYPES.items()}
 
 _NEVER_ARCHIVED: Final = frozenset({"own.read", "own.draft"})
 
@@ -337,12 +354,12 @@ def archived(name: str) -> bool:
     return name not in _NEVER_ARCHIVED
 
 
-def content_type(content: "Content | OwnContent | type[Content] | type[OwnContent]") -> str:
+def content_type(content: Struct | type[Struct]) -> str:
     """The body's `type`; also of a class."""
     return _NAMES[content if isinstance(content, type) else type(content)]
 
 
-def as_map(content: Content) -> dict[str, Any]:
+def as_map(content: Struct) -> dict[str, Any]:
     """The body's `content`."""
     return {
         field: msgspec.to_builtins(getattr(content, field), builtin_types=(bytes,))

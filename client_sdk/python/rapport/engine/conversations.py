@@ -155,7 +155,7 @@ def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEnt
     What is missing is asked for: an unknown conversation or a hole in the chain by CHAIN, a device list by LISTS. An
     entry against the rules is reported and dropped.
     """
-    applied: list[tuple[int, SignedEntry]] = []
+    applied = [] if CONVERSATIONS.has(turn.tx, conv) else _admit(turn, conv)
     for item, waiting in list(WAITING_ENTRIES.list(turn.tx, conv)):
         entry = SignedEntry.parse(waiting.entry)
         conversation = CONVERSATIONS.get(turn.tx, conv)
@@ -175,6 +175,39 @@ def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEnt
                 applied.append((waiting.seq, entry))
         WAITING_ENTRIES.delete(turn.tx, item)
     return applied
+
+
+def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
+    """Takes an unknown conversation in, whole or not at all: another device of ours made it or joined it.
+
+    Whatever the server calls a conversation of ours, a device of our own list must have signed its genesis or our join.
+    """
+    waiting = [(held, SignedEntry.parse(held.entry)) for _, held in WAITING_ENTRIES.list(turn.tx, conv)]
+    begun = [pair for at, pair in enumerate(waiting, 1) if pair[1].fields.epoch == at]
+    own = [entry for _, entry in begun if _is_own_beginning(turn, entry)]
+    if not begun:
+        return []  # the caller asks for the chain
+    try:
+        with turn.part():
+            for held, entry in begun:
+                _apply(turn, CONVERSATIONS.get(turn.tx, conv), held.seq, entry)
+            if not own:
+                raise RuleBroken(Rule.NOT_MEMBER)
+            linked = own[0].fields.ts_ms < turn.me.secrets.created_ms
+            amend(CONVERSATIONS, turn.tx, conv, linked=linked)
+    except RemoteError as problem:
+        if not _ask_for_lists(turn, entry, problem):
+            turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
+            for held, _ in waiting:
+                WAITING_ENTRIES.delete(turn.tx, held.id)
+        return []
+    for held, _ in begun:
+        WAITING_ENTRIES.delete(turn.tx, held.id)
+    return [(held.seq, entry) for held, entry in begun]
+
+
+def _is_own_beginning(turn: Turn, entry: SignedEntry) -> bool:
+    return entry.fields.account == turn.me.account and isinstance(entry.fields.action, Genesis | Join)
 
 
 def _ask_for_lists(turn: Turn, entry: SignedEntry, problem: RemoteError) -> bool:

@@ -13,8 +13,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from rapport.engine import agenda, errands, outbox
+from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
+from rapport.engine.own_state import changed_settings
+from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
@@ -34,7 +37,7 @@ class Done(Struct):
     """What came of a turn. results: per step its value or the exception it raised (then nothing of it was kept).
 
     turn: its effects. views, contacts: those that look different now. wake_ms: when the next turn is due, by the
-    server's clock; None = nothing is planned. figures: the counts that have changed.
+    server's clock; None = nothing is planned. figures: the counts that have changed. settings: all of them if any has.
     """
 
     results: list[Any]
@@ -43,6 +46,7 @@ class Done(Struct):
     contacts: list[ContactView]
     wake_ms: int | None
     figures: dict[str, int] = {}
+    settings: dict[str, str] | None = None
 
 
 class Core:
@@ -73,6 +77,7 @@ class Core:
         thread is at work must not give this turn sends that nobody would carry out.
         """
         turn = Turn(tx, self.me, now_ms, self.random)
+        remove_expired(turn)
         results = [self._one(turn, step) for step in steps]
         connected, under_way = flight is not None, flight.under_way if flight is not None else set[bytes]()
         for _ in range(_ROUNDS):
@@ -87,8 +92,11 @@ class Core:
 
     @staticmethod
     def _done(turn: Turn, results: list[Any], wake_ms: int | None) -> Done:
+        remove_expired(turn)  # what came too late is not kept for a moment
+        index_written(turn)
         keep_noticed(turn)
-        return Done(results, turn, changed_views(turn), changed_contacts(turn), wake_ms, changed_figures(turn))
+        views, contacts, figures = changed_views(turn), changed_contacts(turn), changed_figures(turn)
+        return Done(results, turn, views, contacts, wake_ms, figures, changed_settings(turn))
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:
@@ -102,7 +110,7 @@ class Core:
 
     @staticmethod
     def _wake(turn: Turn, *, connected: bool) -> int | None:
-        times = [errands.next_due(turn.tx, connected=connected, above=turn.now_ms)]
+        times = [errands.next_due(turn.tx, connected=connected, above=turn.now_ms), next_expiry(turn.tx)]
         if connected:
             times.append(outbox.next_direct_due(turn))
         return min((time for time in times if time is not None), default=None)

@@ -136,7 +136,7 @@ def proved_by(turn: Turn, conv: ConversationId, account: AccountId, newest: Mess
 
 def read_by(turn: Turn, conv: ConversationId, account: AccountId, newest: MessageId) -> None:
     """A member says that everything up to this message has been read."""
-    target = MESSAGES.get(turn.tx, newest)
+    target = MESSAGES.get(turn.tx, newest) or SENT.get(turn.tx, newest)  # the message may have expired
     if target is None or target.conv != conv or not target.seq:
         return
     for record in list(_own_upto(turn, conv, target.seq)):

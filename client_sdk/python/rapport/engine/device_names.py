@@ -7,14 +7,25 @@ Source: docs/protocol.md, section 4.8.
 
 from typing import Final
 
-from rapport.engine.contacts import account_of, newest_list
-from rapport.engine.records import CONTACTS
-from rapport.engine.tables import Row, Table
+from rapport.engine.contacts import account_of, newest_list, rename
+from rapport.engine.content import Profile
+from rapport.engine.opening import OpenedMessage
+from rapport.engine.records import CONTACTS, SETTINGS
+from rapport.engine.tables import Row, Table, amend
 from rapport.engine.turn import Turn
 from rapport.events import Device
 from rapport_protocol.ids import AccountId, DeviceId
 
-__all__ = ["DEVICE_NAMES", "DeviceName", "all_devices", "changed_devices", "devices_of", "name_of", "note_name"]
+__all__ = [
+    "DEVICE_NAMES",
+    "DeviceName",
+    "all_devices",
+    "changed_devices",
+    "devices_of",
+    "name_of",
+    "note_name",
+    "note_profile",
+]
 
 
 class DeviceName(Row, frozen=True):
@@ -24,8 +35,16 @@ class DeviceName(Row, frozen=True):
     at_ms: int
 
 
+class _Told(Row, frozen=True):
+    """at_ms: of the newest profile of an account that was taken."""
+
+    at_ms: int
+
+
 DEVICE_NAMES: Final = Table("device_name", DeviceName)
 """By device."""
+_PROFILES: Final = Table("profile", _Told)
+"""By account."""
 
 
 def note_name(turn: Turn, device: DeviceId, label: str, at_ms: int) -> None:
@@ -33,6 +52,23 @@ def note_name(turn: Turn, device: DeviceId, label: str, at_ms: int) -> None:
     held = DEVICE_NAMES.get(turn.tx, device)
     if held is None or at_ms >= held.at_ms:
         DEVICE_NAMES.put(turn.tx, device, DeviceName(label, at_ms))
+
+
+def note_profile(turn: Turn, message: OpenedMessage, profile: Profile) -> None:
+    """An account is called this, and the device that says so that. Of several profiles the one accepted last counts."""
+    outer, at_ms = message.outer, message.envelope.at
+    own = outer.account == turn.me.account
+    if own and not message.known.listed:
+        return
+    note_name(turn, outer.device, profile.device, at_ms)
+    told = _PROFILES.get(turn.tx, outer.account)
+    if told is not None and at_ms < told.at_ms:
+        return
+    _PROFILES.put(turn.tx, outer.account, _Told(at_ms))
+    if not own:
+        rename(turn, outer.account, profile.name)
+    elif SETTINGS.need(turn.tx, b"").name != profile.name:
+        amend(SETTINGS, turn.tx, b"", name=profile.name)
 
 
 def name_of(turn: Turn, device: DeviceId) -> str:

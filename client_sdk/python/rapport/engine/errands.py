@@ -20,6 +20,7 @@ __all__ = [
     "NETWORK",
     "Errand",
     "ErrandKind",
+    "count_of",
     "drop",
     "due_errands",
     "errand_key",
@@ -92,6 +93,8 @@ class ErrandKind(StrEnum):
     """See whether a list that somebody else knows has come (account)."""
     SIBLING_KEYS = "sibling_keys"
     """Ask our other devices for archive keys (none)."""
+    REREAD = "reread"
+    """Fetch history again that could not be read for want of archive keys (none)."""
     TEND = "tend"
     """Once a day: heartbeats, and posts that have not arrived (none)."""
 
@@ -166,6 +169,12 @@ def get(turn: Turn, key: bytes) -> Errand | None:
 def planned(turn: Turn, kind: ErrandKind, subject: bytes = b"") -> bool:
     """Whether such an errand stands."""
     return _ERRANDS.has(turn.tx, errand_key(kind, subject))
+
+
+def count_of(turn: Turn, kind: ErrandKind) -> int:
+    """How many errands of a kind stand."""
+    group = _NETWORK_GROUP if kind in NETWORK else _LOCAL_GROUP
+    return sum(errand.kind is kind for _, errand in _ERRANDS.list(turn.tx, group))
 
 
 def postpone(turn: Turn, errand: Errand, *, wait_ms: int = 0) -> None:

@@ -17,12 +17,14 @@ from msgspec.structs import replace
 
 from rapport.crypto.archive import Trust
 from rapport.engine import errands, pending
-from rapport.engine.archiving import Keyed, open_archived
+from rapport.engine.archiving import ForgedEntry, Keyed, open_archived
+from rapport.engine.asking import ASK_WITHIN_MS, ask
 from rapport.engine.directs import step_session
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, open_envelope, open_with, parse_outer
 from rapport.engine.posts import commit_post
 from rapport.engine.records import PENDING, Attempt, Envelope, PendingMessage
+from rapport.engine.showing import plausible
 from rapport.engine.turn import Call, Turn
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind
 from rapport.ports import VaultProblem
@@ -64,6 +66,8 @@ def keep_failed(turn: Turn, envelope: Envelope, message: MessageId, failed: Fail
     pending.keep(turn, kept)
 
 
+_WAITED_FOR: Final = frozenset({Attempt.LISTS, Attempt.CHAIN, Attempt.UPDATE})
+"""Attempts that end with something else coming in, not with this message being looked for."""
 _FIRST_ATTEMPT: Final = {
     FailureClass.UNKNOWN_DEVICE: (Attempt.LISTS, PlaceholderReason.UNKNOWN_SENDER),
     FailureClass.EPOCH: (Attempt.CHAIN, PlaceholderReason.WAITING),
@@ -122,8 +126,10 @@ def _alone(turn: Turn, held: PendingMessage, work: Callable[[], None]) -> None:
 
 
 def _try(turn: Turn, held: PendingMessage) -> None:
-    """One more try with its own sealed key."""
+    """One more try with its own sealed key. What was kept without its bytes is fetched first."""
     if held.envelope is None or not held.envelope.key:
+        if held.envelope is not None and held.attempt in _WAITED_FOR:
+            pending.update(turn, replace(held, attempt=Attempt.FETCH, due_ms=turn.now_ms))
         return
     try:
         message = open_envelope(turn, held.envelope)
@@ -146,6 +152,8 @@ def _still_closed(turn: Turn, held: PendingMessage, failed: Failed) -> None:
     elif held.attempt is Attempt.LISTS:
         turn.show(SecurityEvent(SecurityKind.UNKNOWN_SENDER, held.conv, held.account, held.device))
         pending.give_up(turn, held, PlaceholderReason.UNKNOWN_SENDER)
+    elif held.attempt is Attempt.CHAIN and turn.now_ms - held.since_ms > ASK_WITHIN_MS:
+        pending.give_up(turn, held, PlaceholderReason.LOST)
     elif held.attempt is Attempt.CHAIN:
         errands.plan(turn, ErrandKind.CHAIN, held.conv, due_ms=turn.now_ms + _CHAIN_AGAIN_MS)
 
@@ -184,8 +192,8 @@ def fetch_answered(turn: Turn, errand: Errand, asked: Fetch, answer: FetchedItem
 
 
 def _fetched(turn: Turn, held: PendingMessage, item: FetchedItem | None) -> None:
-    if item is None:
-        _ask(turn, held)
+    if item is None or not plausible(turn, held.conv, item.seq):
+        ask(turn, held)
         return
     key = item.key or (held.envelope.key if held.envelope else b"")
     envelope = Envelope(item.seq, item.at, item.outer, item.nonce, item.ct, key)
@@ -195,11 +203,17 @@ def _fetched(turn: Turn, held: PendingMessage, item: FetchedItem | None) -> None
             raise Failed(FailureClass.AUTHENTICATION)
         message = _open_fetched(turn, held, envelope, outer, item.entry)
     except Failed as failed:
-        after = replace(held, envelope=held.envelope or envelope, fetched=held.fetched + 1)
+        failed.report(turn, envelope)
+        whole = held.envelope is not None and bool(held.envelope.ct)
+        after = replace(held, envelope=held.envelope if whole else envelope, fetched=held.fetched + 1)
         if failed.failure is FailureClass.BODY and after.fetched < FETCH_MOST:
             pending.update(turn, replace(after, due_ms=turn.now_ms + (1_000 << after.fetched)))
+        elif failed.failure in _FIRST_ATTEMPT:
+            after = replace(after, attempt=_FIRST_ATTEMPT[failed.failure][0])
+            pending.update(turn, after)
+            _still_closed(turn, after, failed)
         else:
-            _ask(turn, replace(after, failure=failed.failure if held.failure is not FailureClass.GAP else held.failure))
+            ask(turn, replace(after, failure=failed.failure if held.failure is not FailureClass.GAP else held.failure))
         return
     step_session(turn, message)
     commit_post(turn, message)
@@ -212,18 +226,12 @@ def _open_fetched(
         try:
             record = open_archived(turn, outer, entry)
             return open_with(turn, envelope, Keyed(record.key, record.body_hash, record.trust))
+        except ForgedEntry:
+            turn.show(SecurityEvent(SecurityKind.FORGED_ARCHIVE, held.conv))  # the sealed key may still do
         except RemoteError:
-            pass  # of an archive key that is not held, or damaged: the sealed key may still do
+            pass  # of an archive key that is not held, or damaged
     if held.key:
         return open_with(turn, envelope, Keyed(held.key, held.hash, Trust.RESEND))
     if not envelope.key:
         raise Failed(FailureClass.DUPLICATE_POSITION)
     return open_envelope(turn, envelope)
-
-
-def _ask(turn: Turn, held: PendingMessage) -> None:
-    """The server could not help: the sending device is asked, unless that was this one."""
-    if held.device == turn.me.device:
-        pending.give_up(turn, held, PlaceholderReason.LOST)
-    else:
-        pending.update(turn, replace(held, attempt=Attempt.ASK, due_ms=turn.now_ms))

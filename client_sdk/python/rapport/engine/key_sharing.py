@@ -19,6 +19,7 @@ from rapport.engine.opening import OpenedMessage
 from rapport.engine.sealing import missing_sessions
 from rapport.engine.sessions import choose
 from rapport.engine.turn import Turn
+from rapport_protocol.signed import self_conversation
 
 __all__ = ["ask_siblings", "give_keys", "take_given", "take_handed_over", "want_keys"]
 
@@ -74,4 +75,6 @@ def take_given(turn: Turn, message: OpenedMessage, given: KeysGiven) -> bool:
 
 def take_handed_over(turn: Turn, message: OpenedMessage, minted: OwnArchiveKey) -> bool:
     """A sibling has minted an archive key. True if it was new."""
-    return _from_sibling(turn, message) and keep_archive_key(turn, minted.epoch, minted.key)
+    if message.outer.conv != self_conversation(turn.me.account) or not _from_sibling(turn, message):
+        return False
+    return keep_archive_key(turn, minted.epoch, minted.key)

@@ -17,6 +17,7 @@ from rapport.engine.flight import Flight
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.turn import Call
 from rapport.engine.turns import Turns
+from rapport.events import SecurityEvent, SecurityKind
 from rapport.ports import Api, Connector, Stream, StreamClosed, Unreachable, VaultProblem
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected
 from rapport_protocol.limits import TOKEN_LIFE_MS
@@ -100,7 +101,11 @@ class Link:
             return stream.close_code
         except StreamClosed as closed:
             return closed.close_code
-        except (FormatError, sign_in.WrongServer):
+        except sign_in.WrongServer:
+            noticed = SecurityEvent(SecurityKind.WRONG_SERVER)
+            self._turns.ask(lambda turn: turn.show(noticed)).add_done_callback(_look)
+            raise Untrustworthy from None
+        except FormatError:
             raise Untrustworthy from None
         finally:
             if self._core.flight is self._flight:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from rapport.engine import errands
+from rapport.engine import errands, own_state
 from rapport.engine.core import Core, Done
 from rapport.engine.flight import Flight
 from rapport.engine.keeper import Keeper
@@ -40,9 +40,13 @@ class Engine:
         """How often what happened, by class; of storage failures (F10) those of this process."""
         self.contacts: dict[AccountId, ContactView] = {}
         """Every pinned account, our own included, as it stands after the last turn."""
+        self.settings: dict[str, str] = {}
+        """The settings that our devices share, by name."""
         self.clock = clock
         self._listeners = Listeners()
         server_clock = ServerClock(clock)
+        self.now_ms = server_clock.now_ms
+        """The server's clock as far as it is known, milliseconds."""
         self._turns = Turns(vault, self.core, server_clock, self._deliver, self._storage_failed)
         self._keeper = Keeper(
             self.core,
@@ -120,6 +124,7 @@ class Engine:
         try:
             self._show_views(*await self._turns.do(lambda turn: (view_all(turn), view_contacts(turn))))
             self.figures |= await self._turns.do(lambda turn: begin(turn, program_version()))
+            self.settings = await self._turns.do(own_state.settings)
             self._started.set()
             tasks.append(asyncio.create_task(self._keeper.run(), name="rapport-keeper"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -146,6 +151,8 @@ class Engine:
             self._keeper.link.carry_out(done, flight)
         self._show_views(done.views, done.contacts)
         self.figures |= done.figures
+        if done.settings is not None:
+            self.settings = done.settings
         for errand, refusal in done.turn.finished.items():
             waiting = self._errands.get(errand)
             if waiting is None or waiting.done():

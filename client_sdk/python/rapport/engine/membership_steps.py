@@ -1,6 +1,6 @@
 """What follows when a conversation's membership moves on: places, introductions, retries, held posts."""
 
-from rapport.engine import outbox
+from rapport.engine import catching_up, outbox
 from rapport.engine.composing import introduce
 from rapport.engine.conversations import advance_chain, store_entry
 from rapport.engine.healing import retry
@@ -9,7 +9,7 @@ from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
 from rapport.engine.showing import account_seq
 from rapport.engine.turn import Turn
 from rapport_protocol.ids import ConversationId
-from rapport_protocol.membership_entries import Join
+from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.messages import MembershipEntry
 
 __all__ = ["advance", "advance_all", "take_entry"]
@@ -30,11 +30,21 @@ def advance(turn: Turn, conv: ConversationId) -> None:
     for seq, entry in applied:
         if seq:
             account_seq(turn, conv, seq)
-        if isinstance(entry.fields.action, Join) and entry.fields.account != turn.me.account:
+        if isinstance(entry.fields.action, Join) and _is_news(turn, conv, entry):
             introduce(turn, conv)
     if applied:
+        catching_up.resume_history(turn, conv)
         retry(turn, Attempt.CHAIN, Attempt.LISTS, conv=conv)
     outbox.resume_for(turn, conv, Hold.ALONE, Hold.CHAIN)
+
+
+def _is_news(turn: Turn, conv: ConversationId, entry: SignedEntry) -> bool:
+    """Whether a member has joined whom no other device of ours has told our name yet."""
+    if entry.fields.account == turn.me.account:
+        return False
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    linked = conversation is not None and conversation.linked
+    return not (linked and entry.fields.ts_ms < turn.me.secrets.created_ms)
 
 
 def advance_all(turn: Turn) -> None:

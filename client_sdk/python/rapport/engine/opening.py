@@ -19,6 +19,7 @@ from rapport.engine.conversations import may_have_written
 from rapport.engine.records import CONVERSATIONS, Envelope
 from rapport.engine.sessions import Opened, PrekeyGone, UnknownSession, open_sealed_key
 from rapport.engine.turn import Turn
+from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import ErrorCode, FormatError, RemoteError
 from rapport_protocol.ids import MessageId
 from rapport_protocol.rules import RuleBroken
@@ -60,12 +61,22 @@ class FailureClass(StrEnum):
 
 
 class Failed(Exception):
-    """The message stays closed; nothing has changed. stranger: its sender is known not to be a member, ever."""
+    """The message stays closed; nothing has changed.
 
-    def __init__(self, failure: FailureClass, *, stranger: bool = False) -> None:
+    stranger: its sender is known not to be a member, ever. noticed: what it proves, where no accident explains it.
+    """
+
+    def __init__(self, failure: FailureClass, *, stranger: bool = False, noticed: SecurityKind | None = None) -> None:
         super().__init__(failure.value)
         self.failure = failure
         self.stranger = stranger
+        self.noticed = noticed
+
+    def report(self, turn: Turn, envelope: Envelope) -> None:
+        """Tells the person what the failure proves, if anything."""
+        if self.noticed is not None:
+            outer = Outer.parse(envelope.outer)
+            turn.show(SecurityEvent(self.noticed, outer.conv, outer.account, outer.device))
 
 
 class OpenedMessage(Struct, frozen=True):
@@ -106,7 +117,7 @@ def open_envelope(turn: Turn, envelope: Envelope) -> OpenedMessage:
     known = check_sender(turn, outer, envelope.seq)
     opened, payload = _open_key(turn, known, envelope)
     if (outer.kind is MessageClass.DIRECT) is not (envelope.seq == 0):
-        raise Failed(FailureClass.AUTHENTICATION)
+        raise Failed(FailureClass.AUTHENTICATION, noticed=SecurityKind.ALTERED)
     if payload.kind is PayloadKind.KEY:
         return _opened(envelope, outer, known, opened, payload)
     if outer.kind is not MessageClass.DIRECT:
@@ -138,11 +149,11 @@ def _opened(
     keyed: Keyed | None = None,
 ) -> OpenedMessage:
     if body_hash(envelope.outer, envelope.nonce, envelope.ct) != payload.body_hash:
-        raise Failed(FailureClass.BODY)
+        raise Failed(FailureClass.BODY, noticed=SecurityKind.ALTERED)
     try:
         plain = open_body(envelope.outer, envelope.nonce, envelope.ct, payload)
-    except RemoteError:
-        raise Failed(FailureClass.AUTHENTICATION) from None
+    except RemoteError:  # these are the bytes that the sender sealed: the key was never theirs
+        raise Failed(FailureClass.AUTHENTICATION, noticed=SecurityKind.COMMITMENT) from None
     try:
         body = Body.parse(plain)
     except FormatError:
@@ -173,8 +184,9 @@ def _open_key(turn: Turn, known: Known, envelope: Envelope) -> tuple[Opened, Key
         raise Failed(FailureClass.FORMAT if unsupported else FailureClass.AUTHENTICATION) from None
     except UnknownSession:
         raise Failed(FailureClass.UNKNOWN_SESSION) from None
-    except PrekeyGone:
-        raise Failed(FailureClass.PREKEY_GONE) from None
+    except PrekeyGone as gone:
+        noticed = SecurityKind.PREKEY_REUSED if gone.reused else None
+        raise Failed(FailureClass.PREKEY_GONE, noticed=noticed) from None
     except DuplicatePosition:
         raise Failed(FailureClass.DUPLICATE_POSITION) from None
     except (OpenFailure, RuleBroken):

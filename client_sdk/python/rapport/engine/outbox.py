@@ -9,22 +9,26 @@ Source: docs/protocol.md, section 12.3.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.contacts import listed_devices
+from rapport.engine.content import parse_content
 from rapport.engine.conversations import accounts_of, others_in, required_devices, set_absent
 from rapport.engine.delivery import track_delivery
 from rapport.engine.errands import ErrandKind
+from rapport.engine.expiry import expires_at, schedule
 from rapport.engine.flight import Flight
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, OutgoingDirect, OutgoingPost, Queue, SentPost
 from rapport.engine.overdue import note_tail
+from rapport.engine.own_posts import own_accepted, own_given_up
 from rapport.engine.records import CHAINS, CONTACTS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
 from rapport.engine.sealing import seal_post, with_keys_for
-from rapport.engine.showing import account_seq, change_status, place_of
+from rapport.engine.showing import account_seq, change_status, place_of, plausible
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind, Status
@@ -34,6 +38,7 @@ from rapport_protocol.ids import ConversationId, DeviceId, MessageId, split_ids
 from rapport_protocol.messages import Accepted, Blocked, DeviceMismatch, Direct, EpochStale, Failure, Post, Void
 
 __all__ = [
+    "drop_devices",
     "fill",
     "hold",
     "next_direct_due",
@@ -274,6 +279,21 @@ def _sealed_posts(turn: Turn, conv: ConversationId) -> Iterator[OutgoingPost]:
         yield post
 
 
+def drop_devices(turn: Turn, devices: Iterable[DeviceId]) -> None:
+    """These were removed: nothing that is sealed for them, and has not been taken, leaves with a key of theirs."""
+    gone = set(devices)
+    for key, _ in list(QUEUES.list(turn.tx)):
+        for post in list(_sealed_posts(turn, ConversationId(key))):
+            sealed = must(post.sealed)
+            kept = tuple(pair for pair in sealed.keys if pair[0] not in gone)
+            if kept != sealed.keys:
+                after = replace(post, sealed=replace(sealed, keys=kept))
+                OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
+    for _, direct in list(DIRECTS.list(turn.tx)):
+        if direct.device in gone:
+            DIRECTS.delete(turn.tx, direct.id)
+
+
 def _alarm(turn: Turn, conv: ConversationId, kind: SecurityKind, device: bytes) -> None:
     turn.show(SecurityEvent(kind, conv, device=DeviceId(device)))
 
@@ -334,6 +354,7 @@ def _give_up(turn: Turn, post: OutgoingPost) -> None:
     record = MESSAGES.get(turn.tx, post.id)
     if record is not None:
         change_status(turn, record, Status.FAILED)
+    own_given_up(turn, post)
     _close_queue(turn, post.conv)
 
 
@@ -361,6 +382,9 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
     post = OUTBOX.get(turn.tx, answer.id)
     if post is None or post.sealed is None:
         return
+    if not plausible(turn, post.conv, answer.seq):  # it is taken nonetheless, and stands behind what is known
+        turn.show(SecurityEvent(SecurityKind.ORDER, post.conv))
+        answer = replace(answer, seq=CONVERSATIONS.need(turn.tx, post.conv).shown + 1)
     OUTBOX.delete(turn.tx, post.id)
     sealed = post.sealed
     devices = b"".join(device for device, _ in sealed.keys)
@@ -371,18 +395,24 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
     CHAINS.put(turn.tx, post.conv + turn.me.device, SenderChain(post.chain, post.sseq, post.id, sealed.key, answer.seq))
     conversation = CONVERSATIONS.need(turn.tx, post.conv)
     _place_own(turn, conversation, post, answer)
+    own_accepted(turn, post, answer.seq)
     account_seq(turn, post.conv, answer.seq)
     _close_queue(turn, post.conv)
 
 
 def _place_own(turn: Turn, conversation: Conversation, post: OutgoingPost, answer: Accepted) -> None:
+    expires_ms = expires_at(turn, answer.at, post.expire_ms)
+    if expires_ms:
+        content = parse_content(post.type, msgspec.msgpack.decode(post.content))
+        schedule(turn, post.conv, (turn.me.device, post.id), content, expires_ms)
     record = MESSAGES.get(turn.tx, post.id)
     if record is None:
         return
     others = tuple(others_in(turn, conversation))
     record = replace(
-        record, seq=answer.seq, at_ms=answer.at, order=place_of(answer.seq), waiting=others, unread_by=others
-    )
+        record, seq=answer.seq, at_ms=answer.at, order=place_of(answer.seq),
+        waiting=others, unread_by=others, expires_ms=expires_ms,
+    )  # fmt: skip
     change_status(turn, record, Status.SENT)
     if others:
         track_delivery(turn, record)

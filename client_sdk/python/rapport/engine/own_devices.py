@@ -13,19 +13,21 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.crypto.identity import next_list
-from rapport.crypto.linking import LABEL_BYTES, LinkDone, seal_step
+from rapport.crypto.linking import LinkDone, seal_step
 from rapport.engine import errands
 from rapport.engine.composing import introduce
 from rapport.engine.contacts import lists_of, newest_list, take_lists
+from rapport.engine.content import DEVICE_NAME_BYTES
 from rapport.engine.conversations import others_in
 from rapport.engine.device_changes import hand_over_key, held_version, lists_taken
 from rapport.engine.device_names import note_name
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.records import CONVERSATIONS, SETTINGS
-from rapport.engine.tables import Row, Table, amend
+from rapport.engine.own_posts import device_added
+from rapport.engine.records import CONVERSATIONS
+from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList
-from rapport_protocol.errors import ErrorCode, FormatError, LocalError, Rejected
+from rapport_protocol.errors import ErrorCode, LocalError, Rejected
 from rapport_protocol.ids import ConversationId, DeviceId, LinkId
 from rapport_protocol.limits import DEVICES_PER_ACCOUNT
 from rapport_protocol.requests import DeviceListUpdate, LinkStep, Prekeys
@@ -99,8 +101,8 @@ def require_room(turn: Turn) -> None:
 
 def name_device(turn: Turn, label: str) -> None:
     """What this device is called, told to our other devices and to contacts. LocalError(TOO_LARGE) above 40 bytes."""
-    if len(label.encode()) > LABEL_BYTES:
-        raise LocalError(ErrorCode.TOO_LARGE, f"a device's name has at most {LABEL_BYTES} bytes of UTF-8")
+    if len(label.encode()) > DEVICE_NAME_BYTES:
+        raise LocalError(ErrorCode.TOO_LARGE, f"a device's name has at most {DEVICE_NAME_BYTES} bytes of UTF-8")
     note_name(turn, turn.me.device, label, turn.now_ms)
     for key, conversation in list(CONVERSATIONS.list(turn.tx)):
         if conversation.membership is None or others_in(turn, conversation):
@@ -208,6 +210,7 @@ def _finish(turn: Turn, errand: Errand, change: ListChange) -> None:
     if entry is None:
         return
     note_name(turn, entry.device, change.label, turn.now_ms)
+    device_added(turn)
     if change.link:
         lists = tuple(held.encoded for held in lists_of(turn, turn.me.account) if held.version > change.known)
         content = seal_step(change.key, LinkId(change.link), LinkDone(lists), turn.random)

@@ -6,22 +6,16 @@ that was taken over could send it.
 Source: docs/protocol.md, section 2.5.
 """
 
-from msgspec.structs import replace
-
 from rapport.engine import errands
-from rapport.engine.contacts import expect_list, list_at, newest_list
+from rapport.engine.contacts import expect_list, list_at, newest_list, settled
 from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
 from rapport.engine.records import CONTACTS, Contact
 from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import IdentityChanged, SecurityEvent, SecurityKind, VerificationChanged
-from rapport_protocol.device_lists import SignedDeviceList
 
-__all__ = ["settled", "take_pin"]
-
-_SETTLED_KEPT = 16
-"""Hashes of settled contradictions remembered per account."""
+__all__ = ["take_pin"]
 
 
 def take_pin(turn: Turn, pin: OwnPin) -> None:
@@ -51,12 +45,6 @@ def _compare_lists(turn: Turn, contact: Contact, pin: OwnPin) -> None:
     if held is not None and held.hash != pin.hash:
         turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=pin.account))
     elif held is not None and pin.verified and contact.rivals:
-        CONTACTS.put(turn.tx, pin.account, settled(contact))
+        CONTACTS.put(turn.tx, pin.account, settled(contact, contact.rivals))
     elif held is None and pin.version > newest_list(turn, pin.account).version:
         expect_list(turn, contact, pin.version)
-
-
-def settled(contact: Contact) -> Contact:
-    """The contact after its safety number was compared: what contradicted the held lists does not block any more."""
-    hashes = tuple(SignedDeviceList.parse(rival).hash for rival in contact.rivals)
-    return replace(contact, rivals=(), settled=(*contact.settled, *hashes)[-_SETTLED_KEPT:])

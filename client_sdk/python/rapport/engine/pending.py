@@ -1,40 +1,122 @@
-"""Messages that are known to exist and are not open: kept raw, timed, found again by what they wait for."""
+"""Messages that are known to exist and are not open: kept raw, timed, found again by what they wait for.
+
+How many are kept is bounded, since a server could invent any number. Of the first 1,024 the raw bytes are kept; of
+further ones only who, where and when, and their bytes are fetched again when it is their turn; from 8,192 on a message
+is left unacknowledged on the server, which is lost to nobody.
+"""
 
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.errands import ErrandKind
+from rapport.engine.figures import count
 from rapport.engine.opening import FailureClass
 from rapport.engine.records import CONVERSATIONS, PENDING, Attempt, PendingMessage
 from rapport.engine.showing import HELD_MS, PLACEHOLDER_MS, show_placeholder
+from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
 from rapport.events import PlaceholderReason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 
-__all__ = ["all_pending", "expired", "forget", "give_up", "keep", "name_missing", "update"]
+__all__ = [
+    "KNOWN_MOST",
+    "RAW_MOST",
+    "all_pending",
+    "expired",
+    "forget",
+    "give_up",
+    "has_room",
+    "helper_of",
+    "keep",
+    "name_missing",
+    "update",
+]
+
+RAW_MOST: Final = 1_024
+"""Most closed messages whose bytes are kept here: at most 17 MB."""
+KNOWN_MOST: Final = 8_192
+"""Most closed messages that are kept at all, given up ones included."""
+_STRANGERS_MOST: Final = 256
+"""Most unknown conversations whose chains are asked for at a time."""
+_STRANGERS_GROUP: Final = b""
+"""Where messages of conversations that are not held here are found."""
+
+
+class Stock(Row, frozen=True):
+    """How many there are: with their bytes, and together."""
+
+    raw: int = 0
+    known: int = 0
+
+
+STOCK: Final = Table("pending_stock", Stock)
+"""One record under the empty key."""
+
+
+def _stock(turn: Turn) -> Stock:
+    return STOCK.get(turn.tx, b"") or Stock()
+
+
+def _is_raw(pending: PendingMessage | None) -> bool:
+    return pending is not None and pending.envelope is not None and bool(pending.envelope.ct)
+
+
+def _put(turn: Turn, pending: PendingMessage) -> None:
+    before, held = PENDING.get(turn.tx, pending.id), _stock(turn)
+    raw = held.raw - _is_raw(before)
+    if _is_raw(pending) and raw >= RAW_MOST and pending.envelope is not None:
+        pending = replace(pending, envelope=replace(pending.envelope, ct=b"", key=b""))
+    after = Stock(max(0, raw) + _is_raw(pending), held.known + (before is None))
+    if after != held:
+        STOCK.put(turn.tx, b"", after)
+    seq = pending.envelope.seq if pending.envelope else pending.after_seq
+    group = pending.conv if CONVERSATIONS.has(turn.tx, pending.conv) else _STRANGERS_GROUP
+    PENDING.put(turn.tx, pending.id, pending, group=group, order=seq)
+
+
+def _delete(turn: Turn, pending: PendingMessage) -> None:
+    held = _stock(turn)
+    STOCK.put(turn.tx, b"", Stock(max(0, held.raw - _is_raw(pending)), max(0, held.known - 1)))
+    PENDING.delete(turn.tx, pending.id)
+
+
+def has_room(turn: Turn, conv: ConversationId) -> bool:
+    """Whether one more message of this conversation may be kept."""
+    if _stock(turn).known >= KNOWN_MOST:
+        return False
+    if CONVERSATIONS.has(turn.tx, conv) or errands.planned(turn, ErrandKind.CHAIN, conv):
+        return True
+    return errands.count_of(turn, ErrandKind.CHAIN) < _STRANGERS_MOST
+
+
+def helper_of(pending: PendingMessage) -> DeviceId:
+    """The device that is being asked for it: its sender, else another one of the sender's account."""
+    return DeviceId(pending.target or pending.device)
 
 
 def keep(turn: Turn, pending: PendingMessage) -> None:
     """Keeps one that has just failed; if it stays closed for ten seconds it is shown as a placeholder."""
+    count(turn, pending.failure)
     update(turn, pending)
     errands.plan(turn, ErrandKind.PLACEHOLDER, pending.id, due_ms=turn.now_ms + PLACEHOLDER_MS)
 
 
 def update(turn: Turn, pending: PendingMessage) -> None:
     """Puts the changed record back, and plans what its attempt needs."""
-    seq = pending.envelope.seq if pending.envelope else pending.after_seq
-    PENDING.put(turn.tx, pending.id, pending, group=pending.conv, order=seq)
+    _put(turn, pending)
     match pending.attempt:
         case Attempt.LISTS:
             errands.plan(turn, ErrandKind.LISTS, pending.account)
         case Attempt.CHAIN:
-            errands.plan(turn, ErrandKind.CHAIN, pending.conv)
+            if not errands.planned(turn, ErrandKind.CHAIN, pending.conv):
+                errands.plan(turn, ErrandKind.CHAIN, pending.conv)
         case Attempt.FETCH:
             errands.plan(turn, ErrandKind.FETCH, pending.conv, due_ms=pending.due_ms)
         case Attempt.ASK:
-            errands.plan(turn, ErrandKind.ASK, pending.device, due_ms=pending.due_ms)
+            errands.plan(turn, ErrandKind.ASK, helper_of(pending), due_ms=pending.due_ms)
         case Attempt.UPDATE | Attempt.NONE:
             pass
 
@@ -43,14 +125,16 @@ def forget(turn: Turn, message: MessageId) -> PendingMessage | None:
     """It is open now, or it never was: nothing waits for it any more. Returns what was kept."""
     held = PENDING.get(turn.tx, message)
     if held is not None:
-        PENDING.delete(turn.tx, message)
+        _delete(turn, held)
         errands.drop(turn, ErrandKind.PLACEHOLDER, message)
+        count(turn, "healed")
     return held
 
 
 def give_up(turn: Turn, pending: PendingMessage, reason: PlaceholderReason) -> None:
     """Nothing more is tried: the placeholder stays for good, with its reason. The raw bytes are kept."""
     after = replace(pending, attempt=Attempt.NONE, reason=reason)
+    count(turn, "gave_up")
     update(turn, after)
     show_placeholder(turn, after)
 
@@ -62,7 +146,7 @@ def name_missing(
 
     Wait two seconds, then fetch it. seq: of the naming post.
     """
-    if PENDING.has(turn.tx, message):
+    if PENDING.has(turn.tx, message) or not has_room(turn, conv):
         return
     keep(
         turn,
@@ -85,6 +169,8 @@ def name_missing(
 
 def expired(turn: Turn, conv: ConversationId, message: MessageId, seq: int) -> None:
     """The server says that a message expired before it came here; who wrote it is not known."""
+    if not has_room(turn, conv):
+        return
     gone = PendingMessage(
         id=message,
         conv=conv,
@@ -107,4 +193,7 @@ def all_pending(turn: Turn, conv: ConversationId | None = None) -> Iterator[Pend
     convs = [conv] if conv else [ConversationId(key) for key, _ in CONVERSATIONS.list(turn.tx)]
     for each in convs:
         for _, pending in PENDING.list(turn.tx, each):
+            yield pending
+    for _, pending in PENDING.list(turn.tx, _STRANGERS_GROUP):
+        if conv in (None, pending.conv):
             yield pending

@@ -9,15 +9,33 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.crypto.body import Body
-from rapport.engine import pending
+from rapport.engine import errands, pending
+from rapport.engine.answering import keep_sibling_post
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.changes import take_change, with_waiting_changes
-from rapport.engine.contacts import check_roster, rename
-from rapport.engine.content import Content, Delete, Edit, Profile, Reaction, Read, Text, parse_content
+from rapport.engine.contacts import check_roster
+from rapport.engine.content import (
+    Content,
+    Delete,
+    Edit,
+    OwnArchiveKey,
+    OwnContent,
+    Profile,
+    Reaction,
+    Read,
+    Text,
+    archived,
+    parse_content,
+)
 from rapport.engine.conversations import others_in
 from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
+from rapport.engine.expiry import expires_at, schedule
+from rapport.engine.device_names import note_profile
+from rapport.engine.errands import ErrandKind
+from rapport.engine.key_sharing import take_handed_over
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.overdue import peer_had
+from rapport.engine.own_posts import take_own
 from rapport.engine.records import (
     CHAINS,
     CONVERSATIONS,
@@ -45,15 +63,19 @@ _UNREADABLE: Final = Body("unreadable", {}, 0, 0)
 
 def commit_post(turn: Turn, message: OpenedMessage) -> None:
     """Everything that follows from a post that has passed its checks, in this transaction."""
-    outer, keyed = message.outer, must(message.keyed)
-    entry = entry_for(turn, outer, keyed)
+    outer, keyed, content = message.outer, must(message.keyed), _content(message)
+    expires_ms = _expires(turn, message)
+    kept = not expires_ms and _archived(turn, message, content)
+    entry = entry_for(turn, outer, keyed) if kept else None
     SEEN.put(turn.tx, outer.id, SeenMessage(message.envelope.seq, entry), order=turn.now_ms)
     turn.ack(outer.id, entry)
     was_pending = pending.forget(turn, outer.id)
+    if not expires_ms:
+        keep_sibling_post(turn, message)
     if message.body is not None:
         _follow_chain(turn, message, message.body, keyed)
         check_roster(turn, message.body.roster)
-    record = _happen(turn, message)
+    record = _happen(turn, message, content, expires_ms)
     if record is not None:
         _show(turn, record, was_pending)
     if message.envelope.seq:
@@ -61,11 +83,36 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
 
 
 def commit_history(turn: Turn, message: OpenedMessage) -> None:
-    """A post that was delivered once and is read back: it takes its place, and nobody is told or answered."""
+    """A post that was delivered once and is read back: it takes its place, and nobody is told or answered.
+
+    What stands here already stays as it is.
+    """
     SEEN.put(turn.tx, message.outer.id, SeenMessage(message.envelope.seq, None), order=turn.now_ms)
-    record = _happen(turn, message)
+    if message.body is not None:
+        _note_place(turn, message, message.body, must(message.keyed))
+    held = MESSAGES.get(turn.tx, message.outer.id)
+    if held is not None and held.placeholder is None:
+        return
+    record = _happen(turn, message, _content(message), _expires(turn, message))
     if record is not None:
         put_message(turn, record)
+        if record.account != turn.me.account:
+            note_unread(turn, record, history=True)
+
+
+def _expires(turn: Turn, message: OpenedMessage) -> int:
+    return expires_at(turn, message.envelope.at, message.body.expire) if message.body is not None else 0
+
+
+def _archived(turn: Turn, message: OpenedMessage, content: Content | None) -> bool:
+    """Whether the account's history keeps it.
+
+    Not what is for the present devices only, nor what is said about a message that expires.
+    """
+    if isinstance(content, Edit | Delete | Reaction):
+        record = MESSAGES.get(turn.tx, content.id)
+        return record is None or not record.expires_ms
+    return message.body is None or archived(message.body.type)
 
 
 def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) -> None:
@@ -74,12 +121,10 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
     A missing predecessor is looked for, a wrong order reported.
     """
     outer, seq = message.outer, message.envelope.seq
-    key = outer.conv + outer.device
-    held = CHAINS.get(turn.tx, key)
+    held = CHAINS.get(turn.tx, outer.conv + outer.device)
     if body.prev is not None and _lacks(turn, outer.conv, held, body.chain, body.prev):
         pending.name_missing(turn, outer.conv, (outer.account, outer.device), body.prev, seq)
-    if held is None or seq > held.seq:
-        CHAINS.put(turn.tx, key, SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq))
+    _note_place(turn, message, body, keyed)
     for before in (body.prev, body.after):
         if before is not None and seq and _seq_of(turn, before) > seq:
             turn.show(SecurityEvent(SecurityKind.ORDER, outer.conv, outer.account, outer.device))
@@ -88,11 +133,20 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
     peer_had(turn, outer, seq, body.after)
 
 
+def _note_place(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) -> None:
+    """Remembers the newest post of each device: the next one names it, and signals are sealed under its key."""
+    outer, seq = message.outer, message.envelope.seq
+    held = CHAINS.get(turn.tx, outer.conv + outer.device)
+    if held is None or seq > held.seq:
+        chain = SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq)
+        CHAINS.put(turn.tx, outer.conv + outer.device, chain)
+
+
 def _lacks(turn: Turn, conv: ConversationId, held: SenderChain | None, chain: int, previous: MessageId) -> bool:
     """Whether the sender's previous post should be here and is not.
 
-    A pair has no post that is older than either membership. In a group the first post of a device may name one from
-    before our joining.
+    A pair has no post that is older than either membership. In a group, and on a device that was linked later, the
+    first post of a device may name one from before.
     """
     if (held is not None and held.last == previous) or SEEN.has(turn.tx, previous):
         return False
@@ -101,7 +155,7 @@ def _lacks(turn: Turn, conv: ConversationId, held: SenderChain | None, chain: in
         return False
     conversation = CONVERSATIONS.get(turn.tx, conv)
     state = conversation.membership if conversation else None
-    if state is not None and state.kind is ConversationKind.PAIR:
+    if state is not None and state.kind is ConversationKind.PAIR and not (conversation and conversation.linked):
         return True
     return held is not None and held.chain == chain
 
@@ -114,35 +168,43 @@ def _seq_of(turn: Turn, message: MessageId) -> int:
     return record.seq if record is not None else 0
 
 
-def _happen(turn: Turn, message: OpenedMessage) -> MessageRecord | None:
+def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires_ms: int) -> MessageRecord | None:
     """Does what the content says; returns the bubble, if that is what it is. Only a post proper may be one."""
-    outer, seq, body = message.outer, message.envelope.seq, message.body or _UNREADABLE
-    content = _content(body)
-    if outer.kind is MessageClass.POST and (content is None or isinstance(content, Text)):
-        return _bubble(turn, message, body, content)
+    outer, seq = message.outer, message.envelope.seq
+    if expires_ms:
+        schedule(turn, outer.conv, (outer.device, outer.id), content, expires_ms)
+    late = 0 < expires_ms <= turn.now_ms
+    if outer.kind is MessageClass.POST and not late and (content is None or isinstance(content, Text)):
+        return _bubble(turn, message, content, expires_ms)
     remove_placeholder(turn, outer.id)
     match content:
         case Edit() | Delete() | Reaction() as change:
             take_change(turn, outer.conv, outer.account, change, seq)
         case Read(id=newest):
             read_by(turn, outer.conv, outer.account, newest)
-        case Profile(name=name):
-            rename(turn, outer.account, name)
+        case Profile() as profile:
+            note_profile(turn, message, profile)
+        case OwnArchiveKey() as minted:
+            if take_handed_over(turn, message, minted):
+                errands.plan(turn, ErrandKind.REREAD)
+        case OwnContent():
+            take_own(turn, message, content)
         case _:
-            pass  # of a later version, or for our other devices: nothing that people see
+            pass  # of a later version, or too late: nothing that people see
     return None
 
 
-def _content(body: Body) -> Content | None:
+def _content(message: OpenedMessage) -> Content | None:
+    body = message.body or _UNREADABLE
     try:
         return parse_content(body.type, body.content)
     except FormatError:
         return None
 
 
-def _bubble(turn: Turn, message: OpenedMessage, body: Body, text: Text | None) -> MessageRecord:
+def _bubble(turn: Turn, message: OpenedMessage, text: Text | None, expires_ms: int) -> MessageRecord:
     """The message as it stands in its conversation; without a text it is of a type that is not known here."""
-    outer, envelope = message.outer, message.envelope
+    outer, envelope, body = message.outer, message.envelope, message.body or _UNREADABLE
     others: tuple[AccountId, ...] = ()
     if outer.account == turn.me.account:  # another device of ours has written it
         others = tuple(others_in(turn, CONVERSATIONS.need(turn.tx, outer.conv)))
@@ -160,6 +222,7 @@ def _bubble(turn: Turn, message: OpenedMessage, body: Body, text: Text | None) -
         reply_to=body.reply_to,
         from_removed_device=not message.known.listed,
         body=b"" if text is not None else msgspec.msgpack.encode([body.type, body.content]),
+        expires_ms=expires_ms,
         waiting=others,
         unread_by=others,
     )

@@ -33,6 +33,7 @@ from rapport_protocol.requests import Prekeys, PrekeyUpload
 __all__ = [
     "PREKEY_KEPT_MS",
     "ROTATE_MS",
+    "begin_anew",
     "first_prekeys",
     "forget_expired",
     "has_replayed",
@@ -46,10 +47,13 @@ __all__ = [
     "remember_replay",
     "rotate_due",
     "signed_secret",
+    "was_ours",
 ]
 
 ROTATE_MS: Final = 7 * 86_400_000
 """A signed prekey and last-resort key are replaced after a week."""
+_LEAP: Final = 2**20
+"""More ids than a device uses in centuries: fifty sessions started with it each day take a twentieth of it a year."""
 PREKEY_KEPT_MS: Final = SKIPPED_LIFE_MS
 """How long private halves are kept: 97 days."""
 
@@ -96,6 +100,20 @@ def first_prekeys(turn: Turn) -> Prekeys:
 # --- top-up and rotation ----------------------------------------------------------------------------------------------
 
 
+def begin_anew(turn: Turn, *, leap: bool = False) -> None:
+    """New keys of every kind take the place of those on the server.
+
+    leap: ids may have been given to keys that this vault has forgotten; the next ones lie far above them.
+    """
+    if leap:
+        _next_ids(turn, _LEAP + int.from_bytes(turn.random(4), "big") % _LEAP)
+    errands.drop(turn, ErrandKind.ROTATE)
+    signed, last = _new_signed(turn)
+    one_time = tuple(_new_one_time(turn, ONE_TIME_KEYS))
+    UPLOADS.put(turn.tx, b"", PrekeysToUpload(signed, last, one_time, replace=True))
+    errands.plan(turn, ErrandKind.PREKEYS)
+
+
 def prekeys_left(turn: Turn, left: int) -> None:
     """The server says how many one-time bundles it still has; at 25 or fewer new ones are made and uploaded."""
     waiting = UPLOADS.get(turn.tx, b"")
@@ -137,7 +155,8 @@ def prekeys_call(turn: Turn, errand: Errand) -> Call | None:
     if waiting is None:
         errands.drop(turn, ErrandKind.PREKEYS)
         return None
-    return Call(errand.key, "prekeys.upload", PrekeyUpload(waiting.signed, waiting.last_resort, list(waiting.one_time)))
+    upload = PrekeyUpload(waiting.signed, waiting.last_resort, list(waiting.one_time), waiting.replace)
+    return Call(errand.key, "prekeys.upload", upload)
 
 
 def prekeys_uploaded(turn: Turn, sent: PrekeyUpload, left: int) -> None:
@@ -152,9 +171,7 @@ def prekeys_uploaded(turn: Turn, sent: PrekeyUpload, left: int) -> None:
 def prekeys_conflict(turn: Turn) -> None:
     """The server holds other bytes under one of these ids: new keys under new ids take their place."""
     errands.drop(turn, ErrandKind.PREKEYS)
-    UPLOADS.delete(turn.tx, b"")
-    rotate_due(turn)
-    prekeys_left(turn, 0)
+    begin_anew(turn, leap=True)
 
 
 # --- private halves ---------------------------------------------------------------------------------------------------
@@ -173,6 +190,11 @@ def last_resort_secret(turn: Turn, key_id: int) -> LastResortSecret | None:
 def one_time_secret(turn: Turn, key_id: int) -> OneTimeSecret | None:
     """The private half of an OTK, None once it has been used."""
     return _ONE_TIME.get(turn.tx, _id(key_id))
+
+
+def was_ours(turn: Turn, key_id: int) -> bool:
+    """Whether this device has ever given a prekey this id."""
+    return 0 < key_id <= COUNTERS.need(turn.tx, b"").prekey_id
 
 
 def one_time_used(turn: Turn, key_id: int) -> None:

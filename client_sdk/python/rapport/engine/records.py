@@ -139,7 +139,7 @@ class Helper(Row, frozen=True):
     """How often and when a device was asked to send keys again.
 
     sid: the session made for asking, b"" while its bundle is being claimed. started: how many sessions were made for
-    it.
+    it. window_ms, requests: when the present ten minutes began, and how many requests were sent in them.
     """
 
     device: DeviceId
@@ -147,6 +147,8 @@ class Helper(Row, frozen=True):
     sid: bytes = b""
     session_ms: int = 0
     started: int = 0
+    window_ms: int = 0
+    requests: int = 0
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------
@@ -193,6 +195,8 @@ class Conversation(Row, frozen=True):
     """When our other devices were last told of a draft."""
     read_ahead: tuple[MessageId, ...] = ()
     """Read on other devices up to these messages, which are not here yet."""
+    linked: bool = False
+    """This device was linked when the conversation had begun: what is older is not expected on the stream."""
 
     @property
     def epoch(self) -> int:
@@ -248,6 +252,7 @@ class Expiring(Row, frozen=True):
     conv: ConversationId
     device: DeviceId
     target: MessageId
+    expires_ms: int
 
 
 class OwnValue(Row, frozen=True):
@@ -320,7 +325,8 @@ class PendingMessage(Row, frozen=True):
     """A message that exists and could not be opened. envelope: None while only its id is known (F9).
 
     commitment: kc of its outer, zeros when unknown. after_seq: seq of the message that named it, for its place.
-    key, hash: a resent key that has no body yet.
+    key, hash: a resent key that has no body yet. target: the device that is asked instead of the sending one, b"" for
+    that. part: what has come of a body that is sent in parts.
     """
 
     id: MessageId
@@ -339,6 +345,8 @@ class PendingMessage(Row, frozen=True):
     asked: int = 0
     key: bytes = b""
     hash: bytes = b""
+    target: bytes = b""
+    part: bytes = b""
 
 
 class Noticed(Row, frozen=True):
@@ -392,11 +400,15 @@ class Joining(Row, frozen=True):
 
 
 class PrekeysToUpload(Row, frozen=True):
-    """New prekeys that the server has not confirmed; the same bytes for every try."""
+    """New prekeys that the server has not confirmed; the same bytes for every try.
+
+    replace: the server drops the one-time bundles that it still has.
+    """
 
     signed: bytes | None = None
     last_resort: bytes | None = None
     one_time: tuple[bytes, ...] = ()
+    replace: bool = False
 
 
 CONTACTS: Final = Table("contact", Contact)

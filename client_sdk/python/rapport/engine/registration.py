@@ -25,6 +25,7 @@ from rapport.engine.records import (
     JOINING,
     ME,
     OFFERED,
+    SEARCH_VERSION,
     SETTINGS,
     Counters,
     Joining,
@@ -83,7 +84,7 @@ def _keep_identity(turn: Turn, link: str, name: str) -> None:
     """The vault's first records. turn.me is the new account."""
     me = turn.me
     ME.put(turn.tx, b"", me)
-    SETTINGS.put(turn.tx, b"", Settings(name, link_hash(link)))
+    SETTINGS.put(turn.tx, b"", Settings(name, link_hash(link), search_version=SEARCH_VERSION))
     if not COUNTERS.has(turn.tx, b""):
         COUNTERS.put(turn.tx, b"", Counters())
     signed = first_list(me.secrets, SigningKey(me.aik_seed), turn.now_ms)

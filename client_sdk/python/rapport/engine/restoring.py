@@ -7,45 +7,82 @@ Source: docs/protocol.md, chapter 7.
 
 from msgspec import Struct
 
-from rapport.engine.archiving import Keyed, open_archived
+from rapport.crypto.archive import entry_epoch
+from rapport.engine.archive_keys import archive_key_of
+from rapport.engine.archiving import ForgedEntry, Keyed, open_archived
 from rapport.engine.opening import Failed, FailureClass, message_id, open_with, parse_outer
-from rapport.engine.posts import commit_history
-from rapport.engine.records import SEEN, Envelope
+from rapport.engine.posts import commit_history, commit_post
+from rapport.engine.records import PENDING, SEEN, Envelope
 from rapport.engine.turn import Turn
+from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 
 __all__ = ["Restored", "restore_page"]
 
 
 class Restored(Struct, frozen=True):
-    """What came of a page. unreadable: entries under an archive key that is not held here, or forged."""
+    """What came of a page. unreadable: entries under an archive key that is not held here, or forged.
+
+    Of these, what may help: keyless = how many need an archive key, lists = senders whose device lists are too old
+    here, chain = whether membership has moved on.
+    """
 
     restored: int
     unreadable: int
+    keyless: int = 0
+    lists: tuple[AccountId, ...] = ()
+    chain: bool = False
 
 
 def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage) -> Restored:
     """Puts the messages of a page of history in their places."""
-    restored = unreadable = 0
+    restored = unreadable = keyless = 0
+    lists: set[AccountId] = set()
+    chain = False
     for item in page.items:
         if SEEN.has(turn.tx, message_id(item.outer)):
             continue
         try:
             with turn.part():
                 _restore(turn, conv, item)
-        except (Failed, RemoteError):
+        except ForgedEntry:
             unreadable += 1
+            turn.show(SecurityEvent(SecurityKind.FORGED_ARCHIVE, conv))
+        except RemoteError:
+            unreadable += 1
+            keyless += _needs_key(turn, item)
+        except Failed as failed:
+            unreadable += 1
+            failed.report(turn, _envelope(item))
+            if failed.failure is FailureClass.UNKNOWN_DEVICE:
+                lists.add(AccountId(item.outer[27:43]))
+            chain = chain or (failed.failure is FailureClass.EPOCH and not failed.stranger)
         else:
             restored += 1
-    return Restored(restored, unreadable)
+    return Restored(restored, unreadable, keyless, tuple(sorted(lists)), chain)
+
+
+def _envelope(item: ArchivedItem) -> Envelope:
+    return Envelope(item.seq, item.at, item.outer, item.nonce, item.ct, b"")
+
+
+def _needs_key(turn: Turn, item: ArchivedItem) -> bool:
+    try:
+        return archive_key_of(turn, entry_epoch(item.entry)) is None
+    except RemoteError:
+        return False
 
 
 def _restore(turn: Turn, conv: ConversationId, item: ArchivedItem) -> None:
-    envelope = Envelope(item.seq, item.at, item.outer, item.nonce, item.ct, b"")
+    envelope = _envelope(item)
     outer = parse_outer(envelope)
     record = open_archived(turn, outer, item.entry)
     if outer.conv != conv:
         raise Failed(FailureClass.AUTHENTICATION)
-    commit_history(turn, open_with(turn, envelope, Keyed(record.key, record.body_hash, record.trust)))
+    opened = open_with(turn, envelope, Keyed(record.key, record.body_hash, record.trust))
+    if PENDING.has(turn.tx, outer.id):  # it was delivered here too and could not be opened
+        commit_post(turn, opened)
+    else:
+        commit_history(turn, opened)

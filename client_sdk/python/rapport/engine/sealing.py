@@ -16,6 +16,7 @@ from rapport.crypto.ratchet import Session
 from rapport.engine import errands
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.contacts import account_of, roster
+from rapport.engine.content import archived
 from rapport.engine.conversations import accounts_of, required_devices
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.kept_sessions import sessions_of
@@ -113,6 +114,7 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
         prev=post.prev,
         after=conversation.after,
         reply_to=post.reply_to,
+        expire=post.expire_ms or None,
     )
     sealed = seal_body(outer, body.encode(), turn.random)
     return SealedPost(
@@ -123,8 +125,18 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
         key=sealed.key,
         hash=sealed.hash,
         keys=_keys(turn, devices, sealed.payload()),
-        entry=entry_for(turn, outer, Keyed(sealed.key, sealed.hash)),
+        entry=_entry(turn, post, outer, Keyed(sealed.key, sealed.hash), devices),
     )
+
+
+def _entry(turn: Turn, post: OutgoingPost, outer: Outer, keyed: Keyed, devices: list[DeviceId]) -> bytes | None:
+    """Our archive entry.
+
+    None for what history shall not bring back; but a post that nobody else gets would not be kept at all without one.
+    """
+    if devices and (post.expire_ms or not archived(post.type)):
+        return None
+    return entry_for(turn, outer, keyed)
 
 
 def _keys(turn: Turn, devices: list[DeviceId], payload: bytes) -> tuple[tuple[DeviceId, bytes], ...]:
@@ -146,7 +158,11 @@ def with_keys_for(turn: Turn, post: OutgoingPost, devices: list[DeviceId]) -> Ou
         return Hold.KEYS
     payload = KeyPayload(PayloadKind.KEY, sealed.key, sealed.hash).encode()
     held |= dict(_keys(turn, fresh, payload))
-    after = replace(post, sealed=replace(sealed, keys=tuple((device, held[device]) for device in devices)))
+    entry = sealed.entry
+    if entry is None and not devices:
+        entry = entry_for(turn, Outer.parse(sealed.outer), Keyed(sealed.key, sealed.hash))
+    keys = tuple((device, held[device]) for device in devices)
+    after = replace(post, sealed=replace(sealed, keys=keys, entry=entry))
     OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
     return after
 

@@ -20,51 +20,94 @@ ONCE_MS: Final = 3_600_000
 _MOST_PER_KIND: Final = LOG_MOST // len(SecurityKind)
 
 SENTENCES: Final = {
-    SecurityKind.EQUIVOCATION: "Two different lists of this person's devices carry valid signatures; both were kept and"
-    " nothing is sent to them: compare safety numbers with them.",
-    SecurityKind.FORGED_LIST: "The server showed a list of this person's devices with a wrong signature or against the"
-    " rules; it was ignored and the list that was known stays: nothing to do.",
-    SecurityKind.FORGED_ENTRY: "The server showed a change of a conversation's members that nobody entitled has signed;"
-    " it was ignored: nothing to do.",
-    SecurityKind.FORGED_PREKEYS: "The server handed out keys for a device which that device did not sign; they were not"
-    " used, and your message waits for the right ones: nothing to do.",
-    SecurityKind.UNLISTED_DEVICE: "The server asked for a key for a device that is not on this person's signed list; it"
-    " got none and your messages wait: if it goes on, ask whoever runs the server.",
-    SecurityKind.WITHHELD_DEVICE: "The server left out a device that wrote to you lately; your messages wait, so that"
-    " nobody is left out unnoticed: if it goes on, ask whoever runs the server.",
-    SecurityKind.UNKNOWN_SENDER: "A message came from a device or person who does not belong here; it was not opened:"
-    " nothing to do.",
-    SecurityKind.NO_SUCH_MESSAGE: "The server delivered a message which its sender says they never wrote; it was removed"
-    " from the conversation: nothing to do.",
-    SecurityKind.ORDER: "The server numbered messages in another order than they were written in; they are shown as they"
-    " are numbered: read the conversation again before you rely on its order.",
-    SecurityKind.IDENTITY_CHANGED: "This person appears with a new identity: perhaps they lost all their devices, perhaps"
-    " somebody is in their place; nothing is sent to them: ask them on another way, then acknowledge and compare safety"
-    " numbers.",
-    SecurityKind.OLD_LIST: "The server answered with older lists of this person's devices than were known already; they"
-    " were ignored: nothing to do.",
-    SecurityKind.WITHHELD_LIST: "The server keeps back a change of this person's devices that somebody else has seen;"
-    " messages go to the devices known so far: ask this person whether they removed a device.",
-    SecurityKind.ALTERED: "A message was changed on its way; the change was not shown and the original is asked of its"
-    " sender: nothing to do.",
-    SecurityKind.COMMITMENT: "The sender of a message tried to give it a second meaning; it was not shown: ask them what"
-    " they meant to say.",
-    SecurityKind.LAST_RESORT: "The server had no fresh one-time key for a device and a reusable one was taken; that is"
-    " usual for a device that was away for long, and a new key follows with the next renewal: nothing to do.",
-    SecurityKind.OLD_PREKEY: "The server handed out a key of a device that is more than 30 days old; it was used, since"
-    " that device may have been away: nothing to do, unless the person uses that device daily.",
-    SecurityKind.PREKEY_REUSED: "The server handed a one-time key of yours out twice; the second message could not be"
-    " opened with it and is asked of its sender again: nothing to do.",
-    SecurityKind.WITHHELD_MESSAGE: "The server does not deliver a message that was sent; its sender is asked for it:"
-    " nothing to do, unless it stays missing.",
-    SecurityKind.NOT_DELIVERED: "A message of yours has not arrived for a day, though the person was online; it is kept:"
-    " ask them whether they can read it.",
-    SecurityKind.FORGED_ARCHIVE: "The server showed stored history that none of your devices has written; it was"
-    " ignored: nothing to do.",
-    SecurityKind.KEY_REFUSED: "A device of somebody else asked for the key of a message that was not meant for them; it"
-    " got none: nothing to do.",
-    SecurityKind.WRONG_SERVER: "Something answered at the server's address that is not the server you joined; nothing was"
-    " told to it: try another network, and ask whoever runs the server.",
+    SecurityKind.EQUIVOCATION: (
+        "Two different lists of this person's devices carry valid signatures; both were kept and nothing is sent "
+        "to them: compare safety numbers with them."
+    ),
+    SecurityKind.FORGED_LIST: (
+        "The server showed a list of this person's devices with a wrong signature or against the rules; it was "
+        "ignored and the list that was known stays: nothing to do."
+    ),
+    SecurityKind.FORGED_ENTRY: (
+        "The server showed a change of a conversation's members that nobody entitled has signed; it was ignored: "
+        "nothing to do."
+    ),
+    SecurityKind.FORGED_PREKEYS: (
+        "The server handed out keys for a device which that device did not sign; they were not used, and your "
+        "message waits for the right ones: nothing to do."
+    ),
+    SecurityKind.UNLISTED_DEVICE: (
+        "The server asked for a key for a device that is not on this person's signed list; it got none and your "
+        "messages wait: if it goes on, ask whoever runs the server."
+    ),
+    SecurityKind.WITHHELD_DEVICE: (
+        "The server left out a device that wrote to you lately; your messages wait, so that nobody is left out "
+        "unnoticed: if it goes on, ask whoever runs the server."
+    ),
+    SecurityKind.UNKNOWN_SENDER: (
+        "A message came from a device or person who does not belong here; it was not opened: nothing to do."
+    ),
+    SecurityKind.NO_SUCH_MESSAGE: (
+        "The server delivered a message which its sender says they never wrote; it was removed from the "
+        "conversation: nothing to do."
+    ),
+    SecurityKind.ORDER: (
+        "The server numbered messages in another order than they were written in; they are shown as they are "
+        "numbered: read the conversation again before you rely on its order."
+    ),
+    SecurityKind.IDENTITY_CHANGED: (
+        "This person appears with a new identity: perhaps they lost all their devices, perhaps somebody is in "
+        "their place; nothing is sent to them: ask them on another way, then acknowledge and compare safety "
+        "numbers."
+    ),
+    SecurityKind.OLD_LIST: (
+        "The server answered with older lists of this person's devices than were known already; they were "
+        "ignored: nothing to do."
+    ),
+    SecurityKind.WITHHELD_LIST: (
+        "The server keeps back a change of this person's devices that somebody else has seen; messages go to the "
+        "devices known so far: ask this person whether they removed a device."
+    ),
+    SecurityKind.ALTERED: (
+        "A message was changed on its way; the change was not shown and the original is asked of its sender: "
+        "nothing to do."
+    ),
+    SecurityKind.COMMITMENT: (
+        "The sender of a message tried to give it a second meaning; it was not shown: ask them what they meant to say."
+    ),
+    SecurityKind.LAST_RESORT: (
+        "The server had no fresh one-time key for a device and a reusable one was taken; that is usual for a "
+        "device that was away for long, and a new key follows with the next renewal: nothing to do."
+    ),
+    SecurityKind.OLD_PREKEY: (
+        "The server handed out a key of a device that is more than 30 days old; it was used, since that device "
+        "may have been away: nothing to do, unless the person uses that device daily."
+    ),
+    SecurityKind.PREKEY_REUSED: (
+        "The server handed a one-time key of yours out twice; the second message could not be opened with it and "
+        "is asked of its sender again: nothing to do."
+    ),
+    SecurityKind.WITHHELD_MESSAGE: (
+        "The server does not deliver a message that was sent; its sender is asked for it: nothing to do, unless "
+        "it stays missing."
+    ),
+    SecurityKind.NOT_DELIVERED: (
+        "A message of yours has not arrived for a day, though the person was online; it is kept: ask them whether "
+        "they can read it."
+    ),
+    SecurityKind.FORGED_ARCHIVE: (
+        "The server showed stored history that none of your devices has written; it was ignored: nothing to do."
+    ),
+    SecurityKind.KEY_REFUSED: (
+        "A device of somebody else asked for the key of a message that was not meant for them; it got none: "
+        "nothing to do."
+    ),
+    SecurityKind.FORGED_SIGN_IN: "The server claimed to have met this device in a later state, without this device's"
+    " signature; nothing was changed: nothing to do.",
+    SecurityKind.WRONG_SERVER: (
+        "Something answered at the server's address that is not the server you joined; nothing was told to it: "
+        "try another network, and ask whoever runs the server."
+    ),
 }
 """What a person reads, per kind: what happened, what was kept, what to do."""
 

@@ -27,13 +27,16 @@ from rapport.engine.prekeys import (
     one_time_used,
     remember_replay,
     signed_secret,
+    was_ours,
 )
 from rapport.engine.turn import Turn
+from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.prekeys import LastResortKey, OneTimeBundle, PrekeyBundle, SignedPrekey
 from rapport_protocol.requests import Bundle
 
 __all__ = [
+    "OLD_PREKEY_MS",
     "SESSIONS_MOST",
     "Opened",
     "PrekeyGone",
@@ -47,6 +50,8 @@ __all__ = [
     "tidy",
 ]
 
+OLD_PREKEY_MS: Final = 30 * 86_400_000
+"""A signed prekey older than 30 days is used, since its device may have been away, and reported."""
 SESSIONS_MOST: Final = 40
 """Sessions kept per device; a peer that starts more makes the least recently used ones go."""
 
@@ -59,10 +64,14 @@ class UnknownSession(AuthenticationFailed):
 
 
 class PrekeyGone(AuthenticationFailed):
-    """The private half of the prekey that started the session is not held here (F4)."""
+    """The private half of the prekey that started the session is not held here (F4).
 
-    def __init__(self) -> None:
+    reused: it was ours, for one session, and has been used.
+    """
+
+    def __init__(self, *, reused: bool) -> None:
         super().__init__("prekey")
+        self.reused = reused
 
 
 class Opened(Struct, frozen=True):
@@ -136,6 +145,10 @@ def start(turn: Turn, account: AccountId, bundle: Bundle) -> Session | None:
     session = initiate(turn.me.secrets, known.party, prekeys, kem_encapsulate(key.kem), turn.random, turn.now_ms)
     put_session(turn.tx, bundle.device, session)
     _cap(turn, bundle.device)
+    if bundle.last_resort:
+        turn.show(SecurityEvent(SecurityKind.LAST_RESORT, account=account, device=bundle.device))
+    if turn.now_ms - prekeys.signed.created_ms > OLD_PREKEY_MS:
+        turn.show(SecurityEvent(SecurityKind.OLD_PREKEY, account=account, device=bundle.device))
     return session
 
 
@@ -174,7 +187,7 @@ def _respond(turn: Turn, sender: Party, message: RatchetMessage, header: PrekeyH
     key: OneTimeSecret | LastResortSecret | None
     key = last_resort_secret(turn, header.key_id) if header.last_resort else one_time_secret(turn, header.key_id)
     if signed is None or key is None:
-        raise PrekeyGone
+        raise PrekeyGone(reused=key is None and not header.last_resort and was_ours(turn, header.key_id))
     return respond(turn.me.secrets, sender, message, signed, key, turn.now_ms)
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.errands import ErrandKind
-from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, MessageRecord, PendingMessage
+from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, Conversation, MessageRecord, PendingMessage
 from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import (
@@ -30,13 +30,14 @@ from rapport.events import (
 from rapport.ports import Transaction
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import ConversationId, MessageId
-from rapport_protocol.limits import MAX_INTEGER
+from rapport_protocol.limits import MAX_INTEGER, SEQ_JUMP
 from rapport_protocol.signed import MessageClass, Outer
 
 __all__ = [
     "AHEAD_MOST",
     "HELD_MS",
     "PLACEHOLDER_MS",
+    "QUEUED_FROM",
     "account_seq",
     "as_shown",
     "change_status",
@@ -44,6 +45,7 @@ __all__ = [
     "history",
     "place_of",
     "placeholder_due",
+    "plausible",
     "put_message",
     "queued_place",
     "remove_placeholder",
@@ -56,9 +58,11 @@ HELD_MS: Final = 2_000
 """How long a later message waits for an earlier one."""
 PLACEHOLDER_MS: Final = 10_000
 """After this time a message that cannot be opened is shown as a placeholder."""
+_RESTORES_JUMP: Final = 4_096 * SEQ_JUMP
+"""So far the base of a conversation may lie ahead: as many restores as nobody makes."""
 AHEAD_MOST: Final = 1_024
 """Most seqs remembered beyond a missing one; more than that and the missing one is no longer waited for."""
-_QUEUED_FROM: Final = MAX_INTEGER // 2
+QUEUED_FROM: Final = MAX_INTEGER // 2
 """Queued messages stand behind all accepted ones."""
 
 
@@ -69,7 +73,7 @@ def place_of(seq: int) -> int:
 
 def queued_place(order: int) -> int:
     """The order number of a queued bubble."""
-    return _QUEUED_FROM + order
+    return QUEUED_FROM + order
 
 
 def put_message(turn: Turn, record: MessageRecord) -> None:
@@ -95,6 +99,7 @@ def as_shown(record: MessageRecord) -> Message:
         reactions=tuple(sorted((account, emoji) for account, emoji, _ in record.reactions if emoji)),
         placeholder=record.placeholder,
         from_removed_device=record.from_removed_device,
+        expires_ms=record.expires_ms,
     )
 
 
@@ -111,10 +116,22 @@ def history(tx: Transaction, conv: ConversationId, before: MessageId | None, lim
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
+def plausible(turn: Turn, conv: ConversationId, seq: int) -> bool:
+    """Whether the server may well have come so far: a leap beyond what a restore makes would end all counting."""
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    return conversation is None or seq <= _highest(conversation) + SEQ_JUMP
+
+
+def _highest(conversation: Conversation) -> int:
+    return max(conversation.shown, conversation.ahead[-1] if conversation.ahead else 0)
+
+
 def account_seq(turn: Turn, conv: ConversationId, seq: int) -> None:
     """This seq is accounted for, and its bubble, if it is one, is stored: show everything that is next."""
     conversation = CONVERSATIONS.get(turn.tx, conv)
     if conversation is None or seq <= conversation.shown or seq in conversation.ahead:
+        return
+    if seq > _highest(conversation) + SEQ_JUMP:
         return
     ahead = {*conversation.ahead, seq}
     shown = conversation.shown
@@ -147,7 +164,7 @@ def _between(turn: Turn, conv: ConversationId, after: int, upto: int) -> Iterato
 def skip_to(turn: Turn, conv: ConversationId, seq: int) -> None:
     """Nothing below `seq` will come any more (a restored server, our own joining): later ones need not wait for it."""
     conversation = CONVERSATIONS.get(turn.tx, conv)
-    if conversation is not None and seq - 1 > conversation.shown:
+    if conversation is not None and conversation.shown < seq - 1 <= conversation.shown + _RESTORES_JUMP:
         ahead = {held for held in conversation.ahead if held >= seq}
         _advance_shown(turn, conv, conversation.shown, seq - 1, ahead)
 

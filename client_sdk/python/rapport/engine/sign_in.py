@@ -5,7 +5,7 @@ Source: docs/protocol.md, chapter 9.
 
 from msgspec import Struct
 
-from rapport.engine import errands, outbox, prekeys
+from rapport.engine import catching_up, errands, outbox, prekeys
 from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import Hold
 from rapport.engine.records import SETTINGS
@@ -72,6 +72,7 @@ def signed_in(turn: Turn, hello: Hello) -> None:
     amend(SETTINGS, turn.tx, b"", store_epoch=hello.store_epoch)
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)
+    catching_up.online(turn)
     prekeys.prekeys_left(turn, hello.one_time_keys)
     errands.plan(turn, ErrandKind.TEND)
     errands.hurry(turn)

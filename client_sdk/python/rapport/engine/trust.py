@@ -6,11 +6,10 @@ Source: docs/protocol.md, section 2.5.
 from msgspec.structs import replace
 
 from rapport.engine import errands, outbox
-from rapport.engine.contacts import newest_list, replace_pin
+from rapport.engine.contacts import newest_list, replace_pin, settled
 from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
 from rapport.engine.healing import retry
-from rapport.engine.own_pins import settled
 from rapport.engine.own_state import tell
 from rapport.engine.records import CONTACTS, Attempt, Contact
 from rapport.engine.turn import Turn
@@ -42,7 +41,7 @@ def verify(turn: Turn, account: AccountId, *, verified: bool) -> None:
     contact = _contact(turn, account)
     if verified and contact.changed:
         raise LocalError(ErrorCode.CONFLICT, "this contact's identity has changed: acknowledge that first")
-    after = replace(settled(contact) if verified else contact, verified=verified)
+    after = replace(settled(contact, contact.rivals) if verified else contact, verified=verified)
     if after == contact:
         return
     CONTACTS.put(turn.tx, account, after)

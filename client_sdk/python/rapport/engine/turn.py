@@ -70,12 +70,12 @@ class _Mark(NamedTuple):
 class _Noting:
     """A transaction that notes which records of the tables shown to hosts were written."""
 
-    __slots__ = ("_tx", "count", "delete", "get", "list", "noted", "rev", "savepoint")
+    __slots__ = ("_tx", "count", "delete", "get", "list", "noted", "purge", "rev", "savepoint")
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self.get, self.delete, self.list, self.count = tx.get, tx.delete, tx.list, tx.count
-        self.savepoint, self.rev = tx.savepoint, tx.rev
+        self.savepoint, self.purge, self.rev = tx.savepoint, tx.purge, tx.rev
         self.noted: set[tuple[str, bytes]] = set()
 
     def put(self, table: str, key: bytes, value: bytes, *, group: bytes = b"", order: int = 0) -> None:
@@ -84,7 +84,7 @@ class _Noting:
         self._tx.put(table, key, value, group=group, order=order)
 
 
-_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "figure"})
+_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"})
 
 
 class Turn:

@@ -34,6 +34,12 @@ class ConversationView(Struct, frozen=True):
     shown: int
     """Everything up to this place has been accounted for."""
     is_self: bool
+    muted_until_ms: int = 0
+    """0 = not muted."""
+    draft: str = ""
+
+    def __repr__(self) -> str:
+        return f"ConversationView({self.id.hex()[:8]})"
 
 
 class ContactView(Struct, frozen=True):
@@ -71,8 +77,9 @@ def view_of(turn: Turn, conversation: Conversation) -> ConversationView:
     roles = {member.account: _ROLES[member.role] for member in state.members} if state else {}
     members = tuple(_member(turn, account, roles.get(account)) for account in accounts_of(turn, conversation))
     return ConversationView(
-        conversation.conv, members, conversation.unread, conversation.active_ms, conversation.shown, state is None
-    )
+        conversation.conv, members, conversation.unread, conversation.active_ms, conversation.shown, state is None,
+        conversation.muted_until_ms, conversation.draft,
+    )  # fmt: skip
 
 
 def changed_views(turn: Turn) -> list[ConversationView]:

@@ -96,9 +96,7 @@ def newer_key(held: tuple[int, bytes] | None, uploaded: tuple[int, bytes] | None
     return max(held, uploaded)
 
 
-def fresh_bundles(
-    held: dict[int, bytes], top: int, uploaded: NewPrekeys
-) -> tuple[dict[int, bytes], dict[int, bytes]]:
+def fresh_bundles(held: dict[int, bytes], top: int, uploaded: NewPrekeys) -> tuple[dict[int, bytes], dict[int, bytes]]:
     """The one-time bundles that stay, and those of an upload that are new to the store.
 
     held: what is there now. top: highest id ever uploaded; ids grow, so one at or below it that is not there was

@@ -81,6 +81,10 @@ class Delivery:
         """How many devices are connected to this node."""
         return len(self._links)
 
+    def devices(self) -> list[DeviceId]:
+        """Which devices are connected to this node."""
+        return list(self._links)
+
     def links(self) -> list[Link]:
         """All links of this node."""
         return list(self._links.values())

@@ -102,12 +102,12 @@ class MemoryConversations(MemoryState):
         found = self._conversations.get((practice, conv))
         if found is None:
             return None
-        return ConversationRecord(practice, conv, found.kind, found.epoch, found.seq, 0, sorted(found.members))
+        return ConversationRecord(practice, conv, found.kind, found.epoch, found.seq, found.base, sorted(found.members))
 
     async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
         """See Directory.conversations. In ascending order of ids."""
         return [
-            ConversationHead(conv, found.kind, found.epoch, found.seq)
+            ConversationHead(conv, found.kind, found.epoch, found.seq, found.base)
             for (where, conv), found in sorted(self._conversations.items())
             if where == practice and account in found.members
         ]

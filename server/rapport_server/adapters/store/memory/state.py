@@ -62,12 +62,13 @@ class Account:
 
 @dataclass(slots=True)
 class Conversation:
-    """One conversation. chain: (entry, seq, at)."""
+    """One conversation. chain: (entry, seq, at). base: see ConversationRecord."""
 
     kind: int
     members: set[AccountId]
     epoch: int = 0
     seq: int = 0
+    base: int = 0
     chain: list[tuple[EntryRecord, int, int]] = field(default_factory=list)
 
 

@@ -286,9 +286,7 @@ def _insert_list(tx: Transaction, practice: PracticeId, new: NewDeviceList) -> N
     )
 
 
-def _insert_devices(
-    tx: Transaction, practice: PracticeId, new: NewDeviceList, added: list[DeviceId], at: int
-) -> None:
+def _insert_devices(tx: Transaction, practice: PracticeId, new: NewDeviceList, added: list[DeviceId], at: int) -> None:
     signing_keys = dict(new.devices)
     for device in added:
         tx.db.execute(

@@ -69,9 +69,7 @@ def _dormant(tx: Transaction, now: int) -> Step:
     ).all()
     for row in rows:
         practice, device = PracticeId(row.practice), DeviceId(row.device)
-        tx.db.execute(
-            update(table).where(table.c.practice == practice, table.c.device == device).values(dormant=True)
-        )
+        tx.db.execute(update(table).where(table.c.practice == practice, table.c.device == device).values(dormant=True))
         forget_device(tx.db, practice, AccountId(row.account), device, now, posts_only=True)
     return Step(more=len(rows) == STEP_DORMANT)
 

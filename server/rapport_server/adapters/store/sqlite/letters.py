@@ -92,9 +92,7 @@ class ConversationState:
 
     __slots__ = ("epoch", "key", "lonely", "others", "seq")
 
-    def __init__(  # noqa: PLR0913 - made in one place
-        self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes, listed: bytes
-    ) -> None:
+    def __init__(self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes, listed: bytes) -> None:
         self.key = key
         self.epoch = epoch
         self.seq = seq

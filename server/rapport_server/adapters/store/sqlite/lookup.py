@@ -49,7 +49,8 @@ def find_conversation(connection: sqlite3.Connection, practice: bytes, conv: byt
         "SELECT count(*) FROM member WHERE practice = ? AND conv = ? AND joined", (practice, conv)
     ).fetchone()
     devices = connection.execute(
-        "SELECT d.device, d.dormant FROM member AS m JOIN device AS d ON d.practice = m.practice AND d.account = m.account"
+        "SELECT d.device, d.dormant FROM member AS m"
+        " JOIN device AS d ON d.practice = m.practice AND d.account = m.account"
         " WHERE m.practice = ? AND m.conv = ? AND m.joined AND d.listed ORDER BY d.device",
         (practice, conv),
     ).fetchall()

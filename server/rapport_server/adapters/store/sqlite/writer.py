@@ -85,9 +85,7 @@ class Writer:
         self._small_batch = small_batch
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._ledger = Ledger(connection)
-        self._transaction = Transaction(
-            core_on(connection), self._ledger.next_position, self._ledger.forget_members
-        )
+        self._transaction = Transaction(core_on(connection), self._ledger.next_position, self._ledger.forget_members)
         self._loop = asyncio.get_running_loop()
         # A daemon: a process that ends without closing its store must not hang, and loses nothing by it.
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)

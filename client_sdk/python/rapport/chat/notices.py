@@ -1,0 +1,26 @@
+"""Which events a person must be told of in so many words, beside what the conversation itself shows."""
+
+from rapport.chat.names import Names
+from rapport.chat.words import SIGNED_OUT, devices_words, identity_words, security_words
+from rapport.events import DevicesChanged, Event, IdentityChanged, NotReadable, SecurityEvent, SignedOut, StorageProblem
+
+__all__ = ["notice_words"]
+
+
+def notice_words(event: Event, names: Names) -> str:
+    """What happened, what was kept, what to do; "" when the event needs no words."""
+    match event:
+        case SecurityEvent(kind, _, account):
+            return security_words(kind, names.of(account) if account else "this conversation")
+        case IdentityChanged(account):
+            return identity_words(names.of(account))
+        case DevicesChanged(account, added, removed):
+            return devices_words(names.of(account), len(added), len(removed))
+        case NotReadable(_, _, account):
+            return f"{names.of(account)} could not read a message of yours. Sending it again would help."
+        case SignedOut():
+            return SIGNED_OUT
+        case StorageProblem(detail):
+            return f"This device cannot keep anything new: {detail}. Nothing is lost; it waits on the server."
+        case _:
+            return ""

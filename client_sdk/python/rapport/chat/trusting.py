@@ -1,0 +1,129 @@
+"""Commands about whom one talks to: members, safety numbers, changed identities, the security log."""
+
+import time
+from typing import Final
+
+import rapport
+from rapport.chat.face import Command, Face, Misuse
+from rapport_protocol.ids import AccountId
+
+__all__ = ["TRUSTING", "other_person", "subtitle_of"]
+
+_LOG: Final = 100
+"""Entries of the security log that are shown."""
+_GROUPS_IN_A_LINE: Final = 4
+
+
+def _contact(client: rapport.Client, account: AccountId) -> rapport.Contact | None:
+    """What is pinned of somebody, if anything is yet."""
+    try:
+        return client.contact(account)
+    except rapport.LocalError:
+        return None
+
+
+def _others(face: Face) -> list[AccountId]:
+    return [member.account for member in face.here().members if member.account != face.client.account]
+
+
+def other_person(face: Face, rest: str) -> AccountId:
+    """The one that a command means: the only other person here, or the one named. Misuse when that is not clear."""
+    others = _others(face)
+    named = [account for account in others if face.names.of(account).casefold().startswith(rest.casefold())]
+    if len(named) == 1:
+        return named[0]
+    if not others:
+        raise Misuse("Nobody has joined this conversation yet.")
+    raise Misuse(f"Name one of: {', '.join(face.names.of(account) for account in others)}.")
+
+
+def subtitle_of(client: rapport.Client, conversation: rapport.Conversation) -> str:
+    """What stands beside a conversation's title: role and whether safety numbers were compared, in words."""
+    others = [member for member in conversation.members if member.account != client.account]
+    if len(others) != 1:
+        return f"{len(others) + 1} members" if others else "the invitation is open"
+    contact = _contact(client, others[0].account)
+    parts = [str(others[0].role)] if others[0].role else []
+    if contact is not None:
+        parts.append("key changed" if contact.identity_changed else "verified" if contact.verified else "not verified")
+    return ", ".join(parts)
+
+
+async def _who(face: Face, _: str) -> None:
+    lines = []
+    for member in face.here().members:
+        known = _contact(face.client, member.account)
+        notes = [str(member.role)] if member.role else []
+        if member.account == face.client.account:
+            notes.append("this is you")
+        elif known is not None:
+            words = "key changed: /verify" if known.identity_changed else "not verified yet: /verify"
+            notes.append("verified" if known.verified and not known.identity_changed else words)
+        lines.append(f"{face.names.of(member.account)}  ({', '.join(notes)})")
+    face.sheet("Who is here", "\n".join(lines))
+
+
+async def _verify(face: Face, rest: str) -> None:
+    account = other_person(face, rest)
+    name = face.names.of(account)
+    contact = _contact(face.client, account)
+    if contact is None:
+        raise Misuse(f"{name} has no safety number yet; it comes with the first message.")
+    if contact.identity_changed and not await _accepted(face, account):
+        return
+    groups = face.client.safety_number(account).split()
+    rows = ["   ".join(groups[at : at + _GROUPS_IN_A_LINE]) for at in range(0, len(groups), _GROUPS_IN_A_LINE)]
+    face.sheet(
+        f"Safety number with {name}",
+        "\n".join(rows)
+        + f"\n\nAsk {name} to type /verify too, and compare the numbers aloud, in a call or in person, not in "
+        "writing. If they are equal, nobody reads along. If not, do not write anything confidential here, and speak to "
+        f"{name} about it.",
+    )
+    same = (await face.ask("Are they equal? yes or no (Esc: decide later)")).casefold() in {"yes", "y"}
+    await face.client.verify(account, same)
+    if same:
+        face.tell(f"{name} is verified on all your devices.")
+    else:
+        face.tell(f"{name} is not verified. Speak to {name} before you write anything confidential here.")
+
+
+async def _accepted(face: Face, account: AccountId) -> bool:
+    """A changed identity must be taken over before its number can be compared; the person says whether to."""
+    name = face.names.of(account)
+    question = (
+        f"{name} appears with a new key: a new phone, or somebody in {name}'s place. To compare the new number, "
+        "take the new key over; what waits here then goes out. Type yes, or Esc to leave everything as it is."
+    )
+    if (await face.ask(question)).casefold() not in {"yes", "y"}:
+        face.tell("Nothing was changed, and nothing goes out.")
+        return False
+    await face.client.acknowledge_identity(account)
+    return True
+
+
+async def _accept(face: Face, rest: str) -> None:
+    account = other_person(face, rest)
+    contact = _contact(face.client, account)
+    if contact is None or not contact.identity_changed:
+        raise Misuse(f"{face.names.of(account)}'s key has not changed; there is nothing to accept.")
+    if await _accepted(face, account):
+        face.tell(f"{face.names.of(account)} has the new key now, not compared. /verify shows the safety number.")
+
+
+async def _security(face: Face, _: str) -> None:
+    lines = []
+    for entry in await face.client.security_log(_LOG):
+        about = f" (about {face.names.of(entry.account)})" if entry.account else ""
+        lines.append(
+            f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.at_ms / 1000))}{about}\n{entry.sentence}\n"
+        )
+    face.sheet("Security log", "\n".join(lines) or "Nothing has happened that should not.")
+
+
+TRUSTING: Final = (
+    Command("who", "/who", "who is here, their roles, and whether you have compared safety numbers", _who),
+    Command("verify", "/verify [name]", "show and compare the safety number", _verify),
+    Command("accept", "/accept [name]", "go on with somebody whose key has changed, without comparing", _accept),
+    Command("security", "/security", "what was noticed that should not happen", _security),
+)

@@ -1,0 +1,326 @@
+"""Several accounts with several devices each, on the real engine and the real services, and what can be done to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+
+from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
+from rapport.engine import inviting, registration
+from rapport.engine.core import Core
+from rapport.engine.figures import all_figures
+from rapport.engine.kept_sessions import put_session, sessions_of
+from rapport.engine.records import CONVERSATIONS
+from rapport.engine.turn import Turn
+from rapport.ports import Transaction
+from rapport_protocol.errors import ErrorCode
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids
+from rapport_protocol.messages import Deliver
+from rapport_protocol.requests import Role
+from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.records import PostJob
+from tests.properties.backups import copy_of_store, copy_of_vault, put_back, restore_store
+from tests.properties.watching import Watch
+from tests.sdk.relay import Device, HandClock, Relay, quiet
+
+__all__ = ["Accepted", "Fleet", "Node", "Written"]
+
+DAY_MS = 86_400_000
+RESTORED_WITHIN_MS = 6 * DAY_MS
+"""A backup that is older than a week loses messages that nobody posts again."""
+COPIES_KEPT = 3
+
+
+@dataclass
+class Written:
+    """A text that a device has committed."""
+
+    conv: ConversationId
+    account: AccountId
+    device: DeviceId
+    text: str
+
+
+@dataclass
+class Accepted:
+    """A post that the server took, and the devices it was to be given to."""
+
+    id: MessageId
+    conv: ConversationId
+    seq: int
+    devices: frozenset[DeviceId]
+    at: int
+
+
+class RecordingStore(MemoryStore):
+    """Writes down what it accepts, whatever backup is put in its place later."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        self.accepted: list[Accepted] = []
+
+    def _post(self, job: PostJob, at: int) -> ErrorCode | None:
+        refusal = super()._post(job, at)
+        if refusal is None and not job.repeat:
+            devices = frozenset(DeviceId(device) for device in split_ids(job.devices))
+            self.accepted.append(Accepted(job.id, job.conv, job.seq, devices, at))
+        return refusal
+
+
+class Node(Device):
+    """A device that is watched, and whose vault is copied now and then."""
+
+    def __init__(self, relay: Relay, seed: int, watch: Watch) -> None:
+        super().__init__(relay, seed)
+        self.watch = watch
+        self.copies: list[MemoryStorage] = []
+        self.delivered: list[Any] = []
+        self.counted: Counter[str] = Counter()
+        self.rolled_back = False
+
+    @property
+    def running(self) -> bool:
+        return self.storage.locked
+
+    def send_one(self, message: Any) -> None:
+        self.watch.leaves(self, message)
+        super().send_one(message)
+
+    def figures(self) -> Counter[str]:
+        """Failure classes and the like, also those that a vault put back knows nothing of any more."""
+        return self.counted + (Counter(self._figures()) if self.core else Counter())
+
+    def _figures(self) -> dict[str, int]:
+        vault = self.vault if self.running else None
+        if vault is None:
+            return {}
+        return vault.run_now(lambda tx: all_figures(Turn(tx, self.me, 0, self.random)))
+
+    def keep_copy(self) -> None:
+        self.copies = [*self.copies, copy_of_vault(self.storage)][-COPIES_KEPT:]
+
+    def put_back(self, copy: MemoryStorage) -> None:
+        """The vault's folder is what it was earlier."""
+        if not self.running:
+            self.restart()
+        before = Counter(self._figures())
+        self.drop_connection()
+        self.vault.release()
+        put_back(self.storage, copy)
+        self.vault = MemoryVault(self.storage)
+        me = self.vault.run_now(registration.load_me)
+        assert me is not None
+        self.core = Core(me, self.random)
+        self.counted += before - Counter(self._figures())
+        self.events.clear()
+        self.watch.forget(self)
+        self.rolled_back = True
+
+    def inbox(self) -> list[Any]:
+        """Takes out all that has come."""
+        if self.wire is None:
+            return []
+        messages = list(self.wire.inbox)
+        self.wire.inbox.clear()
+        return messages
+
+    def conversations(self) -> list[ConversationId]:
+        """Conversations with others, in a fixed order."""
+        found = self.look(lambda tx: [(key, conv.membership) for key, conv in CONVERSATIONS.list(tx)])
+        return sorted(ConversationId(key) for key, membership in found if membership is not None)
+
+
+@dataclass
+class Fleet:
+    """Everybody. `nodes` holds every device there ever was; `living` those that still belong to their account."""
+
+    relay: Relay = field(default_factory=lambda: Relay(RecordingStore))
+    watch: Watch = field(default_factory=Watch)
+    nodes: list[Node] = field(default_factory=list)
+    written: dict[MessageId, Written] = field(default_factory=dict)
+    backups: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    invites: list[InviteId] = field(default_factory=list)
+    lost: set[MessageId] = field(default_factory=set)
+    count: int = 0
+
+    async def start(self) -> None:
+        """The owner and a client in one conversation, at rest."""
+        owner_link = await self.relay.start()
+        owner = self.new_node()
+        await owner.join(owner_link, "Dana")
+        await owner.connect()
+        await self.invite(owner)
+        await self.join()
+        await quiet(*self.nodes)
+
+    async def close(self) -> None:
+        await self.relay.close()
+
+    @property
+    def store(self) -> RecordingStore:
+        store = self.relay.store
+        assert isinstance(store, RecordingStore)
+        return store
+
+    def new_node(self) -> Node:
+        node = Node(self.relay, len(self.nodes) + 1, self.watch)
+        self.nodes.append(node)
+        return node
+
+    @property
+    def living(self) -> list[Node]:
+        return [node for node in self.nodes if not self.is_out(node)]
+
+    def is_out(self, node: Node) -> bool:
+        """Whether the server has taken a list without this device."""
+        record = self.store._devices.get(node.me.device)
+        return record is not None and record.revoked
+
+    def accounts(self) -> list[AccountId]:
+        return sorted({node.me.account for node in self.nodes})
+
+    def devices_of(self, account: AccountId) -> list[Node]:
+        return [node for node in self.living if node.me.account == account]
+
+    async def alive(self, node: Node) -> Node:
+        """The device; started and connected again if it had crashed or was cut off."""
+        if not node.running:
+            node.restart()
+        if node.link is None:
+            await node.connect()
+        return node
+
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    async def invite(self, node: Node) -> None:
+        """The owner opens a conversation that nobody has joined yet."""
+        invite = node.do(lambda turn: inviting.new_invite(turn, Role.CLIENT, None))
+        self.invites.append(invite)
+        await quiet(node)
+
+    async def join(self) -> Node | None:
+        """Somebody follows the oldest open invite and connects. None when the server does not know it (any more)."""
+        invite = self.invites.pop(0)
+        for node in self.nodes:
+            if not node.running:
+                continue
+            try:
+                link, _ = node.do(lambda turn: inviting.invite_link(turn, invite))
+            except Exception:
+                continue
+            break
+        else:
+            return None
+        if await self.store.open_invite(invite, self.relay.clock.now_ms()) is None:
+            return None
+        guest = self.new_node()
+        await guest.join(link, f"Guest {len(self.nodes)}")
+        await guest.connect()
+        return guest
+
+    # --- texts --------------------------------------------------------------------------------------------------------
+
+    def write(self, node: Node, which: int) -> None:
+        """A text into one of its conversations, whether there is a connection or not."""
+        if not node.running:
+            node.restart()
+        convs = node.conversations()
+        if not convs:
+            return
+        conv = convs[which % len(convs)]
+        self.count += 1
+        text, before = f"text {self.count}", node.storage.rev
+        made: list[MessageId] = []
+        try:
+            made.append(node.say(conv, text).id)
+        finally:
+            if node.storage.rev > before:  # also when the process ended with the commit
+                message = made[0] if made else self._newest(node, conv, text)
+                self.written[message] = Written(conv, node.me.account, node.me.device, text)
+
+    @staticmethod
+    def _newest(node: Node, conv: ConversationId, text: str) -> MessageId:
+        node.restart()
+        return next(message.id for message in reversed(node.shown(conv)) if message.text == text)
+
+    # --- losses -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def change_sessions(node: Node, peer: Node, change: Callable[[Transaction, Any], None]) -> None:
+        device = peer.me.device
+        if node.running:
+            node.look(lambda tx: [change(tx, session) for session in sessions_of(tx, device)])
+
+    def lose_sessions(self, node: Node, peer: Node) -> None:
+        """As if the vault had lost them (F2 for what comes on them)."""
+        device = peer.me.device
+        self.change_sessions(node, peer, lambda tx, session: tx.delete("session", device + session.sid))
+
+    def break_sessions(self, node: Node, peer: Node) -> None:
+        """As if the states of both ends had drifted apart (F3)."""
+
+        def broken(tx: Transaction, session: Any) -> None:
+            put_session(tx, peer.me.device, replace(session, receive_key=b"x" * 32, root=b"y" * 32))
+
+        self.change_sessions(node, peer, broken)
+
+    @staticmethod
+    def lose_one_time_keys(node: Node) -> None:
+        """As if the private halves of what is on the server were gone (F4)."""
+        if node.running:
+            node.look(lambda tx: [tx.delete("one_time", key) for key, _ in list(tx.list("one_time"))])
+
+    @staticmethod
+    def forget_delivered(node: Node) -> Deliver | None:
+        """The id of a message is forgotten, as after 200 days; returns it, to be delivered once more (F1)."""
+        for message in node.delivered:
+            if isinstance(message, Deliver) and message.seq and node.running:
+                place = message.outer[59:75]
+                if node.look(lambda tx: tx.get("seen", place)) is not None:  # noqa: B023 - done at once
+                    node.look(lambda tx: tx.delete("seen", place))  # noqa: B023
+                    return message
+        return None
+
+    def roll_back(self, node: Node, which: int) -> None:
+        """The vault is what it was earlier. What it had written since and nobody has is lost with it."""
+        copy = node.copies[which % len(node.copies)] if node.copies else copy_of_vault(node.storage)
+        node.put_back(copy)
+        kept = node.storage
+        for message, written in self.written.items():
+            if written.device == node.me.device and kept.get(("message", bytes(message))) is None:
+                self.lost.add(message)
+        node.copies = [copy]
+        node.delivered.clear()
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    def back_up(self) -> None:
+        now = self.relay.clock.now_ms()
+        fresh = [backup for backup in self.backups if now - backup[0] < RESTORED_WITHIN_MS]
+        self.backups = [*fresh, (now, copy_of_store(self.store))][-COPIES_KEPT:]
+
+    async def restore(self, which: int) -> bool:
+        """The server comes back with an older store: every connection ends. False when there is no such copy."""
+        now = self.relay.clock.now_ms()
+        self.backups = [backup for backup in self.backups if now - backup[0] < RESTORED_WITHIN_MS]
+        if not self.backups:
+            return False
+        at = which % len(self.backups)
+        self.backups, copy = self.backups[: at + 1], self.backups[at][1]
+        for node in self.nodes:
+            node.drop_connection()
+        await self.relay.settle()
+        self.count += 1
+        restore_store(self.store, copy, self.count.to_bytes(16, "big"))
+        await self.relay.sign_in.start()
+        return True
+
+    async def sweep(self) -> None:
+        """What the server does every few minutes."""
+        self.relay.bus.publish_wake(await self.store.sweep(self.relay.clock.now_ms()))
+        await asyncio.sleep(0)

@@ -1,0 +1,162 @@
+"""The end of a run: a fair network, and then the question who can read what.
+
+Every text that the server accepted stands readable on every device it was given to, or is visibly marked there; what was
+written and not accepted still waits or is marked as failed. Texts that a vault lost before anybody had them are counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rapport.engine.kept_sessions import sessions_of
+from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT
+from rapport.engine.records import PENDING
+from rapport.engine.sessions import choose
+from rapport.events import Message, MessageKind, Status
+from rapport_protocol.ids import ConversationId, MessageId
+from tests.sdk.relay import later, quiet
+
+if TYPE_CHECKING:
+    from tests.properties.fleet import Accepted, Fleet, Node
+
+__all__ = ["judge", "settle"]
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+ROUND_TRIPS = 2
+SKIPPED_MOST = 2_000
+DIRECTS_MOST = 1_024
+
+
+async def settle(fleet: Fleet) -> None:
+    """A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips."""
+    nodes = fleet.living
+    for node in nodes:
+        node.hold_outgoing = False
+        node.disarm()
+        if node.running:
+            node.restart()
+        await fleet.alive(node)
+    await quiet(*nodes)
+    asked = {key: count for node in nodes for key, count in _asked(node).items()}
+    for wait_ms in (15 * SECOND_MS, 15 * MINUTE_MS, 3 * HOUR_MS):
+        await later(wait_ms, *nodes)
+        await fleet.sweep()
+        await quiet(*nodes)
+        for node in nodes:
+            for key, count in _asked(node).items():
+                assert count - asked.get(key, 0) <= ROUND_TRIPS, "does not heal in two round trips"
+    await _last_words(fleet)
+
+
+def _asked(node: Node) -> dict[tuple[bytes, bytes], int]:
+    """How often each message that is still closed was asked for."""
+
+    def look(tx: object) -> dict[tuple[bytes, bytes], int]:
+        return {
+            (node.me.device, held.id): held.asked
+            for conv in node.conversations()
+            for _, held in PENDING.list(tx, conv)  # type: ignore[arg-type]
+        }
+
+    return node.look(look)
+
+
+async def _last_words(fleet: Fleet) -> None:
+    """Everybody says something once more: it arrives, and every session is one that both ends know."""
+    nodes = fleet.living
+    for node in nodes:
+        for which in range(len(node.conversations())):
+            fleet.write(node, which)
+        await quiet(*nodes)
+    await later(MINUTE_MS, *nodes)
+
+
+def judge(fleet: Fleet) -> Counter[str]:
+    """Raises AssertionError for what is lost; returns what is visibly marked, by reason."""
+    marked: Counter[str] = Counter()
+    accepted: dict[MessageId, list[Accepted]] = {}
+    for each in fleet.store.accepted:
+        if each.id in fleet.written:
+            accepted.setdefault(each.id, []).append(each)
+    for node in fleet.living:
+        _at_rest(node)
+        boards = {conv: {message.id: message for message in node.shown(conv)} for conv in node.conversations()}
+        for message, times in accepted.items():
+            if _entitled(fleet, node, message, times):
+                marked += _look(fleet, node, message, boards)
+        _own(fleet, node, accepted, boards)
+    _same_order(fleet)
+    return marked
+
+
+def _entitled(fleet: Fleet, node: Node, message: MessageId, times: list[Accepted]) -> bool:
+    return fleet.written[message].device == node.me.device or any(node.me.device in each.devices for each in times)
+
+
+def _look(
+    fleet: Fleet, node: Node, message: MessageId, boards: dict[ConversationId, dict[MessageId, Message]]
+) -> Counter[str]:
+    written = fleet.written[message]
+    found = boards.get(written.conv, {}).get(message)
+    if found is None:
+        assert message in fleet.lost or not _kept_by_server(fleet, message), f"silently lost: {written.text}"
+        return Counter({"lost with a vault": 1})
+    if found.placeholder is not None:
+        return Counter({str(found.placeholder): 1})
+    assert found.text == written.text, "another text than was written"
+    return Counter()
+
+
+def _kept_by_server(fleet: Fleet, message: MessageId) -> bool:
+    return any(item.id == message for item in fleet.store._items.values())
+
+
+def _own(
+    fleet: Fleet,
+    node: Node,
+    accepted: dict[MessageId, list[Accepted]],
+    boards: dict[ConversationId, dict[MessageId, Message]],
+) -> None:
+    """What this device has written: sent, or it says that it could not be."""
+    for message, written in fleet.written.items():
+        if written.device != node.me.device or message in fleet.lost:
+            continue
+        found = boards[written.conv].get(message)
+        assert found is not None, f"a text of one's own is gone: {written.text}"
+        if found.status is not Status.FAILED:
+            waits_alone = found.status is Status.QUEUED and message not in accepted
+            assert waits_alone or message in accepted, "said to be sent, but was not"
+
+
+def _at_rest(node: Node) -> None:
+    """Nothing waits for ever, and nothing has grown beyond its cap."""
+    for conv in node.conversations():
+        queued = node.look(lambda tx: OUTBOX.count(tx, conv))  # noqa: B023 - done at once
+        hold = node.look(lambda tx: QUEUES.get(tx, conv))  # noqa: B023
+        assert not queued or (hold is not None and hold.hold == "alone"), f"posts wait: {hold and hold.hold}"
+    assert node.look(DIRECTS.count) <= DIRECTS_MOST
+    for _, held in node.look(lambda tx: list(tx.list("session"))):
+        assert held is not None
+    for device, _ in node.look(lambda tx: list(tx.list("peer"))):
+        for session in node.look(lambda tx: sessions_of(tx, device)):  # type: ignore[arg-type]  # noqa: B023
+            assert len(session.skipped) <= SKIPPED_MOST
+
+
+def _same_order(fleet: Fleet) -> None:
+    """Two devices that have the same messages have them in the same order."""
+    orders: dict[ConversationId, list[list[MessageId]]] = {}
+    for node in fleet.living:
+        for conv in node.conversations():
+            texts = [message for message in node.shown(conv) if message.kind is MessageKind.TEXT and message.seq]
+            orders.setdefault(conv, []).append([message.id for message in texts if message.placeholder is None])
+    for boards in orders.values():
+        for one in boards:
+            for other in boards:
+                common = set(one) & set(other)
+                assert [i for i in one if i in common] == [i for i in other if i in common], "another order"
+
+
+_UNUSED = (SENT, choose)

@@ -1,0 +1,119 @@
+"""What must hold at every moment: looked at when a message leaves a device, and when a device has shown something."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rapport.engine.contacts import account_of, newest_list
+from rapport.engine.turn import Turn
+from rapport.events import MessageReceived, SecurityEvent
+from rapport.crypto.ratchet import RatchetMessage
+from rapport_protocol.ids import DeviceId, split_ids
+from rapport_protocol.messages import Ack, Deliver, Direct, Post
+from rapport_protocol.sealed_keys import split_sealed_keys
+from rapport_protocol.signed import Outer
+
+if TYPE_CHECKING:
+    from tests.properties.fleet import Node
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Everything that was ever seen to leave a device."""
+
+    def __init__(self) -> None:
+        self.positions: dict[tuple[bytes, bytes, int], bytes] = {}
+        self.nonces: dict[bytes, bytes] = {}
+        self.bodies: dict[bytes, tuple[bytes, bytes]] = {}
+        self.commitments: dict[bytes, bytes] = {}
+        self.alarms: Counter[str] = Counter()
+        self._looked: dict[bytes, int] = {}
+        self._shown: dict[bytes, set[bytes]] = {}
+        self._places: dict[tuple[bytes, bytes], int] = {}
+
+    # --- leaving ------------------------------------------------------------------------------------------------------
+
+    def leaves(self, node: Node, message: Any) -> None:
+        """Before anything goes to the server."""
+        if isinstance(message, Post):
+            self._body(message)
+            self._listed(node, split_ids(message.devices))
+            for key in split_sealed_keys(message.keys):
+                self._key(key)
+        elif isinstance(message, Direct):
+            self._listed(node, [message.device])
+            self._key(message.key)
+        elif isinstance(message, Ack):
+            self._kept(node, message)
+
+    def _body(self, message: Post) -> None:
+        body = (message.nonce, message.ct)
+        assert self.bodies.setdefault(message.outer, body) == body, "two bodies under one outer"
+        commitment = Outer.parse(message.outer).commitment
+        assert self.commitments.setdefault(commitment, message.ct) == message.ct, "one key for two plaintexts"
+        self._fresh(message.nonce, message.ct)
+
+    def _key(self, key: bytes) -> None:
+        sealed = RatchetMessage.parse(key)
+        position = (sealed.sid, sealed.dh, sealed.n)
+        assert self.positions.setdefault(position, key) == key, "a ratchet position was used twice"
+        self._fresh(sealed.nonce, sealed.sealed)
+
+    def _fresh(self, nonce: bytes, sealed: bytes) -> None:
+        assert self.nonces.setdefault(nonce, sealed) == sealed, "a nonce was used twice"
+
+    @staticmethod
+    def _listed(node: Node, devices: Any) -> None:
+        """Nothing is sealed for a device that the newest list held here does not name."""
+
+        def unlisted(tx: Any) -> list[DeviceId]:
+            turn = Turn(tx, node.me, 0, node.random)
+            found = []
+            for device in map(DeviceId, devices):
+                account = account_of(turn, device)
+                if account is None or newest_list(turn, account).content.entry(device) is None:
+                    found.append(device)
+            return found
+
+        assert node.look(unlisted) == [], "a key for a device that was removed"
+
+    @staticmethod
+    def _kept(node: Node, message: Ack) -> None:
+        delivered = {each.outer[59:75]: each for each in node.delivered if isinstance(each, Deliver)}
+        for item in message.ok:
+            if node.storage.get(("seen", bytes(item.id))) is not None:
+                continue
+            assert item.entry is None, "acknowledged, and not kept"
+            held = delivered.get(bytes(item.id))
+            assert held is None or not held.seq, "acknowledged, and not kept"
+
+    # --- showing ------------------------------------------------------------------------------------------------------
+
+    def forget(self, node: Node) -> None:
+        """Its vault is an older one: what it showed since is shown again."""
+        device = node.me.device
+        self._looked.pop(device, None)
+        self._shown.pop(device, None)
+        for key in [key for key in self._places if key[0] == device]:
+            del self._places[key]
+
+    def shows(self, node: Node) -> None:
+        """Whatever a device has shown since the last look: each message once, in its place."""
+        if node.core is None:
+            return
+        device, events = node.me.device, node.events
+        shown = self._shown.setdefault(device, set())
+        for event in events[self._looked.get(device, 0) :]:
+            if isinstance(event, SecurityEvent):
+                self.alarms[event.kind] += 1
+            if isinstance(event, MessageReceived):
+                message = event.message
+                assert message.id not in shown, "shown twice"
+                shown.add(message.id)
+                place = (device, bytes(message.conversation))
+                if message.seq:
+                    assert message.seq > self._places.get(place, 0), "shown out of order"
+                    self._places[place] = message.seq
+        self._looked[device] = len(events)
