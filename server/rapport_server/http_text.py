@@ -73,9 +73,15 @@ _NOTES = {
         "those of members of a conversation one is in, and those of whoever has entries in such a conversation's chain."
     ),
     "devices.update": (
-        "by a device of the account. A list that adds a device (one at a time) comes with that device's prekeys. The "
-        "answer holds the list that stands. Devices that are no longer listed lose their tokens, their mail and their "
-        "connections at once; the account's other devices and its contacts get a `devices_changed` notice."
+        "by a device of the account. A list that adds a device (one at a time) comes with that device's prekeys; for "
+        "30 days after a restore they may be missing, and the device uploads them when it is back. The answer holds "
+        "the list that stands. Devices that are no longer listed lose their tokens, their mail and their connections "
+        "at once; the account's other devices and its contacts get a `devices_changed` notice."
+    ),
+    "devices.restore": (
+        "for a device that a restored server does not know (close code 4501). Lists that stand already are skipped; "
+        "then each must follow the one before, as always, and is taken on its signatures alone. Refused `list_stale` "
+        "or `rule_broken`: the account has other lists, and the device is really out."
     ),
     "prekeys.upload": (
         "of the asking device. Idempotent by id; an id with other bytes is `conflict`, and nothing is taken then. With "

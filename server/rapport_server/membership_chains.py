@@ -14,7 +14,7 @@ from msgspec import Struct
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, PracticeId
-from rapport_protocol.limits import CLOCK_TOLERANCE_MS
+from rapport_protocol.limits import CLOCK_TOLERANCE_MS, RECOVERY_MS
 from rapport_protocol.membership import MembershipState, advance, begin, require_live
 from rapport_protocol.membership_entries import Checkpoint, MemberRole, SignedEntry
 from rapport_protocol.requests import MembershipItem, Role
@@ -28,9 +28,11 @@ __all__ = [
     "EpochMoved",
     "appended",
     "entry_records",
+    "joining_time",
     "load_chain",
     "newest_list",
     "not_found",
+    "recovering",
     "require_grant",
     "require_own",
     "require_time",
@@ -156,6 +158,17 @@ def require_time(stamp_ms: int, now: int) -> None:
     """A stamp may be old (it was queued) but not ahead of the server's clock by more than 90 s. Rejected(BAD_TIME)."""
     if stamp_ms > now + CLOCK_TOLERANCE_MS:
         raise Rejected(ErrorCode.BAD_TIME, "a time stamp is ahead of the server's clock")
+
+
+async def recovering(directory: Directory, now: int) -> bool:
+    """Whether the store was restored from a backup lately, so that devices bring back what it has lost."""
+    restored_ms = await directory.restored_ms()
+    return bool(restored_ms) and now < restored_ms + RECOVERY_MS
+
+
+async def joining_time(directory: Directory, join: SignedEntry, now: int) -> int:
+    """When a join used its invite: now, but while the store recovers when it says, because then it did so before."""
+    return min(now, join.fields.ts_ms) if await recovering(directory, now) else now
 
 
 def require_grant(role: Role, granted: MemberRole) -> None:

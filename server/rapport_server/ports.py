@@ -80,6 +80,9 @@ class AccountDirectory(Protocol):
     async def store_epoch(self) -> StoreEpoch:
         """Changes with every restore from a backup."""
 
+    async def restored_ms(self) -> int:
+        """When the store was last restored from a backup, milliseconds of Unix time; 0 = never."""
+
     async def create_practice(self, practice: PracticeId, owner_token_hash: bytes, at: int) -> None:
         """A new, empty practice whose first registration will present the token."""
 
@@ -130,11 +133,14 @@ class KeyDirectory(Protocol):
         From `from_version`, or from the newest AIK-signed one when that is 0. Empty = no such account.
         """
 
+    async def practice_of_account(self, account: AccountId) -> PracticeId | None:
+        """The practice of a registered account."""
+
     async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
         """Whether both are members of one conversation (or the same account)."""
 
     async def append_device_list(
-        self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+        self, practice: PracticeId, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
     ) -> list[DeviceId]:
         """Compare-and-swap: the newest list is the one that the new one `follows`, one version lower.
 

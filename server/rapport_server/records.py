@@ -309,7 +309,8 @@ class MembershipChange:
     """Verified entries for one conversation, appended together or not at all.
 
     base_epoch: the epoch they build on (0 = the conversation is new). members: the joined accounts afterwards. actor:
-    the device that signed; it is not delivered its own entries. invite: opened by the entries. used: consumed by them.
+    the device that signed; it is not delivered its own entries. invite: opened by the entries. used: consumed by them,
+    at `used_at` (None = now): it must have been open then.
     """
 
     conv: ConversationId
@@ -320,6 +321,7 @@ class MembershipChange:
     actor: DeviceId
     invite: NewInvite | None = None
     used: InviteId | None = None
+    used_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

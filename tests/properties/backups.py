@@ -39,6 +39,7 @@ def restore_store(store: MemoryStore, copy: dict[str, Any], epoch: bytes) -> Non
     """As `rapport restore`: another epoch, numbers that were never given out, no tokens, claims or one-time keys."""
     vars(store).update(_copied(copy))
     store._epoch = StoreEpoch(epoch)
+    store._restored_ms = store._clock.now_ms()
     for conversation in store._conversations.values():
         conversation.base = conversation.seq + SEQ_JUMP + 1
         conversation.seq += SEQ_JUMP

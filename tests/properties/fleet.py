@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
-from rapport.engine import inviting, registration
+from rapport.engine import inviting, own_devices, registration
 from rapport.engine.core import Core
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import put_session, sessions_of
@@ -26,6 +26,7 @@ from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.records import PostJob
 from tests.properties.backups import copy_of_store, copy_of_vault, put_back, restore_store
 from tests.properties.watching import Watch
+from tests.sdk.linked import link
 from tests.sdk.relay import Device, HandClock, Relay, quiet
 
 __all__ = ["Accepted", "Fleet", "Node", "Written"]
@@ -75,9 +76,10 @@ class RecordingStore(MemoryStore):
 class Node(Device):
     """A device that is watched, and whose vault is copied now and then."""
 
-    def __init__(self, relay: Relay, seed: int, watch: Watch) -> None:
+    def __init__(self, relay: Relay, seed: int) -> None:
         super().__init__(relay, seed)
-        self.watch = watch
+        self.watch = Watch()
+        """The fleet's, once it belongs to it."""
         self.copies: list[MemoryStorage] = []
         self.delivered: list[Any] = []
         self.counted: Counter[str] = Counter()
@@ -147,6 +149,7 @@ class Fleet:
     invites: list[InviteId] = field(default_factory=list)
     lost: set[MessageId] = field(default_factory=set)
     count: int = 0
+    seeds: int = 0
 
     async def start(self) -> None:
         """The owner and a client in one conversation, at rest."""
@@ -168,7 +171,14 @@ class Fleet:
         return store
 
     def new_node(self) -> Node:
-        node = Node(self.relay, len(self.nodes) + 1, self.watch)
+        return self.adopt(Node(self.relay, self.seed()))
+
+    def seed(self) -> int:
+        self.seeds += 1
+        return self.seeds
+
+    def adopt(self, node: Node) -> Node:
+        node.watch = self.watch
         self.nodes.append(node)
         return node
 
@@ -223,6 +233,23 @@ class Fleet:
         await guest.connect()
         return guest
 
+    async def link(self, node: Node) -> bool:
+        """A further device of the account. False when another change of the device list came in between."""
+        assert node.link is not None
+        node.token = await self.relay.sign_in.renew(node.link.principal)
+        try:
+            fresh = await link(node, self.seed(), "Another", connect=False)
+        except IndexError:  # it is listed later, and nobody waits for that any more
+            return False
+        await self.adopt(fresh).connect()
+        return True
+
+    async def revoke(self, node: Node, other: Node) -> None:
+        """One device removes another of its account."""
+        node.do(lambda turn: own_devices.revoke(turn, other.me.device))
+        while node.calls:
+            await node.perform_call(node.calls.popleft())
+
     # --- texts --------------------------------------------------------------------------------------------------------
 
     def write(self, node: Node, which: int) -> None:
@@ -269,11 +296,11 @@ class Fleet:
 
         self.change_sessions(node, peer, broken)
 
-    @staticmethod
-    def lose_one_time_keys(node: Node) -> None:
-        """As if the private halves of what is on the server were gone (F4)."""
-        if node.running:
-            node.look(lambda tx: [tx.delete("one_time", key) for key, _ in list(tx.list("one_time"))])
+    def lose_one_time_key(self, node: Node) -> None:
+        """As if the private half of the bundle that the server hands out next were gone (F4)."""
+        left = self.store._devices[node.me.device].one_time
+        if node.running and left:
+            node.look(lambda tx: tx.delete("one_time", min(left).to_bytes(4, "big")))
 
     @staticmethod
     def forget_delivered(node: Node) -> Deliver | None:

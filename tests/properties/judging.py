@@ -93,7 +93,11 @@ def judge(fleet: Fleet) -> Counter[str]:
 
 
 def _entitled(fleet: Fleet, node: Node, message: MessageId, times: list[Accepted]) -> bool:
-    return fleet.written[message].device == node.me.device or any(node.me.device in each.devices for each in times)
+    """Written or given to this device; or archived by the account, which it has been added to since."""
+    if fleet.written[message].device == node.me.device or any(node.me.device in each.devices for each in times):
+        return True
+    item = next((item for item in fleet.store._items.values() if item.id == message), None)
+    return item is not None and node.me.account in item.entries
 
 
 def _look(

@@ -17,7 +17,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.crypto.primitives import kem_encapsulate
@@ -59,6 +59,7 @@ class SeveralDevices(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.fleet = Fleet()
+        self.long_ago = False
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)  # type: ignore[arg-type]
@@ -110,6 +111,22 @@ class SeveralDevices(RuleBasedStateMachine):
         if len(fleet.invites) < 2 and owners:
             self.took("membership change")
             self.run(fleet.invite(self.run(fleet.alive(owners[who % len(owners)]))))
+
+    @rule(who=WHICH)
+    def add_device(self, who: int) -> None:
+        node = self.node(who)
+        if len(self.fleet.devices_of(node.me.account)) < DEVICES_MOST and self.run(
+            self.fleet.link(self.run(self.fleet.alive(node)))
+        ):
+            self.took("add device")
+
+    @rule(who=WHICH, whom=WHICH)
+    def revoke_device(self, who: int, whom: int) -> None:
+        node = self.alive(who)
+        others = [other for other in self.fleet.devices_of(node.me.account) if other is not node]
+        if others:
+            self.took("revoke device")
+            self.run(self.fleet.revoke(node, others[whom % len(others)]))
 
     # --- what networks do ---------------------------------------------------------------------------------------------
 
@@ -281,7 +298,7 @@ class SeveralDevices(RuleBasedStateMachine):
             self.fleet.break_sessions(node, peer)
         else:
             self.fleet.lose_sessions(peer, node)
-            self.fleet.lose_one_time_keys(node)
+            self.fleet.lose_one_time_key(node)
         self.fleet.write(peer, whom)
 
     # --- what servers do ----------------------------------------------------------------------------------------------
@@ -299,10 +316,15 @@ class SeveralDevices(RuleBasedStateMachine):
         if self.run(self.fleet.restore(which)):
             self.took("store restored")
 
+    @precondition(lambda self: not self.long_ago)
     @rule(who=WHICH)
     def dormant_return(self, who: int) -> None:
-        """One device is away for 46 days; the others come back before it does, and write."""
+        """One device is away for 46 days; the others come back before it does, and write.
+
+        Once in a run: after 90 days the server gives up on messages, and after 97 devices forget their keys.
+        """
         self.took("dormant return")
+        self.long_ago = True
         away = self.node(who)
         for node in self.fleet.living:
             node.drop_connection()

@@ -43,8 +43,7 @@ class Watch:
             for key in split_sealed_keys(message.keys):
                 self._key(key)
         elif isinstance(message, Direct):
-            self._listed(node, [message.device])
-            self._key(message.key)
+            self._key(message.key)  # a late message of a removed device may still be answered, without any key
         elif isinstance(message, Ack):
             self._kept(node, message)
 
@@ -66,7 +65,7 @@ class Watch:
 
     @staticmethod
     def _listed(node: Node, devices: Any) -> None:
-        """Nothing is sealed for a device that the newest list held here does not name."""
+        """No post is sealed for a device that the newest list held here does not name."""
 
         def unlisted(tx: Any) -> list[DeviceId]:
             turn = Turn(tx, node.me, 0, node.random)

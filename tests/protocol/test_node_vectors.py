@@ -26,6 +26,7 @@ PLANTS = {
     "kdf.json": "output",
     "kem.json": "rejection_secret",
     "labels.json": "bytes",
+    "linking.json": "sealed",
     "membership.json": "hash",
     "messages.json": "ciphertext",
     "padding.json": "content",

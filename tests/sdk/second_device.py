@@ -13,7 +13,7 @@ from rapport.engine.errands import ErrandKind
 from rapport.engine.own_posts import device_added
 from rapport.engine.prekeys import first_prekeys
 from rapport.engine.records import COUNTERS, ME, SEARCH_VERSION, SETTINGS, Counters, Settings
-from rapport.engine.turn import Me, Turn
+from rapport.engine.turn import Turn
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.requests import DeviceListUpdate, Prekeys
 from tests.sdk.relay import Device, quiet

@@ -104,6 +104,8 @@ async def opened(
 ) -> AsyncIterator[TerminalWindow]:
     """A window of that many columns and rows in which `rapport` runs with the arguments; gone with the block.
 
+    When it ends by itself, `ended with` and its exit code stand there.
+
     What it prints on standard error is in `<folder>/stderr`, and must be nothing.
     """
     await asyncio.to_thread(folder.mkdir)
@@ -115,7 +117,7 @@ async def opened(
         ["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-m", "rapport", *arguments]
     )
     # A shell waits first, so that nothing is drawn before the pipe is there.
-    line = f"exec 2>{shlex.quote(str(folder / 'stderr'))}; read _; exec {command}"
+    line = f"exec 2>{shlex.quote(str(folder / 'stderr'))}; read _; {command}; echo ended with $?; read _"
     columns, rows = size
     await window.tmux("new-session", "-d", "-s", "chat", "-x", str(columns), "-y", str(rows), "sh", "-c", line)
     reading = os.open(drawings, os.O_RDONLY | os.O_NONBLOCK)
@@ -123,7 +125,6 @@ async def opened(
         lambda: _Drawings(window), os.fdopen(reading, "rb", buffering=0)
     )
     try:
-        await window.tmux("set-option", "-t", "chat", "remain-on-exit", "on")
         await window.tmux("pipe-pane", "-t", _PANE, f"exec cat >{shlex.quote(str(drawings))}")
         await window.types("", "Enter")
         yield window

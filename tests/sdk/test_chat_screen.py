@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -79,21 +79,34 @@ async def they_converse(toni: TerminalWindow, dana: TerminalWindow) -> None:
     await toni.types("Good morning, Dana.", "Enter")
     await dana.sees(r"^> Toni .*│ +Toni  \d\d:\d\d$|│ Toni  \d\d:\d\d\n.*Good morning, Dana\.")
     await toni.sees(r"\d\d:\d\d, (delivered|read)")
-    await dana.types("Good")
-    await toni.sees("Dana is writing")
-    await dana.types(" morning.", "C-j")
+    await dana.types("Good morning.", "C-j")
     await dana.types("I slept.", "Enter")
     await toni.sees(r"Good morning\.\n.*│   I slept\.")
     await toni.types("/reply ")
     await toni.sees(r"│ 1 Good morning\.")  # numbers stand there while one is needed
     await toni.types("1 I am glad.", "Enter")
     await dana.sees(r"│ You: Good morning\.\n.*│   I am glad\.")
+    await they_see_who_writes(toni, dana)
     await dana.types("/edit Good evening, I mean.", "Enter")
     await toni.sees(r"Good evening, I mean\.\n.*edited")
     await toni.types("/react \N{THUMBS UP SIGN}", "Enter")
     await dana.sees("\N{THUMBS UP SIGN} Toni")
     await toni.types("/delete", "Enter")
     await dana.sees("Toni took this message back")
+
+
+async def they_see_who_writes(toni: TerminalWindow, dana: TerminalWindow) -> None:
+    """A signal that crosses with a receipt is dropped; the next one follows three seconds later."""
+    for attempt in range(5):
+        await dana.types("x")
+        try:
+            await toni.sees("Dana is writing", within_s=4.0)
+        except AssertionError:
+            if attempt == 4:
+                raise
+        else:
+            break
+    await dana.types("", "C-u")
 
 
 async def they_lose_and_regain_the_server(server: ServerProcess, toni: TerminalWindow, dana: TerminalWindow) -> None:
@@ -107,7 +120,7 @@ async def they_lose_and_regain_the_server(server: ServerProcess, toni: TerminalW
     await toni.sees(r"Are you there\?\n.*\d\d:\d\d, (delivered|read)")
     await toni.misses("Reconnecting")
     await toni.types("/quit", "Enter")
-    await toni.sees("Pane is dead")
+    await toni.sees("^ended with 0$")
 
 
 async def test_hostile_text_stays_text_at_every_size(tmp_path: Path) -> None:
@@ -130,8 +143,7 @@ async def test_hostile_text_stays_text_at_every_size(tmp_path: Path) -> None:
                     raw = await dana.raw()
                     assert "owned\x07" not in raw
                     assert not {*"\u202e\u2066\u2069\u200b\x9b\x07"} & {*raw}
-                    sequences = set(re.findall(r"\x1b(\[[\d;]*m)?", raw))
-                    assert not any(re.search(r"[;\[][34]\d", found) for found in sequences), "no colour under NO_COLOR"
+                    assert not re.search(r"\x1b\[(\d+;)*[34][0-7]\b", raw), "a colour under NO_COLOR"
 
 
 async def test_a_small_screen_has_all_that_is_needed(tmp_path: Path) -> None:
@@ -149,7 +161,7 @@ async def test_a_small_screen_has_all_that_is_needed(tmp_path: Path) -> None:
             await dana.types("", "C-u")
             await dana.types("/help", "Enter")
             await dana.sees("Help .PgUp, PgDn; Esc closes.")
-            await dana.types("", "NPage", "NPage", "NPage", "NPage")
+            await dana.types("", "End")
             await dana.sees("/quit")
             await dana.types("", "Escape")
             await dana.sees(r"Welcome\. I answer")
@@ -157,9 +169,7 @@ async def test_a_small_screen_has_all_that_is_needed(tmp_path: Path) -> None:
             await dana.sees("Conversations")
 
 
-async def test_5000_messages_open_within_a_second(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+async def test_5000_messages_open_within_a_second(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, owner_link):
         await a_pair(tmp_path, owner_link)
         async with at_work(tmp_path / "toni") as toni:
@@ -172,9 +182,8 @@ async def test_5000_messages_open_within_a_second(
             await window.sees("/help")
             await window.types("/open 2")
             seconds = await window.seconds_until("message number 5000", "Enter")
-            record_property("open_5000_ms", round(seconds * 1000))
             assert seconds <= 1.0
-            seconds = await window.seconds_until("message number 49[5-8]", "PPage")
+            seconds = await window.seconds_until("message number 4990 ", "PPage")
             assert seconds <= 1.0
 
 
@@ -205,5 +214,5 @@ async def fill(vault: Path, conv: ConversationId, count: int) -> None:
 async def test_a_window_that_never_shows_it_says_what_it_showed(tmp_path: Path) -> None:
     async with opened(tmp_path / "window", ["--version"]) as window:
         await window.sees("rapport, version")
-        with pytest.raises(AssertionError, match=r"the screen:\nrapport, version"):
+        with pytest.raises(AssertionError, match=r"the screen:\n+rapport, version"):
             await window.sees("nothing like that", within_s=0.2)

@@ -15,7 +15,7 @@ from rapport.engine.content import Edit
 from rapport.engine.directs import NOTE_MS
 from rapport.engine.kept_sessions import put_session, sessions_of
 from rapport.engine.outgoing import SENT
-from rapport.engine.records import PENDING, Attempt
+from rapport.engine.records import MESSAGES, PENDING, Attempt
 from rapport.events import (
     MessageChanged,
     MessageReceived,
@@ -204,6 +204,7 @@ async def test_a_message_its_supposed_sender_never_sent_is_removed_and_reported(
     drop_for_good(kim)
     await quiet(dana)
     dana.look(lambda tx: SENT.delete(tx, message.id))
+    dana.look(lambda tx: MESSAGES.delete(tx, message.id))
     dana.say(conv, "next")
     await quiet(dana, kim)
     dana.drop_connection()

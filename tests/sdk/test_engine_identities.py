@@ -155,13 +155,25 @@ async def test_a_contact_is_verified_and_verification_is_taken_back(pair: Pair) 
             dana.do(lambda turn, stranger=stranger: trust.verify(turn, stranger, verified=True))  # type: ignore[misc]
 
 
-async def test_the_former_identity_cannot_be_verified_once_there_is_another(pair: Pair) -> None:
+async def test_agreeing_numbers_refuse_another_identity_for_good(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    account, lists = kim.me.account, new_identity(pair)
+    take(dana, account, *lists)
+    dana.say(conv, "c")
+    await quiet(dana, kim)
+    assert kim.received() == ["b"]
+    dana.do(lambda turn: trust.verify(turn, account, verified=True))
+    await quiet(dana, kim)
+    assert kim.received() == ["b", "c"]
+    take(dana, account, *lists)  # shown again: kept in the log, and nothing else
+    assert not contact(dana, account).blocked
+    assert [event for event in dana.events if isinstance(event, IdentityChanged)] == [IdentityChanged(account)]
+
+
+async def test_an_acknowledged_identity_is_not_verified(pair: Pair) -> None:
     dana, account = pair.dana, pair.kim.me.account
     dana.do(lambda turn: trust.verify(turn, account, verified=True))
     take(dana, account, *new_identity(pair))
-    with pytest.raises(LocalError) as refused:
-        dana.do(lambda turn: trust.verify(turn, account, verified=True))
-    assert refused.value.code is ErrorCode.CONFLICT
     dana.do(lambda turn: trust.acknowledge_identity(turn, account))
     assert not contact(dana, account).verified
     assert dana.events[-1] == VerificationChanged(account, verified=False)

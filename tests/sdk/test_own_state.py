@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rapport.engine import composing, delivery, own_state
-from rapport.engine.content import Content, OwnDraft, OwnMute, OwnSetting, TEXT_BYTES
+from rapport.engine.content import TEXT_BYTES, Content, OwnDraft, OwnMute, OwnSetting
 from rapport.engine.outgoing import OUTBOX
 from rapport.engine.own_posts import OWN_POSTS
 from rapport.engine.own_state import SETTINGS_MOST
@@ -211,7 +211,7 @@ async def test_what_is_being_written_here_is_not_overwritten_from_elsewhere(pair
     assert conversation(dana, conv).draft == conversation(desk, conv).draft == "from dana, longer"
 
 
-# --- what stays ---------------------------------------------------------------------------------------------------------
+# --- what stays -------------------------------------------------------------------------------------------------------
 
 
 async def test_changes_made_offline_replace_each_other_in_the_outbox(pair: Pair) -> None:
@@ -284,7 +284,7 @@ async def test_a_new_device_learns_state_from_the_archive_in_any_order(pair: Pai
     assert conversation(desk, conv).muted_until_ms == 77
 
 
-# --- who has a say ------------------------------------------------------------------------------------------------------
+# --- who has a say ----------------------------------------------------------------------------------------------------
 
 
 async def test_only_own_listed_devices_have_a_say_and_only_in_the_self_conversation(pair: Pair) -> None:

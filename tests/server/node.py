@@ -139,13 +139,17 @@ def bearer(token: bytes) -> str:
 
 @asynccontextmanager
 async def running(
-    rates: RateLimits = GENEROUS, folder: Path | None = None, **sections: msgspec.Struct
+    rates: RateLimits = GENEROUS,
+    folder: Path | None = None,
+    clock: HeldClock | None = None,
+    **sections: msgspec.Struct,
 ) -> AsyncIterator[Node]:
-    """A node with this configuration, closed at the end; over SQLite in `folder` when one is given."""
-    clock = HeldClock()
+    """A node with this configuration, closed at the end; over SQLite in `folder`, whose store is made if need be."""
+    clock = clock or HeldClock()
     store: Store = MemoryStore(clock)
     if folder is not None:
-        initialise(folder / "rapport.db")
+        if not (folder / "rapport.db").exists():
+            initialise(folder / "rapport.db")
         store = SqliteStore(folder / "rapport.db", clock)
     config = msgspec.structs.replace(Config(server=Server(port=0), rates=rates), **sections)
     app = create(config, store=store, clock=clock)

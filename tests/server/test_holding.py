@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, suppress
 import msgspec
 import pytest
 
+from rapport.bench.practice import sign_in
+from rapport.bench.wire import client_frame
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.messages import CloseCode
 from rapport_server.adapters.store.memory import MemoryStore
@@ -18,7 +20,7 @@ from rapport_server.doors.device_socket import HARD_LIMIT
 from rapport_server.doors.http.silence import HEAD_BYTES
 from tests.server.device import SOON_S, Closed, connected, opened
 from tests.server.node import running
-from tests.server.test_stream_limits import pause, resume, socket_of, until
+from tests.server.test_stream_limits import socket_of, until
 
 ASKED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 UNKNOWN = msgspec.msgpack.encode(["no such tag"])
@@ -136,23 +138,27 @@ async def test_who_asks_and_does_not_listen_is_cut() -> None:
 
 
 async def test_who_talks_and_does_not_listen_is_cut_at_the_hard_limit() -> None:
-    async with running() as node:
+    async with running() as node, AsyncExitStack() as stack:
         owner = await node.owner()
-        async with connected(node, owner) as device:
-            sock = socket_of(node, owner.device)
-            pause(device)
-            transport = device.ws._conn.transport  # type: ignore[union-attr]
-            frame = b"\x82" + bytes((0x80 | len(UNKNOWN),)) + bytes(4) + UNKNOWN
-            most = 0
-            async with asyncio.timeout(SOON_S):
-                while sock._closing is None:
-                    transport.write(frame * 5000)
-                    before = most
-                    await until(lambda: transport.get_write_buffer_size() < 100_000 or sock._closing is not None)
-                    most = max(before, sock._transport.get_write_buffer_size())
-            assert HARD_LIMIT / 2 < most < 2 * HARD_LIMIT
-            resume(device)
-            assert await device.closed() == CloseCode.SLOW
+        peer, _ = await asyncio.to_thread(sign_in, node.base, owner.secrets)
+        reader, writer = await asyncio.open_connection(sock=peer.socket)
+        stack.callback(writer.close)
+        sock = socket_of(node, owner.device)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        most = 0
+        async with asyncio.timeout(SOON_S):
+            while sock._closing is None:
+                writer.write(client_frame(UNKNOWN) * 1000)
+                await until(lambda: writer.transport.get_write_buffer_size() < 100_000 or sock._closing is not None)
+                most = max(most, sock._transport.get_write_buffer_size())
+        assert HARD_LIMIT / 2 < most < 1.5 * HARD_LIMIT
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        rest = await Caller(reader, writer).cut()
+        assert rest.endswith(server_close(CloseCode.SLOW))
+
+
+def server_close(code: int) -> bytes:
+    return b"\x88\x02" + code.to_bytes(2, "big")
 
 
 class BrokenStore(MemoryStore):

@@ -35,8 +35,10 @@ __all__ = [
     "ONE_TIME_KEYS_LOW",
     "PAGE_ITEMS",
     "PING_IDLE_S",
+    "RECOVERY_MS",
     "REPEAT_WINDOW_MS",
     "RESUME_WINDOW",
+    "RETURNED_LISTS",
     "SENDER_WARNED_MS",
     "SEQ_JUMP",
     "SERVER_GIVES_UP_S",
@@ -122,4 +124,8 @@ FETCH_IDS: Final = 256
 PAGE_ITEMS: Final = 256
 """Most items in one page of history; a page also stops before 1 MiB."""
 SEQ_JUMP: Final = 2**20
-"""How far every conversation's seq jumps when a backup is restored: nothing lost can be numbered again."""
+"""How far at least every conversation's seq jumps when a backup is restored: nothing lost can be numbered again."""
+RECOVERY_MS: Final = 30 * 86_400_000
+"""How long after a restore devices may bring back what depends on a time that is over, or on devices not back yet."""
+RETURNED_LISTS: Final = 16
+"""Most device lists in one request of a device that a restored server does not know."""

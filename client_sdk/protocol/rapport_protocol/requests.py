@@ -21,6 +21,7 @@ from rapport_protocol.limits import (
     LINK_CONTENT_BYTES,
     LINK_STEPS,
     MAX_INTEGER,
+    RETURNED_LISTS,
 )
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Register",
     "Registered",
     "RequiredDevices",
+    "ReturnedLists",
     "Role",
 ]
 
@@ -156,6 +158,17 @@ class DeviceListUpdate(Struct, frozen=True, array_like=True):
 
     list: DeviceList
     prekeys: Prekeys | None = None
+
+
+class ReturnedLists(Struct, frozen=True, array_like=True):
+    """Device lists that a restored server has lost, brought back by a device that it does not know therefore.
+
+    lists: consecutive, oldest first, the last one holding the device. prekeys: of the device.
+    """
+
+    device: Annotated[DeviceId, Id16]
+    lists: Annotated[list[DeviceList], Meta(min_length=1, max_length=RETURNED_LISTS)]
+    prekeys: Prekeys
 
 
 class PrekeyUpload(Struct, frozen=True, array_like=True):
@@ -416,6 +429,7 @@ OPERATIONS: Final = {
         Operation("account.register", "POST", "/v1/register", Register, Registered, _ANYBODY),
         Operation("devices.lists", "GET", "/v1/accounts/{account}/devices", None, DeviceLists, _MEMBERS),
         Operation("devices.update", "POST", "/v1/devices", DeviceListUpdate, DeviceLists, _MEMBERS),
+        Operation("devices.restore", "POST", "/v1/accounts/{account}/devices", ReturnedLists, DeviceLists, _ANYBODY),
         Operation("prekeys.upload", "POST", "/v1/prekeys", PrekeyUpload, PrekeysLeft, _MEMBERS),
         Operation("prekeys.claim", "POST", "/v1/claims", Claim, Claimed, _MEMBERS),
         Operation(

@@ -12,12 +12,20 @@ import { fileURLToPath } from "node:url";
 import * as accounts from "./node/checks/accounts.mjs";
 import * as conventions from "./node/checks/conventions.mjs";
 import { Difference, equal } from "./node/checks/difference.mjs";
+import * as linking from "./node/checks/linking.mjs";
 import * as memberships from "./node/checks/memberships.mjs";
 import * as messages from "./node/checks/messages.mjs";
 import * as sessions from "./node/checks/sessions.mjs";
 
 /** File -> [chapter, function of its cases that returns a check for each kind]. */
-const FILES = { ...conventions.files, ...accounts.files, ...memberships.files, ...messages.files, ...sessions.files };
+const FILES = {
+  ...conventions.files,
+  ...accounts.files,
+  ...memberships.files,
+  ...messages.files,
+  ...sessions.files,
+  ...linking.files,
+};
 
 /** Do `action`; if it meets a difference, say where. */
 function at(where, action) {

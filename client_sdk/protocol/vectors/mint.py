@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minting import accounts, conventions, membership, messages, sessions
+from minting import accounts, conventions, linking, membership, messages, sessions
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -36,6 +36,7 @@ FILES: dict[str, tuple[int, Callable[[], list[dict[str, Any]]]]] = {
     "archive.json": (7, messages.archive),
     "signals.json": (8, messages.signals),
     "sign_in.json": (9, conventions.sign_in),
+    "linking.json": (13, linking.linking),
 }
 """File name -> (chapter of docs/protocol.md, maker of its cases), in order: kem.json before handshake.json."""
 

@@ -19,6 +19,8 @@ from rapport.events import (
     ConnectionChanged,
     Contact,
     ConversationChanged,
+    Device,
+    DevicesChanged,
     Event,
     IdentityChanged,
     LogEntry,
@@ -37,12 +39,14 @@ from rapport.events import (
     SecurityEvent,
     SecurityKind,
     SettingChanged,
+    SignedOut,
     Status,
     StorageProblem,
     Typing,
     VerificationChanged,
 )
 from rapport.joining import join
+from rapport.linking import DeviceLinking, LinkOffer, LinkProblem, LinkTrouble, link_device
 from rapport.ports import Unreachable, VaultLocked, VaultProblem
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
@@ -59,13 +63,19 @@ __all__ = [
     "Conversation",
     "ConversationChanged",
     "ConversationId",
+    "Device",
     "DeviceId",
+    "DeviceLinking",
+    "DevicesChanged",
     "ErrorCode",
     "Event",
     "EventsUnread",
     "FormatError",
     "IdentityChanged",
     "InviteMismatch",
+    "LinkOffer",
+    "LinkProblem",
+    "LinkTrouble",
     "LocalError",
     "LogEntry",
     "Member",
@@ -89,6 +99,7 @@ __all__ = [
     "SecurityEvent",
     "SecurityKind",
     "SettingChanged",
+    "SignedOut",
     "Status",
     "StorageProblem",
     "Typing",
@@ -97,4 +108,5 @@ __all__ = [
     "VaultProblem",
     "VerificationChanged",
     "join",
+    "link_device",
 ]

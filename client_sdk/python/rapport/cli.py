@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from rapport.bench.cli import bench
+
 __all__ = ["COMMAND_GROUP", "main"]
 
 T = TypeVar("T")
@@ -48,15 +50,35 @@ def main() -> None:
 
 
 @main.command("chat")
-@click.argument("link", required=False)
+@click.argument("invite", metavar="[LINK]", required=False)
 @click.option("--vault", type=click.Path(path_type=Path), help="Folder with this device's keys and messages.")
-@click.option("--name", default="", help="Your name, as the other side will see it (with a link).")
+@click.option("--name", default="", help="Your name, as the other side will see it (with LINK).")
+@click.option("--link", "code", help="Add this device to your account: what /link shows on a device of yours.")
+@click.option("--server", help="The server's address, with a code that was typed (see --link).")
+@click.option("--label", default="", help="What this device is called (with --link).")
 @click.option("--plain", is_flag=True, help="Printed lines in place of the full screen; always so without a terminal.")
-def _chat(link: str | None, vault: Path | None, name: str, plain: bool) -> None:
+def _chat(
+    invite: str | None, vault: Path | None, name: str, code: str | None, server: str | None, label: str, plain: bool
+) -> None:
     """Talk in this terminal. LINK joins once; afterwards the vault alone is enough."""
-    from rapport.chat.starting import talk
+    from rapport.chat.starting import Start, talk
 
-    _run(talk(link, vault or _default_vault(), name, plain=plain))
+    if invite and code:
+        raise click.UsageError("LINK makes a new account, --link adds a device to one you have: give one of them.")
+    start = Start(vault or _default_vault(), invite, code, name, label, server, plain)
+    _run(talk(start))
+
+
+@main.command("link")
+@click.argument("code")
+@click.option("--vault", type=click.Path(path_type=Path), help="An empty folder for this device's keys and messages.")
+@click.option("--server", help="The server's address, with a code that was typed.")
+@click.option("--label", default="", help="What this device is called.")
+def _link(code: str, vault: Path | None, server: str | None, label: str) -> None:
+    """Add this device to your account. CODE is what /link shows on a device of yours."""
+    from rapport.chat.new_device import link_here, usual_label
+
+    _run(link_here(code, vault or _default_vault(), label or usual_label(), server, click.echo))
 
 
 def _default_vault() -> Path:
@@ -85,26 +107,7 @@ def _demo(folder: Path | None, headless: bool, as_json: bool) -> None:
     _run(host(folder))
 
 
-@main.group("bench")
-def _bench() -> None:
-    """Measure this machine: ratios taken in one run on one core."""
-
-
-@_bench.command("relay")
-@click.option("--rounds", default=3, show_default=True, help="How often each server is measured, taking turns.")
-@click.option("--pairs", default=100, show_default=True, help="Conversations that talk at the same time.")
-@click.option("--json", "as_json", is_flag=True, help="Only the JSON object, no progress.")
-def _relay(rounds: int, pairs: int, as_json: bool) -> None:
-    """Durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes."""
-    from rapport.bench.relay import Settings, print_json, relay
-
-    def tell(line: str) -> None:
-        if not as_json:
-            click.echo(line, err=True)
-
-    report = relay(Settings(pairs=pairs, rounds=rounds), tell)
-    print_json(report)
-    sys.exit(1 if report["void"] else 0)
+main.add_command(bench)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

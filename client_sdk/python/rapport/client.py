@@ -9,9 +9,11 @@ from typing import Self
 from rapport.adapters.addresses import ServerAddress
 from rapport.adapters.clock import SystemClock
 from rapport.adapters.http import HttpApi
+from rapport.adapters.vault_folder import wipe_folder
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.adapters.websocket import WebSocketConnector
 from rapport.conversation import Conversation
+from rapport.devices import Devices
 from rapport.engine import composing, inviting, registration
 from rapport.engine.listeners import Listener
 from rapport.engine.loop import Engine
@@ -30,7 +32,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client(Identities, Keeping):
+class Client(Identities, Keeping, Devices):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:
@@ -84,6 +86,12 @@ class Client(Identities, Keeping):
         """Closes the connection and the vault. What is queued stays queued for the next time."""
         if self._vault is not None:
             await self._close(self._vault)
+
+    async def _leave(self) -> None:
+        vault, self._vault = self._vault, None
+        if vault is not None:
+            await self._close(vault)
+            await asyncio.to_thread(wipe_folder, self._folder)
 
     async def _close(self, vault: Vault) -> None:
         try:

@@ -412,6 +412,8 @@ Event = (
     | MemberJoined
     | NotDelivered
     | NotReadable
+    | DevicesChanged
+    | SignedOut
     | ProfileChanged
     | Placeholder
     | PlaceholderRemoved

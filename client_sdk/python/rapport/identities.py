@@ -31,7 +31,8 @@ class Identities:
     def safety_number(self, account: AccountId) -> str:
         """The 60 digits to compare with a contact, in twelve groups of five; the contact sees the same ones.
 
-        While an identity change waits to be acknowledged it is still the former identity's number. LocalError:
+        While an identity change waits to be decided it is still the pinned identity's number: if the contact sees the
+        same one, the change is false (`verify`), else it may be true (`acknowledge_identity`). LocalError:
         NOT_FOUND for an unknown account and for our own.
         """
         engine, theirs = self._running, self._pinned(account)
@@ -43,8 +44,8 @@ class Identities:
     async def verify(self, account: AccountId, verified: bool = True) -> None:
         """The person has compared safety numbers with the contact, and they agree; False takes that back.
 
-        Our other devices are told. It also ends the blocking after an equivocation. LocalError: NOT_FOUND; CONFLICT
-        while a changed identity waits to be acknowledged.
+        Our other devices are told. Agreement also ends the blocking after an equivocation, and refuses another
+        identity that the server shows for the contact. LocalError(NOT_FOUND).
         """
         await self._running.do(lambda turn: trust.verify(turn, account, verified=verified))
 

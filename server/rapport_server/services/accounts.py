@@ -15,7 +15,15 @@ from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.requests import Register, Registered, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import owner_token_hash, self_conversation
-from rapport_server.membership_chains import appended, entry_records, load_chain, not_found, require_time, telling_epoch
+from rapport_server.membership_chains import (
+    appended,
+    entry_records,
+    joining_time,
+    load_chain,
+    not_found,
+    require_time,
+    telling_epoch,
+)
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
 from rapport_server.records import MembershipChange, NewDeviceList, NewPrekeys, Registration
@@ -104,7 +112,8 @@ class Accounts:
         if (fields.account, fields.device) != (content.account, device):
             raise Rejected(ErrorCode.FORBIDDEN, "the join is not by the device that registers")
         require_time(fields.ts_ms, now)
-        invite = await self._directory.open_invite(fields.action.invite, now)
+        used_at = await joining_time(self._directory, join, now)
+        invite = await self._directory.open_invite(fields.action.invite, used_at)
         if invite is None or invite.conv != fields.conv:
             raise not_found()
         chain = await load_chain(self._directory, invite.practice, invite.conv)
@@ -121,6 +130,7 @@ class Accounts:
                 [member.account for member in state.members],
                 device,
                 used=invite.invite,
+                used_at=used_at,
             )
             registration = Registration(
                 invite.practice,

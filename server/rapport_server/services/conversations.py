@@ -20,6 +20,7 @@ from rapport_server.membership_chains import (
     Chain,
     appended,
     entry_records,
+    joining_time,
     load_chain,
     not_found,
     require_grant,
@@ -72,9 +73,9 @@ class Conversations:
         stands = chain.standing([entry])
         if stands is not None and entry.fields.account == principal.account:
             return Appended(stands.seq, stands.at)
-        used = None
+        used, used_at = None, await joining_time(self._directory, entry, now)
         if isinstance(action, Join):
-            used = await self._invite_of(principal, chain, action, now)
+            used = await self._invite_of(principal, chain, action, used_at)
         elif chain.state is None or chain.state.member(principal.account) is None:
             raise not_found()
         require_own(principal, [entry], chain, now)
@@ -90,17 +91,18 @@ class Conversations:
                 [member.account for member in state.members],
                 principal.device,
                 used=used,
+                used_at=used_at,
             )
             placed = await self._directory.append_entries(principal.practice, change, now)
         self._bus.publish_wake(placed.wake)
         return Appended(placed.seq, placed.at)
 
-    async def _invite_of(self, principal: Principal, chain: Chain, join: Join, now: int) -> InviteId:
+    async def _invite_of(self, principal: Principal, chain: Chain, join: Join, at: int) -> InviteId:
         """The open invite of this practice and conversation that a join uses.
 
         It gives the role the account already has.
         """
-        invite = await self._directory.open_invite(join.invite, now)
+        invite = await self._directory.open_invite(join.invite, at)
         if invite is None or invite.practice != principal.practice or chain.state is None:
             raise not_found()
         if invite.conv != chain.state.conv:

@@ -7,6 +7,7 @@ from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import InviteId
+from rapport_protocol.limits import RECOVERY_MS
 from rapport_protocol.membership_entries import Genesis, Invite, SignedEntry
 from rapport_protocol.requests import AccountDevices, Appended, CreateInvite, InviteView
 from rapport_protocol.rules import Rule, RuleBroken
@@ -17,6 +18,7 @@ from rapport_server.membership_chains import (
     entry_records,
     load_chain,
     not_found,
+    recovering,
     require_grant,
     require_own,
     telling_epoch,
@@ -72,7 +74,7 @@ class Invites:
         if stands is not None:
             return Appended(stands.seq, stands.at)
         _require_roles(principal, entries)
-        if action.expires_ms <= now:
+        if action.expires_ms <= now and not await recovering(self._directory, now):
             raise RuleBroken(Rule.INVITE_EXPIRED)
         async with telling_epoch(self._directory, principal.practice, entries[0].fields.conv):
             state = appended(chain, entries)
@@ -97,11 +99,14 @@ class Invites:
         """Timer handler: forgets the card of an invite that nobody used in time. Idempotent.
 
         An invite that is still open had its timer moved by an attempt to open another one under the same id: it is set
-        right again.
+        right again. After a restore the invite may have been used in time, which is told later.
         """
-        invite = InviteId(key)
-        still_open = await self._directory.open_invite(invite, self._clock.now_ms())
-        if still_open is None:
+        invite, now = InviteId(key), self._clock.now_ms()
+        still_open = await self._directory.open_invite(invite, now)
+        if still_open is None and await recovering(self._directory, now):
+            end = await self._directory.restored_ms() + RECOVERY_MS
+            await self._timers.set_timer(Timer(end, INVITE_TIMER, key))
+        elif still_open is None:
             await self._directory.expire_invite(invite)
         else:
             await self._timers.set_timer(Timer(still_open.expires_ms, INVITE_TIMER, key))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList, check_successor
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.requests import (
     Claim,
@@ -18,10 +18,11 @@ from rapport_protocol.requests import (
     Prekeys,
     PrekeysLeft,
     PrekeyUpload,
+    ReturnedLists,
 )
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_server.claim_limits import ClaimLimits
-from rapport_server.membership_chains import not_found, require_time
+from rapport_server.membership_chains import not_found, recovering, require_time
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
 from rapport_server.records import KIND_GROUP, NewDeviceList, NewPrekeys, Principal
@@ -74,7 +75,40 @@ class Keys:
         candidate = SignedDeviceList.parse(request.list)
         if candidate.content.account != principal.account:
             raise Rejected(ErrorCode.FORBIDDEN, "a list is published by a device of its account")
-        raw = await self._directory.device_lists(principal.practice, principal.account, 0)
+        return await self._publish(principal.practice, candidate, request.prekeys, None)
+
+    async def restore_lists(self, account: AccountId, request: ReturnedLists) -> DeviceLists:
+        """Takes lists that a restored store has lost, by their signatures alone; those that stand are skipped.
+
+        For a device that cannot sign in because the list which added it is one of them. Answers the list that stands.
+        LIST_STALE, RULE_BROKEN: the account's lists went another way. Raises Rejected or RemoteError; the lists before
+        the refused one are stored.
+        """
+        practice = await self._directory.practice_of_account(account)
+        if practice is None or not await recovering(self._directory, self._clock.now_ms()):
+            raise not_found()
+        lists = [SignedDeviceList.parse(raw) for raw in request.lists]
+        if any(candidate.content.account != account for candidate in lists):
+            raise Rejected(ErrorCode.BAD_FORMAT, "the lists are of one account")
+        if request.device not in {entry.device for entry in lists[-1].content.devices}:
+            raise Rejected(ErrorCode.BAD_FORMAT, "the last list holds the device that brings it")
+        standing = await self._directory.device_lists(practice, account, 1)
+        answer = DeviceLists(standing[-1:])
+        for candidate in lists:
+            if candidate.encoded not in standing:
+                answer = await self._publish(practice, candidate, request.prekeys, request.device)
+        return answer
+
+    async def _publish(
+        self,
+        practice: PracticeId,
+        candidate: SignedDeviceList,
+        uploaded: Prekeys | None,
+        prekeys_of: DeviceId | None,
+    ) -> DeviceLists:
+        """Appends a list. prekeys_of: whose the uploaded ones are; None = the device's that the list adds."""
+        account = candidate.content.account
+        raw = await self._directory.device_lists(practice, account, 0)
         if not raw:
             raise not_found()
         if candidate.encoded in raw:
@@ -83,9 +117,12 @@ class Keys:
         now = self._clock.now_ms()
         require_time(candidate.content.issued_ms, now)
         check_successor(head, candidate)
-        prekeys = await _prekeys_of_added(head, candidate, request.prekeys)
+        added = _added_device(head, candidate)
+        if prekeys_of is not None and (added is None or added.device != prekeys_of):
+            uploaded = None
+        prekeys = await self._prekeys_of_added(account, added, uploaded, now)
         new = NewDeviceList(
-            principal.account,
+            account,
             candidate.version,
             candidate.encoded,
             candidate.by_identity_key,
@@ -93,13 +130,36 @@ class Keys:
             list(candidate.content.revoked),
             follows=head.version,
         )
-        wake = await self._directory.append_device_list(principal, new, prekeys, now)
+        wake = await self._directory.append_device_list(practice, new, prekeys, now)
         listed = {entry.device for entry in candidate.content.devices}
         dropped = [entry.device for entry in head.content.devices if entry.device not in listed]
         if dropped:
             self._bus.publish_dropped(dropped)
         self._bus.publish_wake(wake)
         return DeviceLists([candidate.encoded])
+
+    async def _prekeys_of_added(
+        self, account: AccountId, added: DeviceEntry | None, uploaded: Prekeys | None, now: int
+    ) -> NewPrekeys | None:
+        """The verified prekeys of the device that a list adds.
+
+        A device without prekeys could not be written to; only after a restore, when whoever brings the list back does
+        not have them, it may be listed without, and uploads them itself.
+        """
+        lacking = added is not None and uploaded is None and await recovering(self._directory, now)
+        if (added is not None) is not (uploaded is not None) and not lacking:
+            raise Rejected(ErrorCode.BAD_FORMAT, "a list that adds a device, and no other, comes with its prekeys")
+        if added is None or uploaded is None:
+            return None
+        return await asyncio.to_thread(
+            checked_prekeys,
+            account,
+            added.device,
+            added.dsig,
+            uploaded.signed,
+            uploaded.last_resort,
+            uploaded.one_time,
+        )
 
     async def upload(self, principal: Principal, request: PrekeyUpload) -> PrekeysLeft:
         """Takes new prekeys of the asking device.
@@ -134,24 +194,10 @@ class Keys:
         return Claimed(bundles)
 
 
-async def _prekeys_of_added(
-    head: SignedDeviceList, candidate: SignedDeviceList, uploaded: Prekeys | None
-) -> NewPrekeys | None:
-    """The verified prekeys of the one device that a list may add; a device without prekeys could not be written to."""
+def _added_device(head: SignedDeviceList, candidate: SignedDeviceList) -> DeviceEntry | None:
+    """The one device that a list may add."""
     before = {entry.device for entry in head.content.devices}
-    added: list[DeviceEntry] = [entry for entry in candidate.content.devices if entry.device not in before]
+    added = [entry for entry in candidate.content.devices if entry.device not in before]
     if len(added) > 1:
         raise RuleBroken(Rule.DUPLICATE)
-    if bool(added) is not (uploaded is not None):
-        raise Rejected(ErrorCode.BAD_FORMAT, "a list that adds a device, and no other, comes with its prekeys")
-    if uploaded is None:
-        return None
-    return await asyncio.to_thread(
-        checked_prekeys,
-        candidate.content.account,
-        added[0].device,
-        added[0].dsig,
-        uploaded.signed,
-        uploaded.last_resort,
-        uploaded.one_time,
-    )
+    return added[0] if added else None

@@ -189,7 +189,7 @@ class DeviceListContract:
         for by_account_key in (False, True, False):
             owner.version += 1
             new = world.device_list(owner, by_account_key=by_account_key)
-            await world.store.append_device_list(owner.on(), new, None, world.clock.now)
+            await world.store.append_device_list(owner.practice, new, None, world.clock.now)
         lists = await world.store.device_lists(owner.practice, owner.account, 0)
         assert lists == [b"list3-" + owner.account, b"list4-" + owner.account]
         assert len(await world.store.device_lists(owner.practice, owner.account, 2)) == 3
@@ -200,23 +200,25 @@ class DeviceListContract:
         owner = await world.owner()
         owner.version = 2
         winner = world.device_list(owner)
-        await world.store.append_device_list(owner.on(), winner, None, world.clock.now)
-        assert await world.store.append_device_list(owner.on(), winner, None, world.clock.now) == []
+        await world.store.append_device_list(owner.practice, winner, None, world.clock.now)
+        assert await world.store.append_device_list(owner.practice, winner, None, world.clock.now) == []
         loser = world.device_list(owner)
         loser = replace(loser, raw=b"other")
-        await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), loser, None, world.clock.now))
+        await refused(
+            ErrorCode.LIST_STALE, world.store.append_device_list(owner.practice, loser, None, world.clock.now)
+        )
         assert await world.store.device_lists(owner.practice, owner.account, 2) == [winner.raw]
 
     async def test_only_the_account_key_may_leave_gaps(self, world: World) -> None:
         owner = await world.owner()
         owner.version = 5
         gap = world.device_list(owner, by_account_key=False, follows=1)
-        await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), gap, None, world.clock.now))
-        await world.store.append_device_list(owner.on(), world.device_list(owner, follows=1), None, world.clock.now)
+        await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.practice, gap, None, world.clock.now))
+        await world.store.append_device_list(owner.practice, world.device_list(owner, follows=1), None, world.clock.now)
         owner.version = 4
         await refused(
             ErrorCode.LIST_STALE,
-            world.store.append_device_list(owner.on(), world.device_list(owner), None, world.clock.now),
+            world.store.append_device_list(owner.practice, world.device_list(owner), None, world.clock.now),
         )
 
     async def test_a_list_must_follow_the_one_that_stands(self, world: World) -> None:
@@ -225,10 +227,12 @@ class DeviceListContract:
         owner.devices.remove(lost)
         owner.version = 5
         unaware = world.device_list(owner, follows=1)
-        await refused(ErrorCode.LIST_STALE, world.store.append_device_list(owner.on(), unaware, None, world.clock.now))
+        await refused(
+            ErrorCode.LIST_STALE, world.store.append_device_list(owner.practice, unaware, None, world.clock.now)
+        )
         assert await world.store.sign_in(owner.account, lost)
         aware = world.device_list(owner, follows=2)
-        await world.store.append_device_list(owner.on(), aware, None, world.clock.now)
+        await world.store.append_device_list(owner.practice, aware, None, world.clock.now)
         assert await world.store.sign_in(owner.account, lost) is None
 
     async def test_a_second_device_is_required_signs_in_and_is_announced(self, world: World) -> None:
@@ -238,7 +242,7 @@ class DeviceListContract:
         client.devices.append(second)
         client.version = 2
         woken = await world.store.append_device_list(
-            client.on(), world.device_list(client), prekeys(one_time=7), world.clock.now
+            client.practice, world.device_list(client), prekeys(one_time=7), world.clock.now
         )
         assert set(woken) == {*client.devices, *owner.devices}
         for reader in (client.on(0), client.on(1), owner.on()):
@@ -265,7 +269,7 @@ class DeviceListContract:
         client.version = 2
         await refused(
             ErrorCode.CONFLICT,
-            world.store.append_device_list(client.on(), world.device_list(client), None, world.clock.now),
+            world.store.append_device_list(client.practice, world.device_list(client), None, world.clock.now),
         )
         assert len(await world.store.device_lists(client.practice, client.account, 1)) == 1
 
@@ -274,7 +278,7 @@ class DeviceListContract:
         owner.version = 2
         await refused(
             ErrorCode.RULE_BROKEN,
-            world.store.append_device_list(owner.on(), world.device_list(owner), prekeys(), world.clock.now),
+            world.store.append_device_list(owner.practice, world.device_list(owner), prekeys(), world.clock.now),
         )
 
     async def test_a_revoked_device_loses_tokens_and_mail(self, world: World) -> None:
@@ -310,7 +314,7 @@ class DeviceListContract:
         owner.version += 1
         await refused(
             ErrorCode.RULE_BROKEN,
-            world.store.append_device_list(owner.on(), world.device_list(owner), None, world.clock.now),
+            world.store.append_device_list(owner.practice, world.device_list(owner), None, world.clock.now),
         )
 
     async def test_sharing_a_conversation_is_mutual_and_ends_with_it(self, world: World) -> None:

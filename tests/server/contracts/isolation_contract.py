@@ -42,7 +42,7 @@ class IsolationContract:
         one.version = 2
         await refused(
             ErrorCode.NOT_FOUND,
-            world.store.append_device_list(forged, world.device_list(one), None, world.clock.now),
+            world.store.append_device_list(forged.practice, world.device_list(one), None, world.clock.now),
         )
         assert await world.store.device_lists(other.practice, one.account, 0) == []
         assert not await world.store.shares_conversation(other.practice, one.account, other.account)

@@ -13,10 +13,10 @@ from rapport_protocol.ids import DeviceId
 from rapport_protocol.limits import SEQ_JUMP
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
-from rapport_server.adapters.store.sqlite.backup import backup, restore
+from rapport_server.adapters.store.sqlite.backup import JUMPS, backup, restore
 from rapport_server.records import PostJob, Timer
 from tests.server.contracts.test_sqlite_store import HURRIED
-from tests.server.contracts.world import HandClock, World, archive_entry, fresh, ids
+from tests.server.contracts.world import DAY_MS, HandClock, World, archive_entry, fresh, ids
 
 
 @pytest.fixture(params=[HURRIED, 32], ids=["journal", "folded"])
@@ -60,14 +60,49 @@ async def test_a_restored_store_has_everything_and_counts_from_further_on(
 
     record = await after.store.conversation(owner.practice, conv)
     assert record is not None
-    assert (record.seq, record.base) == (job.seq + SEQ_JUMP, job.seq + SEQ_JUMP + 1)
+    jump = record.seq - job.seq
+    assert jump % SEQ_JUMP == 0
+    assert SEQ_JUMP <= jump <= JUMPS * SEQ_JUMP
+    assert record.base == record.seq + 1
     bases = {head.conv: head.base for head in await after.store.conversations(owner.practice, owner.account)}
-    assert bases == {conv: record.base, owner.self_conv: SEQ_JUMP + 1}
+    assert bases == {conv: record.base, owner.self_conv: jump + 1}
     again = await after.letter(owner.on(), conv, id=job.id)
     sent_again = await after.letter(owner.on(), conv, id=lost.id)
     await after.perform(again, sent_again)
     assert (again.repeat, again.seq) == (True, job.seq)
     assert (sent_again.repeat, sent_again.seq) == (False, record.base)
+    await after.store.close()
+
+
+async def test_the_same_copy_restored_twice_numbers_nothing_twice(
+    world: World, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _, conv = await world.pair()
+    backup(path, tmp_path / "copy.db")
+    jumps = iter((0, 7, 7, 0))
+    monkeypatch.setattr("rapport_server.adapters.store.sqlite.backup.secrets.randbelow", lambda _most: next(jumps))
+    bases = []
+    for name in ("one.db", "two.db"):
+        restore(tmp_path / "copy.db", tmp_path / name)
+        after = await opened(tmp_path / name, world)
+        record = await after.store.conversation(owner.practice, conv)
+        assert record is not None
+        bases.append(record.base)
+        await after.store.close()
+    assert bases == [3 + SEQ_JUMP + 1, 3 + 8 * SEQ_JUMP + 1]
+
+
+async def test_nobody_falls_dormant_because_the_copy_is_old(world: World, path: Path, tmp_path: Path) -> None:
+    owner, client, conv = await world.pair()
+    await world.add_device(client)
+    backup(path, tmp_path / "copy.db")
+    world.clock.now += 60 * DAY_MS
+    restore(tmp_path / "copy.db", tmp_path / "restored.db", world.clock)
+    after = await opened(tmp_path / "restored.db", world)
+    assert await after.store.restored_ms() == world.clock.now
+    await after.store.mark_seen([client.devices[0]], after.clock.now)
+    await after.store.sweep(after.clock.now)
+    assert await after.required(owner.on(), conv) == sorted(client.devices)
     await after.store.close()
 
 

@@ -231,7 +231,9 @@ class World:
         device = DeviceId(self.fresh())
         person.devices.append(device)
         person.version += 1
-        await self.store.append_device_list(person.on(), self.device_list(person), keys or prekeys(), self.clock.now)
+        await self.store.append_device_list(
+            person.practice, self.device_list(person), keys or prekeys(), self.clock.now
+        )
         await self.settle(person)
         return device
 
@@ -240,7 +242,7 @@ class World:
         person.devices.remove(device)
         person.revoked.append(device)
         person.version += 1
-        return await self.store.append_device_list(person.on(), self.device_list(person), None, self.clock.now)
+        return await self.store.append_device_list(person.practice, self.device_list(person), None, self.clock.now)
 
     # --- jobs ---
 

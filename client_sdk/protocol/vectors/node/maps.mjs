@@ -1,4 +1,5 @@
-// The MessagePack maps that Rapport reads: the card (docs/protocol.md 3.1), the body (4.6) and signals (8).
+// The MessagePack maps that Rapport reads: the card (docs/protocol.md 3.1), the body (4.6), signals
+// (8) and the steps of a link (13).
 
 import { decode } from "@msgpack/msgpack";
 
@@ -40,6 +41,44 @@ const BODY = {
   },
 };
 
+const isArrayOf =
+  (fits, least = 0, most = Infinity) =>
+  (value) =>
+    Array.isArray(value) && value.length >= least && value.length <= most && value.every(fits);
+const isTuple =
+  (...fits) =>
+  (value) =>
+    Array.isArray(value) && value.length >= fits.length && fits.every((fit, at) => fit(value[at]));
+const isAnyText = (value) => typeof value === "string";
+const isDeviceList = (value) => isBytes()(value) && value.length <= 8192;
+
+const LINK_PACKAGE = {
+  required: {
+    account: isBytes(16),
+    aik: isBytes(32),
+    lists: isArrayOf(isDeviceList, 1),
+    keys: isArrayOf(isTuple(isInteger, isBytes(32)), 1),
+    server_id: isBytes(32),
+    base: isAnyText,
+    role: (value) => ["owner", "therapist", "client"].includes(value),
+    name: isAnyText,
+  },
+  optional: {
+    pins: isArrayOf(
+      isTuple(isBytes(16), isBytes(32), isInteger, isBytes(32), (value) => typeof value === "boolean", isAnyText),
+    ),
+    labels: isArrayOf(isTuple(isBytes(16), isAnyText), 0, 8),
+    settings: (value) => isMap(value) && Object.values(value).every(isAnyText),
+  },
+};
+
+const LINK_ANSWER = {
+  required: { entry: isBytes(154), prekeys: isTuple(isBytes(108), isBytes(1260), isArrayOf(isBytes(1292), 0, 100)) },
+  optional: { label: isAnyText },
+};
+
+const LINK_DONE = { required: { lists: isArrayOf(isDeviceList, 1) }, optional: {} };
+
 const SIGNAL = { required: { type: (value) => typeof value === "string" }, optional: {} };
 
 function read(bytes, shape) {
@@ -58,6 +97,9 @@ function read(bytes, shape) {
 
 export const readCard = (bytes) => read(bytes, CARD);
 export const readBody = (bytes) => read(bytes, BODY);
+export const readLinkPackage = (bytes) => read(bytes, LINK_PACKAGE);
+export const readLinkAnswer = (bytes) => read(bytes, LINK_ANSWER);
+export const readLinkDone = (bytes) => read(bytes, LINK_DONE);
 export const readSignal = (bytes) => read(bytes, SIGNAL);
 
 /** A decoded value with its byte strings as hexadecimal text, as the vectors write them. */

@@ -15,7 +15,7 @@ from pathlib import Path
 from rapport.adapters.vault_sealing import VAULT_KEY_BYTES
 from rapport.ports import VaultLocked, VaultProblem
 
-__all__ = ["FileVaultKey", "FolderLock", "prepare_folder", "sync_folder"]
+__all__ = ["FileVaultKey", "FolderLock", "prepare_folder", "sync_folder", "wipe_folder"]
 
 
 def prepare_folder(folder: Path) -> None:
@@ -33,6 +33,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def wipe_folder(folder: Path) -> None:
+    """Delete a closed vault's files, its key first: what is left on a disk cannot be opened without it.
+
+    The folder stays, and what else is in it. VaultProblem when a file cannot be deleted; call it again then.
+    """
+    try:
+        for name in ("vault.key", "vault.key.new", "vault.sqlite", "vault.sqlite-wal", "vault.sqlite-shm", "lock"):
+            (folder / name).unlink(missing_ok=True)
+        sync_folder(folder)
+    except OSError:
+        raise VaultProblem("the vault's files cannot be deleted") from None
 
 
 class FolderLock:

@@ -9,9 +9,7 @@ the sender and from both readers. Servers take turns, so that the machine's mood
 """
 
 import asyncio
-import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ from msgspec import Struct
 
 from rapport.adapters.addresses import ServerAddress
 from rapport.adapters.http import HttpApi
+from rapport.bench.figures import Spread, spread
 from rapport.bench.load import Echo, Figures, Naive, Relay, RelayPair, drive
 from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
 from rapport.bench.servers import CORES, RATES_RAISED, running, served, until_open
@@ -36,7 +35,7 @@ from rapport_protocol.membership_entries import MemberRole
 from rapport_protocol.messages import Post
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 
-__all__ = ["RelayReport", "Settings", "Spread", "print_json", "relay"]
+__all__ = ["RelayReport", "Settings", "relay", "relay_pair"]
 
 GENERATOR_MOST: Final = 0.9
 """A generator busier than this measures itself: the run is void."""
@@ -53,14 +52,6 @@ class Settings(Struct, frozen=True):
     rounds: int = 3
     warm_up_s: float = 1.5
     measure_s: float = 4.0
-
-
-class Spread(TypedDict):
-    """Median and range over the rounds."""
-
-    median: float
-    min: float
-    max: float
 
 
 class RelayReport(TypedDict):
@@ -93,25 +84,17 @@ def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
         "R": _ratio(rates["relay"], rates["echo"]),
         "R_archive": _ratio(rates["relay_archive"], rates["echo"]),
         "naive_ratio": _ratio(rates["relay"], rates["naive"]),
-        "cpu_s_per_1k": _spread([1000 / rate for rate in rates["relay"]]),
+        "cpu_s_per_1k": spread([1000 / rate for rate in rates["relay"]]),
         "generator_cpu": round(busiest, 3),
         "void": busiest > GENERATOR_MOST,
-        "per_core_s": {name: _spread(values) for name, values in rates.items()},
+        "per_core_s": {name: spread(values) for name, values in rates.items()},
         "settings": {"pairs": settings.pairs, "window": settings.window, "measure_s": settings.measure_s},
-    }
-
-
-def _spread(values: list[float]) -> Spread:
-    return {
-        "median": round(statistics.median(values), 4),
-        "min": round(min(values), 4),
-        "max": round(max(values), 4),
     }
 
 
 def _ratio(over: list[float], under: list[float]) -> Spread:
     """Round by round, so that both sides of a ratio saw the same machine."""
-    return _spread([a / b for a, b in zip(over, under, strict=True)])
+    return spread([a / b for a, b in zip(over, under, strict=True)])
 
 
 # --- the three servers ----------------------------------------------------------------------------------------------
@@ -165,15 +148,19 @@ async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) 
             invite = await practice.invite(therapist, MemberRole.THERAPIST, MemberRole.CLIENT)
             client = await practice.join(invite)
             await practice.second_device(client)
-            pairs.append(_pair(origin, invite.conv, therapist, client, entry))
+            pairs.append(relay_pair(origin, invite.conv, therapist, client, entry))
         return pairs
     finally:
         await api.close()
 
 
-def _pair(
+def relay_pair(
     origin: str, conv: ConversationId, therapist: BenchAccount, client: BenchAccount, entry: bytes | None
 ) -> RelayPair:
+    """Everybody of a pair conversation signed in, and the post that the therapist's device repeats.
+
+    entry: a 149-byte archive entry that each post carries, or None.
+    """
     sender = therapist.devices[0]
     readers = sorted(device.device for device in client.devices)
     message = os.urandom(16)
@@ -212,8 +199,3 @@ def _drive(script: Echo | Relay | Naive, server_pid: int, settings: Settings) ->
     finally:
         for peer in script.peers():
             peer.socket.close()
-
-
-def print_json(report: RelayReport) -> None:
-    """The report as one JSON object on stdout."""
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")

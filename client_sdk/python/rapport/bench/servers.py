@@ -36,17 +36,25 @@ _SERVER: Final = (sys.executable, "-m", "rapport_server")
 
 
 class Served(Struct, frozen=True):
-    """A running Rapport server with one practice. log: what it writes to standard error."""
+    """A running Rapport server with one practice. log: what it writes to standard error; owner_link: good once."""
 
     pid: int
     port: int
-    link: OwnerLink
+    owner_link: str
     log: Path
 
     @property
     def origin(self) -> str:
         """Where it is reached."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def link(self) -> OwnerLink:
+        """The owner link in its parts."""
+        link = parse_link(self.owner_link)
+        if not isinstance(link, OwnerLink):
+            raise TypeError("init printed another kind of link")
+        return link
 
 
 @contextmanager
@@ -60,14 +68,11 @@ def served(
     port = free_port()
     where = ("--store", f"{folder}/rapport.db", "--port", str(port))
     made = subprocess.run([*command, "init", *where, "--json"], check=True, capture_output=True, text=True)
-    link = parse_link(json.loads(made.stdout)["owner_link"])
-    if not isinstance(link, OwnerLink):
-        raise TypeError("init printed another kind of link")
     given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     log = folder / "server.log"
     with running([*command, "serve", *where, *given], core=core, log=log) as child:
         until_open(port, "/v1/stream")
-        yield Served(child.pid, port, link, log)
+        yield Served(child.pid, port, json.loads(made.stdout)["owner_link"], log)
 
 
 @contextmanager

@@ -4,8 +4,11 @@ from difflib import get_close_matches
 from typing import Final
 
 import rapport
+from rapport.chat.columns import two_columns
+from rapport.chat.devices import DEVICES
 from rapport.chat.face import Command, Face, Misuse
-from rapport.chat.talking import TALKING
+from rapport.chat.keeping import KEEPING
+from rapport.chat.talking import TALKING, write
 from rapport.chat.trusting import TRUSTING
 from rapport.terminal import printable
 from rapport_protocol.errors import ErrorCode
@@ -22,13 +25,12 @@ _REFUSALS: Final = {
 
 
 async def _help(face: Face, _: str) -> None:
-    width = max(len(command.usage) for command in COMMANDS.values())
-    lines = [f"{command.usage:<{width}}  {command.summary}" for command in COMMANDS.values()]
-    face.sheet("Help", face.help_intro + "\n\n" + "\n".join(lines))
+    rows = [(command.usage, command.summary) for command in COMMANDS.values()]
+    face.sheet("Help", lambda width: f"{face.help_intro}\n\n{two_columns(rows, width)}")
 
 
 async def _quit(face: Face, _: str) -> None:
-    face.leave()
+    face.leave("")
 
 
 COMMANDS: Final = {
@@ -36,7 +38,9 @@ COMMANDS: Final = {
     for command in (
         Command("help", "/help", "this list", _help),
         *TALKING,
+        *KEEPING,
         *TRUSTING,
+        *DEVICES,
         Command("quit", "/quit", "leave; what is queued goes out the next time", _quit),
     )
 }
@@ -59,7 +63,7 @@ async def obey(face: Face, line: str) -> bool:
         return True
     try:
         if not line.startswith("/") or line.startswith("//"):
-            face.show(await face.here().send_text(line.removeprefix("/")))
+            await write(face, line.removeprefix("/"))
             return True
         name, _, rest = line[1:].partition(" ")
         command = COMMANDS.get(name.lower())

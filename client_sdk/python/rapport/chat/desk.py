@@ -68,6 +68,8 @@ class Desk:
         """What the last command answered."""
         self.question: Question | None = None
         """What the next line is an answer to."""
+        self.farewell = ""
+        """What is to be said once the screen is gone."""
         self._now_ms = now_ms
         self._changed = changed
         self._leaving = leaving
@@ -81,7 +83,7 @@ class Desk:
         self.said, self.opened = text, None
         self._changed()
 
-    def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
+    def sheet(self, title: str, text: str | Callable[[int], str], picture: Sequence[str] = ()) -> None:
         """See Face."""
         self.opened = Sheet(title, text, picture)
         self._changed()
@@ -139,8 +141,9 @@ class Desk:
         self.opened = None
         self._changed()
 
-    def leave(self) -> None:
+    def leave(self, words: str) -> None:
         """See Face."""
+        self.farewell = words
         self._leaving()
 
     # --- what arrives -------------------------------------------------------------------------------------------------
@@ -195,5 +198,5 @@ def rows_of(desk: Desk) -> list[Row]:
     for conversation in desk.client.conversations():
         desk.names.learn(conversation.members)
         title = desk.names.list(member.account for member in conversation.members)
-        rows.append(Row(conversation.id, title, conversation.unread))
+        rows.append(Row(conversation.id, title, conversation.unread, conversation.muted))
     return rows

@@ -28,8 +28,11 @@ class Face(Protocol):
     def tell(self, text: str) -> None:
         """Says one or two sentences. The text is ours: what was received is made printable before."""
 
-    def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
-        """Shows a longer answer to be read at leisure. picture: lines of equal width, drawn as they are under it."""
+    def sheet(self, title: str, text: str | Callable[[int], str], picture: Sequence[str] = ()) -> None:
+        """Shows a longer answer to be read at leisure.
+
+        text: perhaps made for the width of the screen. picture: lines of equal width, drawn as they are under it.
+        """
 
     async def ask(self, question: str) -> str:
         """The person's answer in one line, without spaces around it. Misuse when they turn away instead."""
@@ -49,8 +52,8 @@ class Face(Protocol):
     def show(self, message: Message) -> None:
         """Shows a message of the open conversation that a command has written or changed."""
 
-    def leave(self) -> None:
-        """Ends the program."""
+    def leave(self, words: str) -> None:
+        """Ends the program; the words, if any, stand there afterwards."""
 
 
 class Command(Struct, frozen=True):

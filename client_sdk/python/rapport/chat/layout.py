@@ -46,6 +46,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _wrap_paragraph(text: str, width: int) -> list[str]:
+    text = text.rstrip(" ")
     if width_of(text) <= width:
         return [text]
     lines, line, room = [], "", width

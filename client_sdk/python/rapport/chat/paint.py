@@ -74,10 +74,11 @@ STYLE: Final = Style.from_dict(
 
 
 class _Painted(UIControl):
-    """Paints what a function of the size says."""
+    """Paints what a function of the size says. fills: takes whatever room there is; else as much as it has to say."""
 
-    def __init__(self, paint: Callable[[int, int], Sequence[Line]]) -> None:
+    def __init__(self, paint: Callable[[int, int], Sequence[Line]], *, fills: bool = False) -> None:
         self._paint = paint
+        self._fills = fills
 
     def preferred_height(
         self,
@@ -86,8 +87,8 @@ class _Painted(UIControl):
         wrap_lines: bool,  # noqa: ARG002
         get_line_prefix: object,  # noqa: ARG002
     ) -> int | None:
-        """As many lines as there are to paint."""
-        return len(self._paint(width, max_available_height))
+        """As many lines as there are to paint; None when that is settled by the room there is."""
+        return None if self._fills else len(self._paint(width, max_available_height))
 
     def create_content(self, width: int, height: int) -> UIContent:
         """The lines, as many as there is room for."""
@@ -135,13 +136,16 @@ def put_together(parts: Parts, composer: Buffer, prompt: Callable[[], str], shee
     """The screen: list and conversation (or a sheet over both), what was said last, the composer, the connection."""
     wide = Condition(lambda: get_app().output.get_size().columns >= LIST_FROM)
     sheet = Condition(sheet_open)
-    conversation = HSplit([Window(_Painted(parts.head), height=1), _rule(), Window(_Painted(parts.thread))])
+    conversation = HSplit([Window(_Painted(parts.head), height=1), _rule(), Window(_Painted(parts.thread, fills=True))])
     beside = VSplit(
         [
             ConditionalContainer(
                 VSplit(
                     [
-                        HSplit([_label(" Conversations"), _rule(), Window(_Painted(parts.rows))], width=_list_width),
+                        HSplit(
+                            [_label(" Conversations"), _rule(), Window(_Painted(parts.rows, fills=True))],
+                            width=_list_width,
+                        ),
                         HSplit([_corner("│"), _corner("┼"), Window(width=1, char="│", style="class:rule")]),
                     ]
                 ),
@@ -158,7 +162,7 @@ def put_together(parts: Parts, composer: Buffer, prompt: Callable[[], str], shee
     )
     body: list[AnyContainer] = [
         ConditionalContainer(beside, filter=~sheet),
-        ConditionalContainer(Window(_Painted(parts.sheet)), filter=sheet),
+        ConditionalContainer(Window(_Painted(parts.sheet, fills=True)), filter=sheet),
         Window(_Painted(parts.said), dont_extend_height=True, height=_said_height),
         Window(_Painted(parts.edge), height=1),
         writing,

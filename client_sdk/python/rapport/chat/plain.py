@@ -30,6 +30,7 @@ __all__ = ["PlainChat"]
 _HISTORY: Final = 20
 """Messages that are shown at opening and by `/history` unless told otherwise: about a screen."""
 _HISTORY_MOST: Final = 1_000
+_WIDTH: Final = 80
 _INDENT: Final = "         | "
 
 
@@ -89,9 +90,10 @@ class PlainChat:
         """See Face."""
         self._show(text)
 
-    def sheet(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
+    def sheet(self, title: str, text: str | Callable[[int], str], picture: Sequence[str] = ()) -> None:
         """See Face."""
-        self._show("\n".join([f"--- {title} ---", text, *picture]))
+        words = text if isinstance(text, str) else text(_WIDTH)
+        self._show("\n".join([f"--- {title} ---", words, *picture]))
 
     async def ask(self, question: str) -> str:
         """See Face."""
@@ -131,8 +133,10 @@ class PlainChat:
         """See Face."""
         self._show_message(message)
 
-    def leave(self) -> None:
+    def leave(self, words: str) -> None:
         """See Face."""
+        if words:
+            self._show(words)
         self._left = True
 
     async def _history(self, count: int) -> None:

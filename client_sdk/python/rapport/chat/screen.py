@@ -20,7 +20,7 @@ from rapport.chat.layout import Line, centred, wrapped
 from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
 from rapport.chat.render import Renderer, header, notice_lines, row_lines, status_lines, typing_words
 from rapport.chat.trusting import subtitle_of
-from rapport_protocol.ids import MessageId
+from rapport_protocol.ids import ConversationId, MessageId
 
 __all__ = ["Screen"]
 
@@ -29,6 +29,11 @@ _REDRAW_S = 0.02
 _ESCAPE_S = 0.2
 """How long the Escape key waits for an Enter behind it (Alt-Enter sends both), seconds."""
 _INVITED = "Nobody has used this invitation yet. It is good for seven days."
+_LAST_S = 2.0
+"""How long leaving waits for what is still being kept, seconds."""
+_FAR = 1_000_000
+_DRAFT_S = 1.0
+"""What is typed is kept as a draft this often, seconds."""
 _WELCOME = "There is nobody to talk to yet. /invite makes a link for somebody, /help lists everything else."
 
 
@@ -41,8 +46,8 @@ class Screen:
         self._typed: asyncio.Queue[tuple[str, Mapping[MessageId, int]]] = asyncio.Queue()
         self._busy: asyncio.Task[bool] | None = None
         self._beside: set[asyncio.Task[None]] = set()
-        self._drafts: dict[bytes, str] = {}
-        self._written_in: bytes | None = None
+        self._written_in: ConversationId | None = None
+        self._draft_due: asyncio.TimerHandle | None = None
         self._composer = Buffer(
             multiline=True,
             completer=CommandNames(),
@@ -73,11 +78,11 @@ class Screen:
         self._app.timeoutlen = _ESCAPE_S
         self._app.key_processor.after_key_press += self._key_pressed
 
-    async def run(self) -> None:
-        """Until the person leaves or the client is closed; the terminal is as it was then."""
+    async def run(self) -> str:
+        """Until the person leaves or the client is closed; the terminal is as it was then. Returns what to say last."""
         conversations = self._desk.client.conversations()
         if conversations:
-            await self._desk.enter(conversations[0])
+            await self._desk.enter(next((found for found in conversations if len(found.members) > 1), conversations[0]))
         tasks = [
             asyncio.create_task(self._app.run_async(), name="chat-screen"),
             asyncio.create_task(self._desk.follow(), name="chat-events"),
@@ -89,12 +94,16 @@ class Screen:
             if self._app.is_running:
                 self._app.exit()
                 await asyncio.gather(tasks[0], return_exceptions=True)
+            self._keep_draft()
+            if self._beside:
+                await asyncio.wait(self._beside, timeout=_LAST_S)
             left = [*tasks, *self._beside]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
         for task in done:
             task.result()
+        return self._desk.farewell
 
     # --- keys (Keyboard) ----------------------------------------------------------------------------------------------
 
@@ -122,7 +131,10 @@ class Screen:
 
     def to_end(self) -> None:
         """See Keyboard."""
-        self._desk.scroll.to_end()
+        if self._desk.opened is not None:
+            self._desk.opened.pages.by(-_FAR)
+        else:
+            self._desk.scroll.to_end()
         self._changed()
 
     def step(self, by: int) -> None:
@@ -160,6 +172,8 @@ class Screen:
         desk, text = self._desk, self._composer.text
         messages = desk.model.thread.messages if desk.model.thread else []
         desk.numbers.typed(text, messages)
+        if self._draft_due is None:
+            self._draft_due = asyncio.get_running_loop().call_later(_DRAFT_S, self._keep_draft)
         if text and not text.startswith("/") and desk.question is None and desk.model.here is not None:
             self._do(desk.here().typing())
 
@@ -192,6 +206,16 @@ class Screen:
         with suppress(rapport.RapportError):
             await work
 
+    def _draft(self) -> str:
+        return "" if self._written_in is None else self._desk.client.conversation(self._written_in).draft
+
+    def _keep_draft(self) -> None:
+        """What is being written is in the vault, and on our other devices, whatever happens to this window."""
+        self._draft_due = None
+        text = "" if self._composer.text.startswith("/") else self._composer.text
+        if self._written_in is not None and self._desk.question is None and text != self._draft():
+            self._do(self._desk.client.conversation(self._written_in).set_draft(text))
+
     # --- painting -----------------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:
@@ -205,10 +229,9 @@ class Screen:
             model.members = tuple(conversation.members)
             model.subtitle = subtitle_of(self._desk.client, conversation)
         if model.here != self._written_in:
-            if self._written_in is not None:
-                self._drafts[self._written_in] = self._composer.text
+            self._keep_draft()
             self._written_in = model.here
-            self._composer.text = self._drafts.get(model.here or b"", "")
+            self._composer.text = self._draft()
             self._composer.cursor_position = len(self._composer.text)
 
     def _thread(self, width: int, height: int) -> list[Line]:

@@ -1,37 +1,57 @@
 """A longer answer over the conversation: lines to be read, perhaps with a picture, until it is put away. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Final
 
-from rapport.chat.layout import Line, centred, width_of, wrapped
+from rapport.chat.layout import Line, centred, padded, width_of, wrapped
 from rapport.chat.scroll import Pages
 
 __all__ = ["Sheet"]
 
+_TEXT_LEAST: Final = 36
+"""Cells that the text needs beside the picture."""
+
 
 class Sheet:
-    """title and text: ours, or made printable. picture: lines of equal width, such as a QR code."""
+    """title and text (perhaps made for a width): ours, or made printable.
 
-    def __init__(self, title: str, text: str, picture: Sequence[str] = ()) -> None:
+    picture: lines of equal width, such as a QR code.
+    """
+
+    def __init__(self, title: str, text: str | Callable[[int], str], picture: Sequence[str] = ()) -> None:
         self._title = title
         self._text = text
         self._picture = tuple(picture)
+        self._across = width_of(picture[0]) if picture else 0
         self.pages = Pages()
 
     def visible(self, width: int, height: int) -> list[Line]:
         """What is on a screen of this size: the title stays, the rest can be turned through."""
-        lines: list[Line] = [[("class:text", f" {line}")] for line in wrapped(self._text, width - 2)]
-        lines += self._pictured(width, height - 1)
+        lines = (
+            self._beside(width) if self._across and width >= self._across + _TEXT_LEAST else self._below(width, height)
+        )
         fits = len(lines) < height
         shown = self.pages.visible(lines, height - 1)
         title = f"{self._title} (Esc closes)" if fits else f"{self._title} (PgUp, PgDn; Esc closes)"
         return [[("class:day", centred(title, width))], *shown]
 
-    def _pictured(self, width: int, height: int) -> list[Line]:
-        if not self._picture:
-            return []
-        across = width_of(self._picture[0])
-        if across > width or len(self._picture) > height:
-            words = f"A window of {across} by {len(self._picture) + 5} signs would show this as a QR code."
-            return [[("class:mark", f" {line}")] for line in wrapped(words, width - 2)]
-        left = " " * ((width - across) // 2)
-        return [[("", left), ("class:qr", line)] for line in self._picture]
+    def _worded(self, width: int) -> list[str]:
+        words = self._text if isinstance(self._text, str) else self._text(width)
+        return wrapped(words, width)
+
+    def _beside(self, width: int) -> list[Line]:
+        """The picture at the right edge, the text in what is left."""
+        room = width - self._across - 1
+        both = zip_longest(self._worded(room - 2), self._picture, fillvalue="")
+        return [[("class:text", padded(f" {line}", room)), ("class:qr", across)] for line, across in both]
+
+    def _below(self, width: int, height: int) -> list[Line]:
+        lines: list[Line] = [[("class:text", f" {line}")] for line in self._worded(width - 2)]
+        if self._picture and (self._across > width or len(self._picture) >= height):
+            words = f"In a larger window a QR code of {self._across} by {len(self._picture)} signs stands here."
+            lines += [[("class:mark", f" {line}")] for line in wrapped(words, width - 2)]
+        elif self._picture:
+            left = " " * ((width - self._across) // 2)
+            lines += [[("", left), ("class:qr", line)] for line in self._picture]
+        return lines

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+from msgspec import Struct
 
 import rapport
+from rapport.chat.new_device import link_here, usual_label
 from rapport.terminal import Lines
 from rapport_protocol.errors import ErrorCode, LocalError
 
-__all__ = ["talk"]
+__all__ = ["Start", "talk"]
 
 _NO_SCREEN: Final = (
     "The full screen needs the extra `chat`, which is not installed: pip install 'rapport[chat]'. "
@@ -22,21 +24,37 @@ _NO_SCREEN: Final = (
 )
 
 
-async def talk(link: str | None, vault: Path, name: str, *, plain: bool) -> None:
-    """Joins with `link` if there is one, then chats until the person leaves.
+class Start(Struct, frozen=True):
+    """How to begin.
 
-    plain: printed lines even on a terminal. Raises what `rapport.join` and `rapport.Client` raise, and LocalError when
-    the full screen is not installed.
+    join: an owner link or an invite. link: a code or an address that another device of the account shows; server is
+    needed with a bare code. name, label: of the person and of this device, "" to be asked or for the usual one.
     """
-    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        await _plain(link, vault, name)
+
+    vault: Path
+    join: str | None = None
+    link: str | None = None
+    name: str = ""
+    label: str = ""
+    server: str | None = None
+    plain: bool = False
+
+
+async def talk(start: Start) -> None:
+    """Joins or links first if there is a link for it, then chats until the person leaves.
+
+    Raises what `rapport.join`, `rapport.link_device` and `rapport.Client` raise, and LocalError when the full screen is
+    not installed.
+    """
+    if start.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        await _plain(start)
         return
     if find_spec("prompt_toolkit") is None:
         raise LocalError(ErrorCode.UNSUPPORTED, _NO_SCREEN)
-    await _full(link, vault, name)
+    await _full(start)
 
 
-async def _plain(link: str | None, vault: Path, name: str) -> None:
+async def _plain(start: Start) -> None:
     from rapport.chat.plain import PlainChat  # noqa: PLC0415 - one of the two faces
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -47,12 +65,12 @@ async def _plain(link: str | None, vault: Path, name: str) -> None:
         click.echo("Your name: ", nl=False)
         return (await anext(aiter(lines), "")).strip()
 
-    await _join(link, vault, name, asked)
-    async with rapport.Client(vault=vault) as client:
+    await _prepare(start, asked)
+    async with rapport.Client(vault=start.vault) as client:
         await PlainChat(client, lines, click.echo).run()
 
 
-async def _full(link: str | None, vault: Path, name: str) -> None:
+async def _full(start: Start) -> None:
     from prompt_toolkit import PromptSession  # noqa: PLC0415 - of an extra
 
     from rapport.chat.screen import Screen  # noqa: PLC0415 - of an extra
@@ -61,12 +79,17 @@ async def _full(link: str | None, vault: Path, name: str) -> None:
         session: PromptSession[str] = PromptSession()
         return (await session.prompt_async("Your name, as the others will see it: ")).strip()
 
-    await _join(link, vault, name, asked)
+    await _prepare(start, asked)
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log must not be written over the screen
-    async with rapport.Client(vault=vault) as client:
-        await Screen(client).run()
+    async with rapport.Client(vault=start.vault) as client:
+        farewell = await Screen(client).run()
+    if farewell:
+        click.echo(farewell)
 
 
-async def _join(link: str | None, vault: Path, name: str, asked: Callable[[], Awaitable[str]]) -> None:
-    if link is not None:
-        await rapport.join(link, vault=vault, name=name or await asked())
+async def _prepare(start: Start, asked: Callable[[], Awaitable[str]]) -> None:
+    if start.link is not None:
+        label = start.label or usual_label()
+        await link_here(start.link, start.vault, label, start.server, click.echo)
+    elif start.join is not None:
+        await rapport.join(start.join, vault=start.vault, name=start.name or await asked())

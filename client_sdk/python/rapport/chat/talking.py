@@ -4,13 +4,13 @@ import re
 from typing import Final
 
 from rapport.chat.face import Command, Face, Misuse
+from rapport.chat.keeping import expire_s
 from rapport.chat.qr import half_blocks
 from rapport_protocol.ids import MessageId
 from rapport_protocol.requests import Role
 
-__all__ = ["TALKING", "seconds_of"]
+__all__ = ["TALKING", "write"]
 
-_UNITS: Final = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _NUMBERED: Final = re.compile(r"(\d{1,9})(?:\s+(.*))?$", re.DOTALL)
 
 
@@ -20,12 +20,6 @@ def _split(face: Face, rest: str) -> tuple[MessageId | None, str]:
     if found is None:
         return None, rest
     return face.message(int(found[1])), (found[2] or "").strip()
-
-
-def seconds_of(text: str) -> int | None:
-    """A length of time as people type it: 45s, 30m, 8h, 7d, 2w. None when it is not one."""
-    found = re.fullmatch(r"(\d{1,6})\s*([a-z]+)", text.strip().lower())
-    return int(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS and int(found[1]) else None
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------
@@ -81,11 +75,18 @@ async def _invite(face: Face, rest: str) -> None:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
+async def write(face: Face, text: str, reply_to: MessageId | None = None) -> None:
+    """Sends a message in the open conversation and shows it."""
+    here = face.here()
+    expires = expire_s(face.client, here.id)
+    face.show(await here.send_text(text, reply_to=reply_to, expire_s=expires))
+
+
 async def _reply(face: Face, rest: str) -> None:
     message, text = _split(face, rest)
     if not text:
         raise Misuse("/reply N text, with the number of a message; without one it answers the newest.")
-    face.show(await face.here().send_text(text, reply_to=message or face.newest(own=False)))
+    await write(face, text, message or face.newest(own=False))
 
 
 async def _edit(face: Face, rest: str) -> None:

@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 import rapport
+from rapport.chat.devices import label_of
 from rapport.chat.face import Command, Face, Misuse
 from rapport_protocol.ids import AccountId
 
@@ -60,7 +61,14 @@ async def _who(face: Face, _: str) -> None:
             words = "key changed: /verify" if known.identity_changed else "not verified yet: /verify"
             notes.append("verified" if known.verified and not known.identity_changed else words)
         lines.append(f"{face.names.of(member.account)}  ({', '.join(notes)})")
+        lines.append(f"   {_devices_of(face, member.account)}")
     face.sheet("Who is here", "\n".join(lines))
+
+
+def _devices_of(face: Face, account: AccountId) -> str:
+    devices = face.client.contact_devices(account)
+    names = ", ".join(label_of(device) for device in devices)
+    return f"{'1 device' if len(devices) == 1 else f'{len(devices)} devices'}: {names}" if devices else "no device yet"
 
 
 async def _verify(face: Face, rest: str) -> None:

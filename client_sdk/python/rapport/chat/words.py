@@ -18,7 +18,6 @@ __all__ = [
     "day",
     "devices_words",
     "identity_words",
-    "lasting",
     "placeholder_words",
     "security_words",
 ]
@@ -120,11 +119,3 @@ def day(at_ms: int, now_ms: int) -> str:
     then, now = time.localtime(at_ms / 1000), time.localtime(now_ms / 1000)
     year = "" if then.tm_year == now.tm_year else f" {then.tm_year}"
     return f"{time.strftime('%A', then)} {then.tm_mday} {time.strftime('%B', then)}{year}"
-
-
-def lasting(seconds: int) -> str:
-    """A length of time: "90 s", "1 h", "7 d"; the largest unit that fits evenly."""
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds % unit == 0:
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s"

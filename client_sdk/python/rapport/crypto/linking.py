@@ -28,6 +28,7 @@ __all__ = [
     "LinkEnd",
     "LinkPackage",
     "LinkPin",
+    "commitment_of",
     "digits_of",
     "link_key",
     "open_step",
@@ -140,7 +141,12 @@ class LinkEnd(Struct, frozen=True):
 
     def commitment(self, link: LinkId) -> bytes:
         """What binds the existing device to its key before it sees the other's; 32 bytes."""
-        return h256("link-commit", exact(link, 16) + self.public)
+        return commitment_of(link, self.public)
+
+
+def commitment_of(link: LinkId, e_pub: bytes) -> bytes:
+    """The commitment to a key of the existing device; 32 bytes."""
+    return h256("link-commit", exact(link, 16) + exact(e_pub, 32))
 
 
 def link_key(code: LinkCode, own: LinkEnd, e_pub: bytes, n_pub: bytes) -> bytes:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -107,7 +107,7 @@ class _Practice:
         await self._settle()
         await self._server.stop()
 
-    async def _order(self, what: str, device: str, **arguments: object) -> str:
+    async def _order(self, what: str, device: str, **arguments: Any) -> str:
         """Gives an order to the process that the device lives in; what it answers in words."""
         person = _THERAPIST if device.startswith(_THERAPIST) else _CLIENT
         reply = await self._people[person].order(what, device, **arguments)

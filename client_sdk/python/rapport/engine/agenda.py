@@ -27,6 +27,7 @@ from rapport.engine import (
     own_devices,
     own_state,
     prekeys,
+    reissuing,
     renewing,
     sealing,
     showing,
@@ -130,6 +131,10 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.HISTORY: catching_up.history_call,
     ErrandKind.RENEW: renewing.renew_call,
     ErrandKind.OVERDUE: overdue.overdue_call,
+    ErrandKind.OWN_LISTS: reissuing.lists_call,
+    ErrandKind.LIST_AGAIN: reissuing.update_call,
+    ErrandKind.HEADS: reissuing.heads_call,
+    ErrandKind.ENTRIES_AGAIN: reissuing.entries_call,
 }
 
 
@@ -191,7 +196,7 @@ def answered(turn: Turn, call: Call, answer: Any) -> None:
     errand = errands.get(turn, call.errand)
     if errand is None:
         return
-    _ANSWERS[type(answer)](turn, errand, call, answer)
+    (_REISSUED.get(errand.kind) or _ANSWERS[type(answer)])(turn, errand, call, answer)
     if errand.kind in _MAY_REPEAT and errands.planned(turn, errand.kind, errand.subject):
         # What came did not help whoever asked: the same question is not put again at once.
         errands.postpone(turn, errand)
@@ -267,6 +272,15 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
 }
 
 
+_REISSUED: Final[dict[ErrandKind, Callable[[Turn, Errand, Call, Any], None]]] = {
+    ErrandKind.OWN_LISTS: lambda turn, errand, _call, answer: reissuing.lists_compared(turn, errand, answer),
+    ErrandKind.LIST_AGAIN: lambda turn, _errand, call, _answer: reissuing.update_taken(turn, call.body),
+    ErrandKind.HEADS: lambda turn, errand, _call, answer: reissuing.compared(turn, errand, answer),
+    ErrandKind.ENTRIES_AGAIN: lambda turn, errand, call, _answer: reissuing.entry_taken(turn, errand, call.body),
+}
+"""What a restored server gets back; whatever it refuses now it may take once others have brought theirs."""
+
+
 def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
     """The server will not do it, now or ever."""
     errand = errands.get(turn, call.errand)
@@ -281,6 +295,8 @@ def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
         prekeys.prekeys_conflict(turn)
     elif errand.kind is ErrandKind.FETCH and refusal.code is ErrorCode.NOT_FOUND:
         healing.fetch_answered(turn, errand, call.body, FetchedItems([]))
+    elif errand.kind in _REISSUED:
+        errands.postpone(turn, errand)
     elif errand.kind in _REFUSED:
         _REFUSED[errand.kind](turn, errand, refusal)
     else:

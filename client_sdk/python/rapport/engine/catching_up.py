@@ -34,8 +34,8 @@ __all__ = [
     "history_call",
     "history_refused",
     "online",
-    "resume_history",
     "restore_again",
+    "resume_history",
     "stream_caught_up",
 ]
 

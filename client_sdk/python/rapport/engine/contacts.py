@@ -34,6 +34,7 @@ __all__ = [
     "Known",
     "account_of",
     "check_roster",
+    "confirmed",
     "device_party",
     "expect_list",
     "heard",
@@ -180,6 +181,15 @@ def _with_rivals(turn: Turn, contact: Contact, met: Iterable[SignedDeviceList]) 
     return settled(replace(contact, rivals=tuple(rivals)), below)
 
 
+def confirmed(contact: Contact) -> Contact:
+    """The contact once safety numbers were compared: neither contradictions nor another identity block any more."""
+    after = settled(contact, contact.rivals)
+    if not contact.changed:
+        return after
+    refused = (*contact.refused, _parse(contact.changed[0]).content.aik)[-_SETTLED_KEPT:]
+    return replace(after, changed=(), refused=refused)
+
+
 def settled(contact: Contact, rivals: Iterable[bytes]) -> Contact:
     """The contact once these contradictions are decided: they are remembered and block no more."""
     over = set(rivals)
@@ -212,6 +222,8 @@ def _take_other_identity(turn: Turn, contact: Contact, lists: Sequence[bytes]) -
         turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=contact.account))
         return
     turn.show(SecurityEvent(SecurityKind.IDENTITY_CHANGED, account=contact.account))
+    if chain.head.content.aik in contact.refused:
+        return
     known = _parse(contact.changed[-1]) if contact.changed else None
     if known is None:
         turn.show(IdentityChanged(contact.account))

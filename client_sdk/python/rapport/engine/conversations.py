@@ -14,11 +14,12 @@ from rapport.engine import errands
 from rapport.engine.contacts import list_at, listed_devices, offered_list, pin, vouch
 from rapport.engine.content import OwnDraft, OwnMute, OwnRead
 from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.own_entries import keep_own_entries
 from rapport.engine.own_values import standing
 from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Conversation, Former, WaitingEntry
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
-from rapport.events import MemberJoined, SecurityEvent, SecurityKind
+from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.membership import ListLookup, MembershipState, advance, begin
@@ -63,6 +64,7 @@ def open_conversation(turn: Turn, entries: Sequence[SignedEntry], shown: int) ->
         state = begin(entry, list_of(turn)) if state is None else advance(state, entry, list_of(turn))
     if state is None:
         raise RuleBroken(Rule.GENESIS)
+    keep_own_entries(turn, entries)
     return _opened(turn, Conversation(state.conv, state, shown=shown, active_ms=turn.now_ms))
 
 
@@ -187,6 +189,7 @@ def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
     own = [entry for _, entry in begun if _is_own_beginning(turn, entry)]
     if not begun:
         return []  # the caller asks for the chain
+    entry = begun[0][1]
     try:
         with turn.part():
             for held, entry in begun:
@@ -222,6 +225,7 @@ def _ask_for_lists(turn: Turn, entry: SignedEntry, problem: RemoteError) -> bool
 
 def _apply(turn: Turn, conversation: Conversation | None, seq: int, entry: SignedEntry) -> None:
     lookup = list_of(turn)
+    keep_own_entries(turn, [entry])
     fields, action = entry.fields, entry.fields.action
     if conversation is None or conversation.membership is None:
         state = begin(entry, lookup)
@@ -232,8 +236,6 @@ def _apply(turn: Turn, conversation: Conversation | None, seq: int, entry: Signe
     state = advance(before, entry, lookup)
     if isinstance(action, Join):
         vouch(turn, fields.account, action.aik)
-        if fields.account != turn.me.account:
-            turn.show(MemberJoined(state.conv, fields.account))
     gone = {member.account for member in before.members} - {member.account for member in state.members}
     former = tuple(held for held in conversation.former if state.member(held.account) is None)
     former += tuple(Former(account, fields.epoch, seq) for account in sorted(gone))

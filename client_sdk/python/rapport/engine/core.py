@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from rapport.engine import agenda, errands, outbox
+from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
@@ -22,7 +23,9 @@ from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
+from rapport.events import Device
 from rapport.ports import Random, Transaction, VaultProblem
+from rapport_protocol.ids import AccountId
 
 __all__ = ["Core", "Done", "Step"]
 
@@ -47,6 +50,8 @@ class Done(Struct):
     wake_ms: int | None
     figures: dict[str, int] = {}
     settings: dict[str, str] | None = None
+    devices: dict[AccountId, tuple[Device, ...]] = {}
+    """Listed devices of the accounts for which they have changed."""
 
 
 class Core:
@@ -96,7 +101,9 @@ class Core:
         index_written(turn)
         keep_noticed(turn)
         views, contacts, figures = changed_views(turn), changed_contacts(turn), changed_figures(turn)
-        return Done(results, turn, views, contacts, wake_ms, figures, changed_settings(turn))
+        return Done(
+            results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn)
+        )
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:

@@ -8,6 +8,7 @@ Source: docs/protocol.md, chapters 2, 3 and 7.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from rapport.engine import checkpoints, outbox
 from rapport.engine.archive_keys import archive_key_of, keep_archive_key
@@ -16,18 +17,25 @@ from rapport.engine.contacts import lists_of, newest_list
 from rapport.engine.content import OwnArchiveKey
 from rapport.engine.conversations import open_self
 from rapport.engine.own_posts import device_added
-from rapport.engine.records import CONTACTS
+from rapport.engine.records import CONTACTS, SETTINGS
 from rapport.engine.turn import Turn
 from rapport.events import DevicesChanged, SignedOut
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, DeviceId
 
-__all__ = ["hand_over_key", "held_version", "is_listed", "lists_taken"]
+__all__ = ["hand_over_key", "held_version", "is_listed", "lists_taken", "not_recognised"]
 
 
 def is_listed(turn: Turn) -> bool:
     """Whether this device stands in the newest list of its account that is held."""
     return newest_list(turn, turn.me.account).content.entry(turn.me.device) is not None
+
+
+def not_recognised(turn: Turn) -> None:
+    """The server does not know this device. If it did before, somebody has removed it."""
+    settings = SETTINGS.get(turn.tx, b"")
+    if settings is not None and settings.store_epoch:
+        turn.show(SignedOut())
 
 
 def held_version(turn: Turn, account: AccountId) -> int:
@@ -63,7 +71,7 @@ def _own(turn: Turn, lists: Sequence[SignedDeviceList], removed: Sequence[Device
         turn.show(SignedOut())
         return
     eldest = min(_devices(newest)) == me.device
-    for older, held in zip(lists, lists[1:], strict=False):
+    for older, held in pairwise(lists):
         gone = set(held.content.revoked) - set(older.content.revoked)
         if held.content.signer in gone and eldest and archive_key_of(turn, held.version) is None:
             hand_over_key(turn, held.version, turn.random(32))

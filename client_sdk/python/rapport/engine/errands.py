@@ -73,6 +73,14 @@ class ErrandKind(StrEnum):
     """Claim a bundle to start a fresh session beside one that has been in use for long (device)."""
     OVERDUE = "overdue"
     """Ask who still lacks posts that were taken a day ago (conversation)."""
+    OWN_LISTS = "own_lists"
+    """Ask a restored server how far our device lists go there (none)."""
+    LIST_AGAIN = "list_again"
+    """Publish a device list that a restored server lacks (none)."""
+    HEADS = "heads"
+    """Ask a restored server how far our conversations go there (none)."""
+    ENTRIES_AGAIN = "entries_again"
+    """Append entries of ours that a restored server lacks (conversation)."""
 
     # at their time, connected or not
     SHOW = "show"
@@ -116,6 +124,10 @@ NETWORK: Final = frozenset(
         ErrandKind.HISTORY,
         ErrandKind.RENEW,
         ErrandKind.OVERDUE,
+        ErrandKind.OWN_LISTS,
+        ErrandKind.LIST_AGAIN,
+        ErrandKind.HEADS,
+        ErrandKind.ENTRIES_AGAIN,
     }
 )
 """Kinds that become calls."""

@@ -11,9 +11,10 @@ from typing import Final
 
 from rapport.engine.core import Core
 from rapport.engine.link import Link, Untrustworthy
+from rapport.engine.registration import registration_again
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.turns import Turns
-from rapport.ports import Api, Clock, Connector, Random, VaultProblem
+from rapport.ports import Api, Clock, Connector, Random, Unreachable, VaultProblem
 from rapport_protocol.connection import (
     Changed,
     Connect,
@@ -32,6 +33,7 @@ from rapport_protocol.connection import (
     Untrusted,
     stream_closed,
 )
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
 from rapport_protocol.messages import CloseCode
 
 __all__ = ["Keeper"]
@@ -72,7 +74,10 @@ class Keeper:
         self.link: Link | None = None
         """The attempt or connection under way."""
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self._stopped = False
+        self.halted = False
+        """Signed out: nothing is tried any more."""
 
     @property
     def state(self) -> ConnectionState:
@@ -88,7 +93,14 @@ class Keeper:
 
     def stop(self) -> None:
         """Ends the connection and then `run`."""
+        self._stopping = True
         self._tell(Stop())
+
+    def halt(self) -> None:
+        """No connection any more, now or later; `run` goes on, so that what is in the vault can be read."""
+        if not self.halted:
+            self.halted = True
+            self._tell(Stop())
 
     def storage_failed(self) -> None:
         """A turn could not be committed: nothing may be acknowledged, the connection starts over later."""
@@ -120,7 +132,8 @@ class Keeper:
 
     async def run(self) -> None:
         """Connects and reconnects until `stop`; when it returns or is cancelled, the connection is closed."""
-        self._tell(Start())
+        if not self.halted:
+            self._tell(Start())
         try:
             while self.state is not ConnectionState.CLOSED or not self._stopped:
                 await self._next()
@@ -130,7 +143,7 @@ class Keeper:
     async def _next(self) -> None:
         """One event of the machine, and its effects."""
         event = await self._next_event()
-        self._stopped = self._stopped or isinstance(event, Stop)
+        self._stopped = self._stopping
         now = self._clock.monotonic()
         effects = self._machine.tick(now, self._jitter()) if event is None else self._machine.handle(event, now)
         for effect in effects:
@@ -171,7 +184,26 @@ class Keeper:
             _log.error("the connection failed: %s", type(problem).__name__)
             self._tell(Lost(_FAULT_CODE, self._jitter()), link)
         else:
+            if code == CloseCode.AUTH_FAILED and await self._known_again():
+                code = None
             self._tell(stream_closed(code, self._jitter()), link)
+
+    async def _known_again(self) -> bool:
+        """Whether the server may know this device soon: it was restored from a time before our registration.
+
+        Identical bytes register the account again. A server that has removed the device refuses them as a conflict; one
+        that lacks our invite as well has to get that from our inviter first.
+        """
+        try:
+            register = await self._turns.do(registration_again)
+            if register is None:
+                return False
+            await self._api.call("account.register", register)
+        except Rejected as refusal:
+            return refusal.code is ErrorCode.NOT_FOUND or refusal.retry is Retry.LATER
+        except (Unreachable, FormatError, VaultProblem):
+            return True
+        return True
 
     async def _drop(self) -> None:
         task, self._task, self.link = self._task, None, None

@@ -70,7 +70,8 @@ def take_given(turn: Turn, message: OpenedMessage, given: KeysGiven) -> bool:
     """A sibling gives its archive keys. True if one was new: what could not be read may be readable now."""
     if not _from_sibling(turn, message):
         return False
-    return any([keep_archive_key(turn, epoch, key) for epoch, key in given.keys])
+    fresh = [epoch for epoch, key in given.keys if keep_archive_key(turn, epoch, key)]
+    return bool(fresh)
 
 
 def take_handed_over(turn: Turn, message: OpenedMessage, minted: OwnArchiveKey) -> bool:

@@ -33,7 +33,7 @@ from rapport_protocol.messages import (
     Token,
 )
 
-__all__ = ["Link", "LinkEvents", "Untrustworthy"]
+__all__ = ["Link", "LinkEvents", "Untrustworthy", "look"]
 
 _log: Final = logging.getLogger("rapport.engine")
 
@@ -73,6 +73,7 @@ class Link:
         self._events = events
         self._flight: Flight | None = None
         self._token = b""
+        self._state_rev = 0
         self._outgoing: deque[ClientMessage] = deque()
         self._to_write = asyncio.Event()
         self._calls: deque[Call] = deque()
@@ -96,14 +97,15 @@ class Link:
             self._token = hello.http_token
             self._flight = self._core.connected()
             self._events.signed_in()
-            self._turns.ask(lambda turn: sign_in.signed_in(turn, hello)).add_done_callback(_look)
+            rev = self._state_rev
+            self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, rev)).add_done_callback(look)
             await self._work(stream)
             return stream.close_code
         except StreamClosed as closed:
             return closed.close_code
         except sign_in.WrongServer:
             noticed = SecurityEvent(SecurityKind.WRONG_SERVER)
-            self._turns.ask(lambda turn: turn.show(noticed)).add_done_callback(_look)
+            self._turns.ask(lambda turn: turn.show(noticed)).add_done_callback(look)
             raise Untrustworthy from None
         except FormatError:
             raise Untrustworthy from None
@@ -121,8 +123,8 @@ class Link:
         if not isinstance(challenge, Challenge):
             return self._refuse(challenge)
         heard = self._clock.moment()
-        state_rev = await self._turns.do(lambda turn: turn.tx.rev)
-        proof = sign_in.prove(self._core.me, challenge, stream.origin, state_rev, random)
+        self._state_rev = await self._turns.do(lambda turn: turn.tx.rev)
+        proof = sign_in.prove(self._core.me, challenge, stream.origin, self._state_rev, random)
         await stream.send(proof.auth)
         hello = await stream.receive()
         if not isinstance(hello, Hello):
@@ -215,9 +217,11 @@ class Link:
             self._calls.extend(done.turn.calls)
             self._to_call.set()
 
-    async def request(self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int]) -> Struct:
+    async def request(
+        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int], body: Struct | None = None
+    ) -> Struct:
         """One request of the host's own, answered to the host. Rejected, Unreachable, FormatError."""
-        return await self._api.call(operation, path=path, query=query, token=self._token)
+        return await self._api.call(operation, body, path=path, query=query, token=self._token)
 
     async def _call(self) -> None:
         """One of a few workers: makes calls and brings their answers in."""
@@ -228,7 +232,7 @@ class Link:
                 continue
             call = self._calls.popleft()
             step = self._core.finished(call, await self._ended(call))
-            self._turns.ask(step).add_done_callback(_look)
+            self._turns.ask(step).add_done_callback(look)
 
     async def _ended(self, call: Call) -> Step:
         try:
@@ -245,7 +249,7 @@ class Link:
         return lambda turn: agenda.answered(turn, call, answer)
 
 
-def _look(answer: "asyncio.Future[object]") -> None:
+def look(answer: "asyncio.Future[object]") -> None:
     """Nobody waits for this step.
 
     A vault problem is reported by the turn itself, anything else is our own fault and logged.

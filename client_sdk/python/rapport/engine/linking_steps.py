@@ -15,7 +15,7 @@ from rapport.crypto.identity import DeviceSecrets
 from rapport.crypto.linking import LinkAnswer, LinkDone, LinkPackage, LinkPin
 from rapport.engine.archive_keys import archive_keys, keep_archive_key
 from rapport.engine.catching_up import begin_linked
-from rapport.engine.contacts import lists_of, newest_list, pin, take_lists
+from rapport.engine.contacts import account_of, lists_of, newest_list, pin, take_lists
 from rapport.engine.content import DEVICE_NAME_BYTES, OwnSetting
 from rapport.engine.conversations import open_self
 from rapport.engine.device_names import name_of, note_name
@@ -81,9 +81,7 @@ def _pin(turn: Turn, account: AccountId) -> LinkPin:
     return LinkPin(account, contact.aik, head.version, head.hash, contact.verified, contact.name)
 
 
-def accept_answer(
-    turn: Turn, link: LinkId, key: bytes, known: int, answer: LinkAnswer
-) -> tuple[DeviceId, bytes]:
+def accept_answer(turn: Turn, link: LinkId, key: bytes, known: int, answer: LinkAnswer) -> tuple[DeviceId, bytes]:
     """Plans the list that holds the new device; returns its id and the errand's key.
 
     known: version of the newest list in the package. FormatError, RemoteError, RuleBroken: the answer is no device of
@@ -91,7 +89,7 @@ def accept_answer(
     """
     me = turn.me
     entry = answer.parsed_entry(me.account, me.secrets.aik)
-    if any(held.content.entry(entry.device) or entry.device in held.content.revoked for held in lists_of(turn, me.account)):
+    if account_of(turn, entry.device) is not None:
         raise RuleBroken(Rule.DUPLICATE)
     label = answer.label if len(answer.label.encode()) <= DEVICE_NAME_BYTES else ""
     prekeys = msgspec.msgpack.encode(answer.prekeys)

@@ -11,18 +11,22 @@ from msgspec import Struct
 
 from rapport.engine import errands, own_state
 from rapport.engine.core import Core, Done
+from rapport.engine.device_changes import is_listed, not_recognised
+from rapport.engine.device_names import all_devices
 from rapport.engine.flight import Flight
 from rapport.engine.keeper import Keeper
+from rapport.engine.link import look
 from rapport.engine.listeners import Listener, Listeners
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
 from rapport.engine.turns import Turns
 from rapport.engine.views import ContactView, ConversationView, view_all, view_contacts
-from rapport.events import CaughtUp, ConnectionChanged, StorageProblem
+from rapport.events import CaughtUp, ConnectionChanged, Device, SignedOut, StorageProblem
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
 from rapport_protocol.connection import Changed, ConnectionState
 from rapport_protocol.ids import AccountId, ConversationId
+from rapport_protocol.messages import CloseCode
 
 __all__ = ["Engine"]
 
@@ -42,6 +46,8 @@ class Engine:
         """Every pinned account, our own included, as it stands after the last turn."""
         self.settings: dict[str, str] = {}
         """The settings that our devices share, by name."""
+        self.devices: dict[AccountId, tuple[Device, ...]] = {}
+        """The listed devices of every pinned account, our own included."""
         self.clock = clock
         self._listeners = Listeners()
         server_clock = ServerClock(clock)
@@ -69,6 +75,11 @@ class Engine:
     def state(self) -> ConnectionState:
         """Where the connection stands."""
         return self._keeper.state
+
+    @property
+    def halted(self) -> bool:
+        """Whether this device is signed out for good: no connection is made any more."""
+        return self._keeper.halted
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         """Runs a step; see `Turns.do`."""
@@ -108,12 +119,14 @@ class Engine:
         finally:
             self._errands.pop(errand, None)
 
-    async def request(self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int]) -> Struct:
+    async def request(
+        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int], body: Struct | None = None
+    ) -> Struct:
         """One HTTP request over the present connection's token. Unreachable without a connection; Rejected."""
         link = self._keeper.link
         if link is None or self.state is not ConnectionState.CONNECTED:
             raise Unreachable
-        return await link.request(operation, path, query)
+        return await link.request(operation, path, query, body)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -125,6 +138,10 @@ class Engine:
             self._show_views(*await self._turns.do(lambda turn: (view_all(turn), view_contacts(turn))))
             self.figures |= await self._turns.do(lambda turn: begin(turn, program_version()))
             self.settings = await self._turns.do(own_state.settings)
+            self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
+            if not listed:
+                self._keeper.halt()
+                self._listeners.show(SignedOut())
             self._started.set()
             tasks.append(asyncio.create_task(self._keeper.run(), name="rapport-keeper"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +157,8 @@ class Engine:
     # --- what turns and the connection say ----------------------------------------------------------------------------
 
     async def _show_state(self, change: Changed) -> None:
+        if change.code == CloseCode.AUTH_FAILED:
+            self._turns.ask(not_recognised).add_done_callback(look)
         if change.state is not ConnectionState.CONNECTED:
             self.caught_up.clear()
         self._listeners.show(ConnectionChanged(change.state, change.reason, change.code))
@@ -151,6 +170,7 @@ class Engine:
             self._keeper.link.carry_out(done, flight)
         self._show_views(done.views, done.contacts)
         self.figures |= done.figures
+        self.devices |= done.devices
         if done.settings is not None:
             self.settings = done.settings
         for errand, refusal in done.turn.finished.items():
@@ -164,6 +184,8 @@ class Engine:
         for event in done.turn.events:
             if isinstance(event, CaughtUp) and flight is self.core.flight:
                 self.caught_up.set()
+            if isinstance(event, SignedOut):  # it stops connecting, and never adds itself again
+                self._keeper.halt()
             self._listeners.show(event)
 
     def _show_views(self, views: list[ConversationView], contacts: list[ContactView]) -> None:

@@ -8,6 +8,7 @@ from rapport.engine.outgoing import Hold
 from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
 from rapport.engine.showing import account_seq
 from rapport.engine.turn import Turn
+from rapport.events import MemberJoined
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.messages import MembershipEntry
@@ -31,6 +32,7 @@ def advance(turn: Turn, conv: ConversationId) -> None:
         if seq:
             account_seq(turn, conv, seq)
         if isinstance(entry.fields.action, Join) and _is_news(turn, conv, entry):
+            turn.show(MemberJoined(conv, entry.fields.account))
             introduce(turn, conv)
     if applied:
         catching_up.resume_history(turn, conv)

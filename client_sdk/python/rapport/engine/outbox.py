@@ -31,6 +31,7 @@ from rapport.engine.sealing import seal_post, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of, plausible
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import in_grace
 from rapport.events import SecurityEvent, SecurityKind, Status
 from rapport.ports import VaultProblem
 from rapport_protocol.errors import ErrorCode
@@ -115,7 +116,8 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
         if post.sealed and _blocked(turn, conversation):  # sealed before there was reason to doubt somebody's identity
             hold(turn, conv, Hold.ALARM)
             return
-        ready = post if post.sealed else seal_post(turn, post, conversation)
+        keyed = post.sealed is not None and (post.sealed.keys or not post.again)
+        ready = post if keyed else seal_post(turn, post, conversation)
         if isinstance(ready, Hold):
             hold(turn, conv, ready)
             return
@@ -295,6 +297,8 @@ def drop_devices(turn: Turn, devices: Iterable[DeviceId]) -> None:
 
 
 def _alarm(turn: Turn, conv: ConversationId, kind: SecurityKind, device: bytes) -> None:
+    if in_grace(turn):  # its device lists may be older than ours: waiting is enough
+        return
     turn.show(SecurityEvent(kind, conv, device=DeviceId(device)))
 
 
@@ -338,6 +342,8 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
         errands.plan(turn, ErrandKind.CHAIN, conv)
     elif answer.retryable:
         hold(turn, conv, Hold.LATER, wait_ms=answer.retry_after_ms)
+    elif answer.code == ErrorCode.NOT_FOUND and in_grace(turn):  # the conversation has to be brought back first
+        hold(turn, conv, Hold.LATER, wait_ms=_ALARM_RETRY_MS)
     elif answer.code == ErrorCode.BAD_TIME:
         again = replace(post, sealed=None, created_ms=min(post.created_ms, turn.now_ms))
         OUTBOX.put(turn.tx, post.id, again, group=conv, order=post.order)
@@ -386,16 +392,18 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
         turn.show(SecurityEvent(SecurityKind.ORDER, post.conv))
         answer = replace(answer, seq=CONVERSATIONS.need(turn.tx, post.conv).shown + 1)
     OUTBOX.delete(turn.tx, post.id)
-    sealed = post.sealed
-    devices = b"".join(device for device, _ in sealed.keys)
+    sealed, before = post.sealed, SENT.get(turn.tx, post.id)
+    devices = {device for device, _ in sealed.keys} | set(split_ids(before.devices) if before else ())
     sent = SentPost(
-        post.conv, answer.seq, answer.at, sealed.outer, sealed.nonce, sealed.ct, sealed.key, sealed.hash, devices
-    )
+        post.conv, answer.seq, answer.at, sealed.outer, sealed.nonce, sealed.ct, sealed.key, sealed.hash,
+        b"".join(sorted(devices)),
+    )  # fmt: skip
     SENT.put(turn.tx, post.id, sent, order=answer.at)
     CHAINS.put(turn.tx, post.conv + turn.me.device, SenderChain(post.chain, post.sseq, post.id, sealed.key, answer.seq))
     conversation = CONVERSATIONS.need(turn.tx, post.conv)
-    _place_own(turn, conversation, post, answer)
-    own_accepted(turn, post, answer.seq)
+    if before is None:
+        _place_own(turn, conversation, post, answer)
+        own_accepted(turn, post, answer.seq)
     account_seq(turn, post.conv, answer.seq)
     _close_queue(turn, post.conv)
 

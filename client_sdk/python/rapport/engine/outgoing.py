@@ -58,6 +58,8 @@ class OutgoingPost(Row, frozen=True):
     sealed: SealedPost | None = None
     expire_ms: int = 0
     """Life from its acceptance on, milliseconds; 0 = it stays."""
+    again: bool = False
+    """The server took it once and has lost it: it keeps its first place here, and its keys are sealed when it leaves."""
 
 
 class Hold(StrEnum):

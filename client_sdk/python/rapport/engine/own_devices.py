@@ -24,6 +24,7 @@ from rapport.engine.device_names import note_name
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.own_posts import device_added
 from rapport.engine.records import CONVERSATIONS
+from rapport.engine.reissuing import keep_prekeys
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList
@@ -205,6 +206,7 @@ def _finish(turn: Turn, errand: Errand, change: ListChange) -> None:
     entry = _entry(change)
     if not _stands(turn, change):
         return
+    keep_prekeys(turn, SignedDeviceList.parse(change.list).version, change.prekeys)
     if change.archive_key:
         hand_over_key(turn, SignedDeviceList.parse(change.list).version, change.archive_key)
     if entry is None:

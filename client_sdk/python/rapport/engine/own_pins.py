@@ -7,7 +7,7 @@ Source: docs/protocol.md, section 2.5.
 """
 
 from rapport.engine import errands
-from rapport.engine.contacts import expect_list, list_at, newest_list, settled
+from rapport.engine.contacts import confirmed, expect_list, list_at, newest_list
 from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
 from rapport.engine.records import CONTACTS, Contact
@@ -44,7 +44,7 @@ def _compare_lists(turn: Turn, contact: Contact, pin: OwnPin) -> None:
     held = list_at(turn, pin.account, pin.version)
     if held is not None and held.hash != pin.hash:
         turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=pin.account))
-    elif held is not None and pin.verified and contact.rivals:
-        CONTACTS.put(turn.tx, pin.account, settled(contact, contact.rivals))
+    elif held is not None and pin.verified and contact.blocked:
+        CONTACTS.put(turn.tx, pin.account, confirmed(contact))
     elif held is None and pin.version > newest_list(turn, pin.account).version:
         expect_list(turn, contact, pin.version)

@@ -129,9 +129,7 @@ def set_draft(turn: Turn, conv: ConversationId, text: str) -> None:
     if conversation.draft == text:
         return
     amend(CONVERSATIONS, turn.tx, conv, draft=text)
-    errands.plan(
-        turn, ErrandKind.DRAFT, conv, due_ms=max(turn.now_ms, conversation.draft_told_ms + DRAFT_EVERY_MS)
-    )
+    errands.plan(turn, ErrandKind.DRAFT, conv, due_ms=max(turn.now_ms, conversation.draft_told_ms + DRAFT_EVERY_MS))
 
 
 def draft_due(turn: Turn, conv: ConversationId) -> None:

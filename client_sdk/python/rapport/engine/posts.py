@@ -29,9 +29,9 @@ from rapport.engine.content import (
 )
 from rapport.engine.conversations import others_in
 from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
-from rapport.engine.expiry import expires_at, schedule
 from rapport.engine.device_names import note_profile
 from rapport.engine.errands import ErrandKind
+from rapport.engine.expiry import expires_at, schedule
 from rapport.engine.key_sharing import take_handed_over
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.overdue import peer_had

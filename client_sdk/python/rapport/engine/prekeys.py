@@ -53,7 +53,7 @@ __all__ = [
 ROTATE_MS: Final = 7 * 86_400_000
 """A signed prekey and last-resort key are replaced after a week."""
 _LEAP: Final = 2**20
-"""More ids than a device uses in centuries: fifty sessions started with it each day take a twentieth of it a year."""
+"""Ids of half a century: fifty sessions started with it each day take 18,250 a year."""
 PREKEY_KEPT_MS: Final = SKIPPED_LIFE_MS
 """How long private halves are kept: 97 days."""
 

@@ -72,7 +72,8 @@ class Contact(Row, frozen=True):
     rivals: validly signed lists that contradict ours; while there are any, nothing is sent to the account. settled:
     hashes of those that a comparison of safety numbers has settled. verified: the person has compared them. changed:
     lists of the account under another identity key, valid in themselves; while there are any, nothing is sent to it.
-    former: identity keys that such a change was acknowledged away from. expected, expected_ms: the highest list version
+    former: identity keys that such a change was acknowledged away from. refused: those that a comparison of safety
+    numbers has proved false. expected, expected_ms: the highest list version
     that a member names and we do not hold, and since when.
     """
 
@@ -85,6 +86,7 @@ class Contact(Row, frozen=True):
     changed: tuple[bytes, ...] = ()
     settled: tuple[bytes, ...] = ()
     former: tuple[bytes, ...] = ()
+    refused: tuple[bytes, ...] = ()
     expected: int = 0
     expected_ms: int = 0
 

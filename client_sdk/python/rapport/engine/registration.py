@@ -33,8 +33,9 @@ from rapport.engine.records import (
     OfferedLists,
     Settings,
 )
+from rapport.engine.searching import index_written
 from rapport.engine.showing import place_of, put_message
-from rapport.engine.tables import amend
+from rapport.engine.tables import Row, Table, amend
 from rapport.engine.turn import Me, Turn
 from rapport.events import MessageKind, Status
 from rapport.ports import Random, Transaction
@@ -55,9 +56,18 @@ __all__ = [
     "prepare_invitee",
     "prepare_owner",
     "registered",
+    "registration_again",
     "waiting_registration",
 ]
 
+class RegisteredWith(Row, frozen=True):
+    """The bytes that registered this account, as the server took them."""
+
+    register: bytes
+
+
+REGISTERED: Final = Table("registered", RegisteredWith)
+"""One record under the empty key, on an account's first device."""
 _REGISTER: Final = msgspec.msgpack.Decoder(Register)
 
 
@@ -173,6 +183,12 @@ def abandon(tx: Transaction) -> None:
         CONVERSATIONS.delete(tx, key)
 
 
+def registration_again(turn: Turn) -> Register | None:
+    """The registration that the server once took, for one that was restored from a time before it."""
+    held = REGISTERED.get(turn.tx, b"")
+    return None if held is None else _REGISTER.decode(held.register)
+
+
 def waiting_registration(tx: Transaction) -> Register | None:
     """A registration that was prepared and not answered, as it was or will be sent; None if there is none."""
     held = JOINING.get(tx, b"")
@@ -188,6 +204,7 @@ def registered(turn: Turn, answer: Registered) -> Me:
     me = replace(turn.me, role=answer.role)
     ME.put(turn.tx, b"", me)
     JOINING.delete(turn.tx, b"")
+    REGISTERED.put(turn.tx, b"", RegisteredWith(held.register))
     amend(SETTINGS, turn.tx, b"", one_time_left=len(_REGISTER.decode(held.register).prekeys.one_time))
     if held.chain:
         _open_joined(turn, held, answer.seq)
@@ -217,4 +234,5 @@ def _open_joined(turn: Turn, held: Joining, seq: int) -> None:
                 order=place_of(0),
             ),
         )
+        index_written(turn)
     introduce(turn, conversation.conv)

@@ -58,6 +58,8 @@ def seal_post(turn: Turn, post: OutgoingPost, conversation: Conversation) -> Out
     if missing_sessions(turn, devices):
         errands.plan(turn, ErrandKind.CLAIM, conversation.conv)
         return Hold.KEYS
+    if post.sealed is not None:  # a body that was sealed before, for keys of today
+        return with_keys_for(turn, post, devices)
     if not post.chain:
         post = _placed(turn, post, conversation)
     sealed = _seal(turn, post, conversation, devices)

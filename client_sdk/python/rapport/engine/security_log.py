@@ -57,8 +57,7 @@ SENTENCES: Final = {
     ),
     SecurityKind.IDENTITY_CHANGED: (
         "This person appears with a new identity: perhaps they lost all their devices, perhaps somebody is in "
-        "their place; nothing is sent to them: ask them on another way, then acknowledge and compare safety "
-        "numbers."
+        "their place; nothing is sent to them: ask them in another way, and acknowledge it only if they confirm it."
     ),
     SecurityKind.OLD_LIST: (
         "The server answered with older lists of this person's devices than were known already; they were "

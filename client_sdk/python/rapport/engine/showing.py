@@ -58,8 +58,8 @@ HELD_MS: Final = 2_000
 """How long a later message waits for an earlier one."""
 PLACEHOLDER_MS: Final = 10_000
 """After this time a message that cannot be opened is shown as a placeholder."""
-_RESTORES_JUMP: Final = 4_096 * SEQ_JUMP
-"""So far the base of a conversation may lie ahead: as many restores as nobody makes."""
+_RESTORES_JUMP: Final = 2**20 * SEQ_JUMP
+"""So far the base of a conversation may lie ahead: a restore jumps by at most 2,048 times 2^20."""
 AHEAD_MOST: Final = 1_024
 """Most seqs remembered beyond a missing one; more than that and the missing one is no longer waited for."""
 QUEUED_FROM: Final = MAX_INTEGER // 2
@@ -162,9 +162,14 @@ def _between(turn: Turn, conv: ConversationId, after: int, upto: int) -> Iterato
 
 
 def skip_to(turn: Turn, conv: ConversationId, seq: int) -> None:
-    """Nothing below `seq` will come any more (a restored server, our own joining): later ones need not wait for it."""
+    """Nothing below `seq` will come any more (a restored server, our own joining): later ones need not wait for it.
+
+    What is here and closed stands as a placeholder before them.
+    """
     conversation = CONVERSATIONS.get(turn.tx, conv)
     if conversation is not None and conversation.shown < seq - 1 <= conversation.shown + _RESTORES_JUMP:
+        for _, pending in list(PENDING.list(turn.tx, conv, above=conversation.shown, below=seq)):
+            _put_placeholder(turn, pending)
         ahead = {held for held in conversation.ahead if held >= seq}
         _advance_shown(turn, conv, conversation.shown, seq - 1, ahead)
 

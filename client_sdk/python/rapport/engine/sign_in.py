@@ -8,9 +8,9 @@ from msgspec import Struct
 from rapport.engine import catching_up, errands, outbox, prekeys
 from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import Hold
-from rapport.engine.records import SETTINGS
+from rapport.engine.reposting import notice_epoch
+from rapport.engine.rollback import look_back
 from rapport.engine.showing import skip_to
-from rapport.engine.tables import amend
 from rapport.engine.turn import Me, Turn
 from rapport.ports import Random
 from rapport_protocol.errors import ErrorCode, RemoteError
@@ -64,12 +64,14 @@ def check_hello(me: Me, proof: Proof, hello: Hello) -> None:
         raise WrongServer from None
 
 
-def signed_in(turn: Turn, hello: Hello) -> None:
+def signed_in(turn: Turn, hello: Hello, state_rev: int | None = None) -> None:
     """A connection is up.
 
-    Everything that waited for one is due, and what it tells about the server is taken note of.
+    Everything that waited for one is due, and what it tells about the server, and about this vault, is taken note of.
+    state_rev: the revision that was signed; None = the present one.
     """
-    amend(SETTINGS, turn.tx, b"", store_epoch=hello.store_epoch)
+    look_back(turn, hello.last_auth, turn.tx.rev if state_rev is None else state_rev)
+    notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)
     catching_up.online(turn)

@@ -6,7 +6,7 @@ Source: docs/protocol.md, section 2.5.
 from msgspec.structs import replace
 
 from rapport.engine import errands, outbox
-from rapport.engine.contacts import newest_list, replace_pin, settled
+from rapport.engine.contacts import confirmed, newest_list, replace_pin
 from rapport.engine.content import OwnPin
 from rapport.engine.errands import ErrandKind
 from rapport.engine.healing import retry
@@ -35,13 +35,11 @@ def _tell_pin(turn: Turn, account: AccountId) -> None:
 def verify(turn: Turn, account: AccountId, *, verified: bool) -> None:
     """The person has compared safety numbers and they agree, or takes that back; our other devices are told.
 
-    Contradictions between lists are settled by it. LocalError: NOT_FOUND; CONFLICT while a changed identity waits to
-    be acknowledged (what was compared would be the former one).
+    Agreeing numbers prove that the pinned identity is the contact's: contradictions between lists are settled, and
+    another identity that the server showed is refused for good. LocalError(NOT_FOUND).
     """
     contact = _contact(turn, account)
-    if verified and contact.changed:
-        raise LocalError(ErrorCode.CONFLICT, "this contact's identity has changed: acknowledge that first")
-    after = replace(settled(contact, contact.rivals) if verified else contact, verified=verified)
+    after = replace(confirmed(contact) if verified else contact, verified=verified)
     if after == contact:
         return
     CONTACTS.put(turn.tx, account, after)

@@ -7,7 +7,10 @@ from msgspec.structs import replace
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
 
-__all__ = ["UPKEEP", "Upkeep", "amend_upkeep", "upkeep_of"]
+__all__ = ["GRACE_MS", "UPKEEP", "Upkeep", "amend_upkeep", "in_grace", "upkeep_of"]
+
+GRACE_MS: Final = 7 * 86_400_000
+"""So long after a restore the server may lack what others have not brought back yet; it is not accused of lying."""
 
 
 class Upkeep(Row, frozen=True):
@@ -32,6 +35,12 @@ UPKEEP: Final = Table("upkeep", Upkeep)
 def upkeep_of(turn: Turn) -> Upkeep:
     """The record, as good as new when there is none yet."""
     return UPKEEP.get(turn.tx, b"") or Upkeep()
+
+
+def in_grace(turn: Turn) -> bool:
+    """Whether the server was restored so lately that others may still have to bring things back."""
+    restored_ms = upkeep_of(turn).restored_ms
+    return bool(restored_ms) and turn.now_ms - restored_ms < GRACE_MS
 
 
 def amend_upkeep(turn: Turn, **changes: Any) -> None:

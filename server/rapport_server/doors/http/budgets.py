@@ -21,6 +21,7 @@ BUDGETS: Final[dict[str, tuple[str, Counted]]] = {
     "account.register": ("register", Counted.ADDRESS),
     "devices.lists": ("read", Counted.DEVICE),
     "devices.update": ("devices", Counted.ACCOUNT),
+    "devices.restore": ("devices_restore", Counted.ADDRESS),
     "prekeys.upload": ("prekeys", Counted.DEVICE),
     "prekeys.claim": ("claims", Counted.DEVICE),
     "invite.create": ("invite_create", Counted.ACCOUNT),

@@ -22,6 +22,7 @@ from rapport_protocol.requests import (
     PrekeyUpload,
     Receipts,
     Register,
+    ReturnedLists,
 )
 from rapport_server.records import Principal
 from rapport_server.services.accounts import Accounts
@@ -92,6 +93,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
         asked.who, AccountId(asked.ids["account"]), asked.number("from", 0)
     ),
     "devices.update": lambda to, asked: to.keys.update_list(asked.who, asked.content(DeviceListUpdate)),
+    "devices.restore": lambda to, asked: to.keys.restore_lists(
+        AccountId(asked.ids["account"]), asked.content(ReturnedLists)
+    ),
     "prekeys.upload": lambda to, asked: to.keys.upload(asked.who, asked.content(PrekeyUpload)),
     "prekeys.claim": lambda to, asked: to.keys.claim(asked.who, asked.content(Claim)),
     "invite.create": lambda to, asked: to.invites.create(asked.who, asked.content(CreateInvite)),

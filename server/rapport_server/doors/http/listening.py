@@ -105,21 +105,21 @@ class _Connection(GuardedConnection):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Sends an answer, and waits until it has left before the next request is looked at."""
-        answered, gone = await super().finish_response(request, resp, start_time)
-        if gone or self.frames is not None:
-            return answered, gone
+        """Sends an answer, and waits until it has left before the next request is looked at; not for ever."""
+        if self.frames is not None:
+            return await super().finish_response(request, resp, start_time)
         transport = self.transport
         try:
             async with asyncio.timeout(self._answer_s):
+                resp, gone = await super().finish_response(request, resp, start_time)
                 await request.writer.drain()
         except (TimeoutError, ConnectionError):
+            gone = True
             if transport is not None:
                 transport.abort()
-            return answered, True
-        if transport is not None:
+        if transport is not None and not gone:
             self._silent.answered(self, transport)
-        return answered, False
+        return resp, gone
 
     def handle_error(
         self,

@@ -228,8 +228,10 @@ class Delivery:
             if room <= 0 or link.connection.congested:
                 return
             link.missed = False
+            # A copy: what is acknowledged while the store reads an earlier state would else be found there once more.
+            in_flight = frozenset(link.in_flight)
             try:
-                items = await self._mailbox.waiting(link.principal, beyond, min(room, PAGE_ITEMS), link.in_flight)
+                items = await self._mailbox.waiting(link.principal, beyond, min(room, PAGE_ITEMS), in_flight)
             except Rejected:
                 # The store cannot be read now: the device reconnects and finds everything in its mailbox.
                 link.connection.close(CloseCode.STORE_LOST)

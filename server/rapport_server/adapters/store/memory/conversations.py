@@ -67,7 +67,7 @@ class MemoryConversations(MemoryState):
             used = self._invites.get(change.used)
             if used is None or (used.practice, used.terms.conv) != (practice, change.conv):
                 raise Rejected(ErrorCode.NOT_FOUND, "no such invite")
-            if not used.open or used.terms.expires_ms <= at:
+            if not used.open or used.terms.expires_ms <= (at if change.used_at is None else change.used_at):
                 raise Rejected(ErrorCode.NOT_FOUND, "no such invite")
 
     def _apply_change(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:

@@ -30,6 +30,10 @@ class MemoryDirectory(MemoryConversations):
         """See Directory.store_epoch."""
         return self._epoch
 
+    async def restored_ms(self) -> int:
+        """See Directory.restored_ms. A store in memory is restored by tests only."""
+        return self._restored_ms
+
     async def create_practice(self, practice: PracticeId, owner_token_hash: bytes, at: int) -> None:
         """See Directory.create_practice. Raises Rejected(CONFLICT) when the practice exists."""
         if practice in self._owners:
@@ -161,20 +165,25 @@ class MemoryDirectory(MemoryConversations):
             from_version = max(version for version, _, by_account_key in record.lists if by_account_key)
         return [raw for version, raw, _ in record.lists if version >= from_version]
 
+    async def practice_of_account(self, account: AccountId) -> PracticeId | None:
+        """See Directory.practice_of_account."""
+        found = self._accounts.get(account)
+        return None if found is None else found.practice
+
     async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
         """See Directory.shares_conversation."""
         return other in self._shared(practice, one)
 
     async def append_device_list(
-        self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+        self, practice: PracticeId, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
     ) -> list[DeviceId]:
         """See Directory.append_device_list.
 
         The same bytes again change nothing and wake nobody. Raises Rejected(CONFLICT) for a device that belongs
         elsewhere, RULE_BROKEN for one that was revoked, or for prekeys without exactly one added device.
         """
-        account = self._account(principal.practice, principal.account)
-        if account is None or new.account != principal.account:
+        account = self._account(practice, new.account)
+        if account is None:
             raise Rejected(ErrorCode.NOT_FOUND, "no such account")
         version, raw, _ = account.lists[-1]
         if (version, raw) == (new.version, new.raw):
@@ -191,17 +200,15 @@ class MemoryDirectory(MemoryConversations):
         if prekeys is not None:
             if len(added) != 1:
                 raise Rejected(ErrorCode.RULE_BROKEN, "prekeys belong to one added device")
-            self._with_prekeys(
-                Device(principal.practice, new.account, b""), prekeys
-            )  # refuses before anything is written
-        self._keep_list(principal.practice, new, at)
+            self._with_prekeys(Device(practice, new.account, b""), prekeys)  # refuses before anything is written
+        self._keep_list(practice, new, at)
         if prekeys is not None:
             self._devices[added[0]] = self._with_prekeys(self._devices[added[0]], prekeys)
-        self._drop_unlisted(principal.practice, new, at)
+        self._drop_unlisted(practice, new, at)
         woken: list[DeviceId] = []
-        for contact in sorted(self._shared(principal.practice, new.account)):
-            devices = self._listed(principal.practice, {contact})
-            woken += self._notify(principal.practice, devices, NoticeKind.DEVICES_CHANGED, new.account, None, 0, at)
+        for contact in sorted(self._shared(practice, new.account)):
+            devices = self._listed(practice, {contact})
+            woken += self._notify(practice, devices, NoticeKind.DEVICES_CHANGED, new.account, None, 0, at)
         return woken
 
     def _keep_list(self, practice: PracticeId, new: NewDeviceList, at: int) -> None:

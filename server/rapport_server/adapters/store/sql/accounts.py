@@ -23,6 +23,7 @@ __all__ = [
     "create_practice",
     "device_lists",
     "mark_seen",
+    "practice_of_account",
     "practice_of_owner_token",
     "principal_of_token",
     "put_prekeys",
@@ -213,23 +214,28 @@ def device_lists(db: Connection, practice: PracticeId, account: AccountId, from_
     return list(rows.scalars())
 
 
+def practice_of_account(db: Connection, account: AccountId) -> PracticeId | None:
+    """See Directory.practice_of_account."""
+    found = db.execute(select(schema.account.c.practice).where(schema.account.c.account == account)).scalar()
+    return None if found is None else PracticeId(found)
+
+
 def append_device_list(
-    tx: Transaction, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+    tx: Transaction, practice: PracticeId, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
 ) -> list[DeviceId]:
     """See Directory.append_device_list.
 
     The same bytes again change nothing and wake nobody. Raises Rejected(CONFLICT) for a device that belongs elsewhere,
     RULE_BROKEN for one that was revoked, or for prekeys without exactly one added device.
     """
-    practice = principal.practice
     table = schema.device_list
     newest = tx.db.execute(
         select(table.c.version, table.c.raw)
-        .where(table.c.practice == practice, table.c.account == principal.account)
+        .where(table.c.practice == practice, table.c.account == new.account)
         .order_by(table.c.version.desc())
         .limit(1)
     ).one_or_none()
-    if newest is None or new.account != principal.account:
+    if newest is None:
         raise Rejected(ErrorCode.NOT_FOUND, "no such account")
     if (newest.version, newest.raw) == (new.version, new.raw):
         return []

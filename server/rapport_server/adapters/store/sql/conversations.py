@@ -114,7 +114,7 @@ def append_entries(tx: Transaction, practice: PracticeId, change: MembershipChan
     if change.invite is not None:
         _insert_invite(tx, practice, change.invite)
     if change.used is not None:
-        _use_invite(tx, practice, change.conv, change.used, at)
+        _use_invite(tx, practice, change.conv, change.used, at if change.used_at is None else change.used_at)
     return Placed(first + len(change.entries) - 1, at, told)
 
 

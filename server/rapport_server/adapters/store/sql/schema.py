@@ -87,6 +87,7 @@ server = Table(
     _blob("seed", comment="32 bytes: the seed of the server's signing key"),
     _blob("store_epoch", comment="16 bytes: changes with every restore"),
     _number("position", comment="no position up to here is free; later ones are found from item"),
+    _number("restored_ms", server_default="0", comment="when it was last restored from a backup, 0 = never"),
     _number("warned_to", comment="senders of everything up to this position have been warned"),
     comment="The one row about the store itself.",
 )

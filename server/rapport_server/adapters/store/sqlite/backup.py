@@ -5,22 +5,27 @@ did. So every conversation's seq jumps ahead and its `base` says that no gap bel
 new epoch, by which devices notice and send again what they have. Credentials and one-time keys of the past are dropped:
 tokens could have been revoked since, and one-time keys may have been handed out.
 
-Source: docs/protocol.md, sections 12.2 and 12.3.
+Source: docs/protocol.md, sections 12.2 and 12.8.
 """
 
 import secrets
 import sqlite3
-import time
 from pathlib import Path
+from typing import Final
 
 from rapport_protocol.limits import SEQ_JUMP
+from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite.folding import recall, write_batch
 from rapport_server.adapters.store.sqlite.ledger import Ledger
 from rapport_server.adapters.store.sqlite.opening import address, appearing, sentences
 from rapport_server.adapters.store.sqlite.version import revision, upgrade
+from rapport_server.ports import Clock
 
 __all__ = ["backup", "restore"]
+
+JUMPS: Final = 2048
+"""Most SEQ_JUMPs in one restore: clients believe 4,096."""
 
 
 def backup(path: Path, target: Path) -> None:
@@ -35,9 +40,10 @@ def backup(path: Path, target: Path) -> None:
         _copy(path, partial)
 
 
-def restore(source: Path, path: Path) -> None:
+def restore(source: Path, path: Path, clock: Clock | None = None) -> None:
     """Makes a new store at `path` out of a copy. The copy is left as it is; an older one is brought up to date.
 
+    clock: the system's unless given.
     Raises StoreProblem when the copy is missing, damaged, newer than this program or no store, or `path` exists.
     """
     if not source.is_file():
@@ -50,7 +56,7 @@ def restore(source: Path, path: Path) -> None:
         try:
             revision(source, connection)
             upgrade(connection)
-            _begin_anew(connection)
+            _begin_anew(connection, (clock or SystemClock()).now_ms())
         finally:
             connection.close()
 
@@ -73,14 +79,16 @@ def _copy(source: Path, target: Path) -> None:
         raise StoreProblem(f"the store {source} is damaged")
 
 
-def _begin_anew(connection: sqlite3.Connection) -> None:
-    """A new epoch, in one transaction."""
-    ledger, now = Ledger(connection), time.time_ns() // 1_000_000
+def _begin_anew(connection: sqlite3.Connection, now: int) -> None:
+    """A new epoch, in one transaction. now: milliseconds of Unix time."""
+    ledger = Ledger(connection)
     connection.execute("BEGIN IMMEDIATE")
     recall(ledger)
     write_batch(ledger, now, folding=True)
-    connection.execute("UPDATE server SET store_epoch = ?", (secrets.token_bytes(16),))
-    connection.execute("UPDATE conversation SET base = seq + ? + 1, seq = seq + ?", (SEQ_JUMP, SEQ_JUMP))
+    connection.execute("UPDATE server SET store_epoch = ?, restored_ms = ?", (secrets.token_bytes(16), now))
+    # Not always the same: the same copy may be restored twice, and what was numbered in between is lost as well.
+    jump = SEQ_JUMP * (1 + secrets.randbelow(JUMPS))
+    connection.execute("UPDATE conversation SET base = seq + ? + 1, seq = seq + ?", (jump, jump))
     # Nobody falls dormant because the copy is old.
     connection.execute("UPDATE device SET seen_ms = ? WHERE listed AND NOT dormant", (now,))
     connection.execute("DELETE FROM token")

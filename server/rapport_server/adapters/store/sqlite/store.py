@@ -85,6 +85,7 @@ class SqliteStore:
         self._readers: Readers | None = None
         self._seed = b""
         self._epoch = StoreEpoch(b"")
+        self._restored_ms = 0
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -95,7 +96,8 @@ class SqliteStore:
             connection = await asyncio.to_thread(self._open)
             try:
                 with sentences(self._path):
-                    self._seed, epoch = connection.execute("SELECT seed, store_epoch FROM server").fetchone()
+                    row = connection.execute("SELECT seed, store_epoch, restored_ms FROM server").fetchone()
+                    self._seed, epoch, self._restored_ms = row
                     self._epoch = StoreEpoch(epoch)
                     writer = Writer(
                         connection,
@@ -204,6 +206,10 @@ class SqliteStore:
         """See Directory.store_epoch."""
         return self._epoch
 
+    async def restored_ms(self) -> int:
+        """See Directory.restored_ms."""
+        return self._restored_ms
+
     async def create_practice(self, practice: PracticeId, owner_token_hash: bytes, at: int) -> None:
         """See Directory.create_practice. Raises Rejected(CONFLICT) when the practice exists."""
         await self._write(lambda tx: accounts.create_practice(tx, practice, owner_token_hash, at))
@@ -254,15 +260,19 @@ class SqliteStore:
         """See Directory.device_lists."""
         return await self._read(accounts.device_lists, practice, account, from_version)
 
+    async def practice_of_account(self, account: AccountId) -> PracticeId | None:
+        """See Directory.practice_of_account."""
+        return await self._read(accounts.practice_of_account, account)
+
     async def shares_conversation(self, practice: PracticeId, one: AccountId, other: AccountId) -> bool:
         """See Directory.shares_conversation."""
         return other in await self._read(conversations.contacts, practice, one)
 
     async def append_device_list(
-        self, principal: Principal, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
+        self, practice: PracticeId, new: NewDeviceList, prekeys: NewPrekeys | None, at: int
     ) -> list[DeviceId]:
         """See Directory.append_device_list; more on refusals at accounts.append_device_list."""
-        return await self._write(lambda tx: accounts.append_device_list(tx, principal, new, prekeys, at), moves=True)
+        return await self._write(lambda tx: accounts.append_device_list(tx, practice, new, prekeys, at), moves=True)
 
     async def put_prekeys(self, principal: Principal, prekeys: NewPrekeys) -> PrekeysLeft:
         """See Directory.put_prekeys; more on refusals at rules.fresh_bundles."""

@@ -1,4 +1,4 @@
-"""Links of new devices, and devices that need not be sealed for.
+"""Links of new devices, devices that need not be sealed for, and when the store was restored.
 
 Revision ID: 0002
 Revises: 0001
@@ -40,6 +40,7 @@ def upgrade() -> None:
     op.add_column("device", sa.Column("dormant", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index("ix_device_seen_ms", "device", ["seen_ms"])
     op.create_index("ix_device_dormant", "device", ["account"], sqlite_where=sa.text("dormant"))
+    op.add_column("server", sa.Column("restored_ms", _NUMBER, nullable=False, server_default="0"))
     # A device that has never signed in counts from now on.
     now = time.time_ns() // 1_000_000
     op.execute(sa.text("UPDATE device SET seen_ms = :now WHERE seen_ms = 0").bindparams(now=now))

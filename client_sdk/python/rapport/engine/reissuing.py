@@ -1,0 +1,177 @@
+"""A server that was restored from a backup gets back what only we can sign: our device lists, our membership entries.
+
+Its store epoch has changed, which is no reason for alarm: everything below happens in the background, in the order in
+which one thing needs the other, and is tried again until it is done or a week is over. What we posted since the backup
+is posted again by `reposting.py`.
+
+Source: docs/protocol.md, section 9.2.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from rapport.engine import errands, outbox
+from rapport.engine.contacts import lists_of
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.outgoing import Hold
+from rapport.engine.own_entries import own_entries
+from rapport.engine.records import CONVERSATIONS, INVITES
+from rapport.engine.tables import Row, Table
+from rapport.engine.turn import Call, Turn
+from rapport.engine.upkeep import in_grace
+from rapport_protocol.device_lists import SignedDeviceList
+from rapport_protocol.ids import ConversationId
+from rapport_protocol.membership_entries import Genesis, Invite, SignedEntry
+from rapport_protocol.requests import (
+    AppendEntry,
+    Conversations,
+    CreateInvite,
+    DeviceLists,
+    DeviceListUpdate,
+    Prekeys,
+)
+
+__all__ = [
+    "begin",
+    "compared",
+    "entries_call",
+    "entry_taken",
+    "heads_call",
+    "keep_prekeys",
+    "lists_call",
+    "lists_compared",
+    "update_call",
+    "update_taken",
+]
+
+_LISTS: Final = b"lists"
+_PREKEYS: Final = msgspec.msgpack.Decoder(Prekeys)
+
+
+class Progress(Row, frozen=True):
+    """How far the server is: the version of our device list, or the membership epoch of a conversation."""
+
+    have: int
+
+
+class AddedPrekeys(Row, frozen=True):
+    """The prekeys that a device list of ours added a device with, as uploaded."""
+
+    prekeys: bytes
+
+
+_PROGRESS: Final = Table("reissue", Progress)
+"""By conversation; the device list under its own key."""
+_ADDED: Final = Table("added_prekeys", AddedPrekeys)
+"""By version of the list, four bytes."""
+
+
+def begin(turn: Turn) -> None:
+    """The store epoch has changed: look at what the server lacks, device lists first."""
+    errands.plan(turn, ErrandKind.OWN_LISTS)
+
+
+def _over(turn: Turn, errand: Errand) -> bool:
+    """A week is over: what is refused for so long is refused for good."""
+    if in_grace(turn):
+        return False
+    errands.drop(turn, errand.kind, errand.subject)
+    return True
+
+
+# --- our device lists -------------------------------------------------------------------------------------------------
+
+
+def keep_prekeys(turn: Turn, version: int, prekeys: bytes) -> None:
+    """The server has taken a list of ours that adds a device: with these prekeys it can be published once more."""
+    if prekeys:
+        _ADDED.put(turn.tx, version.to_bytes(4, "big"), AddedPrekeys(prekeys))
+
+
+def lists_call(turn: Turn, errand: Errand) -> Call | None:
+    """Asks for our own lists, as the server has them."""
+    return None if _over(turn, errand) else Call(errand.key, "devices.lists", path={"account": turn.me.account})
+
+
+def lists_compared(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
+    """Plans the upload of those that it lacks, then goes on with the conversations."""
+    errands.drop(turn, errand.kind)
+    have = max((SignedDeviceList.parse(held).version for held in answer.lists), default=0)
+    _PROGRESS.put(turn.tx, _LISTS, Progress(have))
+    errands.plan(turn, ErrandKind.LIST_AGAIN if _lacking_lists(turn) else ErrandKind.HEADS)
+
+
+def _lacking_lists(turn: Turn) -> list[SignedDeviceList]:
+    have = _PROGRESS.need(turn.tx, _LISTS).have
+    return [held for held in lists_of(turn, turn.me.account) if held.version > have]
+
+
+def update_call(turn: Turn, errand: Errand) -> Call | None:
+    """Publishes the next list that the server lacks, identical bytes."""
+    lacking = _lacking_lists(turn)
+    if not lacking or _over(turn, errand):
+        errands.drop(turn, errand.kind)
+        errands.plan(turn, ErrandKind.HEADS)
+        return None
+    added = _ADDED.get(turn.tx, lacking[0].version.to_bytes(4, "big"))
+    prekeys = _PREKEYS.decode(added.prekeys) if added else None
+    return Call(errand.key, "devices.update", DeviceListUpdate(lacking[0].encoded, prekeys))
+
+
+def update_taken(turn: Turn, sent: DeviceListUpdate) -> None:
+    """The server has it; the errand goes on with the next one."""
+    _PROGRESS.put(turn.tx, _LISTS, Progress(SignedDeviceList.parse(sent.list).version))
+
+
+# --- membership entries and invites -----------------------------------------------------------------------------------
+
+
+def heads_call(turn: Turn, errand: Errand) -> Call | None:
+    """Asks where each of our conversations stands on the server."""
+    return None if _over(turn, errand) else Call(errand.key, "conversation.list")
+
+
+def compared(turn: Turn, errand: Errand, answer: Conversations) -> None:
+    """Plans the upload of entries that this device has signed and the server lacks."""
+    errands.drop(turn, errand.kind)
+    epochs = {head.conv: head.epoch for head in answer.heads}
+    for conv in _with_entries(turn):
+        _PROGRESS.put(turn.tx, conv, Progress(epochs.get(conv, 0)))
+        if _lacking_entries(turn, conv):
+            errands.plan(turn, ErrandKind.ENTRIES_AGAIN, conv)
+
+
+def _with_entries(turn: Turn) -> Iterator[ConversationId]:
+    for key, conversation in list(CONVERSATIONS.list(turn.tx)):
+        if conversation.membership is not None:
+            yield ConversationId(key)
+
+
+def _lacking_entries(turn: Turn, conv: ConversationId) -> list[SignedEntry]:
+    have = _PROGRESS.need(turn.tx, conv).have
+    return [entry for entry in own_entries(turn, conv) if entry.fields.epoch > have]
+
+
+def entries_call(turn: Turn, errand: Errand) -> Call | None:
+    """Appends the next entry that the server lacks; an invite together with its card, as it was made."""
+    lacking = _lacking_entries(turn, ConversationId(errand.subject))
+    if not lacking or _over(turn, errand):
+        errands.drop(turn, errand.kind, errand.subject)
+        return None
+    following = lacking[0]
+    if not isinstance(following.fields.action, Genesis | Invite):
+        return Call(errand.key, "membership.append", AppendEntry(following.encoded), path={"conv": errand.subject})
+    for _, invite in INVITES.list(turn.tx):
+        if following.encoded in invite.entries:
+            return Call(errand.key, "invite.create", CreateInvite(list(invite.entries), invite.card))
+    errands.drop(turn, errand.kind, errand.subject)
+    return None
+
+
+def entry_taken(turn: Turn, errand: Errand, sent: CreateInvite | AppendEntry) -> None:
+    """The server has it; the errand goes on with the next one, and posts that waited for it leave."""
+    last = sent.entries[-1] if isinstance(sent, CreateInvite) else sent.entry
+    _PROGRESS.put(turn.tx, errand.subject, Progress(SignedEntry.parse(last).fields.epoch))
+    outbox.resume_for(turn, ConversationId(errand.subject), Hold.LATER, Hold.CHAIN, Hold.ALONE)

@@ -1,0 +1,196 @@
+"""Finding words in one's own messages; the index follows every change and shows nothing in the file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import rapport
+from rapport.adapters.vault_sqlite import SqliteVault
+from rapport.engine import composing, searching
+from rapport.engine.composing import write_text
+from rapport.engine.outgoing import OUTBOX
+from rapport.engine.records import MESSAGES, SEARCH_VERSION, SETTINGS
+from rapport.engine.restoring import restore_page
+from rapport.engine.searching import fold
+from rapport.engine.tables import amend
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.ids import ConversationId
+from rapport_protocol.limits import PAGE_ITEMS
+from rapport_protocol.requests import ArchivePage
+from tests.sdk.relay import Device, Pair, later, quiet
+from tests.sdk.second_device import second_device
+from tests.sdk.served import served
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    made = await Pair.start()
+    yield made
+    await made.close()
+
+
+def found(device: Device, words: str, conv: ConversationId | None = None, limit: int = 50) -> list[str]:
+    return [message.text for message in device.do(lambda turn: searching.search(turn, words, conv, limit))]
+
+
+async def test_words_are_found_by_their_beginnings_newest_first(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    for text in ("The garden is green", "A gardener came", "Nothing here", "my Garden, again"):
+        dana.say(conv, text)
+        await quiet(dana, kim)
+    for device in (dana, kim):
+        assert found(device, "garden") == ["my Garden, again", "A gardener came", "The garden is green"]
+        assert found(device, "GARDEN gr") == ["The garden is green"]
+        assert found(device, "gardener") == ["A gardener came"]
+        assert found(device, "arden") == []
+        assert found(device, "garden", limit=1) == ["my Garden, again"]
+        assert found(device, "garden", ConversationId(bytes(16))) == []
+    assert found(kim, "welcome") == ["Welcome."]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Übermäßig schöne Grüße", "uber schone grusse"),
+        ("ubermassig", "ÜBERMÄSSIG"),
+        ("crème brûlée", "creme brulee"),
+        ("ﬁnance ① Ⅻ", "finance 1 xii"),
+        ("e\u0301te\u0301", "été"),
+        ("İstanbul ΣΊΣΥΦΟΣ", "istanbul σισυφος"),
+        ("дом Ёлка", "ДОМ елка"),
+        ("今日は天気がいい", "天気"),
+        ("안녕하세요 여러분", "안녕"),
+        ("don't stop; see https://example.org/path_x?a=1", "don path_x example"),
+        ("2026-11-22 17:30", "2026 11"),
+    ],
+)
+async def test_case_accents_and_forms_make_no_difference(pair: Pair, text: str, words: str) -> None:
+    pair.dana.say(pair.conv, text)
+    await quiet(pair.dana, pair.kim)
+    assert found(pair.dana, words) == found(pair.kim, words) == [text]
+
+
+@pytest.mark.parametrize("words", ["", " ", "a", "a b c", "?!", "\ud7ff"])
+async def test_without_a_word_of_two_letters_it_says_so(pair: Pair, words: str) -> None:
+    with pytest.raises(LocalError) as refused:
+        found(pair.dana, words)
+    assert refused.value.code is ErrorCode.BAD_FORMAT
+
+
+async def test_a_single_letter_beside_words_is_passed_over_and_long_queries_are_refused(pair: Pair) -> None:
+    pair.dana.say(pair.conv, "the garden")
+    await quiet(pair.dana)
+    assert found(pair.dana, "a garden") == ["the garden"]
+    with pytest.raises(LocalError) as refused:
+        found(pair.dana, "x" * 1_001)
+    assert refused.value.code is ErrorCode.TOO_LARGE
+
+
+async def test_the_index_follows_edits_deletions_and_expiry(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = dana.say(conv, "first wording")
+    gone = dana.say(conv, "to be deleted, first")
+    dana.do(lambda turn: write_text(turn, conv, "first and fleeting", None, 60))
+    await quiet(dana, kim)
+    dana.do(lambda turn: composing.edit_message(turn, conv, message.id, "second wording"))
+    dana.do(lambda turn: composing.delete_message(turn, conv, gone.id))
+    await quiet(dana, kim)
+    for device in (dana, kim):
+        assert found(device, "first") == ["first and fleeting"]
+        assert found(device, "second") == found(device, "wording") == ["second wording"]
+        assert found(device, "deleted") == []
+    await later(60_000, dana, kim)
+    assert found(dana, "first") == found(kim, "first") == []
+
+
+async def test_what_is_queued_is_found_and_found_once_when_it_is_accepted(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    dana.drop_connection()
+    dana.say(conv, "written offline")
+    assert found(dana, "offline") == found(dana, "offline", conv) == ["written offline"]
+    assert dana.look(lambda tx: OUTBOX.count(tx, conv)) == 1
+    await dana.connect()
+    await quiet(dana, kim)
+    assert found(dana, "offline") == found(kim, "offline") == ["written offline"]
+
+
+async def test_restored_history_is_found(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    kim.say(conv, "old garden")
+    await quiet(dana, kim)
+    desk = await second_device(dana, 3, conv)
+    assert found(desk, "garden") == []
+    assert desk.link is not None
+    token = await pair.relay.sign_in.renew(desk.link.principal)
+    query = {"from": 1, "to": 10_000, "limit": PAGE_ITEMS}
+    page: ArchivePage = await pair.relay.call("archive.page", path={"conv": conv}, query=query, token=token)
+    desk.do(lambda turn: restore_page(turn, conv, page))
+    assert found(desk, "garden") == ["old garden"]
+
+
+async def test_a_vault_without_an_index_gets_one_at_the_first_search(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    for number in range(100):
+        dana.say(conv, f"garden {number}")
+    await quiet(dana, kim)
+
+    def forget(turn: object) -> None:
+        tx = turn.tx  # type: ignore[attr-defined]
+        for key, _ in list(tx.list("search")):
+            tx.delete("search", key)
+        amend(SETTINGS, tx, b"", search_version=0)
+
+    kim.do(forget)
+    assert len(found(kim, "garden", limit=200)) == 100
+    assert kim.look(lambda tx: SETTINGS.need(tx, b"").search_version) == SEARCH_VERSION
+    assert kim.look(lambda tx: len(list(tx.list("search")))) > 3
+
+
+async def test_a_part_that_fails_leaves_the_index_as_it_was(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = kim.say(conv, "garden")
+    await quiet(dana, kim)
+
+    def stumbling(turn: object) -> None:
+        composing.edit_message(turn, conv, message.id, "planted")  # type: ignore[arg-type]
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        kim.do(stumbling)
+    assert found(kim, "planted") == []
+    assert found(kim, "garden") == ["garden"]
+    assert kim.look(lambda tx: MESSAGES.need(tx, message.id)).text == "garden"
+
+
+async def test_the_vaults_files_hold_no_word_and_no_pattern_of_words(tmp_path: Path) -> None:
+    """A control beside it: the same words in a clear value would be found."""
+    words = ["canarygarden", "canaryflower", "canarytree"]
+    async with served() as server:
+        await rapport.join(await server.practice(), vault=tmp_path / "dana", name="Dana")
+        async with rapport.Client(tmp_path / "dana") as dana:
+            link = await dana.invite()
+            conversation = dana.conversations()[0]
+            for number in range(30):
+                await conversation.send_text(" ".join(words) if number % 2 else f"{words[0]} {number}")
+            await rapport.join(link, vault=tmp_path / "kim", name="Kim")
+            async with rapport.Client(tmp_path / "kim") as kim:
+                await kim.caught_up()
+                async for event in dana.events():
+                    if isinstance(event, rapport.MessageStatus) and event.status is rapport.Status.DELIVERED:
+                        break
+            assert len(await dana.search("canaryg")) == 30
+            assert len(await dana.search(words[1])) == 15
+            assert len(await dana.search(words[1], conversation.id, limit=4)) == 4
+            await dana.set_setting("canarysetting", "canaryvalue")
+            await conversation.set_draft("canarydraft")
+        content = b"".join(file.read_bytes() for file in (tmp_path / "dana").iterdir())
+    assert len(content) > 10_000
+    planted = [*words, "canarysetting", "canaryvalue", "canarydraft"]
+    assert [word for word in planted if fold(word).encode() in content] == []
+    vault = await SqliteVault.open(tmp_path / "dana")
+    blocks = await vault.run(lambda tx: len(list(tx.list("search"))))
+    await vault.close()
+    assert 1 <= blocks <= 4  # few records of many words: how often a word occurs shows in no count
