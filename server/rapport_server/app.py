@@ -17,8 +17,10 @@ import structlog
 from aiohttp import web
 
 from rapport_protocol.limits import FRAME_BYTES
+from rapport_protocol.messages import CloseCode
 from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.config import Config, RateLimits, check, is_loopback, origin_of
 from rapport_server.doors.arrivals import Arrivals
@@ -31,6 +33,7 @@ from rapport_server.doors.http.operations import Operations
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
+from rapport_server.membership_chains import Chains
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rate, Rates
 from rapport_server.services.accounts import Accounts
@@ -119,11 +122,12 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     delivery = Delivery(store, bus)
     messaging = Messaging(store, delivery.deliver, clock, rates)
     bus.subscribe(delivery.wake, delivery.relay, delivery.drop)
+    chains = Chains(store)
     services = Services(
-        Accounts(store, bus, clock),
-        Invites(store, store, bus, clock),
+        Accounts(store, bus, clock, chains),
+        Invites(store, store, bus, clock, chains),
         Keys(store, bus, clock),
-        Conversations(store, bus, clock),
+        Conversations(store, bus, clock, chains),
         History(store),
         Linking(store, clock),
     )
@@ -231,6 +235,7 @@ class App:
         running.push_async_callback(parts.due.close)
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
+        self._own(self._end_without_store())
         self._own(parts.signals.run())
         self._own(parts.seen.run())
         self._own(self._stream.run())
@@ -256,6 +261,10 @@ class App:
     def stop(self) -> None:
         """Asks for closing; whoever waits for `stopping` does it."""
         self.stopping.set()
+
+    async def _end_without_store(self) -> None:
+        """A node that cannot accept anything ends. Raises StoreProblem with the store's sentence."""
+        raise StoreProblem(await self._parts.store.lost())
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a part's own task. It ends with the node, and the node with it, should it fail."""
@@ -305,6 +314,9 @@ class App:
         figures.follow("stream_connections", "Open WebSocket connections.", lambda: self._stream.connected)
         figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
         figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
+        for name, code in (("slow", CloseCode.SLOW), ("silent", CloseCode.SILENT), ("internal", CloseCode.INTERNAL)):
+            about = f"Connections closed with {code} since the start."
+            figures.follow(f"stream_closed_{name}", about, lambda code=code: self._stream.closed[code])  # type: ignore[misc]
         figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
         figures.follow("idle_connections", "HTTP connections kept alive for a next request.", lambda: silent.idle)
         messaging = self._parts.messaging

@@ -5,18 +5,21 @@ acting device is the one that asks, its list is the newest one, its clock is not
 who may invite whom. Source: docs/protocol.md, chapter 3.
 """
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, PracticeId
-from rapport_protocol.limits import CLOCK_TOLERANCE_MS, RECOVERY_MS
+from rapport_protocol.limits import CHAIN_ENTRIES, CLOCK_TOLERANCE_MS, RECOVERY_MS
 from rapport_protocol.membership import MembershipState, advance, begin, require_live
-from rapport_protocol.membership_entries import Checkpoint, MemberRole, SignedEntry
+from rapport_protocol.membership_entries import Checkpoint, Leave, MemberRole, Remove, SignedEntry
 from rapport_protocol.requests import MembershipItem, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_server.ports import Directory
@@ -25,11 +28,11 @@ from rapport_server.records import EntryRecord, Principal
 __all__ = [
     "MEMBER_ROLES",
     "Chain",
+    "Chains",
     "EpochMoved",
     "appended",
     "entry_records",
     "joining_time",
-    "load_chain",
     "newest_list",
     "not_found",
     "recovering",
@@ -53,6 +56,14 @@ _MAY_GRANT: Final = {
 }
 
 
+ENTRIES_KEPT: Final = 20_000
+"""Most entries of all remembered chains together."""
+FOLDED_AT_ONCE: Final = 32
+"""Entries folded in the event loop, about 0.15 ms each; more are folded in a thread."""
+FOR_LEAVING: Final = 64
+"""Last places of a chain, kept for leaving and removing: three times the members of a group."""
+
+
 class EpochMoved(Rejected):
     """EPOCH_STALE, with the epoch that the conversation has now."""
 
@@ -64,12 +75,13 @@ class EpochMoved(Rejected):
 class Chain(Struct, frozen=True):
     """A conversation's entries as they stand, what they amount to, and the device lists they were signed under.
 
-    state is None for a conversation that does not exist (in this practice).
+    state is None for a conversation that does not exist (in this practice). actors: whose lists its entries need.
     """
 
     items: tuple[MembershipItem, ...]
     state: MembershipState | None
     lists: dict[AccountId, tuple[SignedDeviceList, ...]]
+    actors: frozenset[AccountId] = frozenset()
 
     def standing(self, entries: Sequence[SignedEntry]) -> MembershipItem | None:
         """Where the last of `entries` stands if all of them are in the chain already, byte for byte; else None."""
@@ -82,20 +94,53 @@ class Chain(Struct, frozen=True):
         return next((held for held in self.lists.get(account, ()) if held.version == version), None)
 
 
-async def load_chain(
-    directory: Directory, practice: PracticeId, conv: ConversationId, also: Iterable[AccountId] = ()
-) -> Chain:
-    """Reads and folds a chain. also: accounts whose lists the next entries need, beside those that stand in the chain.
+_NOTHING: Final = Chain((), None, {})
 
-    Every stored entry was verified when it was taken, so that a chain which does not fold means a damaged store: the
-    rule that fails is raised as it is.
+
+class Chains:
+    """Chains as they were folded last, so that a question costs what has been appended since.
+
+    A chain is remembered up to its head, which is compared with the stored entry at that place: nothing else could
+    stand before it. At most ENTRIES_KEPT entries are remembered, about 1 KB each; the longest unused chain goes first.
     """
-    items = tuple(await directory.membership(practice, conv, 0))
-    entries = [SignedEntry.parse(item.entry) for item in items]
-    accounts = {*also, *(account for entry in entries for account in _accounts_of(entry))}
-    lists = {account: await _lists(directory, practice, account) for account in accounts}
-    chain = Chain(items, None, lists)
-    return Chain(items, appended(chain, entries), lists) if entries else chain
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._kept: OrderedDict[tuple[PracticeId, ConversationId], Chain] = OrderedDict()
+        self._entries = 0
+
+    async def load(self, practice: PracticeId, conv: ConversationId, also: Iterable[AccountId] = ()) -> Chain:
+        """A chain as it stands. also: accounts whose lists the next entries need, beside those that stand in it.
+
+        Every stored entry was verified when it was taken, so that a chain which does not fold means a damaged store:
+        the rule that fails is raised as it is.
+        """
+        known = self._kept.get((practice, conv), _NOTHING)
+        items = await self._directory.membership(practice, conv, max(0, len(known.items) - 1))
+        if known.items and (not items or items[0].entry != known.items[-1].entry):
+            known, items = _NOTHING, await self._directory.membership(practice, conv, 0)
+        fresh = items[1:] if known.items else items
+        entries = [SignedEntry.parse(item.entry) for item in fresh]
+        actors = known.actors.union(account for entry in entries for account in _accounts_of(entry))
+        lists = {
+            account: await _lists(self._directory, practice, account, known.lists.get(account, ()))
+            for account in {*also, *actors}
+        }
+        chain = Chain((*known.items, *fresh), known.state, lists, actors)
+        if len(entries) > FOLDED_AT_ONCE:
+            chain = replace(chain, state=await asyncio.to_thread(appended, chain, entries))
+        elif entries:
+            chain = replace(chain, state=appended(chain, entries))
+        if chain.items:
+            self._keep((practice, conv), chain)
+        return replace(chain, lists=dict(lists))  # the caller may add to it
+
+    def _keep(self, key: tuple[PracticeId, ConversationId], chain: Chain) -> None:
+        self._entries += len(chain.items) - len(self._kept.pop(key, _NOTHING).items)
+        self._kept[key] = chain
+        while self._entries > ENTRIES_KEPT:
+            _, gone = self._kept.popitem(last=False)
+            self._entries -= len(gone.items)
 
 
 def _accounts_of(entry: SignedEntry) -> Iterable[AccountId]:
@@ -104,17 +149,26 @@ def _accounts_of(entry: SignedEntry) -> Iterable[AccountId]:
         yield entry.fields.action.account
 
 
-async def _lists(directory: Directory, practice: PracticeId, account: AccountId) -> tuple[SignedDeviceList, ...]:
-    return tuple(SignedDeviceList.parse(raw) for raw in await directory.device_lists(practice, account, 1))
+async def _lists(
+    directory: Directory, practice: PracticeId, account: AccountId, known: tuple[SignedDeviceList, ...]
+) -> tuple[SignedDeviceList, ...]:
+    """All lists of an account: those that are known, if the newest of them still stands, and what follows."""
+    found = await directory.device_lists(practice, account, known[-1].version if known else 1)
+    if known and (not found or found[0] != known[-1].encoded):
+        known, found = (), await directory.device_lists(practice, account, 1)
+    return (*known, *(SignedDeviceList.parse(raw) for raw in (found[1:] if known else found)))
 
 
 def appended(chain: Chain, entries: Sequence[SignedEntry]) -> MembershipState:
     """What the conversation would be with these entries.
 
-    RuleBroken, RemoteError(INVALID_SIGNATURE); nothing is stored.
+    Raises RuleBroken, RemoteError(INVALID_SIGNATURE), Rejected(TOO_MANY) for a chain that is full; nothing is stored.
     """
     state = chain.state
     for entry in entries:
+        leaving = isinstance(entry.fields.action, Leave | Remove)
+        if entry.fields.epoch > CHAIN_ENTRIES - (0 if leaving else FOR_LEAVING):
+            raise Rejected(ErrorCode.TOO_MANY, "the chain of this conversation is full")
         state = begin(entry, chain.list_of) if state is None else advance(state, entry, chain.list_of)
     if state is None:
         raise RuleBroken(Rule.GENESIS)

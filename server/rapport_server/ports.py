@@ -201,6 +201,13 @@ class ConversationDirectory(Protocol):
     async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
         """All conversations that the account is a member of, its self conversation included."""
 
+    @property
+    def members_mark(self) -> object:
+        """Another object after every change of who is in a conversation, who has which devices, or who is dormant.
+
+        While it is the same one, what `required_devices` answered is still true.
+        """
+
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """Every unrevoked device of every member that is not dormant, with the newest list version per account.
 
@@ -321,6 +328,9 @@ class Store(Directory, LinkDirectory, Mailbox, Timers, Protocol):
     @property
     def failed(self) -> str | None:
         """One sentence when the store can no longer write (then readiness is off), else None."""
+
+    async def lost(self) -> str:
+        """Waits until nothing can be written any more before the process is started again; one sentence about it."""
 
 
 WakeHandler = Callable[[Collection[DeviceId]], None]

@@ -15,7 +15,8 @@ from rapport_server.ports import Clock
 __all__ = ["MAX_KEYS", "Rate", "Rates"]
 
 MAX_KEYS: Final = 100_000
-"""Keys remembered per operation; beyond that the one unused longest is forgotten (it then starts with a full burst)."""
+"""Keys remembered per operation beyond those whose budget is whole; further on the one unused longest is forgotten (it
+then starts with a full burst)."""
 
 
 class Rate(Struct, frozen=True):
@@ -52,6 +53,10 @@ class Rates:
             return max(1, int(ahead * 1000) + 1)
         arrivals[key] = expected + interval
         arrivals.move_to_end(key)
-        if len(arrivals) > MAX_KEYS:
-            arrivals.popitem(last=False)
+        # The two unused longest go when their budgets are whole again: they say no more than their absence does.
+        for _ in range(2):
+            oldest = next(iter(arrivals))
+            if arrivals[oldest] > now and len(arrivals) <= MAX_KEYS:
+                break
+            del arrivals[oldest]
         return 0

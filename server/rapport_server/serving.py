@@ -35,7 +35,7 @@ def serve(config: Config, ready: Callable[[dict[str, object]], None]) -> str | N
     """Runs a server until SIGTERM or SIGINT, or until a part of it fails; drains and closes it.
 
     ready: called once it listens, with what callers need to know. Returns what failed, None after a signal. Raises
-    ConfigurationProblem, StoreProblem, Rejected when it cannot start.
+    ConfigurationProblem, StoreProblem, Rejected when it cannot start, and StoreProblem when the store was lost.
     """
     keys = logs.configure(config.log, time.time)
     _raise_file_limit()
@@ -58,6 +58,8 @@ async def _serve(config: Config, ready: Callable[[dict[str, object]], None], key
     finally:
         await app.close()
     _log.info("stopped")
+    if isinstance(app.fault, StoreProblem):
+        raise app.fault
     return None if app.fault is None else type(app.fault).__name__
 
 

@@ -116,8 +116,6 @@ async def test_yesterdays_backup_is_restored(tmp_path: Path) -> None:
         await dana.hear("new here")
 
         await server.kill()
-        for path in (tmp_path / "server" / "data").glob("rapport.db*"):
-            path.unlink()
         await server.restore(tmp_path / "yesterday.db")
         await server.start()
         await kim.open()

@@ -77,6 +77,10 @@ class Liar:
         """What the device gets as answer to its request instead of this one."""
         return answer
 
+    async def refused(self, asked: Asked) -> Any | None:
+        """What the device gets as answer to a request that the server refuses; None leaves the refusal."""
+        return None
+
 
 class Proxy:
     """Listens on a loopback port of its own; `server` is where the real one listens."""
@@ -198,7 +202,11 @@ class Proxy:
                 body, status, kind = await answer.read(), answer.status, answer.content_type
             self.passed.append(body)
             if status == 200 and kind == MSGPACK:
-                body = BodyCodec.encode(await self.liar.answered(asked, answers.decode(body)))
+                instead = await self.liar.answered(asked, answers.decode(body))
+            else:
+                instead = await self.liar.refused(asked)
+            if instead is not None:
+                body, status, kind = BodyCodec.encode(instead), 200, MSGPACK
                 self.passed.append(body)
             return web.Response(body=body, status=status, content_type=kind)
 

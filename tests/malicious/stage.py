@@ -5,17 +5,31 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 import rapport
-from rapport import ConnectionState, Conversation, ConversationId, Event, LogEntry, MessageReceived, SecurityKind
+from rapport import (
+    ConnectionState,
+    Conversation,
+    ConversationId,
+    Event,
+    LogEntry,
+    MessageReceived,
+    SecurityKind,
+    Status,
+)
+from rapport.adapters.vault_sqlite import SqliteVault
+from rapport.engine.listeners import Listener
 from rapport.engine.outgoing import OUTBOX, SENT
-from rapport.engine.records import CHAINS
+from rapport.engine.records import CHAINS, ME
+from rapport.engine.registration import load_me
 from rapport.engine.turn import Me, Turn
 from rapport.testing.clock import FakeClock
-from rapport_protocol.ids import DeviceId, PracticeId, split_ids
+from rapport_protocol.ids import DeviceId, MessageId, PracticeId, split_ids
 from rapport_protocol.messages import Direct, Post
 from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.store.memory import MemoryStore
@@ -24,6 +38,7 @@ from rapport_server.config import Config, Server
 from rapport_server.serving import owner_link_text
 from rapport_server.testing import GENEROUS
 from tests.malicious.proxy import Liar, Proxy
+from tests.sdk.linked import link_client
 
 WITHIN_S = 20.0
 T = TypeVar("T")
@@ -32,14 +47,41 @@ T = TypeVar("T")
 class Person:
     """One device of somebody, and everything it was shown."""
 
-    def __init__(self, stage: Stage, name: str, client: rapport.Client) -> None:
-        self.stage, self.name, self.client = stage, name, client
+    def __init__(self, stage: Stage, name: str, vault: Path) -> None:
+        self.stage, self.name, self.vault = stage, name, vault
+        self.client = rapport.Client(vault, clock=stage.clock)
         self.events: list[Event] = []
+        self.said: list[MessageId] = []
         self._changed = asyncio.Condition()
-        self._task = asyncio.create_task(self._listen())
+        self._task: asyncio.Task[None] | None = None
 
-    async def _listen(self) -> None:
-        async for event in self.client.events():
+    async def open(self) -> None:
+        """Starts the program over the vault."""
+        self.client = rapport.Client(self.vault, clock=self.stage.clock)
+        await self.client.__aenter__()
+        self._task = asyncio.create_task(self._listen(self.client.events()))
+
+    async def close(self) -> None:
+        """Ends it."""
+        if self._task is not None:
+            await self.client.__aexit__(None, None, None)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def reopen(self, base: str) -> None:
+        """Starts the program again, which now takes this for the server's address."""
+        await self.close()
+        vault = await SqliteVault.open(self.vault)
+        me = await vault.run(load_me)
+        assert me is not None
+        moved = replace(me, base=base)
+        await vault.run(lambda tx: ME.put(tx, b"", moved))
+        await vault.close()
+        await self.open()
+
+    async def _listen(self, events: Listener) -> None:
+        async for event in events:
             async with self._changed:
                 self.events.append(event)
                 self._changed.notify_all()
@@ -49,9 +91,11 @@ class Person:
         async with asyncio.timeout(WITHIN_S), self._changed:
             await self._changed.wait_for(holds)
 
-    async def gone(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def turns_until(self, holds: Callable[[], bool]) -> None:
+        """The same for what no event tells: looked at after every turn of the engine."""
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():
+                await self.do(lambda turn: None)
 
     @property
     def connections(self) -> int:
@@ -77,9 +121,17 @@ class Person:
 
     async def say(self, text: str, to: ConversationId | None = None) -> rapport.Message:
         """Writes; the text must never be seen by the server."""
+        assert len(text) >= 8, "a search for it would find it by accident"
         self.stage.texts.append(text)
         talk = self.talk if to is None else self.client.conversation(to)
-        return await talk.send_text(text)
+        message = await talk.send_text(text)
+        self.said.append(message.id)
+        return message
+
+    def status_of(self, message: MessageId) -> Status:
+        """How far a message of theirs has come."""
+        told = [e.status for e in self.events if isinstance(e, rapport.MessageStatus) and e.id == message]
+        return told[-1] if told else Status.QUEUED
 
     async def hears(self, text: str) -> None:
         """Waits until the text is shown, at once or in the place of a placeholder."""
@@ -119,9 +171,10 @@ class Stage:
         self.store = MemoryStore(self.clock)
         self.proxy = Proxy()
         self.people: list[Person] = []
+        self.devices: set[DeviceId] = set()
+        """Everybody's, also of those who are gone."""
         self.texts: list[str] = []
         self._app: App | None = None
-        self._open = AsyncExitStack()
 
     async def begin(self) -> None:
         base = await self.proxy.listen()
@@ -132,8 +185,7 @@ class Stage:
 
     async def end(self) -> None:
         for person in self.people:
-            await person.gone()
-        await self._open.aclose()
+            await person.close()
         await self.proxy.close()
         if self._app is not None:
             await self._app.close()
@@ -159,11 +211,12 @@ class Stage:
         return await self._opens(name, vault)
 
     async def _opens(self, name: str, vault: Path) -> Person:
-        client = await self._open.enter_async_context(rapport.Client(vault, clock=self.clock))
-        person = Person(self, name, client)
+        person = Person(self, name, vault)
         self.people.append(person)
+        await person.open()
+        self.devices.add(person.client.device)
         async with asyncio.timeout(WITHIN_S):
-            await client.caught_up()
+            await person.client.caught_up()
         return person
 
     async def pair(self) -> tuple[Person, Person]:
@@ -174,11 +227,8 @@ class Stage:
     async def links(self, owner: Person, label: str) -> Person:
         """Another device of somebody's account."""
         vault = self.folder / f"{owner.name} {label}"
-        offer = await owner.client.link()
-        async with rapport.link_device(offer.url, vault=vault, label=label) as linking:
-            await offer.joined()
-            await offer.confirm(linking.digits)
-            await linking.finished()
+        async with asyncio.timeout(WITHIN_S):
+            await link_client(owner.client, vault, label)
         return await self._opens(f"{owner.name} {label}", vault)
 
     async def invited(self, by: Person, name: str) -> Person:
@@ -190,6 +240,11 @@ class Stage:
         await by.say(f"welcome, {name}", conv)
         await guest.hears(f"welcome, {name}")
         return guest
+
+    async def leaves(self, person: Person) -> None:
+        """Somebody's device is out of the play."""
+        await person.close()
+        self.people.remove(person)
 
     # --- lying --------------------------------------------------------------------------------------------------------
 
@@ -237,8 +292,7 @@ class Stage:
             assert keys, "no message keys to look for"
             for key in keys:
                 assert not self.proxy.holds(key), "a message key was seen by the server"
-        devices = {person.client.device for person in self.people}
-        assert self.addressed() <= devices, "a key was sealed for a strange device"
+        assert self.addressed() <= self.devices, "a key was sealed for a strange device"
 
     def addressed(self) -> set[DeviceId]:
         """Devices that anything was sealed for."""

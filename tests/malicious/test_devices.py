@@ -14,7 +14,7 @@ from rapport.crypto.identity import DeviceSecrets, first_list, new_account, next
 from rapport.engine.contacts import WITHHELD_MS, newest_list
 from rapport.engine.turn import Me
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
-from rapport_protocol.ids import AccountId, DeviceId, ItemId
+from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
 from rapport_protocol.messages import ClientMessage, DeviceMismatch, Notice, NoticeKind, Post, ServerMessage
 from rapport_protocol.requests import DeviceLists
 from rapport_protocol.signed import SigningKey
@@ -36,7 +36,7 @@ class Mismatch(Liar):
 
     async def from_device(self, wire: Wire, message: ClientMessage) -> Iterable[ClientMessage]:
         if isinstance(message, Post) and wire.device == self.victim:
-            await wire.to_device(DeviceMismatch(message.outer[59:75], self.missing, self.stale))
+            await wire.to_device(DeviceMismatch(MessageId(message.outer[59:75]), self.missing, self.stale))
             return []
         return [message]
 
@@ -139,7 +139,6 @@ async def test_two_lists_of_one_version_stop_everything_until_the_identity_key_d
         above = content.sign(SigningKey(me.aik_seed))
         stage.lie(OtherLists(me.account, above.encoded))
         await hint(stage, dana, me.account)
-        await stage.later(ALARM_S)
     await kim.hears("for neither ghost")
     await stage.verdict(Dana=[SecurityKind.EQUIVOCATION])
 

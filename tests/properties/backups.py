@@ -48,7 +48,7 @@ def restore_store(store: MemoryStore, copy: dict[str, Any], epoch: bytes) -> Non
         if device.listed and not device.dormant:
             device.seen_at = store._clock.now_ms()
     for gone in (store._tokens, store._claims, store._links):
-        gone.clear()  # type: ignore[attr-defined]
+        gone.clear()
 
 
 def _copied(value: Any) -> Any:

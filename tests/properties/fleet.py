@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
 from rapport.engine import inviting, own_devices, registration
-from rapport.engine.core import Core
+from rapport.engine.core import Core, Step
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import put_session, sessions_of
 from rapport.engine.records import CONVERSATIONS
@@ -84,6 +84,8 @@ class Node(Device):
         self.delivered: list[Any] = []
         self.counted: Counter[str] = Counter()
         self.rolled_back = False
+        self.history: frozenset[bytes] = frozenset()
+        """Ids of what its account had archived when it was added."""
 
     @property
     def running(self) -> bool:
@@ -92,6 +94,15 @@ class Node(Device):
     def send_one(self, message: Any) -> None:
         self.watch.leaves(self, message)
         super().send_one(message)
+
+    def take(self, *messages: Any) -> None:
+        self.watch.arrives(self, messages)
+        super().take(*messages)
+
+    def turn(self, *steps: Step) -> list[Any]:
+        done = super().turn(*steps)
+        self.watch.shows(self)
+        return done
 
     def figures(self) -> Counter[str]:
         """Failure classes and the like, also those that a vault put back knows nothing of any more."""
@@ -241,6 +252,8 @@ class Fleet:
             fresh = await link(node, self.seed(), "Another", connect=False)
         except IndexError:  # it is listed later, and nobody waits for that any more
             return False
+        items = self.store._items.values()
+        fresh.history = frozenset(bytes(item.id) for item in items if node.me.account in item.entries)
         await self.adopt(fresh).connect()
         return True
 

@@ -14,23 +14,27 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable
+from contextlib import ExitStack
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, TypeVar
+from unittest import mock
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
-from rapport.crypto.primitives import kem_encapsulate
+from rapport.crypto import handshake
+from rapport.crypto.primitives import kem_public
+from rapport.engine import sessions
 from rapport_protocol.ids import ClaimId
 from rapport_protocol.messages import Deliver
-from rapport_protocol.rules import RuleBroken
 from tests.properties.fleet import DAY_MS, Fleet, Node
 from tests.properties.judging import judge, settle
 
-__all__ = ["ALARMS", "CLASSES", "MARKED", "TAKEN", "SeveralDevices", "encapsulate_once"]
+__all__ = ["ALARMS", "CLASSES", "MARKED", "TAKEN", "SeveralDevices", "repeatable"]
 
 T = TypeVar("T")
-ENCAPSULATED: dict[bytes, tuple[bytes, bytes]] = {}
 TAKEN: Counter[str] = Counter()
 """How often each action was taken, over all runs."""
 CLASSES: Counter[str] = Counter()
@@ -45,11 +49,28 @@ DEVICES_MOST = 3
 WHICH = st.integers(0, 11)
 
 
-def encapsulate_once(public: bytes) -> tuple[bytes, bytes]:
-    """The one source of chance that cannot be seeded: the same key gets the same answer, so that a schedule repeats."""
-    if public not in ENCAPSULATED:
-        ENCAPSULATED[public] = kem_encapsulate(public)
-    return ENCAPSULATED[public]
+def repeatable() -> ExitStack:
+    """Within this, a schedule repeats: ML-KEM, whose chance cannot be seeded, gives one answer for one key."""
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(sessions, "kem_encapsulate", _encapsulate))
+    stack.enter_context(mock.patch.object(handshake, "kem_decapsulate", _decapsulate))
+    return stack
+
+
+def _encapsulate(public: bytes) -> tuple[bytes, bytes]:
+    ciphertext = blake2b(public, digest_size=64).digest() * 17
+    return ciphertext, _shared(public, ciphertext)
+
+
+def _decapsulate(seed: bytes, ciphertext: bytes) -> bytes:
+    return _shared(_public(seed), ciphertext)
+
+
+_public = lru_cache(100_000)(kem_public)
+
+
+def _shared(public: bytes, ciphertext: bytes) -> bytes:
+    return blake2b(public + ciphertext, digest_size=32).digest()
 
 
 class SeveralDevices(RuleBasedStateMachine):
@@ -337,18 +358,12 @@ class SeveralDevices(RuleBasedStateMachine):
         self.run(self.fleet.relay.settle())
         self.run(self.fleet.alive(away))
 
-    # --- what must hold -----------------------------------------------------------------------------------------------
-
-    @invariant()
-    def nothing_is_shown_twice(self) -> None:
-        for node in self.fleet.nodes:
-            self.fleet.watch.shows(node)
+    # --- and in the end -----------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
         try:
             if self.fleet.nodes:
                 self.run(settle(self.fleet))
-                self.nothing_is_shown_twice()
                 MARKED.update(judge(self.fleet))
         finally:
             for node in self.fleet.nodes:
@@ -376,5 +391,3 @@ def secrets_of(node: Node) -> list[tuple[bytes, bytes]]:
     tables = ("session", "one_time", "signed_prekey", "last_resort", "me")
     return [(place[1], record.value) for place, record in node.storage._records.items() if place[0] in tables]
 
-
-_ = RuleBroken

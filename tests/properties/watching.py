@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rapport.engine.contacts import account_of, newest_list
 from rapport.engine.turn import Turn
-from rapport.events import MessageReceived, SecurityEvent
+from rapport.engine.showing import HELD_MS
+from rapport.events import Message, MessageReceived, SecurityEvent
 from rapport.crypto.ratchet import RatchetMessage
 from rapport_protocol.ids import DeviceId, split_ids
 from rapport_protocol.messages import Ack, Deliver, Direct, Post
@@ -32,6 +34,7 @@ class Watch:
         self._looked: dict[bytes, int] = {}
         self._shown: dict[bytes, set[bytes]] = {}
         self._places: dict[tuple[bytes, bytes], int] = {}
+        self._arrived: dict[tuple[bytes, bytes], int] = {}
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 
@@ -98,21 +101,33 @@ class Watch:
         for key in [key for key in self._places if key[0] == device]:
             del self._places[key]
 
+    def arrives(self, node: Node, messages: Sequence[Any]) -> None:
+        """Before a device takes messages in."""
+        for message in messages:
+            if isinstance(message, Deliver):
+                self._arrived.setdefault((node.me.device, message.outer[59:75]), node.relay.clock.now_ms())
+
     def shows(self, node: Node) -> None:
-        """Whatever a device has shown since the last look: each message once, in its place."""
+        """Whatever a device has shown since the last look."""
         if node.core is None:
             return
         device, events = node.me.device, node.events
-        shown = self._shown.setdefault(device, set())
         for event in events[self._looked.get(device, 0) :]:
             if isinstance(event, SecurityEvent):
                 self.alarms[event.kind] += 1
             if isinstance(event, MessageReceived):
-                message = event.message
-                assert message.id not in shown, "shown twice"
-                shown.add(message.id)
-                place = (device, bytes(message.conversation))
-                if message.seq:
-                    assert message.seq > self._places.get(place, 0), "shown out of order"
-                    self._places[place] = message.seq
+                self._shows(device, event.message, node.relay.clock.now_ms())
         self._looked[device] = len(events)
+
+    def _shows(self, device: bytes, message: Message, now_ms: int) -> None:
+        """Each message once; in its place, or after it was waited for."""
+        shown = self._shown.setdefault(device, set())
+        assert message.id not in shown, "shown twice"
+        shown.add(message.id)
+        place = (device, bytes(message.conversation))
+        arrived_ms = self._arrived.get((device, bytes(message.id)))
+        if arrived_ms is None or not message.seq:
+            return  # not delivered: history of a device that was linked or away comes when it comes
+        assert message.seq > self._places.get(place, 0), "shown out of order"
+        if now_ms - arrived_ms < HELD_MS:  # what was held for so long no longer waits for an earlier one
+            self._places[place] = message.seq

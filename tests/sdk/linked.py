@@ -43,6 +43,8 @@ async def link(existing: D, seed: int, label: str = "", *, connect: bool = True)
     relay, now = existing.relay, existing.relay.clock.now_ms
     fresh = type(existing)(relay, seed)
     code, own = LinkCode.make(existing.random), LinkEnd.make(existing.random)
+    assert existing.link is not None
+    existing.token = await relay.sign_in.renew(existing.link.principal)
     await relay.call("linking.open", LinkOpen(code.id, own.commitment(code.id)), token=existing.token)
 
     async def step(number: int, content: bytes, by: Device) -> LinkState:

@@ -65,6 +65,7 @@ class TerminalWindow:
                     found = re.search(pattern, seen, re.MULTILINE)
                     if found is not None:
                         return found
+                    assert "ended with" not in seen, f"it has ended; the screen:\n{seen}"
                     await self._drawn.wait()
         except TimeoutError:
             raise AssertionError(f"{pattern!r} did not appear; the screen:\n{seen}") from None

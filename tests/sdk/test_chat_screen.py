@@ -123,6 +123,29 @@ async def they_lose_and_regain_the_server(server: ServerProcess, toni: TerminalW
     await toni.sees("^ended with 0$")
 
 
+async def test_another_device_is_linked_by_the_code_on_the_screen_and_gets_what_was_written(tmp_path: Path) -> None:
+    async with served(tmp_path) as (_, owner_link):
+        await a_pair(tmp_path, owner_link)
+        async with at_work(tmp_path / "dana") as dana:
+            await dana.conversations()[0].send_text("Written before the link.")
+            async with opened(tmp_path / "window", ["chat", "--vault", str(tmp_path / "toni")], (100, 30)) as toni:
+                await toni.sees("Written before the link")
+                await toni.types("/link", "Enter")
+                url = await toni.sees(r"http://\S+/link#\w+")
+                await toni.sees("█ ▄▄▄▄▄ █.*█ ▄▄▄▄▄ █")  # two corners of a QR code
+                link_here = ["chat", "--link", url[0], "--vault", str(tmp_path / "phone"), "--label", "Phone"]
+                async with opened(tmp_path / "window-phone", link_here) as phone:
+                    digits = await phone.sees(r"other device: (\d{3} \d{3})")
+                    await toni.sees("A device has used the code")
+                    await toni.types(digits[1], "Enter")
+                    await toni.sees("Phone is linked")
+                    await phone.sees("Written before the link")
+                    await phone.types("From my phone.", "Enter")
+                    await toni.sees("From my phone")
+                    await toni.types("/devices", "Enter")
+                    await toni.sees(r"Phone .*since")
+
+
 async def test_hostile_text_stays_text_at_every_size(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, owner_link):
         await a_pair(tmp_path, owner_link)
@@ -167,6 +190,10 @@ async def test_a_small_screen_has_all_that_is_needed(tmp_path: Path) -> None:
             await dana.sees(r"Welcome\. I answer")
             await dana.resize(80, 24)
             await dana.sees("Conversations")
+            await dana.types("half a thought", "C-c")
+            await dana.sees("ended with 0")
+        async with opened(tmp_path / "again", chat) as dana:
+            await dana.sees("^> half a thought")
 
 
 async def test_5000_messages_open_within_a_second(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 WITHIN_S = 120
-COUNTS = ["sent", "accepted", "received", "decrypted", "lost", "duplicated", "reordered", "phantoms"]
+ZEROS = ["lost", "duplicated", "reordered", "phantoms", "alarms"]
 
 
 @pytest.mark.slow
@@ -24,7 +24,9 @@ def test_the_demo_plays_a_conversation_through_a_kill() -> None:
     assert played.returncode == 0, played.stderr
     (line,) = played.stdout.splitlines()
     verdict = json.loads(line)
-    assert [verdict[name] for name in COUNTS] == [86, 86, 86, 86, 0, 0, 0, 0]
+    assert [verdict[name] for name in ZEROS] == [0] * len(ZEROS)
+    assert verdict["sent"] == verdict["accepted"] == 111
+    assert verdict["received"] == verdict["decrypted"] >= 3 * 111, "three other devices show each message"
     assert verdict["unanswered_at_kill"] >= 20
     assert verdict["seconds"] > 0
 

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from rapport.adapters.vault_memory import CrashPoint
+from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.adapters.vault_sqlite import SqliteVault
+from rapport.crypto.signals import seal_signal, signal_key
 from rapport.engine import composing, delivery
 from rapport.engine.composing import write_text
+from rapport.engine.content import Edit, Text
 from rapport.engine.outgoing import OUTBOX, SENT
 from rapport.engine.records import CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES, PENDING, SEEN
 from rapport.engine.restoring import restore_page
 from rapport.engine.searching import search
+from rapport.engine.signals import SignalMemory, send_typing, take_signal
 from rapport.events import (
     Message,
     MessageRemoved,
@@ -22,15 +26,16 @@ from rapport.events import (
     PlaceholderRemoved,
     SecurityEvent,
     Status,
+    Typing,
 )
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import ConversationId, ItemId
 from rapport_protocol.limits import PAGE_ITEMS
-from rapport_protocol.messages import Ack, Deliver
+from rapport_protocol.messages import Ack, Deliver, Signal
 from rapport_protocol.requests import ArchivePage
-from rapport_protocol.signed import self_conversation
+from rapport_protocol.signed import SignalFields, self_conversation
+from tests.sdk.linked import link
 from tests.sdk.relay import Device, Pair, later, quiet
-from tests.sdk.second_device import second_device
 
 CANARY = "canaryword"
 HOUR_MS = 3_600_000
@@ -71,13 +76,14 @@ def traces(device: Device, message: Message) -> list[str]:
 
 async def test_it_is_gone_on_every_device_when_its_time_is_over(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     devices = (dana, kim, desk)
     message = whisper(dana, conv)
     assert message.expires_ms == 0
     await quiet(*devices)
     ends = {device.shown(conv)[-1].expires_ms for device in devices}
     assert ends == {dana.shown(conv)[-1].at_ms + 60_000}
+    assert all(device.wake_ms is not None and device.wake_ms <= min(ends) for device in devices)
     await later(59_000, *devices)
     assert [device.texts(conv)[-1] for device in devices] == [CANARY] * 3
     assert [traces(device, message) != [] for device in devices] == [True] * 3
@@ -142,8 +148,8 @@ async def test_the_server_keeps_no_body_once_all_have_it(pair: Pair) -> None:
     await later(16 * 60_000, dana, kim)
     await pair.relay.store.sweep(pair.relay.clock.now_ms())
     left = {item.id for item in pair.relay.store._items.values()}
-    assert message.id not in left
-    assert lasting.id in left
+    assert ItemId(message.id) not in left
+    assert ItemId(lasting.id) in left
     assert kim.texts(conv)[-2:] == [CANARY, "lasting"]
 
 
@@ -176,8 +182,8 @@ async def test_a_device_that_gets_it_late_acknowledges_and_never_shows_it(pair: 
     assert kim.look(lambda tx: SEEN.need(tx, message.id)).entry is None
     await later(20 * 60_000, dana, kim)
     await pair.relay.store.sweep(pair.relay.clock.now_ms())
-    assert message.id not in {item.id for item in pair.relay.store._items.values()}
-    assert after.id in {item.id for item in pair.relay.store._items.values()}
+    assert ItemId(message.id) not in {item.id for item in pair.relay.store._items.values()}
+    assert ItemId(after.id) in {item.id for item in pair.relay.store._items.values()}
     kim.say(conv, "answer")
     await quiet(dana, kim)
     assert dana.received() == ["answer"]
@@ -219,12 +225,12 @@ async def test_a_message_that_cannot_be_opened_in_time_is_taken_away(pair: Pair)
         if isinstance(each, Deliver):
             kim.wire.inbox.remove(each)
     assert kim.link is not None
-    pair.relay.messaging.ack(kim.link, Ack([], [message.id]))
+    pair.relay.messaging.ack(kim.link, Ack([], [ItemId(message.id)]))
     await quiet(dana)
     dana.say(conv, "next")
     await pair.relay.settle()
     for item in list(pair.relay.store._items.values()):
-        if item.id == message.id:
+        if item.id == ItemId(message.id):
             item.owed.clear()
             item.body = b""
     dana.drop_connection()
@@ -247,8 +253,6 @@ async def test_a_lying_time_of_acceptance_does_not_lengthen_it(pair: Pair) -> No
     assert kim.wire is not None
     delivered = [each for each in kim.wire.inbox if isinstance(each, Deliver)]
     kim.wire.inbox.clear()
-    from msgspec.structs import replace
-
     kim.take(*(replace(each, at=each.at + 30 * 86_400_000) for each in delivered))
     assert kim.texts(conv)[-1] == CANARY
     await later(60_000, dana, kim)
@@ -261,8 +265,6 @@ async def test_a_crash_at_its_time_changes_nothing(pair: Pair, point: CrashPoint
     message = whisper(dana, conv)
     await quiet(dana, kim)
     pair.relay.clock.forward(60_000)
-    from rapport.adapters.vault_memory import Crash
-
     kim.crash_after_commits(0, point)
     with pytest.raises(Crash):
         kim.turn()
@@ -291,6 +293,82 @@ async def test_unread_and_delivery_marks_survive_it(pair: Pair) -> None:
     assert dana.look(lambda tx: MESSAGES.need(tx, lasting.id)).status is Status.READ
 
 
+async def test_a_position_that_has_expired_before_it_is_told_names_an_older_one(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    desk = await link(kim, seed=3, label="Desk")
+    dana.say(conv, "first")
+    await quiet(dana, kim, desk)
+    kim.do(lambda turn: delivery.mark_read(turn, conv))
+    await quiet(dana, kim, desk)
+    dana.say(conv, "lasting")
+    whisper(dana, conv, expire_s=5)
+    await quiet(dana, kim, desk)
+    kim.do(lambda turn: delivery.mark_read(turn, conv))
+    assert desk.look(lambda tx: CONVERSATIONS.need(tx, conv)).unread == 2
+    await later(10_000, dana, kim, desk)
+    assert desk.look(lambda tx: CONVERSATIONS.need(tx, conv)).unread == 0
+    assert [message.status for message in dana.shown(conv)] == [Status.READ, Status.READ]
+
+
+async def test_a_change_that_came_alone_waits_no_longer_than_its_message_would_last(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = whisper(dana, conv, "first wording")
+    await pair.relay.settle()
+    assert kim.wire is not None
+    withheld = [each for each in kim.wire.inbox if isinstance(each, Deliver)]
+    for each in withheld:
+        kim.wire.inbox.remove(each)
+    await quiet(dana)
+    dana.do(lambda turn: composing.edit_message(turn, conv, message.id, CANARY))
+    await quiet(dana)
+    await pair.relay.settle()
+    kim.take(*[each for each in kim.wire.inbox if isinstance(each, Deliver)])
+    kim.wire.inbox.clear()
+    assert kim.look(lambda tx: CHANGES.count(tx, message.id)) == 1
+    pair.relay.clock.forward(60_000)
+    kim.drop_connection()
+    kim.turn()
+    assert kim.look(lambda tx: CHANGES.count(tx, message.id)) == 0
+    assert CANARY.encode() not in kim.storage.everything()
+
+
+async def test_a_change_by_a_client_that_forgets_the_time_is_not_archived_either(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = whisper(dana, conv)
+    await quiet(dana, kim)
+    edit = dana.do(lambda turn: composing.compose(turn, conv, Edit(message.id, CANARY + "!")))
+    await quiet(dana, kim)
+    assert kim.texts(conv)[-1] == CANARY + "!"
+    assert kim.look(lambda tx: SEEN.need(tx, edit)).entry is None
+    await later(60_000, dana, kim)
+    assert traces(kim, message) == []
+
+
+async def test_nobody_types_under_the_key_of_an_expired_message(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = whisper(dana, conv)
+    await quiet(dana, kim)
+    memory = SignalMemory()
+
+    def typing() -> int:
+        before = len(dana.outgoing)
+        dana.do(lambda turn: send_typing(turn, memory, conv))
+        return len(dana.outgoing) - before
+
+    dana.hold_outgoing = True
+    assert typing() == 1
+    await later(60_000, dana, kim)
+    assert typing() == 0
+    # and what comes under any key is dropped without a word
+    conversation = kim.look(lambda tx: CONVERSATIONS.need(tx, conv))
+    fields = SignalFields(
+        conv, conversation.epoch, dana.me.account, dana.me.device, message.id, 7, pair.relay.clock.now_ms()
+    )
+    frame = seal_signal(fields, signal_key(bytes(32), message.id, dana.me.device), {"type": "typing"}, dana.random)
+    kim.do(lambda turn: take_signal(turn, SignalMemory(), Signal(frame)))
+    assert [event for event in kim.events if isinstance(event, Typing)] == []
+
+
 async def test_limits(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
     for expire_s in (0, -1, 4, 365 * 86_400 + 1):
@@ -306,8 +384,6 @@ async def test_limits(pair: Pair) -> None:
 
 
 async def test_a_life_outside_of_the_limits_counts_as_the_nearest(pair: Pair) -> None:
-    from rapport.engine.content import Text
-
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     for life in (1, 400 * 86_400_000):
         dana.do(lambda turn, life=life: composing.compose(turn, conv, Text(CANARY), expire_ms=life))  # type: ignore[misc]

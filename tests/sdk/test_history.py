@@ -140,6 +140,10 @@ def to_one_who_has_left(journals: Histories) -> None:
         journals["phone"].append(replace(answer, kind="shown", client="phone", digest=entry.digest, t=900.0 + number))
 
 
+def alarmed(journals: Histories) -> None:
+    journals["toni"] += [Entry("alarm", 900.0 + number, "toni", what="unlisted_device") for number in range(FAULTS)]
+
+
 def placed_anew_without_a_restore(journals: Histories) -> None:
     tail = [at for at, entry in enumerate(journals["toni"]) if entry.kind == "shown" and entry.conv == "c1"][-FAULTS:]
     journals["harness"] = [Entry("restore", 9_999.0, "harness")]  # only after all of it was shown
@@ -162,6 +166,7 @@ DOCTORS: list[tuple[Callable[[Histories], None], str]] = [
     (into_another_conversation, "phantoms"),
     (to_a_stranger, "phantoms"),
     (to_one_who_has_left, "phantoms"),
+    (alarmed, "alarms"),
     (answered_but_never_sent, "phantoms"),
 ]
 
@@ -241,9 +246,22 @@ def test_journals_are_read_as_they_were_written(tmp_path: Path) -> None:
             journal.recv(conv, message, 8)
             journal.shown(conv, message, 8, text)
             journal.kill()
+            journal.left(conv)
+            journal.restore()
+            journal.alarm("unlisted_device")
     content = (tmp_path / "dana.jsonl").read_bytes()
     entries = read(content)
-    assert [entry.kind for entry in entries] == 2 * ["member", "invoke", "ack", "recv", "shown", "kill"]
+    assert [entry.kind for entry in entries] == 2 * [
+        "member",
+        "invoke",
+        "ack",
+        "recv",
+        "shown",
+        "kill",
+        "left",
+        "restore",
+        "alarm",
+    ]
     assert entries[1].digest == text_digest("first life") == entries[4].digest
     assert entries[2].seq == 7
     assert b"life" not in content

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
-from rapport.engine import composing, delivery, own_state
+from rapport.engine import composing, delivery, errands, own_state
+from rapport.engine.contacts import Known, device_party
 from rapport.engine.content import TEXT_BYTES, Content, OwnDraft, OwnMute, OwnSetting
+from rapport.engine.errands import ErrandKind
+from rapport.engine.opening import OpenedMessage
 from rapport.engine.outgoing import OUTBOX
-from rapport.engine.own_posts import OWN_POSTS
+from rapport.engine.own_posts import OWN_POSTS, take_own
 from rapport.engine.own_state import SETTINGS_MOST
-from rapport.engine.records import CONVERSATIONS, Conversation
+from rapport.engine.records import CONVERSATIONS, OWN, SEEN, Conversation, Envelope
 from rapport.engine.restoring import Restored, restore_page
 from rapport.engine.turn import Turn
 from rapport.events import ConversationChanged, SettingChanged
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import MAX_INTEGER, PAGE_ITEMS
 from rapport_protocol.requests import ArchivePage
-from rapport_protocol.signed import self_conversation
+from rapport_protocol.signed import MessageClass, MessageFlags, Outer, self_conversation
+from tests.sdk.linked import link
 from tests.sdk.relay import Device, Pair, later, quiet
-from tests.sdk.second_device import second_device
 
 
 @pytest.fixture
@@ -62,11 +66,12 @@ async def restore(device: Device, conv: ConversationId) -> Restored:
 
 async def test_reading_on_one_device_clears_the_other(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     for number in range(3):
         kim.say(conv, str(number))
     await quiet(dana, kim, desk)
     assert [conversation(device, conv).unread for device in (dana, desk)] == [3, 3]
+    desk.events.clear()
     dana.do(lambda turn: delivery.mark_read(turn, conv))
     await quiet(dana, kim, desk)
     assert conversation(desk, conv).unread == 0
@@ -78,7 +83,7 @@ async def test_reading_on_one_device_clears_the_other(pair: Pair) -> None:
 
 async def test_read_positions_are_told_with_the_read_receipts_and_only_forward(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     before = conversation(dana, self_of(dana)).shown
     for number in range(4):
         kim.say(conv, str(number))
@@ -97,7 +102,7 @@ async def test_read_positions_are_told_with_the_read_receipts_and_only_forward(p
 
 async def test_a_position_may_arrive_before_its_message(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     desk.drop_connection()
     kim.say(conv, "read before it is here")
     await quiet(dana, kim)
@@ -119,11 +124,42 @@ async def test_a_new_device_learns_what_was_read_and_drafted_before(pair: Pair) 
     kim.say(conv, "unread")
     dana.do(lambda turn: own_state.set_draft(turn, conv, "half a sen"))
     await quiet(dana, kim)
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     assert conversation(desk, conv).draft == "half a sen"
     await restore(desk, conv)
     assert desk.texts(conv) == ["0", "1", "2", "unread"]
     assert conversation(desk, conv).unread == 1
+
+
+async def test_history_from_before_a_device_counts_as_read(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    kim.say(conv, "from before")
+    await quiet(dana, kim)
+    desk = await link(dana, seed=3, label="Desk")
+    await restore(desk, conv)
+    assert desk.texts(conv) == ["from before"]
+    assert conversation(desk, conv).unread == 0
+
+
+async def test_a_position_moves_on_whatever_was_read_here_and_is_still_on_its_way(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    desk = await link(dana, seed=3, label="Desk")
+    for number in range(2):
+        kim.say(conv, str(number))
+        await quiet(dana, kim, desk)
+        if not number:
+            desk.drop_connection()
+            desk.do(lambda turn: delivery.mark_read(turn, conv))
+    dana.do(lambda turn: delivery.mark_read(turn, conv))
+    await quiet(dana, kim)
+    desk.hold_outgoing = True
+    await desk.connect()
+    await quiet(dana, kim, desk)
+    assert conversation(desk, conv).unread == 0
+    desk.hold_outgoing = False
+    desk.send_all()
+    await quiet(dana, kim, desk)
+    assert [conversation(device, conv).unread for device in (dana, desk)] == [0, 0]
 
 
 # --- last word wins ---------------------------------------------------------------------------------------------------
@@ -131,7 +167,7 @@ async def test_a_new_device_learns_what_was_read_and_drafted_before(pair: Pair) 
 
 async def test_mute_drafts_and_settings_reach_the_other_device(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     dana.do(lambda turn: own_state.mute(turn, conv, MAX_INTEGER))
     dana.do(lambda turn: own_state.set_draft(turn, conv, "Dear Kim"))
     dana.do(lambda turn: own_state.set_setting(turn, "theme", "dark"))
@@ -152,28 +188,32 @@ async def test_mute_drafts_and_settings_reach_the_other_device(pair: Pair) -> No
 @pytest.mark.parametrize("dana_first", [True, False])
 async def test_the_word_with_the_highest_seq_wins_whoever_was_away(pair: Pair, dana_first: bool) -> None:
     dana, conv = pair.dana, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     first, second = (dana, desk) if dana_first else (desk, dana)
     dana.drop_connection()
     desk.drop_connection()
     first.do(lambda turn: own_state.set_setting(turn, "tone", "first"))
     second.do(lambda turn: own_state.set_setting(turn, "tone", "second"))
+    first.do(lambda turn: own_state.mute(turn, conv, 1))
+    second.do(lambda turn: own_state.mute(turn, conv, 2))
     assert (settings(first)["tone"], settings(second)["tone"]) == ("first", "second")
     await first.connect()
     await quiet(first)
     second.hold_outgoing = True
     await second.connect()
     await quiet(first, second)
-    assert settings(second)["tone"] == "second"  # its own counts until it has a seq, though the other's came meanwhile
+    # its own counts until it has a seq, though the other's came meanwhile
+    assert (settings(second)["tone"], conversation(second, conv).muted_until_ms) == ("second", 2)
     second.hold_outgoing = False
     second.send_all()
     await quiet(first, second)
     assert [settings(device) for device in (first, second)] == [{"tone": "second"}] * 2
+    assert [conversation(device, conv).muted_until_ms for device in (first, second)] == [2, 2]
 
 
 async def test_a_lost_answer_does_not_bring_an_older_word_back(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     dana.do(lambda turn: own_state.mute(turn, conv, 111))
     await pair.relay.settle()
     dana.drop_connection()  # accepted, and nobody heard of it
@@ -187,11 +227,11 @@ async def test_a_lost_answer_does_not_bring_an_older_word_back(pair: Pair) -> No
 
 async def test_drafts_are_told_every_two_seconds_at_most_and_the_last_one_always(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     before = conversation(dana, self_of(dana)).shown
     text = "I am writing a letter"
     for length in range(1, len(text) + 1):
-        dana.do(lambda turn, length=length: own_state.set_draft(turn, conv, text[:length]))
+        dana.do(partial(own_state.set_draft, conv=conv, text=text[:length]))
         await later(100, dana, desk)
     await later(2_000, dana, desk)
     assert conversation(desk, conv).draft == text
@@ -200,7 +240,7 @@ async def test_drafts_are_told_every_two_seconds_at_most_and_the_last_one_always
 
 async def test_what_is_being_written_here_is_not_overwritten_from_elsewhere(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     dana.do(lambda turn: own_state.set_draft(turn, conv, "from dana"))
     await quiet(dana)
     desk.do(lambda turn: own_state.set_draft(turn, conv, "from the desk"))
@@ -216,11 +256,11 @@ async def test_what_is_being_written_here_is_not_overwritten_from_elsewhere(pair
 
 async def test_changes_made_offline_replace_each_other_in_the_outbox(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     dana.drop_connection()
     for number in range(20):
-        dana.do(lambda turn, number=number: own_state.set_setting(turn, "size", str(number)))
-        dana.do(lambda turn, number=number: own_state.set_draft(turn, conv, f"draft {number}"))
+        dana.do(partial(own_state.set_setting, name="size", value=str(number)))
+        dana.do(partial(own_state.set_draft, conv=conv, text=f"draft {number}"))
         await later(2_000, dana)
     assert dana.look(lambda tx: OUTBOX.count(tx, self_of(dana))) == 2
     await dana.connect()
@@ -231,7 +271,7 @@ async def test_changes_made_offline_replace_each_other_in_the_outbox(pair: Pair)
 
 async def test_read_positions_and_drafts_leave_nothing_on_the_server(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     kept = len((await stored(dana, self_of(dana))).items)
     kim.say(conv, "hello")
     await quiet(dana, kim, desk)
@@ -265,20 +305,27 @@ async def test_without_another_device_nothing_unarchived_is_posted(pair: Pair) -
 async def test_a_new_device_learns_state_from_the_archive_in_any_order(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
     for value in ("first", "second", "third"):
-        dana.do(lambda turn, value=value: own_state.set_setting(turn, "tone", value))
+        dana.do(partial(own_state.set_setting, name="tone", value=value))
         await quiet(dana)
     dana.do(lambda turn: own_state.mute(turn, conv, 77))
     dana.do(lambda turn: own_state.set_setting(turn, "gone", "soon"))
     dana.do(lambda turn: own_state.set_setting(turn, "gone", None))
     await quiet(dana)
-    desk = await second_device(dana, 3)
+    desk = await link(dana, seed=3, label="Desk")
+    assert (settings(desk), conversation(desk, conv).muted_until_ms) == ({"tone": "third"}, 77)
     page = await stored(desk, self_of(dana))
     backwards = ArchivePage(page.items[::-1], page.next_seq)
+
+    def forget(turn: Turn) -> None:
+        for table, group in ((OWN, b"own.setting"), (OWN, b"own.mute"), (SEEN, b"")):
+            for key, _ in list(turn.tx.list(table.name, group)):
+                turn.tx.delete(table.name, key)
+        CONVERSATIONS.delete(turn.tx, conv)
+
+    desk.do(forget)
+    assert settings(desk) == {}
     desk.do(lambda turn: restore_page(turn, self_of(dana), backwards))
     assert settings(desk) == {"tone": "third"}
-    from rapport.engine import errands
-    from rapport.engine.errands import ErrandKind
-
     desk.do(lambda turn: errands.plan(turn, ErrandKind.CHAIN, conv))  # the conversation comes after what was said of it
     await quiet(dana, desk)
     assert conversation(desk, conv).muted_until_ms == 77
@@ -289,13 +336,43 @@ async def test_a_new_device_learns_state_from_the_archive_in_any_order(pair: Pai
 
 async def test_only_own_listed_devices_have_a_say_and_only_in_the_self_conversation(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
-    desk = await second_device(dana, 3, conv)
+    desk = await link(dana, seed=3, label="Desk")
     for device in (kim, desk):
         device.do(lambda turn: composing.compose(turn, conv, OwnMute(conv, 99)))
         device.do(lambda turn: composing.compose(turn, conv, OwnSetting("planted", "value")))
     await quiet(dana, kim, desk)
     assert conversation(dana, conv).muted_until_ms == 0
     assert settings(dana) == {}
+
+
+@pytest.mark.parametrize("doctored", ["account", "conversation", "removed", "nothing"])
+async def test_who_is_not_a_listed_device_of_ours_has_no_say_even_with_our_keys(pair: Pair, doctored: str) -> None:
+    dana, conv = pair.dana, pair.conv
+    desk = await link(dana, seed=3, label="Desk")
+    said = OwnMute(conv, 99)
+
+    def take(turn: Turn) -> None:
+        outer = Outer(
+            conv=conv if doctored == "conversation" else self_of(dana),
+            epoch=0,
+            account=pair.kim.me.account if doctored == "account" else dana.me.account,
+            device=desk.me.device,
+            id=MessageId(bytes(16)),
+            ts_ms=0,
+            kind=MessageClass.CONTROL,
+            flags=MessageFlags.NONE,
+            act_until_ms=0,
+            commitment=bytes(32),
+        )
+        known = device_party(turn, dana.me.account, desk.me.device)
+        assert known is not None
+        assert known.listed
+        known = Known(known.party, doctored != "removed")
+        envelope = Envelope(1_000, 0, outer.encode(), b"", b"", b"")
+        take_own(turn, OpenedMessage(outer, envelope, known, None, None, None, None), said)
+
+    dana.do(take)
+    assert conversation(dana, conv).muted_until_ms == (99 if doctored == "nothing" else 0)
 
 
 async def test_limits_are_said_and_nothing_is_written(pair: Pair) -> None:

@@ -13,15 +13,13 @@ from rapport.engine import composing, searching
 from rapport.engine.composing import write_text
 from rapport.engine.outgoing import OUTBOX
 from rapport.engine.records import MESSAGES, SEARCH_VERSION, SETTINGS
-from rapport.engine.restoring import restore_page
 from rapport.engine.searching import fold
 from rapport.engine.tables import amend
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId
-from rapport_protocol.limits import PAGE_ITEMS
-from rapport_protocol.requests import ArchivePage
+from rapport_protocol.signed import self_conversation
+from tests.sdk.linked import link
 from tests.sdk.relay import Device, Pair, later, quiet
-from tests.sdk.second_device import second_device
 from tests.sdk.served import served
 
 
@@ -106,6 +104,16 @@ async def test_the_index_follows_edits_deletions_and_expiry(pair: Pair) -> None:
     assert found(dana, "first") == found(kim, "first") == []
 
 
+async def test_the_newest_are_found_across_conversations(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    own = self_conversation(dana.me.account)
+    for number, where in enumerate((conv, own, conv)):
+        dana.say(where, f"garden {number}")
+        await later(1_000, dana, kim)
+    assert found(dana, "garden", limit=2) == ["garden 2", "garden 1"]
+    assert found(dana, "garden", conv, limit=2) == ["garden 2", "garden 0"]
+
+
 async def test_what_is_queued_is_found_and_found_once_when_it_is_accepted(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     dana.drop_connection()
@@ -121,13 +129,8 @@ async def test_restored_history_is_found(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     kim.say(conv, "old garden")
     await quiet(dana, kim)
-    desk = await second_device(dana, 3, conv)
-    assert found(desk, "garden") == []
-    assert desk.link is not None
-    token = await pair.relay.sign_in.renew(desk.link.principal)
-    query = {"from": 1, "to": 10_000, "limit": PAGE_ITEMS}
-    page: ArchivePage = await pair.relay.call("archive.page", path={"conv": conv}, query=query, token=token)
-    desk.do(lambda turn: restore_page(turn, conv, page))
+    desk = await link(dana, seed=3, label="Desk")
+    await quiet(dana, kim, desk)
     assert found(desk, "garden") == ["old garden"]
 
 

@@ -40,8 +40,8 @@ def frame(
     return head + key + veiled.to_bytes(len(payload), "big")
 
 
-def upgrade(method: str = "GET", path: str = "/v1/stream", **changed: str | None) -> bytes:
-    """The request of an opening handshake. changed: headers by name, `_` for `-`; None leaves one out."""
+def upgrade(start: str = "GET /v1/stream", **changed: str | None) -> bytes:
+    """The request of an opening handshake. start: method and path. changed: headers, `_` for `-`, None for none."""
     headers: dict[str, str | None] = {
         "Host": "127.0.0.1",
         "Upgrade": "websocket",
@@ -51,7 +51,7 @@ def upgrade(method: str = "GET", path: str = "/v1/stream", **changed: str | None
         "Sec-WebSocket-Protocol": SUBPROTOCOL_MSGPACK,
         **{name.replace("_", "-"): value for name, value in changed.items()},
     }
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items() if value is not None)]
+    lines = [f"{start} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items() if value is not None)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -81,7 +81,7 @@ class RawStream:
         """After the opening handshake; `head` is not kept. ConnectionError with the status line when refused."""
         raw = socket.create_connection(("127.0.0.1", port), timeout=SOON_S)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.sendall(upgrade(**changed))
+        raw.sendall(upgrade("GET /v1/stream", **changed))
         stream = cls(raw)
         while b"\r\n\r\n" not in stream.buffer:
             stream._more()

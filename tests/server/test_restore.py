@@ -14,9 +14,9 @@ import pytest
 from rapport.crypto.identity import DeviceSecrets, next_list
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import ClaimId, split_ids
-from rapport_protocol.limits import MAILBOX_LIFE_MS, RECOVERY_MS, SEQ_JUMP
+from rapport_protocol.limits import RECOVERY_MS, REPEAT_WINDOW_MS, SEQ_JUMP
 from rapport_protocol.membership_entries import Checkpoint, ConversationKind
-from rapport_protocol.messages import Accepted
+from rapport_protocol.messages import Accepted, Deliver, Delivered
 from rapport_protocol.requests import (
     Appended,
     AppendEntry,
@@ -117,8 +117,7 @@ async def test_several_lists_come_back_in_order(server: Server) -> None:
         owner, client, opened = await node.pair()
         await server.copy()
         uploads = []
-        for _ in range(2):
-            secrets, listed = added(client)
+        for secrets, listed in (added(client), added(client)):
             uploads.append(DeviceListUpdate(listed.encoded, prekeys_of(secrets, client.now)))
             await node.ask("devices.update", client, uploads[-1])
     async with server.after(owner, client) as node:
@@ -131,8 +130,9 @@ async def test_several_lists_come_back_in_order(server: Server) -> None:
         assert lists == DeviceLists([held.encoded for held in client.lists])
         required = await node.ask("conversation.devices", owner, conv=opened.conv)
         assert isinstance(required, RequiredDevices)
-        assert secrets.device in split_ids(required.joined())
-        claim = await node.ask("prekeys.claim", owner, Claim(ClaimId(os.urandom(16)), [secrets.device]))
+        newest = client.lists[-1].content.devices[-1].device
+        assert newest in split_ids(required.joined())
+        claim = await node.ask("prekeys.claim", owner, Claim(ClaimId(os.urandom(16)), [newest]))
         assert claim == Claimed([]), "it has not uploaded prekeys yet"
 
 
@@ -326,8 +326,9 @@ async def test_posts_with_swept_or_lost_ids_are_new(server: Server) -> None:
             swept = desk.post(opened.conv, [client.device])
             await desk.say(swept)
             before = await desk.skip_to(Accepted)
-            await phone.acknowledge()
-            node.clock.pass_ms(MAILBOX_LIFE_MS)
+            await phone.acknowledge(await phone.skip_to(Deliver))
+            await desk.skip_to(Delivered)
+            node.clock.pass_ms(REPEAT_WINDOW_MS)
             await node.store.sweep(node.clock.now_ms())
             kept = desk.post(opened.conv, [client.device])
             await desk.say(kept)

@@ -78,7 +78,7 @@ def _link(code: str, vault: Path | None, server: str | None, label: str) -> None
     """Add this device to your account. CODE is what /link shows on a device of yours."""
     from rapport.chat.new_device import link_here, usual_label
 
-    _run(link_here(code, vault or _default_vault(), label or usual_label(), server, click.echo))
+    click.echo(_run(link_here(code, vault or _default_vault(), label or usual_label(), server, click.echo)), err=True)
 
 
 def _default_vault() -> Path:

@@ -9,7 +9,7 @@ from typing import Self
 from rapport.adapters.addresses import ServerAddress
 from rapport.adapters.clock import SystemClock
 from rapport.adapters.http import HttpApi
-from rapport.adapters.vault_folder import wipe_folder
+from rapport.adapters.vault_keys import wipe_vault
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.adapters.websocket import WebSocketConnector
 from rapport.conversation import Conversation
@@ -91,7 +91,7 @@ class Client(Identities, Keeping, Devices):
         vault, self._vault = self._vault, None
         if vault is not None:
             await self._close(vault)
-            await asyncio.to_thread(wipe_folder, self._folder)
+            await asyncio.to_thread(wipe_vault, self._folder)
 
     async def _close(self, vault: Vault) -> None:
         try:

@@ -196,6 +196,8 @@ class SecurityKind(StrEnum):
     twice well after the server took it does not know it."""
     FORGED_ARCHIVE = "forged_archive"
     """Stored history that this account's devices did not write."""
+    HISTORY_GAP = "history_gap"
+    """Stored history names earlier messages that the server does not give out."""
     KEY_REFUSED = "key_refused"
     """A device asked for the key of a message that is none of its account's business."""
     FORGED_SIGN_IN = "forged_sign_in"

@@ -25,11 +25,12 @@ from msgspec import Struct
 
 from rapport.adapters.addresses import ServerAddress
 from rapport.adapters.http import HttpApi
-from rapport.adapters.vault_folder import wipe_folder
+from rapport.adapters.vault_keys import wipe_vault
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.crypto.linking import (
     LinkAnswer,
     LinkCode,
+    LinkContent,
     LinkDone,
     LinkEnd,
     LinkPackage,
@@ -53,6 +54,7 @@ from rapport_protocol.requests import LinkOpen, LinkState, LinkStep
 
 __all__ = ["DIGITS_TRIES", "DeviceLinking", "LinkOffer", "LinkProblem", "LinkTrouble", "link_device"]
 
+C = TypeVar("C", bound=LinkContent)
 T = TypeVar("T")
 
 DIGITS_TRIES: Final = 3
@@ -312,7 +314,7 @@ class DeviceLinking:
     async def _empty(self, vault: Vault) -> None:
         """What an earlier attempt left, whose process ended, is of no use to anybody."""
         await vault.close()
-        await asyncio.to_thread(wipe_folder, self._folder)
+        await asyncio.to_thread(wipe_vault, self._folder)
         self._vault = await SqliteVault.open(self._folder, create=True)
 
     async def _meet(self) -> None:
@@ -341,7 +343,7 @@ class DeviceLinking:
             if vault is not None:
                 await vault.close()
                 if wipe:
-                    await asyncio.to_thread(wipe_folder, self._folder)
+                    await asyncio.to_thread(wipe_vault, self._folder)
 
     async def finished(self) -> AccountId:
         """Returns the account once this device is in its list and everything is kept.
@@ -364,9 +366,9 @@ class DeviceLinking:
         self._done = True
         return linked.account
 
-    def _opened(self, wanted: type[T], sealed: bytes, otherwise: LinkTrouble) -> T:
+    def _opened(self, wanted: type[C], sealed: bytes, otherwise: LinkTrouble) -> C:
         try:
-            return open_step(self._key, self._secret.id, wanted, sealed)  # type: ignore[type-var]
+            return open_step(self._key, self._secret.id, wanted, sealed)
         except (FormatError, RemoteError):
             raise LinkProblem(otherwise) from None
 

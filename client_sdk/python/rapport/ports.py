@@ -132,7 +132,7 @@ class Transaction(Protocol):
 
 
 class VaultKey(Protocol):
-    """Where VK, the 32-byte key that seals a vault, is kept: a file now, a keyring or a passphrase later."""
+    """Where VK, the 32-byte key that seals a vault, is kept: in a file or in the session's keyring."""
 
     def load(self) -> bytes | None:
         """The key, or None when there is none yet. Raises VaultProblem when it cannot be read or is not safe to use."""

@@ -111,6 +111,7 @@ class DeviceSocket:
         "_stuck_s",
         "_text",
         "_transport",
+        "code",
         "heard",
         "link",
         "ws",
@@ -141,6 +142,8 @@ class DeviceSocket:
         self._cut: asyncio.TimerHandle | None = None
         self.link: Link | None = None
         """Once signed in."""
+        self.code = 0
+        """What it was closed with."""
 
     @property
     def congested(self) -> bool:
@@ -166,6 +169,7 @@ class DeviceSocket:
         """Starts closing with this code; what was sent before still goes out."""
         if self._closing is None:
             loop = asyncio.get_running_loop()
+            self.code = code
             self._outbox.flush()
             self._closing = loop.create_task(self.ws.close(code=code))
             # aiohttp waits for the transport to drain before it waits for the answer, and that has no end of its own.

@@ -6,6 +6,7 @@ This file knows sockets and time-outs; what messages mean is in `services/messag
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -94,6 +95,8 @@ class WebSocketDoor:
         self._rates = rates
         self._sockets: set[DeviceSocket] = set()
         self._draining = False
+        self.closed: Counter[int] = Counter()
+        """Connections that this server has closed, by close code."""
 
     @property
     def connected(self) -> int:
@@ -138,6 +141,7 @@ class WebSocketDoor:
             socket.close(CloseCode.INTERNAL)
         finally:
             self._sockets.discard(socket)
+            self.closed[socket.code] += 1
             if socket.link is not None:
                 self._delivery.close(socket.link)
             await socket.closed()

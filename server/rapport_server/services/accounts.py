@@ -16,10 +16,10 @@ from rapport_protocol.requests import Register, Registered, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import owner_token_hash, self_conversation
 from rapport_server.membership_chains import (
+    Chains,
     appended,
     entry_records,
     joining_time,
-    load_chain,
     not_found,
     require_time,
     telling_epoch,
@@ -34,10 +34,11 @@ __all__ = ["Accounts"]
 class Accounts:
     """New accounts, by owner link or by invite."""
 
-    def __init__(self, directory: Directory, bus: Bus, clock: Clock) -> None:
+    def __init__(self, directory: Directory, bus: Bus, clock: Clock, chains: Chains | None = None) -> None:
         self._directory = directory
         self._bus = bus
         self._clock = clock
+        self._chains = chains or Chains(directory)
 
     async def register(self, request: Register) -> Registered:
         """Registers an account with its first device.
@@ -116,7 +117,7 @@ class Accounts:
         invite = await self._directory.open_invite(fields.action.invite, used_at)
         if invite is None or invite.conv != fields.conv:
             raise not_found()
-        chain = await load_chain(self._directory, invite.practice, invite.conv)
+        chain = await self._chains.load(invite.practice, invite.conv)
         if chain.state is None:
             raise not_found()
         chain.lists[content.account] = (first,)

@@ -18,10 +18,10 @@ from rapport_protocol.requests import (
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_server.membership_chains import (
     Chain,
+    Chains,
     appended,
     entry_records,
     joining_time,
-    load_chain,
     not_found,
     require_grant,
     require_own,
@@ -36,10 +36,11 @@ __all__ = ["Conversations"]
 class Conversations:
     """Membership of a practice's conversations."""
 
-    def __init__(self, directory: Directory, bus: Bus, clock: Clock) -> None:
+    def __init__(self, directory: Directory, bus: Bus, clock: Clock, chains: Chains | None = None) -> None:
         self._directory = directory
         self._bus = bus
         self._clock = clock
+        self._chains = chains or Chains(directory)
 
     async def heads(self, principal: Principal) -> Heads:
         """Where each of the asking account's conversations stands, the self conversation included."""
@@ -69,7 +70,7 @@ class Conversations:
         if entry.fields.conv != conv or isinstance(action, Genesis | Invite):
             raise Rejected(ErrorCode.BAD_FORMAT, "entries of this conversation, and no invites, are appended here")
         now = self._clock.now_ms()
-        chain = await load_chain(self._directory, principal.practice, conv, also=(principal.account,))
+        chain = await self._chains.load(principal.practice, conv, also=(principal.account,))
         stands = chain.standing([entry])
         if stands is not None and entry.fields.account == principal.account:
             return Appended(stands.seq, stands.at)

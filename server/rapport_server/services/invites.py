@@ -14,9 +14,9 @@ from rapport_protocol.rules import Rule, RuleBroken
 from rapport_server.membership_chains import (
     MEMBER_ROLES,
     Chain,
+    Chains,
     appended,
     entry_records,
-    load_chain,
     not_found,
     recovering,
     require_grant,
@@ -35,11 +35,14 @@ INVITE_TIMER: Final = "invite"
 class Invites:
     """Open invites and their sealed cards."""
 
-    def __init__(self, directory: Directory, timers: Timers, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, timers: Timers, bus: Bus, clock: Clock, chains: Chains | None = None
+    ) -> None:
         self._directory = directory
         self._timers = timers
         self._bus = bus
         self._clock = clock
+        self._chains = chains or Chains(directory)
 
     async def view(self, invite: InviteId) -> InviteView:
         """What the holder of the link needs before having an account.
@@ -50,7 +53,7 @@ class Invites:
         record = await self._directory.open_invite(invite, now)
         if record is None:
             raise not_found()
-        chain = await load_chain(self._directory, record.practice, record.conv)
+        chain = await self._chains.load(record.practice, record.conv)
         if chain.state is None or chain.state.invite(invite) is None:
             raise not_found()  # closed by the chain: the pair is complete, or whoever made it lost the right to
         lists = [
@@ -113,7 +116,7 @@ class Invites:
 
     async def _chain_for(self, principal: Principal, entries: list[SignedEntry]) -> Chain:
         """The conversation's chain; one that exists is shown to its members only."""
-        chain = await load_chain(self._directory, principal.practice, entries[0].fields.conv, also=(principal.account,))
+        chain = await self._chains.load(principal.practice, entries[0].fields.conv, also=(principal.account,))
         if chain.state is None and len(entries) == 1:
             raise not_found()
         if chain.state is not None and chain.state.member(principal.account) is None:

@@ -7,8 +7,10 @@ Source: docs/protocol.md, "Signals".
 import asyncio
 from typing import Final
 
+from msgspec import Struct
+
 from rapport_protocol.errors import FormatError, Rejected
-from rapport_protocol.ids import DeviceId, split_ids
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId, split_ids
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
@@ -18,8 +20,18 @@ from rapport_server.records import Principal
 
 __all__ = ["Signals"]
 
+CIRCLES_KEPT: Final = 4096
+"""Conversations whose members are remembered, at most 3 KB each; then all are looked up again."""
 QUEUE: Final = 1000
 """Signals that may wait for their conversation to be looked up; more are dropped."""
+
+
+class _Circle(Struct, frozen=True):
+    """Who may hear a signal."""
+
+    epoch: int
+    accounts: frozenset[AccountId]
+    devices: tuple[DeviceId, ...]
 
 
 class Signals:
@@ -31,6 +43,9 @@ class Signals:
         self._now_ms = clock.now_ms
         self._rates = rates
         self._queue: asyncio.Queue[tuple[Principal, SignalFields, bytes]] = asyncio.Queue(QUEUE)
+        self._circles: dict[tuple[PracticeId, ConversationId], _Circle] = {}
+        self._mark: object = None
+        """What the directory's mark was when the circles were looked up."""
 
     def offer(self, who: Principal, signal: Signal) -> None:
         """Takes a signal in; never waits, never answers."""
@@ -48,12 +63,29 @@ class Signals:
         while True:
             who, fields, frame = await self._queue.get()
             try:
-                required = await self._directory.required_devices(who.practice, fields.conv)
+                circle = await self._circle(who.practice, fields.conv)
             except Rejected:
                 continue
-            if required is None or required.epoch != fields.epoch:
+            if circle is None or circle.epoch != fields.epoch or who.account not in circle.accounts:
                 continue
-            if who.account not in {account.account for account in required.accounts}:
-                continue
-            devices = [DeviceId(device) for device in split_ids(required.joined()) if device != who.device]
-            self._bus.publish_signal(devices, frame)
+            self._bus.publish_signal([device for device in circle.devices if device != who.device], frame)
+
+    async def _circle(self, practice: PracticeId, conv: ConversationId) -> _Circle | None:
+        """Who is in a conversation now. Raises Rejected when it cannot be looked up."""
+        mark = self._directory.members_mark
+        if mark is not self._mark or len(self._circles) >= CIRCLES_KEPT:
+            self._circles.clear()
+            self._mark = mark
+        found = self._circles.get((practice, conv))
+        if found is not None:
+            return found
+        required = await self._directory.required_devices(practice, conv)
+        if required is None:
+            return None
+        circle = _Circle(
+            required.epoch,
+            frozenset(account.account for account in required.accounts),
+            tuple(map(DeviceId, split_ids(required.joined()))),
+        )
+        self._circles[practice, conv] = circle  # under the mark from before the question
+        return circle

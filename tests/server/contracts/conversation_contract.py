@@ -16,7 +16,7 @@ from rapport_server.records import (
     WaitingMessage,
 )
 from tests.server.contracts.directory_contract import refused
-from tests.server.contracts.world import World, fresh
+from tests.server.contracts.world import DAY_MS, World, fresh
 
 
 class ConversationContract:
@@ -182,6 +182,29 @@ class ConversationContract:
         assert own is not None
         assert (own.epoch, own.joined()) == (0, b"".join(sorted(client.devices)))
         assert await world.store.required_devices(owner.practice, ConversationId(fresh())) is None
+
+    async def test_the_mark_changes_with_who_is_there(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        marks = [world.store.members_mark]
+        await world.post(owner.on(), conv)
+        await world.store.set_timer(Timer(world.clock.now, "push", b"key"))
+        await world.store.record_auth(owner.on(), b"auth", fresh() * 2, world.clock.now + 1, world.clock.now)
+        assert world.store.members_mark is marks[0], "nobody came or went"
+        await world.add_device(client)
+        marks.append(world.store.members_mark)
+        await world.revoke(client, client.devices[1])
+        marks.append(world.store.members_mark)
+        await world.add_device(client)
+        marks.append(world.store.members_mark)
+        world.clock.now += 45 * DAY_MS
+        await world.store.mark_seen([client.devices[0]], world.clock.now)
+        await world.store.sweep(world.clock.now)
+        marks.append(world.store.members_mark)
+        await world.store.mark_seen([client.devices[1]], world.clock.now)
+        marks.append(world.store.members_mark)
+        await world.removal(conv, owner, owner)
+        marks.append(world.store.members_mark)
+        assert len(set(map(id, marks))) == len(marks)
 
 
 class TimerContract:

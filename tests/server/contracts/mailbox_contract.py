@@ -153,6 +153,16 @@ class PostContract:
         job = await world.post(owner.on(), opened.conv)
         assert job.refusal is ErrorCode.NOT_JOINED
 
+    async def test_the_right_devices_in_another_order_are_no_mismatch(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        await world.add_device(client)
+        await world.settle(owner)
+        right = sorted(client.devices)
+        for devices in (right[::-1], [right[0], *right], [*right, right[1]]):
+            job = await world.post(owner.on(), conv, devices=b"".join(devices))
+            assert (job.refusal, job.missing, job.stale) == (ErrorCode.BAD_FORMAT, b"", b"")
+        assert (await world.post(owner.on(), conv)).refusal is None
+
     async def test_a_wrong_device_set_is_named_and_repaired_under_the_same_id(self, world: World) -> None:
         owner, client, conv = await world.pair()
         old = await world.letter(owner.on(), conv)

@@ -13,6 +13,7 @@ from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time
 from rapport.crypto.linking import (
     LinkAnswer,
     LinkCode,
+    LinkContent,
     LinkDone,
     LinkEnd,
     LinkPackage,
@@ -31,7 +32,6 @@ from rapport_protocol.signed import h256, label
 __all__ = ["linking"]
 
 BASE = "https://rapport.example"
-Step = LinkPackage | LinkAnswer | LinkDone
 
 
 def linking() -> list[dict[str, Any]]:
@@ -83,8 +83,9 @@ def _later_version(code: LinkCode) -> str:
 
 def _keys(code: LinkCode, random: Stream) -> list[dict[str, Any]]:
     cases = []
+    existing = LinkEnd.make(random)
     for at in range(3):
-        existing, new = LinkEnd.make(random), LinkEnd.make(random)
+        new = LinkEnd.make(random)
         key = link_key(code, existing, existing.public, new.public)
         if key != link_key(code, new, existing.public, new.public):
             raise AssertionError("the two ends disagree")
@@ -102,6 +103,7 @@ def _keys(code: LinkCode, random: Stream) -> list[dict[str, Any]]:
                 digits=digits_of(key),
             )
         )
+        existing = LinkEnd.make(random)
     weak = refused("weak_key", partial(link_key, code, existing, existing.public, bytes(32)))
     cases.append(
         case(
@@ -116,7 +118,7 @@ def _keys(code: LinkCode, random: Stream) -> list[dict[str, Any]]:
     return cases
 
 
-def _contents() -> list[tuple[str, int, Step]]:
+def _contents() -> list[tuple[str, int, LinkContent]]:
     fresh = DeviceSecrets.make(DANA.account, DANA.aik.public, Stream("linked device"), T0 + 500)
     random = Stream("linked prekeys")
     prekeys = Prekeys(
@@ -169,7 +171,7 @@ def _steps(code: LinkCode, random: Stream) -> list[dict[str, Any]]:
 
 
 def _closed(
-    name: str, place: tuple[bytes, LinkId, int], kind: type[Step], sealed: bytes, random: Stream
+    name: str, place: tuple[bytes, LinkId, int], kind: type[LinkContent], sealed: bytes, random: Stream
 ) -> list[dict[str, Any]]:
     key, link, step = place
     cases = []
@@ -179,12 +181,12 @@ def _closed(
         ("of another link", key, LinkId(random(16)), sealed),
         ("cut short", key, link, sealed[:30]),
     ):
-        found = refused("authentication", partial(open_step, opener, where, kind, bytes_))  # type: ignore[arg-type]
+        found = refused("authentication", partial(open_step, opener, where, kind, bytes_))
         cases.append(
             case(f"{name} {what}", kind="open", key=opener, link=where, step=step, sealed=bytes_, verdict=found)
         )
     other = LinkDone if kind is not LinkDone else LinkAnswer
-    found = refused("authentication", partial(open_step, key, link, other, sealed))  # type: ignore[arg-type]
+    found = refused("authentication", partial(open_step, key, link, other, sealed))
     other_step = 5 if other is LinkDone else 4
     cases.append(
         case(f"{name} as another step", kind="open", key=key, link=link, step=other_step, sealed=sealed, verdict=found)
@@ -192,7 +194,9 @@ def _closed(
     return cases
 
 
-def _misshapen(name: str, place: tuple[bytes, LinkId, int], content: Step, random: Stream) -> list[dict[str, Any]]:
+def _misshapen(
+    name: str, place: tuple[bytes, LinkId, int], content: LinkContent, random: Stream
+) -> list[dict[str, Any]]:
     """Sealed by the right end, but no such map inside."""
     key, link, step = place
     good = msgspec.to_builtins(content, builtin_types=(bytes,))
@@ -207,6 +211,6 @@ def _misshapen(name: str, place: tuple[bytes, LinkId, int], content: Step, rando
         nonce = random(24)
         aad = label("link-step") + link + bytes((step,))
         sealed = nonce + seal(key, nonce, msgspec.msgpack.encode(inside), aad)
-        found = refused("bad_format", partial(open_step, key, link, type(content), sealed))  # type: ignore[arg-type]
+        found = refused("bad_format", partial(open_step, key, link, type(content), sealed))
         cases.append(case(f"{name} {what}", kind="open", key=key, link=link, step=step, sealed=sealed, verdict=found))
     return cases

@@ -1,8 +1,8 @@
-"""A vault's folder: the lock that makes a device a single writer, and the file that keeps its key for now.
+"""A vault's folder: the lock that makes a device a single writer, and the file that may keep its key.
 
 vault/              0700
   vault.sqlite      sealed records (and vault.sqlite-wal while open)
-  vault.key         VK, 32 bytes, 0600
+  vault.key         VK, 32 bytes, 0600, unless it is in the keyring (vault_key_keyring.py)
   lock              held with flock while the vault is open
 """
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from rapport.adapters.vault_folder import FileVaultKey, FolderLock, prepare_folder, sync_folder
+from rapport.adapters.vault_folder import FolderLock, prepare_folder, sync_folder
+from rapport.adapters.vault_keys import vault_key_of
 from rapport.adapters.vault_sealing import VAULT_KEY_BYTES, RecordSeal
 from rapport.ports import Transaction, VaultKey, VaultProblem
 
@@ -146,7 +147,7 @@ class SqliteVault:
     async def open(cls, folder: Path, *, create: bool = False, key: VaultKey | None = None) -> Self:
         """Open the vault in `folder`, or make one there if `create` and there is none.
 
-        key: where VK is kept; the file `vault.key` in the folder unless told otherwise.
+        key: where VK is kept; unless told otherwise in the keyring if the folder says so, else in its file `vault.key`.
         Raises VaultLocked when another process has it open, VaultProblem when there is none, it is damaged, was written
         by a newer program, or its key is missing or does not fit. Nothing has changed then.
         """
@@ -247,7 +248,7 @@ def _open(folder: Path, create: bool, key: VaultKey | None) -> tuple[FolderLock,
         raise VaultProblem("there is no vault in this folder")
     lock = FolderLock(folder)
     try:
-        seal = RecordSeal(_vault_key(key or FileVaultKey(folder / "vault.key"), fresh=not path.exists()))
+        seal = RecordSeal(_vault_key(key or vault_key_of(folder), fresh=not path.exists()))
         db = _connect(path, seal)
     except BaseException:
         lock.release()

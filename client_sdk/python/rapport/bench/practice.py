@@ -22,7 +22,7 @@ from rapport.crypto.identity import (
     next_list,
 )
 from rapport.crypto.invites import InviteSecret, OwnerLink
-from rapport_protocol.codec import CLIENT_CODECS
+from rapport_protocol.codec import CLIENT_CODECS, Codec
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.limits import INVITE_LIFE_MS, SUBPROTOCOL_MSGPACK
@@ -36,13 +36,12 @@ from rapport_protocol.membership_entries import (
     SignedEntry,
     genesis_fields,
 )
-from rapport_protocol.messages import Auth, Challenge, Hello
+from rapport_protocol.messages import Auth, Challenge, ClientMessage, Hello, ServerMessage
 from rapport_protocol.requests import CreateInvite, DeviceListUpdate, InviteView, Prekeys, Register
 from rapport_protocol.signed import AuthTranscript
 
 __all__ = ["BenchAccount", "BenchInvite", "BenchPractice", "sign_in"]
 
-_CODEC = CLIENT_CODECS[SUBPROTOCOL_MSGPACK]
 _Answer = TypeVar("_Answer", bound=Struct)
 
 
@@ -123,11 +122,11 @@ class BenchPractice:
         return hello.http_token
 
 
-def sign_in(origin: str, device: DeviceSecrets) -> tuple[Peer, Hello]:
+def sign_in(origin: str, device: DeviceSecrets, subprotocol: str = SUBPROTOCOL_MSGPACK) -> tuple[Peer, Hello]:
     """A signed-in raw socket: upgrade, challenge, auth, hello."""
     host, _, port = origin.removeprefix("http://").partition(":")
-    peer = Peer(*open_socket(host, int(port), "/v1/stream", SUBPROTOCOL_MSGPACK))
-    challenge = _expect(peer, Challenge)
+    peer, codec = Peer(*open_socket(host, int(port), "/v1/stream", subprotocol)), CLIENT_CODECS[subprotocol]
+    challenge = _expect(peer, codec, Challenge)
     nonce = os.urandom(32)
     transcript = AuthTranscript(
         origin,
@@ -141,12 +140,12 @@ def sign_in(origin: str, device: DeviceSecrets) -> tuple[Peer, Hello]:
         challenge.server_time_ms,
     )
     auth = Auth(device.account, device.device, origin, nonce, 0, transcript.sign(device.signing_key()))
-    peer.socket.sendall(client_frame(_CODEC.encode(auth)))
-    return peer, _expect(peer, Hello)
+    peer.socket.sendall(client_frame(codec.encode(auth), text=codec.text))
+    return peer, _expect(peer, codec, Hello)
 
 
-def _expect(peer: Peer, kind: type[_Answer]) -> _Answer:
-    message = _CODEC.decode(peer.next_payload())
+def _expect(peer: Peer, codec: Codec[ServerMessage, ClientMessage], kind: type[_Answer]) -> _Answer:
+    message = codec.decode(peer.next_payload())
     if not isinstance(message, kind):
         raise TypeError(f"expected {kind.__name__}, the server said {type(message).__name__}")
     return message

@@ -155,11 +155,17 @@ async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) 
 
 
 def relay_pair(
-    origin: str, conv: ConversationId, therapist: BenchAccount, client: BenchAccount, entry: bytes | None
+    origin: str,
+    conv: ConversationId,
+    therapist: BenchAccount,
+    client: BenchAccount,
+    entry: bytes | None = None,
+    *,
+    ct_bytes: int = CT_BYTES,
 ) -> RelayPair:
     """Everybody of a pair conversation signed in, and the post that the therapist's device repeats.
 
-    entry: a 149-byte archive entry that each post carries, or None.
+    entry: a 149-byte archive entry that each post carries, or None. ct_bytes: of its sealed body, at least 256.
     """
     sender = therapist.devices[0]
     readers = sorted(device.device for device in client.devices)
@@ -177,11 +183,11 @@ def relay_pair(
         os.urandom(32),
     ).encode()
     keys = b"".join(b"\x01" + os.urandom(194) for _ in readers)
-    post = Post(outer, os.urandom(24), os.urandom(CT_BYTES), b"".join(readers), keys, entry)
+    post = Post(outer, os.urandom(24), os.urandom(ct_bytes), b"".join(readers), keys, entry)
     frame = client_frame(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].encode(post))
     at = frame.index(message)
     peers = [sign_in(origin, device)[0] for device in (sender, *client.devices)]
-    back = len(outer) - outer.index(message) + (2 + 24) + (3 + CT_BYTES) + (2 + 195)
+    back = len(outer) - outer.index(message) + (2 + 24) + (3 + ct_bytes) + (2 + 195)
     for peer in peers:
         _caught_up(peer)
     return RelayPair(peers[0], peers[1:], frame[:at], frame[at + 16 :], back)

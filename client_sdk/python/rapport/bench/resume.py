@@ -22,6 +22,7 @@ from rapport.bench.practice import BenchPractice, sign_in
 from rapport.bench.relay import relay_pair
 from rapport.bench.servers import CORES, RATES_RAISED, Served, served
 from rapport.bench.wire import ACCEPTED, DELIVER, ack_frame
+from rapport.crypto.identity import DeviceSecrets
 from rapport.events import Event, MemberJoined, MessageReceived, MessageStatus, Status
 from rapport_protocol.connection import ConnectionState
 from rapport_protocol.ids import ConversationId
@@ -29,7 +30,7 @@ from rapport_protocol.limits import UNANSWERED_SENDS
 from rapport_protocol.membership_entries import MemberRole
 from rapport_protocol.requests import Role
 
-__all__ = ["ResumeReport", "resume"]
+__all__ = ["ResumeReport", "drain", "fill", "resume"]
 
 WIRE_MS: Final = 500.0
 """Milliseconds that a mailbox of 1,000 messages may take on the wire."""
@@ -86,32 +87,38 @@ async def _on_the_wire(server: Served, count: int, rounds: int) -> list[float]:
         client = await practice.join(invite)
     finally:
         await api.close()
-    pair = relay_pair(server.origin, invite.conv, owner, client, None)
+    pair = relay_pair(server.origin, invite.conv, owner, client)
     for reader in pair.readers:
         reader.socket.close()
     taken = []
     for _ in range(rounds):
-        _fill(pair, count)
+        fill(pair, count)
         began = time.perf_counter()
-        peer, _ = sign_in(server.origin, client.devices[0])
-        found, ids = 0, list[bytes]()
-        while (payload := peer.next_payload()) != _CAUGHT_UP:
-            if payload.startswith(DELIVER):
-                at = len(payload) - pair.id_from_end
-                ids.append(payload[at : at + 16])
-                found += 1
-            if len(ids) == UNANSWERED_SENDS:
-                peer.socket.sendall(ack_frame(ids, None))
-                ids.clear()
+        found = drain(server.origin, client.devices[0], pair)
         taken.append(time.perf_counter() - began)
-        if found != count:
-            raise RuntimeError(f"{found} messages of {count} were waiting")
-        peer.socket.sendall(ack_frame(ids, None))
-        peer.socket.close()
+        if len(found) != count:
+            raise RuntimeError(f"{len(found)} messages of {count} were waiting")
     return taken
 
 
-def _fill(pair: RelayPair, count: int) -> None:
+def drain(origin: str, device: DeviceSecrets, pair: RelayPair) -> list[bytes]:
+    """Comes back as this reader of the pair; message ids of all that waited, in the order in which they came."""
+    peer, _ = sign_in(origin, device)
+    found: list[bytes] = []
+    acknowledged = 0
+    while (payload := peer.next_payload()) != _CAUGHT_UP:
+        if payload.startswith(DELIVER):
+            at = len(payload) - pair.id_from_end
+            found.append(payload[at : at + 16])
+        if len(found) == acknowledged + UNANSWERED_SENDS:
+            peer.socket.sendall(ack_frame(found[acknowledged:], None))
+            acknowledged = len(found)
+    peer.socket.sendall(ack_frame(found[acknowledged:], None))
+    peer.socket.close()
+    return found
+
+
+def fill(pair: RelayPair, count: int) -> None:
     """Posts for a device that is away, as many at a time as may be unanswered."""
     for start in range(0, count, UNANSWERED_SENDS):
         posts = min(UNANSWERED_SENDS, count - start)

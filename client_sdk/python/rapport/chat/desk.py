@@ -11,10 +11,11 @@ from rapport.chat.model import Model, Row, Thread
 from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
-from rapport.events import MemberJoined, Message, MessageKind
+from rapport.conversation import HISTORY_MOST
+from rapport.events import Message, MessageKind
 from rapport_protocol.ids import MessageId
 
-__all__ = ["PAGE", "Desk", "Question", "rows_of"]
+__all__ = ["PAGE", "Desk", "Question", "begin", "rows_of"]
 
 PAGE: Final = 100
 """Messages that are read at once: some screens of them."""
@@ -156,8 +157,8 @@ class Desk:
                     self._learn()
                     if self.model.apply(event, self._now_ms()):
                         await self._read_anew()
-                    if isinstance(event, MemberJoined) and self.model.here is None:
-                        await self.enter(self.client.conversation(event.conversation))
+                    if self.model.here is None:
+                        await begin(self)
                     self._changed()
                 return
             except rapport.EventsUnread:
@@ -171,7 +172,9 @@ class Desk:
     async def _read_anew(self) -> None:
         thread = self.model.thread
         if thread is not None:
-            thread.merge(await self.client.conversation(thread.conv).history(limit=PAGE))
+            limit = min(max(PAGE, len(thread.messages)), HISTORY_MOST)
+            page = await self.client.conversation(thread.conv).history(limit=limit)
+            thread.merge(page, whole=len(page) < limit)
 
     async def older(self) -> None:
         """Reads the page before the oldest loaded message, unless that is under way or there is none."""
@@ -190,6 +193,15 @@ class Desk:
             if conversation.unread:
                 await conversation.mark_read()
                 self._changed()
+
+
+async def begin(desk: Desk) -> None:
+    """Opens the most recently active conversation in which there is somebody, if there is any."""
+    conversations = desk.client.conversations()
+    for conversation in conversations:
+        desk.names.learn(conversation.members)
+    if conversations:
+        await desk.enter(next((found for found in conversations if len(found.members) > 1), conversations[0]))
 
 
 def rows_of(desk: Desk) -> list[Row]:

@@ -10,6 +10,7 @@ from rapport.chat.names import Names
 from rapport.chat.notices import notice_words
 from rapport.events import (
     ConnectionChanged,
+    ConversationChanged,
     Event,
     Member,
     Message,
@@ -56,6 +57,8 @@ class Thread:
     ) -> None:
         self.conv = conv
         self.messages = list(page)
+        self.version = 0
+        """Grows with every change of the messages."""
         self.complete = complete
         """Nothing older exists here."""
         self.new_from = self._first_unread(unread)
@@ -71,6 +74,7 @@ class Thread:
 
     def put(self, message: Message) -> None:
         """Shows a message in its place, instead of what stood there under its id."""
+        self.version += 1
         at = self._index(message.id)
         if at is not None and (self.messages[at].seq == message.seq):
             self.messages[at] = message
@@ -87,21 +91,26 @@ class Thread:
 
     def remove(self, ident: MessageId) -> None:
         """It stands here no longer; no error when it did not."""
+        self.version += 1
         at = self._index(ident)
         if at is not None:
             del self.messages[at]
 
     def older(self, page: Sequence[Message]) -> None:
         """Puts a page of older messages before those that are loaded; an empty one says that there are none."""
+        self.version += 1
         self.complete = not page
         held = {message.id for message in self.messages}
         self.messages[:0] = [message for message in page if message.id not in held]
 
-    def merge(self, page: Sequence[Message]) -> None:
-        """The newest page read anew: from its first message on, everything is as it says."""
-        at = self._index(page[0].id) if page else None
-        if at is None:
-            self.complete = False
+    def merge(self, page: Sequence[Message], *, whole: bool = False) -> None:
+        """The newest page read anew: from its first message on, everything is as it says.
+
+        whole: there is nothing before it.
+        """
+        self.version += 1
+        at = self._index(page[0].id) if page and not whole else None
+        self.complete = whole
         self.messages[at or 0 :] = page
 
     def _index(self, ident: MessageId) -> int | None:
@@ -184,7 +193,7 @@ class Model:
                 self._put(conv, message, new=isinstance(event, MessageReceived))
             case MessageStatus(conv, ident, status, seq) if self.thread and conv == self.here:
                 self.thread.move(ident, status, seq)
-            case Placeholder(conv):
+            case Placeholder(conv) | ConversationChanged(conv):
                 return conv == self.here
             case PlaceholderRemoved(conv, ident) if self.thread and conv == self.here:
                 self.thread.remove(ident)

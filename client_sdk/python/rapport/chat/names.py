@@ -21,6 +21,8 @@ class Names:
         self._own = own
         self._members: dict[AccountId, Member] = {}
         self._shown: dict[AccountId, str] = {}
+        self.version = 0
+        """Grows with every change."""
 
     def learn(self, members: Iterable[Member]) -> None:
         """Takes over what members are called now."""
@@ -28,6 +30,7 @@ class Names:
         if any(self._members.get(account) != member for account, member in fresh.items()):
             self._members.update(fresh)
             self._shown = self._told_apart()
+            self.version += 1
 
     def of(self, account: AccountId) -> str:
         """The name, "You" for ourselves, "Somebody" for an account that was never heard of."""

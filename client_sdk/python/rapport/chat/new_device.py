@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
+from rapport.chat.key_place import place_key
 from rapport.linking import link_device
 
 __all__ = ["link_here", "usual_label"]
@@ -14,13 +15,16 @@ def usual_label() -> str:
     return f"{platform.system() or 'Computer'} terminal"
 
 
-async def link_here(code: str, vault: Path, label: str, server: str | None, show: Callable[[str], None]) -> None:
+async def link_here(code: str, vault: Path, label: str, server: str | None, show: Callable[[str], None]) -> str:
     """Makes the vault's folder a device of the account that shows the code; returns once it is one.
 
-    Raises what `rapport.link_device` and its parts raise.
+    Returns what the person must be told once about where the key is, or "". Raises what `rapport.link_device` and its
+    parts raise.
     """
+    notice = await place_key(vault)
     async with link_device(code, vault=vault, label=label, server=server) as linking:
         show(f"Type these digits on the other device: {linking.digits[:3]} {linking.digits[3:]}")
         show("Waiting for it … (Ctrl-C gives up; nothing is changed then.)")
         await linking.finished()
     show("This device belongs to the account now.")
+    return notice

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from rapport.chat.layout import Line, centred, cut, padded, width_of, wrapped
 from rapport.chat.model import Model
-from rapport.chat.words import STATUS_WORDS, clock, connection_words, day, placeholder_words
+from rapport.chat.words import STATUS_WORDS, clock, connection_words, day, placeholder_words, same_day
 from rapport.events import Message, MessageKind, Status
 from rapport.terminal import printable
 from rapport_protocol.ids import MessageId
@@ -58,14 +58,25 @@ class Renderer:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Message, _Place, tuple[str, ...]], Block] = {}
+        self._state: tuple[object, ...] = ()
+        self._blocks: list[Block] = []
 
     def blocks(self, model: Model, width: int, now_ms: int, numbers: Mapping[MessageId, int]) -> list[Block]:
         """The open conversation, oldest message first. numbers: of the messages that a command may name now."""
-        if model.thread is None:
+        thread = model.thread
+        if thread is None:
             return []
+        state = (thread, thread.version, thread.new_from, model.names.version, width, day(now_ms, now_ms), *numbers)
+        if state != self._state:
+            self._blocks, self._state = self._laid_out(model, thread.messages, width, now_ms, numbers), state
+        return self._blocks
+
+    def _laid_out(
+        self, model: Model, messages: list[Message], width: int, now_ms: int, numbers: Mapping[MessageId, int]
+    ) -> list[Block]:
         fresh = {}
         found = []
-        messages = model.thread.messages
+        new_from = model.thread.new_from if model.thread else None
         by_id = {message.id: message for message in messages}
         for at, message in enumerate(messages):
             before = messages[at - 1] if at else None
@@ -74,7 +85,7 @@ class Renderer:
                 width=width,
                 day=_new_day(message, before, now_ms),
                 head=_head(model, message, before),
-                new=message.id == model.thread.new_from,
+                new=message.id == new_from,
                 quote=_quote(model, by_id, message),
                 footer=_footer(message, after),
                 number=numbers.get(message.id, 0),
@@ -97,8 +108,9 @@ def thread_blocks(model: Model, width: int, now_ms: int, numbers: Mapping[Messag
 
 
 def _new_day(message: Message, before: Message | None, now_ms: int) -> str:
-    today = day(message.at_ms, now_ms)
-    return today if before is None or day(before.at_ms, now_ms) != today else ""
+    if before is not None and same_day(before.at_ms, message.at_ms):
+        return ""
+    return day(message.at_ms, now_ms)
 
 
 def _same_group(message: Message, before: Message | None) -> bool:

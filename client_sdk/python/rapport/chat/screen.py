@@ -9,12 +9,10 @@ from typing import Any
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition
-from prompt_toolkit.input import Input
-from prompt_toolkit.output import Output
 
 import rapport
 from rapport.chat.commands import obey
-from rapport.chat.desk import Desk, rows_of
+from rapport.chat.desk import Desk, begin, rows_of
 from rapport.chat.keys import HINT, SHORT_HINT, bindings
 from rapport.chat.layout import Line, centred, wrapped
 from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
@@ -31,6 +29,8 @@ _ESCAPE_S = 0.2
 _INVITED = "Nobody has used this invitation yet. It is good for seven days."
 _LAST_S = 2.0
 """How long leaving waits for what is still being kept, seconds."""
+_QUICKLY_TYPED = 2
+"""Words of a command that is not put back when it could not be carried out."""
 _FAR = 1_000_000
 _DRAFT_S = 1.0
 """What is typed is kept as a draft this often, seconds."""
@@ -38,10 +38,11 @@ _WELCOME = "There is nobody to talk to yet. /invite makes a link for somebody, /
 
 
 class Screen:
-    """One person's full screen. input, output: the terminal; the process's own unless told otherwise."""
+    """One person's full screen. notice: what they must be told at once, "" for nothing."""
 
-    def __init__(self, client: rapport.Client, input: Input | None = None, output: Output | None = None) -> None:  # noqa: A002
+    def __init__(self, client: rapport.Client, notice: str = "") -> None:
         self._desk = Desk(client, _now_ms, self._changed, self.leave)
+        self._desk.model.notify(notice)
         self._renderer = Renderer()
         self._typed: asyncio.Queue[tuple[str, Mapping[MessageId, int]]] = asyncio.Queue()
         self._busy: asyncio.Task[bool] | None = None
@@ -71,8 +72,6 @@ class Screen:
             full_screen=True,
             min_redraw_interval=_REDRAW_S,
             before_render=lambda _: self._before_render(),
-            input=input,
-            output=output,
         )
         self._app.ttimeoutlen = 0.05
         self._app.timeoutlen = _ESCAPE_S
@@ -80,9 +79,7 @@ class Screen:
 
     async def run(self) -> str:
         """Until the person leaves or the client is closed; the terminal is as it was then. Returns what to say last."""
-        conversations = self._desk.client.conversations()
-        if conversations:
-            await self._desk.enter(next((found for found in conversations if len(found.members) > 1), conversations[0]))
+        await begin(self._desk)
         tasks = [
             asyncio.create_task(self._app.run_async(), name="chat-screen"),
             asyncio.create_task(self._desk.follow(), name="chat-events"),
@@ -118,7 +115,8 @@ class Screen:
         else:
             self._desk.opened = None
             return
-        self._composer.reset()
+        self._composer.reset(append_to_history=question is None)
+        self._keep_draft()
 
     def turn(self, pages: int) -> None:
         """See Keyboard."""
@@ -190,7 +188,7 @@ class Screen:
             if self._busy.cancelled():
                 self._desk.tell("Left off.")
             self._busy = None
-            if not done and not self._composer.text:
+            if not done and not self._composer.text and _worth_keeping(line):
                 self._composer.text = line
                 self._composer.cursor_position = len(line)
             self._text_changed()
@@ -272,6 +270,11 @@ class Screen:
 
     def _prompt(self) -> str:
         return "? " if self._desk.question is not None else "> "
+
+
+def _worth_keeping(line: str) -> bool:
+    """Whether it is more than a command that is quickly typed again."""
+    return not line.startswith("/") or len(line.split()) > _QUICKLY_TYPED
 
 
 def _now_ms() -> int:

@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import Final
 
 from rapport.chat.layout import Line, centred, padded, width_of, wrapped
 from rapport.chat.scroll import Pages
 
 __all__ = ["Sheet"]
-
-_TEXT_LEAST: Final = 36
-"""Cells that the text needs beside the picture."""
 
 
 class Sheet:
@@ -28,17 +24,22 @@ class Sheet:
 
     def visible(self, width: int, height: int) -> list[Line]:
         """What is on a screen of this size: the title stays, the rest can be turned through."""
-        lines = (
-            self._beside(width) if self._across and width >= self._across + _TEXT_LEAST else self._below(width, height)
-        )
+        lines = self._beside(width) if self._room_beside(width) else self._below(width, height)
         fits = len(lines) < height
         shown = self.pages.visible(lines, height - 1)
         title = f"{self._title} (Esc closes)" if fits else f"{self._title} (PgUp, PgDn; Esc closes)"
         return [[("class:day", centred(title, width))], *shown]
 
+    def _room_beside(self, width: int) -> bool:
+        """Whether no word of the text is broken beside the picture: a link on several lines is hard to copy."""
+        room = width - self._across - 3
+        return bool(self._across) and all(width_of(word) <= room for word in self._words(room).split())
+
+    def _words(self, width: int) -> str:
+        return self._text if isinstance(self._text, str) else self._text(width)
+
     def _worded(self, width: int) -> list[str]:
-        words = self._text if isinstance(self._text, str) else self._text(width)
-        return wrapped(words, width)
+        return wrapped(self._words(width), width)
 
     def _beside(self, width: int) -> list[Line]:
         """The picture at the right edge, the text in what is left."""

@@ -12,6 +12,7 @@ import click
 from msgspec import Struct
 
 import rapport
+from rapport.chat.key_place import place_key
 from rapport.chat.new_device import link_here, usual_label
 from rapport.terminal import Lines
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -65,7 +66,9 @@ async def _plain(start: Start) -> None:
         click.echo("Your name: ", nl=False)
         return (await anext(aiter(lines), "")).strip()
 
-    await _prepare(start, asked)
+    notice = await _prepare(start, asked)
+    if notice:
+        click.echo(notice, err=True)
     async with rapport.Client(vault=start.vault) as client:
         await PlainChat(client, lines, click.echo).run()
 
@@ -79,17 +82,27 @@ async def _full(start: Start) -> None:
         session: PromptSession[str] = PromptSession()
         return (await session.prompt_async("Your name, as the others will see it: ")).strip()
 
-    await _prepare(start, asked)
+    notice = await _prepare(start, asked)
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log must not be written over the screen
     async with rapport.Client(vault=start.vault) as client:
-        farewell = await Screen(client).run()
+        farewell = await Screen(client, notice).run()
     if farewell:
         click.echo(farewell)
 
 
-async def _prepare(start: Start, asked: Callable[[], Awaitable[str]]) -> None:
+def _whole(link: str) -> str:
+    """A link as it was given, though it was copied from a screen that broke it into lines."""
+    return "".join(link.split())
+
+
+async def _prepare(start: Start, asked: Callable[[], Awaitable[str]]) -> str:
+    """Joins or links where that is wanted. Returns what the person must be told once."""
     if start.link is not None:
         label = start.label or usual_label()
-        await link_here(start.link, start.vault, label, start.server, click.echo)
-    elif start.join is not None:
-        await rapport.join(start.join, vault=start.vault, name=start.name or await asked())
+        return await link_here(_whole(start.link), start.vault, label, start.server, click.echo)
+    if start.join is not None:
+        name = start.name or await asked()
+        notice = await place_key(start.vault)
+        await rapport.join(_whole(start.join), vault=start.vault, name=name)
+        return notice
+    return ""

@@ -85,7 +85,7 @@ async def write(face: Face, text: str, reply_to: MessageId | None = None) -> Non
 async def _reply(face: Face, rest: str) -> None:
     message, text = _split(face, rest)
     if not text:
-        raise Misuse("/reply N text, with the number of a message; without one it answers the newest.")
+        raise Misuse("/reply [N] text, with the number of a message; without one it answers the newest.")
     await write(face, text, message or face.newest(own=False))
 
 
@@ -106,7 +106,7 @@ async def _delete(face: Face, rest: str) -> None:
 async def _react(face: Face, rest: str) -> None:
     message, sign = _split(face, rest)
     if sign.isascii() and any(letter.isalnum() for letter in sign):
-        raise Misuse("/react N [sign], with one sign such as \N{THUMBS UP SIGN}; without a sign it takes yours back.")
+        raise Misuse("/react [N] [sign], with one sign such as \N{THUMBS UP SIGN}; without a sign it takes yours back.")
     face.show(await face.here().react(message or face.newest(own=False), sign or None))
 
 
@@ -120,9 +120,9 @@ TALKING: Final = (
     Command("people", "/people", "your conversations", _people),
     Command("open", "/open N", "go to a conversation, by number or name", _open),
     Command("invite", "/invite [role] [welcome]", "make a link for a client (or: therapist)", _invite),
-    Command("reply", "/reply N text", "answer a message", _reply, numbered=True),
+    Command("reply", "/reply [N] text", "answer a message", _reply, numbered=True),
     Command("edit", "/edit [N] text", "change a message of yours", _edit, numbered=True),
     Command("delete", "/delete [N]", "take a message of yours back", _delete, numbered=True),
-    Command("react", "/react N [sign]", "react to a message; without a sign, take it back", _react, numbered=True),
+    Command("react", "/react [N] [sign]", "react to a message; without a sign, take it back", _react, numbered=True),
     Command("read", "/read", "tell the others that you have read everything", _read),
 )

@@ -19,6 +19,7 @@ __all__ = [
     "devices_words",
     "identity_words",
     "placeholder_words",
+    "same_day",
     "security_words",
 ]
 
@@ -119,3 +120,8 @@ def day(at_ms: int, now_ms: int) -> str:
     then, now = time.localtime(at_ms / 1000), time.localtime(now_ms / 1000)
     year = "" if then.tm_year == now.tm_year else f" {then.tm_year}"
     return f"{time.strftime('%A', then)} {then.tm_mday} {time.strftime('%B', then)}{year}"
+
+
+def same_day(first_ms: int, second_ms: int) -> bool:
+    """Whether both are on one day, in this machine's time zone."""
+    return time.localtime(first_ms / 1000)[:3] == time.localtime(second_ms / 1000)[:3]

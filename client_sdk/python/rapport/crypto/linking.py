@@ -24,6 +24,7 @@ __all__ = [
     "DIGITS",
     "LinkAnswer",
     "LinkCode",
+    "LinkContent",
     "LinkDone",
     "LinkEnd",
     "LinkPackage",
@@ -180,14 +181,14 @@ class LinkPin(Struct, frozen=True, array_like=True):
     name: str = ""
 
 
-class _Sealed(Struct, frozen=True):
-    """Key material and names: its repr shows nothing."""
+class LinkContent(Struct, frozen=True):
+    """What a sealed step holds. Key material and names: its repr shows nothing."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-class LinkPackage(_Sealed, frozen=True):
+class LinkPackage(LinkContent, frozen=True):
     """Step 3, from the existing device: everything that makes the new one a device of the account.
 
     Never the AIK secret, never device keys, sessions or one-time keys. lists: the account's device lists from an
@@ -208,7 +209,7 @@ class LinkPackage(_Sealed, frozen=True):
     settings: dict[str, str] = {}
 
 
-class LinkAnswer(_Sealed, frozen=True):
+class LinkAnswer(LinkContent, frozen=True):
     """Step 4, from the new device: its entry for the list, its first prekeys, what its person calls it."""
 
     entry: Annotated[bytes, Meta(min_length=154, max_length=154)]
@@ -224,21 +225,21 @@ class LinkAnswer(_Sealed, frozen=True):
         return entry
 
 
-class LinkDone(_Sealed, frozen=True):
+class LinkDone(LinkContent, frozen=True):
     """Step 5, from the existing device: the account's lists after those of the package; the last holds the new one."""
 
     lists: Annotated[tuple[_List, ...], Meta(min_length=1)]
 
 
 _STEPS: Final[dict[type[Struct], int]] = {LinkPackage: 3, LinkAnswer: 4, LinkDone: 5}
-Sealed = TypeVar("Sealed", LinkPackage, LinkAnswer, LinkDone)
+Content = TypeVar("Content", bound=LinkContent)
 
 
 def _aad(link: LinkId, step: int) -> bytes:
     return label("link-step") + exact(link, 16) + bytes((step,))
 
 
-def seal_step(key: bytes, link: LinkId, content: LinkPackage | LinkAnswer | LinkDone, random: Random) -> bytes:
+def seal_step(key: bytes, link: LinkId, content: LinkContent, random: Random) -> bytes:
     """nonce24 and the sealed MessagePack map. LocalError(TOO_LARGE) above what a step may hold."""
     nonce = random(NONCE_BYTES)
     sealed = nonce + seal(key, nonce, msgspec.msgpack.encode(content), _aad(link, _STEPS[type(content)]))
@@ -247,7 +248,7 @@ def seal_step(key: bytes, link: LinkId, content: LinkPackage | LinkAnswer | Link
     return sealed
 
 
-def open_step(key: bytes, link: LinkId, wanted: type[Sealed], sealed: bytes) -> Sealed:
+def open_step(key: bytes, link: LinkId, wanted: type[Content], sealed: bytes) -> Content:
     """Opens a step. AuthenticationFailed: not sealed by the other end of this link for this step; FormatError."""
     plain = open_sealed(key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _aad(link, _STEPS[wanted]))
     try:

@@ -129,8 +129,7 @@ class _Practice:
     async def _link(self, existing: str, fresh: str) -> None:
         """A code from one device to the other, six digits back."""
         digits = await self._order("link", fresh, link=await self._order("offer", existing), name=fresh)
-        await self._order("confirm", existing, text=digits)
-        await self._order("arrive", fresh)
+        await asyncio.gather(self._order("confirm", existing, text=digits), self._order("arrive", fresh))
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ def _report(verdict: Verdict, seconds: float, *, as_json: bool) -> None:
         f"{verdict.sent} messages sent, {verdict.accepted} accepted; the other devices decrypted {verdict.decrypted} "
         f"copies. The server was killed while {verdict.unanswered_at_kill} sends were unanswered, and restored from a "
         f"backup: {verdict.lost} lost, {verdict.duplicated} duplicated, {verdict.reordered} out of order, "
-        f"{verdict.phantoms} made up. {seconds:.1f} s."
+        f"{verdict.phantoms} made up, {verdict.alarms} false alarms. {seconds:.1f} s."
     )
 
 

@@ -26,6 +26,7 @@ from rapport.engine import (
     overdue,
     own_devices,
     own_state,
+    pending,
     prekeys,
     reissuing,
     renewing,
@@ -92,6 +93,7 @@ def _rotate(turn: Turn, _subject: bytes) -> None:
     for table, kept_ms in ((SENT, SENT_KEPT_MS), (SEEN, SEEN_KEPT_MS)):
         for message, _ in list(turn.tx.list(table.name, below=max(turn.now_ms - kept_ms, 0))):
             turn.tx.delete(table.name, message)
+    pending.forget_old(turn)
 
 
 def _tend(turn: Turn) -> None:
@@ -118,7 +120,7 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
 _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.LISTS: contacts.lists_call,
     ErrandKind.CHAIN: conversations.chain_call,
-    ErrandKind.CLAIM: sealing.claims_call,
+    ErrandKind.CLAIM: lambda turn, errand: _claims(turn, errand),
     ErrandKind.HELP_CLAIM: asking.help_call,
     ErrandKind.FETCH: healing.fetch_call,
     ErrandKind.PREKEYS: prekeys.prekeys_call,
@@ -136,6 +138,14 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.HEADS: reissuing.heads_call,
     ErrandKind.ENTRIES_AGAIN: reissuing.entries_call,
 }
+
+
+def _claims(turn: Turn, errand: Errand) -> Call | None:
+    """Claims what is missing. If the peers have started sessions meanwhile, the posts that waited can leave."""
+    call = sealing.claims_call(turn, errand)
+    if call is None:
+        outbox.resume_for(turn, ConversationId(errand.subject), Hold.KEYS)
+    return call
 
 
 def carefully(turn: Turn, errand: Errand, work: Callable[[Turn], T]) -> T | None:
@@ -210,8 +220,10 @@ def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
         own_devices.list_taken(turn, errand)
     else:
         account = AccountId(errand.subject)
-        before = device_changes.held_version(turn, account)
+        before, blocked = device_changes.held_version(turn, account), contacts.is_blocked(turn, account)
         contacts.lists_answered(turn, errand, call.query.get("from", 0), answer)
+        if blocked and not contacts.is_blocked(turn, account):
+            outbox.release_alarms(turn)
         device_changes.lists_taken(turn, account, before)
     membership_steps.advance_all(turn)
     healing.retry(turn, Attempt.LISTS)
@@ -241,7 +253,7 @@ def _claimed(turn: Turn, errand: Errand, _call: Call, answer: Claimed) -> None:
 
 
 def _uploaded(turn: Turn, _errand: Errand, call: Call, answer: PrekeysLeft) -> None:
-    prekeys.prekeys_uploaded(turn, call.body, answer.one_time)
+    prekeys.prekeys_uploaded(turn, call.body, answer.one_time, answer.highest)
 
 
 def _appended(turn: Turn, errand: Errand, call: Call, answer: Appended) -> None:
@@ -307,6 +319,7 @@ _REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
     ErrandKind.LIST_UPDATE: own_devices.list_refused,
     ErrandKind.LINK_DONE: lambda turn, errand, _refusal: own_devices.done_over(turn, errand),
     ErrandKind.CHECKPOINT: checkpoints.checkpoint_refused,
+    ErrandKind.CHAIN: lambda turn, errand, _refusal: membership_steps.chain_refused(turn, errand),
     ErrandKind.HISTORY: lambda turn, errand, _refusal: catching_up.history_refused(turn, errand),
 }
 """What a refusal for good means for these; all others are repeated after an hour."""

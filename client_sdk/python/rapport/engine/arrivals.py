@@ -10,13 +10,14 @@ Source: docs/protocol.md, sections 4.7 and 12.4.
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
 from rapport.engine import errands, outbox, pending
 from rapport.engine.answering import take_lost, take_request
 from rapport.engine.asking import take_body, take_key, take_refusal
-from rapport.engine.catching_up import restore_again, stream_caught_up
+from rapport.engine.catching_up import restore_again, still_online, stream_caught_up
 from rapport.engine.content import (
     KeysGiven,
     KeysWanted,
@@ -71,6 +72,7 @@ _log: Final = logging.getLogger("rapport.engine")
 
 def receive(turn: Turn, flight: Flight, messages: Iterable[ServerMessage]) -> None:
     """Takes a batch in. VaultProblem ends the turn; anything else concerns one message only."""
+    still_online(turn)
     for message in messages:
         try:
             with turn.part():
@@ -163,10 +165,8 @@ def _repeated(turn: Turn, envelope: Envelope, seen: SeenMessage) -> None:
     if not envelope.seq or envelope.seq == seen.seq:
         return
     account_seq(turn, ConversationId(envelope.outer[3:19]), envelope.seq)
-    try:
+    with suppress(Failed):  # a key that was used already
         step_session(turn, open_envelope(turn, envelope))
-    except Failed:
-        pass  # a key that was used already
 
 
 def _keep(turn: Turn, envelope: Envelope, failed: Failed) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "online",
     "restore_again",
     "resume_history",
+    "still_online",
     "stream_caught_up",
 ]
 
@@ -179,7 +180,7 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
     if progress is None:
         errands.drop(turn, ErrandKind.HISTORY, conv)
         return
-    came = restore_page(turn, conv, page)
+    came = restore_page(turn, conv, page, whole=not progress.unreadable)
     if came.restored:
         turn.show(ConversationChanged(conv))
     if came.keyless:
@@ -211,6 +212,7 @@ def history_refused(turn: Turn, errand: Errand) -> None:
 
 def restore_again(turn: Turn) -> None:
     """Archive keys have come: what could not be read for want of one is fetched once more."""
+    errands.drop(turn, ErrandKind.REREAD)
     for key, progress in list(_UNREADABLE.list(turn.tx)):
         _UNREADABLE.delete(turn.tx, key)
         if not _HISTORY.has(turn.tx, key):

@@ -38,6 +38,7 @@ __all__ = [
     "device_party",
     "expect_list",
     "heard",
+    "is_blocked",
     "list_at",
     "listed_devices",
     "lists_answered",
@@ -296,6 +297,12 @@ def check_roster(turn: Turn, entries: Iterable[RosterEntry]) -> None:
             turn.show(SecurityEvent(SecurityKind.EQUIVOCATION, account=entry.account))
 
 
+def is_blocked(turn: Turn, account: AccountId) -> bool:
+    """Whether nothing may be sent to the account until its identity key or the person has decided."""
+    contact = CONTACTS.get(turn.tx, account)
+    return contact is not None and contact.blocked
+
+
 def expect_list(turn: Turn, contact: Contact, version: int) -> None:
     """Another device knows a newer list: it is fetched, and if the server keeps it back that is reported."""
     errands.plan(turn, ErrandKind.LISTS, contact.account)
@@ -347,7 +354,8 @@ def lists_answered(turn: Turn, errand: Errand, asked_from: int, answer: DeviceLi
     """
     errands.drop(turn, ErrandKind.LISTS, errand.subject)
     account = AccountId(errand.subject)
-    if any(version < asked_from for version in _versions(answer.lists)):
+    contact = CONTACTS.get(turn.tx, account)
+    if contact is not None and any(version < asked_from for version in _versions(contact, answer.lists)):
         turn.show(SecurityEvent(SecurityKind.OLD_LIST, account=account))
     if CONTACTS.has(turn.tx, account):
         take_lists(turn, account, answer.lists)
@@ -355,11 +363,13 @@ def lists_answered(turn: Turn, errand: Errand, asked_from: int, answer: DeviceLi
         OFFERED.put(turn.tx, account, OfferedLists(tuple(answer.lists)))
 
 
-def _versions(lists: Iterable[bytes]) -> Iterator[int]:
-    """Versions of the lists that can be read; the others are reported where they are taken."""
+def _versions(contact: Contact, lists: Iterable[bytes]) -> Iterator[int]:
+    """Versions of the lists that can be read and are of the pinned identity; the others are reported elsewhere."""
     for encoded in lists:
         with suppress(FormatError):
-            yield _parse(encoded).version
+            held = _parse(encoded)
+            if held.content.aik == contact.aik:
+                yield held.version
 
 
 def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | None:

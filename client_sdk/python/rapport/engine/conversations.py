@@ -22,6 +22,7 @@ from rapport.engine.turn import Call, Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId
+from rapport_protocol.limits import CHAIN_ENTRIES
 from rapport_protocol.membership import ListLookup, MembershipState, advance, begin
 from rapport_protocol.membership_entries import Genesis, Join, SignedEntry
 from rapport_protocol.requests import MembershipChain
@@ -43,8 +44,12 @@ __all__ = [
     "required_devices",
     "set_absent",
     "store_entry",
+    "with_waiting_entries",
 ]
 
+
+_UNADMITTED = "unadmitted"
+"""Conversations that wait for device lists before they can be taken in: by conversation."""
 
 def open_self(turn: Turn) -> ConversationId:
     """The conversation of the account's own devices; made once, without a chain."""
@@ -158,11 +163,13 @@ def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEnt
     entry against the rules is reported and dropped.
     """
     applied = [] if CONVERSATIONS.has(turn.tx, conv) else _admit(turn, conv)
+    if not CONVERSATIONS.has(turn.tx, conv):
+        return []
     for item, waiting in list(WAITING_ENTRIES.list(turn.tx, conv)):
         entry = SignedEntry.parse(waiting.entry)
         conversation = CONVERSATIONS.get(turn.tx, conv)
         epoch = conversation.epoch if conversation else 0
-        if entry.fields.epoch > epoch + 1 or (conversation is None and not isinstance(entry.fields.action, Genesis)):
+        if entry.fields.epoch > epoch + 1:
             errands.plan(turn, ErrandKind.CHAIN, conv)
             return applied
         if entry.fields.epoch == epoch + 1:
@@ -188,7 +195,9 @@ def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
     begun = [pair for at, pair in enumerate(waiting, 1) if pair[1].fields.epoch == at]
     own = [entry for _, entry in begun if _is_own_beginning(turn, entry)]
     if not begun:
-        return []  # the caller asks for the chain
+        if waiting:
+            errands.plan(turn, ErrandKind.CHAIN, conv)
+        return []
     entry = begun[0][1]
     try:
         with turn.part():
@@ -199,14 +208,24 @@ def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
             linked = own[0].fields.ts_ms < turn.me.secrets.created_ms
             amend(CONVERSATIONS, turn.tx, conv, linked=linked)
     except RemoteError as problem:
-        if not _ask_for_lists(turn, entry, problem):
-            turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
-            for held, _ in waiting:
-                WAITING_ENTRIES.delete(turn.tx, held.id)
+        if _ask_for_lists(turn, entry, problem):
+            turn.tx.put(_UNADMITTED, conv, b"")
+            return []
+        turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
+        turn.tx.delete(_UNADMITTED, conv)
+        for held, _ in waiting:
+            WAITING_ENTRIES.delete(turn.tx, held.id)
         return []
+    turn.tx.delete(_UNADMITTED, conv)
     for held, _ in begun:
         WAITING_ENTRIES.delete(turn.tx, held.id)
     return [(held.seq, entry) for held, entry in begun]
+
+
+def with_waiting_entries(turn: Turn) -> list[ConversationId]:
+    """Conversations with entries that wait for something, known ones and others."""
+    known = [key for key, _ in CONVERSATIONS.list(turn.tx) if WAITING_ENTRIES.count(turn.tx, key)]
+    return [ConversationId(key) for key in (*known, *(key for key, _ in turn.tx.list(_UNADMITTED)))]
 
 
 def _is_own_beginning(turn: Turn, entry: SignedEntry) -> bool:
@@ -263,7 +282,7 @@ def chain_answered(turn: Turn, errand: Errand, answer: MembershipChain) -> None:
     """Keeps what came; the caller goes on with `advance_chain`."""
     errands.drop(turn, ErrandKind.CHAIN, errand.subject)
     conv = ConversationId(errand.subject)
-    for item in answer.items:
+    for item in answer.items[:CHAIN_ENTRIES]:
         try:
             entry = SignedEntry.parse(item.entry)
         except FormatError:

@@ -161,13 +161,14 @@ def read_by(turn: Turn, conv: ConversationId, account: AccountId, newest: Messag
 def note_unread(turn: Turn, record: MessageRecord, *, history: bool = False) -> None:
     """A bubble of somebody else has come, and is kept. It may be the one that was read on another device.
 
-    history: it is read back from the archive; without a read position above it, what is older than this device counts
-    as read.
+    history: it is read back from the archive; as long as no read position is known, what is older than this device
+    counts as read.
     """
     conversation = CONVERSATIONS.need(turn.tx, record.conv)
+    old = history and not conversation.read_seq and record.at_ms < turn.me.secrets.created_ms
     if record.id in conversation.read_ahead:
         read_elsewhere(turn, record.conv, record.id)
-    elif record.seq > conversation.read_seq and (conversation.read_seq or not history):
+    elif record.seq > conversation.read_seq and not old:
         amend(CONVERSATIONS, turn.tx, record.conv, unread=conversation.unread + 1)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from rapport.engine.core import Core
 from rapport.engine.link import Link, Untrustworthy
 from rapport.engine.registration import registration_again
+from rapport.engine.reissuing import holds_device, returned_lists
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.turns import Turns
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, VaultProblem
@@ -189,18 +190,26 @@ class Keeper:
             self._tell(stream_closed(code, self._jitter()), link)
 
     async def _known_again(self) -> bool:
-        """Whether the server may know this device soon: it was restored from a time before our registration.
+        """Whether the server may know this device soon: it was restored from a time before it had met the device.
 
-        Identical bytes register the account again. A server that has removed the device refuses them as a conflict; one
-        that lacks our invite as well has to get that from our inviter first.
+        Identical bytes register the account again; a device that was linked later brings the account's lists back. A
+        server that has removed the device refuses either, and one that was not restored knows no way for lists to come
+        back; one that lacks our invite has to get that from somebody else first.
         """
+        register = None
         try:
             register = await self._turns.do(registration_again)
-            if register is None:
+            lists = None if register is not None else await self._turns.do(returned_lists)
+            if register is not None:
+                await self._api.call("account.register", register)
+            elif lists is not None:
+                answer = await self._api.call("devices.restore", lists, path={"account": self._core.me.account})
+                return holds_device(answer, self._core.me.device)
+            else:
                 return False
-            await self._api.call("account.register", register)
         except Rejected as refusal:
-            return refusal.code is ErrorCode.NOT_FOUND or refusal.retry is Retry.LATER
+            missing = register is not None and refusal.code is ErrorCode.NOT_FOUND
+            return missing or refusal.retry is Retry.LATER
         except (Unreachable, FormatError, VaultProblem):
             return True
         return True

@@ -24,7 +24,7 @@ from rapport.engine.own_state import settings
 from rapport.engine.own_values import settle_value
 from rapport.engine.prekeys import first_prekeys
 from rapport.engine.promised_pins import keep_promised
-from rapport.engine.records import CONTACTS, COUNTERS, ME, SETTINGS, Counters, Settings
+from rapport.engine.records import CONTACTS, COUNTERS, ME, SEARCH_VERSION, SETTINGS, Counters, Settings
 from rapport.engine.tables import Row, Table, amend
 from rapport.engine.turn import Me, Turn
 from rapport.ports import Random
@@ -118,7 +118,7 @@ def prepare_device(turn: Turn, package: LinkPackage, label: str) -> LinkAnswer:
     me = turn.me
     ME.put(turn.tx, b"", me)
     _LINKING.put(turn.tx, b"", _Linking(package.role, label))
-    SETTINGS.put(turn.tx, b"", Settings(package.name))
+    SETTINGS.put(turn.tx, b"", Settings(package.name, search_version=SEARCH_VERSION))
     COUNTERS.put(turn.tx, b"", Counters())
     pin(turn, me.account, me.secrets.aik, package.lists)
     open_self(turn)

@@ -1,28 +1,66 @@
 """What follows when a conversation's membership moves on: places, introductions, retries, held posts."""
 
-from rapport.engine import catching_up, outbox
+from typing import Final
+
+from rapport.engine import catching_up, errands, outbox, pending
 from rapport.engine.composing import introduce
-from rapport.engine.conversations import advance_chain, store_entry
+from rapport.engine.conversations import advance_chain, store_entry, with_waiting_entries
+from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.figures import count
 from rapport.engine.healing import retry
 from rapport.engine.outgoing import Hold
 from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
 from rapport.engine.showing import account_seq
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import in_grace
 from rapport.events import MemberJoined
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.messages import MembershipEntry
 
-__all__ = ["advance", "advance_all", "take_entry"]
+__all__ = ["WAITING_MOST", "advance", "advance_all", "chain_refused", "take_entry"]
+
+WAITING_MOST: Final = 256
+"""Most entries of a conversation that wait for an earlier one; more are not needed, since the chain holds them."""
+_STRANGE_MOST: Final = 16
+"""The same for a conversation that is not known here: one that is real begins with its genesis."""
+_CHAIN_TRIES: Final = 8
+_CHAIN_REFUSED_MS: Final = 3_600_000
 
 
 def take_entry(turn: Turn, message: MembershipEntry) -> None:
     """An entry has come: it is kept and acknowledged, and applied as soon as everything it builds on is here."""
     conv = message.conv
+    if not _has_room(turn, conv):
+        return
     if store_entry(turn, conv, message.id, message.seq, message.entry):
         advance(turn, conv)
+    elif in_grace(turn):  # a restored server has got it back
+        outbox.hurry(turn, conv)
     account_seq(turn, conv, message.seq)
     turn.ack(message.id)
+
+
+def _has_room(turn: Turn, conv: ConversationId) -> bool:
+    """Whether an entry may be kept until it fits. If not it stays unacknowledged; the chain is asked for anyway."""
+    known = CONVERSATIONS.has(turn.tx, conv)
+    if WAITING_ENTRIES.count(turn.tx, conv) < (WAITING_MOST if known else _STRANGE_MOST):
+        if known or pending.has_room(turn, conv):
+            return True
+    elif known:
+        errands.plan(turn, ErrandKind.CHAIN, conv)
+    count(turn, "left_waiting")
+    return False
+
+
+def chain_refused(turn: Turn, errand: Errand) -> None:
+    """The server gives no chain. What it had named without there being one is forgotten after some hours."""
+    if errand.tries < _CHAIN_TRIES or CONVERSATIONS.has(turn.tx, errand.subject):
+        errands.postpone(turn, errand, wait_ms=_CHAIN_REFUSED_MS)
+        return
+    errands.drop(turn, ErrandKind.CHAIN, errand.subject)
+    for item, _ in list(WAITING_ENTRIES.list(turn.tx, errand.subject)):
+        WAITING_ENTRIES.delete(turn.tx, item)
 
 
 def advance(turn: Turn, conv: ConversationId) -> None:
@@ -35,8 +73,9 @@ def advance(turn: Turn, conv: ConversationId) -> None:
             turn.show(MemberJoined(conv, entry.fields.account))
             introduce(turn, conv)
     if applied:
-        catching_up.resume_history(turn, conv)
+        pending.place(turn, conv)
         retry(turn, Attempt.CHAIN, Attempt.LISTS, conv=conv)
+        catching_up.resume_history(turn, conv)
     outbox.resume_for(turn, conv, Hold.ALONE, Hold.CHAIN)
 
 
@@ -51,6 +90,5 @@ def _is_news(turn: Turn, conv: ConversationId, entry: SignedEntry) -> bool:
 
 def advance_all(turn: Turn) -> None:
     """A device list has come: entries of any conversation may have waited for it."""
-    for key, _ in list(CONVERSATIONS.list(turn.tx)):
-        if WAITING_ENTRIES.count(turn.tx, key):
-            advance(turn, ConversationId(key))
+    for conv in with_waiting_entries(turn):
+        advance(turn, conv)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.contacts import listed_devices
+from rapport.engine.contacts import is_blocked, listed_devices
 from rapport.engine.content import parse_content
 from rapport.engine.conversations import accounts_of, others_in, required_devices, set_absent
 from rapport.engine.delivery import track_delivery
@@ -26,7 +26,7 @@ from rapport.engine.flight import Flight
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, OutgoingDirect, OutgoingPost, Queue, SentPost
 from rapport.engine.overdue import note_tail
 from rapport.engine.own_posts import own_accepted, own_given_up
-from rapport.engine.records import CHAINS, CONTACTS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
+from rapport.engine.records import CHAINS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
 from rapport.engine.sealing import seal_post, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of, plausible
 from rapport.engine.tables import amend, must
@@ -42,6 +42,7 @@ __all__ = [
     "drop_devices",
     "fill",
     "hold",
+    "hurry",
     "next_direct_due",
     "release_alarms",
     "resume",
@@ -126,8 +127,7 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
 
 
 def _blocked(turn: Turn, conversation: Conversation) -> bool:
-    contacts = (CONTACTS.get(turn.tx, account) for account in others_in(turn, conversation))
-    return any(contact is not None and contact.blocked for contact in contacts)
+    return any(is_blocked(turn, account) for account in others_in(turn, conversation))
 
 
 def _wire(post: OutgoingPost) -> Post:
@@ -146,13 +146,26 @@ def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> No
     if queue is None:
         return
     if why is Hold.ALARM:
-        wait_ms = min(_ALARM_RETRY_MS << min(queue.refusals, 6), _ALARM_MOST_MS)
+        wait_ms = min(_patience_ms(turn) << min(queue.refusals, 12), _ALARM_MOST_MS)
     elif why is Hold.LATER:
         wait_ms = min(wait_ms or _LATER_MS, _ALARM_MOST_MS)  # patience, not silence for ever
     until = turn.now_ms + wait_ms if wait_ms else 0
     _put_queue(turn, replace(queue, hold=why, until_ms=until))
     if until:
         errands.plan(turn, ErrandKind.RESUME, conv, due_ms=until)
+
+
+def _patience_ms(turn: Turn) -> int:
+    """The first wait after the server contradicts what is signed: one that was just restored will know soon."""
+    return _LATER_MS if in_grace(turn) else _ALARM_RETRY_MS
+
+
+def hurry(turn: Turn, conv: ConversationId) -> None:
+    """A restored server has got something of this conversation back: nothing of it need wait any longer."""
+    queue = QUEUES.get(turn.tx, conv)
+    if queue is not None and queue.hold is not Hold.NONE:
+        _put_queue(turn, replace(queue, until_ms=0))
+        resume(turn, conv)
 
 
 def _put_queue(turn: Turn, queue: Queue) -> None:
@@ -213,11 +226,23 @@ def take_answer(turn: Turn, flight: Flight, answer: Accepted | DeviceMismatch | 
         case EpochStale():
             _epoch_stale(turn, flight, answer)
         case Blocked():
-            flight.forget(answer.id)  # it is sent again, in order, once the refused one is repaired
+            _behind(turn, flight, answer)
         case Failure():
             _failed(turn, flight, answer)
         case _:
             assert_never(answer)
+
+
+def _behind(turn: Turn, flight: Flight, answer: Blocked) -> None:
+    """It is sent again, in order, once the refused one is repaired.
+
+    If that one's refusal has not come, or is not ours, nothing else would stop us from sending at once, for ever.
+    """
+    flight.forget(answer.id)
+    post = OUTBOX.get(turn.tx, answer.id)
+    if post is not None and (answer.by in flight or not OUTBOX.has(turn.tx, answer.by)):
+        flight.refused(answer.by)
+        hold(turn, post.conv, Hold.LATER)
 
 
 # --- the device set was refused ---------------------------------------------------------------------------------------
@@ -317,13 +342,20 @@ def _epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
     if post is None or conv is None:
         return
     if post.sealed is not None and post.sealed.epoch >= answer.epoch:  # no news: never sealed anew on a mere word
-        hold(turn, conv, Hold.LATER, wait_ms=_ALARM_RETRY_MS)
+        _hold_longer(turn, conv)
         return
     for sealed in list(_sealed_posts(turn, conv)):  # the server took none of those behind a refused one
         OUTBOX.put(turn.tx, sealed.id, replace(sealed, sealed=None), group=conv, order=sealed.order)
     if CONVERSATIONS.need(turn.tx, conv).epoch < answer.epoch:
         hold(turn, conv, Hold.CHAIN)
         errands.plan(turn, ErrandKind.CHAIN, conv)
+
+
+def _hold_longer(turn: Turn, conv: ConversationId) -> None:
+    """Refused without need, as far as we know: each time it waits twice as long."""
+    queue = QUEUES.need(turn.tx, conv)
+    _put_queue(turn, replace(queue, refusals=queue.refusals + 1))
+    hold(turn, conv, Hold.LATER, wait_ms=_patience_ms(turn) << min(queue.refusals, 12))
 
 
 def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
@@ -343,7 +375,7 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
     elif answer.retryable:
         hold(turn, conv, Hold.LATER, wait_ms=answer.retry_after_ms)
     elif answer.code == ErrorCode.NOT_FOUND and in_grace(turn):  # the conversation has to be brought back first
-        hold(turn, conv, Hold.LATER, wait_ms=_ALARM_RETRY_MS)
+        _hold_longer(turn, conv)
     elif answer.code == ErrorCode.BAD_TIME:
         again = replace(post, sealed=None, created_ms=min(post.created_ms, turn.now_ms))
         OUTBOX.put(turn.tx, post.id, again, group=conv, order=post.order)

@@ -59,7 +59,7 @@ class OutgoingPost(Row, frozen=True):
     expire_ms: int = 0
     """Life from its acceptance on, milliseconds; 0 = it stays."""
     again: bool = False
-    """The server took it once and has lost it: it keeps its first place here, and its keys are sealed when it leaves."""
+    """The server took it once and lost it: it keeps its first place here, its keys are sealed when it leaves."""
 
 
 class Hold(StrEnum):

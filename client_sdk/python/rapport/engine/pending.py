@@ -27,11 +27,13 @@ __all__ = [
     "all_pending",
     "expired",
     "forget",
+    "forget_old",
     "give_up",
     "has_room",
     "helper_of",
     "keep",
     "name_missing",
+    "place",
     "update",
 ]
 
@@ -39,6 +41,7 @@ RAW_MOST: Final = 1_024
 """Most closed messages whose bytes are kept here: at most 17 MB."""
 KNOWN_MOST: Final = 8_192
 """Most closed messages that are kept at all, given up ones included."""
+_KEPT_MS: Final = 97 * 86_400_000
 _STRANGERS_MOST: Final = 256
 """Most unknown conversations whose chains are asked for at a time."""
 _STRANGERS_GROUP: Final = b""
@@ -92,6 +95,13 @@ def has_room(turn: Turn, conv: ConversationId) -> bool:
     return errands.count_of(turn, ErrandKind.CHAIN) < _STRANGERS_MOST
 
 
+def forget_old(turn: Turn) -> None:
+    """Once a week: what was given up and lies 97 days back is asked for by nobody any more. Its placeholder stays."""
+    for held in list(all_pending(turn)):
+        if held.attempt is Attempt.NONE and turn.now_ms - held.since_ms > _KEPT_MS:
+            _delete(turn, held)
+
+
 def helper_of(pending: PendingMessage) -> DeviceId:
     """The device that is being asked for it: its sender, else another one of the sender's account."""
     return DeviceId(pending.target or pending.device)
@@ -119,6 +129,13 @@ def update(turn: Turn, pending: PendingMessage) -> None:
             errands.plan(turn, ErrandKind.ASK, helper_of(pending), due_ms=pending.due_ms)
         case Attempt.UPDATE | Attempt.NONE:
             pass
+
+
+def place(turn: Turn, conv: ConversationId) -> None:
+    """The conversation is held from now on: what came before that, and is closed, has its place there."""
+    for _, held in list(PENDING.list(turn.tx, _STRANGERS_GROUP)):
+        if held.conv == conv:
+            _put(turn, held)
 
 
 def forget(turn: Turn, message: MessageId) -> PendingMessage | None:

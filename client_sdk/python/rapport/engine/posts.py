@@ -70,6 +70,9 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
     SEEN.put(turn.tx, outer.id, SeenMessage(message.envelope.seq, entry), order=turn.now_ms)
     turn.ack(outer.id, entry)
     was_pending = pending.forget(turn, outer.id)
+    if was_pending is not None and was_pending.envelope is None and message.envelope.seq > was_pending.after_seq > 0:
+        # It is placed behind a post that its own sender wrote later.
+        turn.show(SecurityEvent(SecurityKind.ORDER, outer.conv, outer.account, outer.device))
     if not expires_ms:
         keep_sibling_post(turn, message)
     if message.body is not None:

@@ -54,6 +54,8 @@ ROTATE_MS: Final = 7 * 86_400_000
 """A signed prekey and last-resort key are replaced after a week."""
 _LEAP: Final = 2**20
 """Ids of half a century: fifty sessions started with it each day take 18,250 a year."""
+_BELIEVED: Final = 64 * _LEAP
+"""The server may say that ids up to so far above ours were used; with more it would use them all up."""
 PREKEY_KEPT_MS: Final = SKIPPED_LIFE_MS
 """How long private halves are kept: 97 days."""
 
@@ -159,9 +161,18 @@ def prekeys_call(turn: Turn, errand: Errand) -> Call | None:
     return Call(errand.key, "prekeys.upload", upload)
 
 
-def prekeys_uploaded(turn: Turn, sent: PrekeyUpload, left: int) -> None:
-    """The server has them. What was made while they were on the way is uploaded next."""
+def prekeys_uploaded(turn: Turn, sent: PrekeyUpload, left: int, highest: int = 0) -> None:
+    """The server has them. What was made while they were on the way is uploaded next.
+
+    highest: of all ids that it has ever seen of this device. If ours lie below (the vault is an earlier state of
+    itself), it takes none of them: all are made anew above it.
+    """
     errands.drop(turn, ErrandKind.PREKEYS)
+    last = COUNTERS.need(turn.tx, b"").prekey_id
+    if last < highest <= last + _BELIEVED:
+        amend(COUNTERS, turn.tx, b"", prekey_id=highest)
+        begin_anew(turn)
+        return
     waiting = UPLOADS.get(turn.tx, b"")
     if waiting is not None and tuple(sent.one_time) == waiting.one_time and sent.signed == waiting.signed:
         UPLOADS.delete(turn.tx, b"")

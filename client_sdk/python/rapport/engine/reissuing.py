@@ -11,18 +11,19 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
-from rapport.engine import errands, outbox
+from rapport.engine import errands, outbox, prekeys
 from rapport.engine.contacts import lists_of
 from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.outgoing import Hold
 from rapport.engine.own_entries import own_entries
-from rapport.engine.records import CONVERSATIONS, INVITES
-from rapport.engine.tables import Row, Table
+from rapport.engine.records import CONVERSATIONS, INVITES, UPLOADS
+from rapport.engine.tables import Row, Table, must
 from rapport.engine.turn import Call, Turn
 from rapport.engine.upkeep import in_grace
 from rapport_protocol.device_lists import SignedDeviceList
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import ConversationId, DeviceId
+from rapport_protocol.limits import RETURNED_LISTS
 from rapport_protocol.membership_entries import Genesis, Invite, SignedEntry
 from rapport_protocol.requests import (
     AppendEntry,
@@ -31,6 +32,7 @@ from rapport_protocol.requests import (
     DeviceLists,
     DeviceListUpdate,
     Prekeys,
+    ReturnedLists,
 )
 
 __all__ = [
@@ -39,9 +41,11 @@ __all__ = [
     "entries_call",
     "entry_taken",
     "heads_call",
+    "holds_device",
     "keep_prekeys",
     "lists_call",
     "lists_compared",
+    "returned_lists",
     "update_call",
     "update_taken",
 ]
@@ -73,6 +77,12 @@ def begin(turn: Turn) -> None:
     errands.plan(turn, ErrandKind.OWN_LISTS)
 
 
+def holds_device(answer: Struct, device: DeviceId) -> bool:
+    """Whether the newest of the answered lists holds the device. FormatError for what is no list."""
+    lists = answer.lists if isinstance(answer, DeviceLists) else []
+    return bool(lists) and SignedDeviceList.parse(lists[-1]).content.entry(device) is not None
+
+
 def _over(turn: Turn, errand: Errand) -> bool:
     """A week is over: what is refused for so long is refused for good."""
     if in_grace(turn):
@@ -84,10 +94,10 @@ def _over(turn: Turn, errand: Errand) -> bool:
 # --- our device lists -------------------------------------------------------------------------------------------------
 
 
-def keep_prekeys(turn: Turn, version: int, prekeys: bytes) -> None:
+def keep_prekeys(turn: Turn, version: int, uploaded: bytes) -> None:
     """The server has taken a list of ours that adds a device: with these prekeys it can be published once more."""
-    if prekeys:
-        _ADDED.put(turn.tx, version.to_bytes(4, "big"), AddedPrekeys(prekeys))
+    if uploaded:
+        _ADDED.put(turn.tx, version.to_bytes(4, "big"), AddedPrekeys(uploaded))
 
 
 def lists_call(turn: Turn, errand: Errand) -> Call | None:
@@ -108,6 +118,22 @@ def _lacking_lists(turn: Turn) -> list[SignedDeviceList]:
     return [held for held in lists_of(turn, turn.me.account) if held.version > have]
 
 
+def returned_lists(turn: Turn) -> ReturnedLists | None:
+    """Our account's lists and fresh prekeys, for a server that does not know this device; None if it was removed.
+
+    The lists prove themselves: whoever was listed when the backup lacks it may come back without being signed in.
+    """
+    lists = lists_of(turn, turn.me.account)
+    if lists[-1].content.entry(turn.me.device) is None:
+        return None
+    held = UPLOADS.get(turn.tx, b"")
+    if held is None or held.signed is None or held.last_resort is None:
+        prekeys.begin_anew(turn)
+        held = UPLOADS.need(turn.tx, b"")
+    uploaded = Prekeys(must(held.signed), must(held.last_resort), list(held.one_time))
+    return ReturnedLists(turn.me.device, [each.encoded for each in lists[-RETURNED_LISTS:]], uploaded)
+
+
 def update_call(turn: Turn, errand: Errand) -> Call | None:
     """Publishes the next list that the server lacks, identical bytes."""
     lacking = _lacking_lists(turn)
@@ -116,8 +142,8 @@ def update_call(turn: Turn, errand: Errand) -> Call | None:
         errands.plan(turn, ErrandKind.HEADS)
         return None
     added = _ADDED.get(turn.tx, lacking[0].version.to_bytes(4, "big"))
-    prekeys = _PREKEYS.decode(added.prekeys) if added else None
-    return Call(errand.key, "devices.update", DeviceListUpdate(lacking[0].encoded, prekeys))
+    uploaded = _PREKEYS.decode(added.prekeys) if added else None
+    return Call(errand.key, "devices.update", DeviceListUpdate(lacking[0].encoded, uploaded))
 
 
 def update_taken(turn: Turn, sent: DeviceListUpdate) -> None:
@@ -174,4 +200,4 @@ def entry_taken(turn: Turn, errand: Errand, sent: CreateInvite | AppendEntry) ->
     """The server has it; the errand goes on with the next one, and posts that waited for it leave."""
     last = sent.entries[-1] if isinstance(sent, CreateInvite) else sent.entry
     _PROGRESS.put(turn.tx, errand.subject, Progress(SignedEntry.parse(last).fields.epoch))
-    outbox.resume_for(turn, ConversationId(errand.subject), Hold.LATER, Hold.CHAIN, Hold.ALONE)
+    outbox.hurry(turn, ConversationId(errand.subject))

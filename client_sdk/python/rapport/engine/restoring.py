@@ -1,6 +1,6 @@
 """History that this device does not hold comes back from the server: stored bodies and the account's archive entries.
 
-Nothing is acknowledged and nothing alarms: what was delivered once is history. What is here already stays as it is.
+Nothing is acknowledged, and what was delivered once is history: nobody is told. What is here already stays as it is.
 
 Source: docs/protocol.md, chapter 7.
 """
@@ -11,13 +11,16 @@ from rapport.crypto.archive import entry_epoch
 from rapport.engine.archive_keys import archive_key_of
 from rapport.engine.archiving import ForgedEntry, Keyed, open_archived
 from rapport.engine.opening import Failed, FailureClass, message_id, open_with, parse_outer
+from rapport.engine.outgoing import SENT
 from rapport.engine.posts import commit_history, commit_post
-from rapport.engine.records import PENDING, SEEN, Envelope
+from rapport.engine.records import MESSAGES, PENDING, SEEN, Envelope
+from rapport.engine.tables import must
 from rapport.engine.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.requests import ArchivedItem, ArchivePage
+from rapport_protocol.signed import self_conversation
 
 __all__ = ["Restored", "restore_page"]
 
@@ -36,9 +39,12 @@ class Restored(Struct, frozen=True):
     chain: bool = False
 
 
-def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage) -> Restored:
-    """Puts the messages of a page of history in their places."""
-    restored = unreadable = keyless = 0
+def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage, *, whole: bool = True) -> Restored:
+    """Puts the messages of a page of history in their places, and notes what they name and nobody gives out.
+
+    whole: everything below this page could be read.
+    """
+    restored = unreadable = keyless = holes = 0
     lists: set[AccountId] = set()
     chain = False
     for item in page.items:
@@ -46,7 +52,7 @@ def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage) -> Restore
             continue
         try:
             with turn.part():
-                _restore(turn, conv, item)
+                hole = _restore(turn, conv, item)
         except ForgedEntry:
             unreadable += 1
             turn.show(SecurityEvent(SecurityKind.FORGED_ARCHIVE, conv))
@@ -61,6 +67,9 @@ def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage) -> Restore
             chain = chain or (failed.failure is FailureClass.EPOCH and not failed.stranger)
         else:
             restored += 1
+            holes += hole
+    if holes and whole and not unreadable:
+        turn.show(SecurityEvent(SecurityKind.HISTORY_GAP, conv))
     return Restored(restored, unreadable, keyless, tuple(sorted(lists)), chain)
 
 
@@ -75,14 +84,21 @@ def _needs_key(turn: Turn, item: ArchivedItem) -> bool:
         return False
 
 
-def _restore(turn: Turn, conv: ConversationId, item: ArchivedItem) -> None:
+def _restore(turn: Turn, conv: ConversationId, item: ArchivedItem) -> bool:
+    """Whether it names a predecessor that is not here.
+
+    The self conversation is full of such: what is for the present devices only is never archived.
+    """
     envelope = _envelope(item)
     outer = parse_outer(envelope)
     record = open_archived(turn, outer, item.entry)
     if outer.conv != conv:
         raise Failed(FailureClass.AUTHENTICATION)
     opened = open_with(turn, envelope, Keyed(record.key, record.body_hash, record.trust))
+    before = opened.body.prev if opened.body is not None and conv != self_conversation(turn.me.account) else None
+    hole = before is not None and not (SEEN.has(turn.tx, before) or MESSAGES.has(turn.tx, before))
     if PENDING.has(turn.tx, outer.id):  # it was delivered here too and could not be opened
         commit_post(turn, opened)
     else:
         commit_history(turn, opened)
+    return hole and not SENT.has(turn.tx, must(before))

@@ -123,7 +123,7 @@ def _index(turn: Turn, records: list[MessageRecord]) -> None:
         before = {entry.id: entry for entry in held.entries} if held else {}
         after = dict(before)
         for record in group:
-            words = "" if record.deleted else _words(record.text)
+            words = _words(record.text)
             if words:
                 after[record.id] = _Entry(record.order, record.at_ms, record.id, words)
             else:

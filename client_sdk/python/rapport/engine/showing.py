@@ -17,6 +17,7 @@ from rapport.engine.errands import ErrandKind
 from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, Conversation, MessageRecord, PendingMessage
 from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import in_grace
 from rapport.events import (
     Message,
     MessageChanged,
@@ -119,7 +120,12 @@ def history(tx: Transaction, conv: ConversationId, before: MessageId | None, lim
 def plausible(turn: Turn, conv: ConversationId, seq: int) -> bool:
     """Whether the server may well have come so far: a leap beyond what a restore makes would end all counting."""
     conversation = CONVERSATIONS.get(turn.tx, conv)
-    return conversation is None or seq <= _highest(conversation) + SEQ_JUMP
+    return conversation is None or seq <= _highest(conversation) + _leap(turn)
+
+
+def _leap(turn: Turn) -> int:
+    """A restored server tells of its leaps at sign-in; of conversations that it lacked only by what it delivers."""
+    return _RESTORES_JUMP if in_grace(turn) else SEQ_JUMP
 
 
 def _highest(conversation: Conversation) -> int:
@@ -131,7 +137,7 @@ def account_seq(turn: Turn, conv: ConversationId, seq: int) -> None:
     conversation = CONVERSATIONS.get(turn.tx, conv)
     if conversation is None or seq <= conversation.shown or seq in conversation.ahead:
         return
-    if seq > _highest(conversation) + SEQ_JUMP:
+    if seq > _highest(conversation) + _leap(turn):
         return
     ahead = {*conversation.ahead, seq}
     shown = conversation.shown

@@ -52,7 +52,7 @@ def send_typing(turn: Turn, memory: SignalMemory, conv: ConversationId) -> None:
     """
     conversation = CONVERSATIONS.get(turn.tx, conv)
     own = CHAINS.get(turn.tx, conv + turn.me.device)
-    if conversation is None or own is None:
+    if conversation is None or own is None or not own.key:  # no key once that post has expired
         return
     fields = SignalFields(conv, conversation.epoch, turn.me.account, turn.me.device, own.last, memory.sent, turn.now_ms)
     memory.sent += 1
@@ -66,7 +66,7 @@ def take_signal(turn: Turn, memory: SignalMemory, signal: Signal) -> None:
         fields = SignalFields.parse(signal.frame)
         conversation = CONVERSATIONS.get(turn.tx, fields.conv)
         chain = CHAINS.get(turn.tx, fields.conv + fields.device)
-        if conversation is None or chain is None or chain.last != fields.ref:
+        if conversation is None or chain is None or chain.last != fields.ref or not chain.key:
             return
         if not signal_rises(fields, memory.last(fields), conversation.epoch, turn.now_ms):
             return

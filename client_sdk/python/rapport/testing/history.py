@@ -11,12 +11,14 @@ happened to it.
     {"kind": "kill",   "t": 1.5, "client": "harness"}
     {"kind": "left",   "t": 1.6, "client": "phone", "conv": "c0"}
     {"kind": "restore", "t": 1.7, "client": "harness"}
+    {"kind": "alarm",  "t": 1.8, "client": "dana", "what": "unlisted_device"}
 
 A client is one device: two devices of one person are two clients, and each must be shown what the other one writes.
 member: this client must be shown what is accepted there. invoke: a send began. ack: the server accepted it. recv: it
 arrived at another device. shown: it was read there. kill: a server was killed. left: the client does not belong there
 any more (removed, signed out); whatever is sent from then on must not be shown to it. restore: the server came back
 with an older store; what it had accepted before may get another place.
+alarm: the client has told its host of something that an honest server never does.
 
 `t` is monotonic seconds; `kill` is compared with the others' `t`, so all processes must run on one machine. `digest` is
 any digest of the text (`journal.text_digest`), so that what is shown can be compared with what was sent.
@@ -43,13 +45,14 @@ class HistoryProblem(ValueError):
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a journal. Ids are hexadecimal; fields that a kind does not have stay empty."""
 
-    kind: Literal["member", "invoke", "ack", "recv", "shown", "kill", "left", "restore"]
+    kind: Literal["member", "invoke", "ack", "recv", "shown", "kill", "left", "restore", "alarm"]
     t: float
     client: str
     conv: str = ""
     id: str = ""
     seq: int = 0
     digest: str = ""
+    what: str = ""
 
 
 class Verdict(Struct):
@@ -71,6 +74,8 @@ class Verdict(Struct):
     """Shown after a message of a higher place, placed against the order of sending, or at a place that is taken."""
     phantoms: int = 0
     """Shown or answered, but never sent so: unknown ids, other text, other conversations, strangers."""
+    alarms: int = 0
+    """Security events: of an honest server there are none, whatever happens to it."""
     unanswered_at_kill: int = 0
     """Most sends begun and not answered at the moment of a kill."""
     findings: list[str] = []
@@ -78,8 +83,8 @@ class Verdict(Struct):
 
     @property
     def flawless(self) -> bool:
-        """Nothing lost, duplicated, reordered or made up."""
-        return not (self.lost or self.duplicated or self.reordered or self.phantoms)
+        """Nothing lost, duplicated, reordered or made up, and no false alarm."""
+        return not (self.lost or self.duplicated or self.reordered or self.phantoms or self.alarms)
 
 
 def read(journal: bytes) -> list[Entry]:
@@ -125,6 +130,7 @@ class _Judge:
         self._judge_sending_order()
         self._judge_received(self._judge_shown())
         self._count_unanswered()
+        self._count_alarms()
 
     def _of(self, kind: str) -> Iterator[Entry]:
         return (entry for entry in self._entries if entry.kind == kind)
@@ -220,6 +226,11 @@ class _Judge:
                 if (client, answer.id) not in shown and (client, answer.conv) not in self._left:
                     self.verdict.lost += 1
                     self._found(f"accepted but not shown to {client}", answer)
+
+    def _count_alarms(self) -> None:
+        for alarm in self._of("alarm"):
+            self.verdict.alarms += 1
+            self._found(f"alarm {alarm.what}", alarm)
 
     def _count_unanswered(self) -> None:
         for kill in self._of("kill"):

@@ -74,6 +74,10 @@ class Journal:
         """The harness has put an older store in the place of the server's."""
         self._write(Entry("restore", time.monotonic(), self._client))
 
+    def alarm(self, what: str) -> None:
+        """The SDK has told of something that an honest server never does."""
+        self._write(Entry("alarm", time.monotonic(), self._client, what=what))
+
     def _write(self, entry: Entry) -> None:
         line = _ENCODER.encode(entry) + b"\n"
         if os.write(self._file, line) != len(line):

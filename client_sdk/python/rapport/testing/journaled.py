@@ -1,13 +1,23 @@
 """A client of the SDK that keeps a journal of everything that happens to it: what player processes are made of."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 import rapport
 from rapport.conversation import HISTORY_MOST
-from rapport.events import Event, MemberJoined, Message, MessageReceived, MessageStatus, Placeholder, Status
+from rapport.events import (
+    Event,
+    MemberJoined,
+    Message,
+    MessageReceived,
+    MessageStatus,
+    Placeholder,
+    SecurityEvent,
+    Status,
+)
+from rapport.testing.history import Entry
 from rapport.testing.journal import Journal
 from rapport_protocol.ids import ConversationId
 
@@ -19,17 +29,20 @@ _LOOK_AGAIN_S: Final = 0.1
 
 
 class JournaledClient:
-    """One device, its journal, and what has happened to it. `follow` runs in a task of the caller's."""
+    """One device, its journal, and what has happened to it. `follow` runs in a task of the caller's.
 
-    def __init__(self, sdk: rapport.Client, journal: Journal) -> None:
+    before: what the journal holds already, of a device that was closed and is opened again.
+    """
+
+    def __init__(self, sdk: rapport.Client, journal: Journal, before: Sequence[Entry] = ()) -> None:
         self.sdk = sdk
         self.journal = journal
         self._events = sdk.events()  # from here on, before anything can have happened
         self._news = asyncio.Condition()
-        self._sent: set[bytes] = set()
-        self._answered: set[bytes] = set()
-        self._heard: set[bytes] = set()
-        self.conversations: list[ConversationId] = []
+        self._sent, self._answered, self._heard = (
+            {bytes.fromhex(entry.id) for entry in before if entry.kind == kind} for kind in ("invoke", "ack", "shown")
+        )
+        self.conversations = [ConversationId(bytes.fromhex(entry.conv)) for entry in before if entry.kind == "member"]
         self.halted = asyncio.Event()
         """Set when the flow must end."""
 
@@ -53,6 +66,8 @@ class JournaledClient:
                     self._answered.add(ident)
             case MemberJoined(conversation):
                 self.belong(conversation)
+            case SecurityEvent(kind):
+                self.journal.alarm(kind)
             case _:
                 pass
 
@@ -97,7 +112,7 @@ class JournaledClient:
                 if len(conversation.members) > 1:
                     self.belong(conversation.id)
             found = [message for conv in self.conversations for message in await self._history(conv)]
-            if len(found) >= heard:
+            if self.conversations and len(found) >= heard:
                 break
             await asyncio.sleep(_LOOK_AGAIN_S)
         for message in found:

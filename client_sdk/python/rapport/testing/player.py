@@ -14,7 +14,7 @@ device, with its vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.
 - offer {client} -> {link}: show a code for a further device of the same account
 - link {client, link, name} -> {text}: as that further device, take the code; the six digits to confirm
 - confirm {client, text}: type the digits on the device that made the offer
-- arrive {client, heard}: the further device is linked, and so many messages of its history are there
+- arrive {client, heard}: beside `confirm`: the further device is linked, and so much of its history is there
 - revoke {client, name}: remove the own device that is called so; it is owed nothing more
 - leave {client}: close it; its vault stays
 - open {client}: go on with the vault of one that was closed
@@ -33,6 +33,7 @@ import msgspec
 
 import rapport
 from rapport.terminal import Lines
+from rapport.testing.history import read
 from rapport.testing.journal import Journal
 from rapport.testing.journaled import JournaledClient
 from rapport.testing.orders import Order, Reply
@@ -109,9 +110,11 @@ class _Player:
     async def _work(self, name: str) -> JournaledClient:
         """Opens a vault and writes down what happens from then on."""
         stack = self._stacks[name] = await self._stack.enter_async_context(AsyncExitStack())
-        journal = stack.enter_context(Journal(self._folder / f"{name}.jsonl", name))
+        path = self._folder / f"{name}.jsonl"
+        before = read(path.read_bytes()) if path.exists() else ()
+        journal = stack.enter_context(Journal(path, name))
         sdk = await stack.enter_async_context(rapport.Client(vault=self._folder / name))
-        client = self._clients[name] = JournaledClient(sdk, journal)
+        client = self._clients[name] = JournaledClient(sdk, journal, before)
         self._tasks.append(self._group.create_task(client.follow()))
         return client
 
@@ -151,6 +154,7 @@ class _Player:
 
     async def _offer(self, order: Order) -> Reply:
         offer = self._offers[order.client] = await self._clients[order.client].sdk.link()
+        self._tasks.append(self._group.create_task(offer.joined()))  # from then on the new device shows digits
         return Reply(order.number, link=offer.url)
 
     async def _link(self, order: Order) -> Reply:

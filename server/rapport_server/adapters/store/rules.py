@@ -4,12 +4,13 @@ Pure functions over bytes; identifiers are 16 bytes each and joined in ascending
 Source: docs/protocol.md, sections 12.3 and 12.6.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, DeviceId, split_ids
-from rapport_protocol.limits import DORMANT_AFTER_MS
+from rapport_protocol.limits import DORMANT_AFTER_MS, SEQ_JUMP
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
 from rapport_server.records import NewPrekeys
@@ -28,6 +29,7 @@ __all__ = [
     "mismatch",
     "newer_key",
     "next_link_step",
+    "restore_jump",
     "without",
 ]
 
@@ -39,8 +41,18 @@ PAGE_BYTES: Final = 1_048_576
 """A page of history stops before it grows past this, bytes of bodies and entries."""
 QUEUED_JOBS: Final = 8192
 """Most jobs waiting for the writer: 16 full batches, well under a second of work; then `busy`."""
+_JUMPS: Final = 2048
+"""Most SEQ_JUMPs at once: clients believe many times that."""
 BATCH_JOBS: Final = 512
 """Most jobs in one transaction: beyond it the share of one sync per job no longer falls."""
+
+
+def restore_jump() -> int:
+    """How far numbers jump in a store that was restored, for conversations of the copy and for those it lacked.
+
+    Not always the same: the same copy may be restored twice, and what was numbered in between is lost as well.
+    """
+    return SEQ_JUMP * (1 + secrets.randbelow(_JUMPS))
 
 
 def joined(ids: Iterable[bytes]) -> bytes:

@@ -45,6 +45,11 @@ class MemoryStore(MemoryMailbox):
         """Always None: nothing here can fail."""
         return None
 
+    async def lost(self) -> str:
+        """Waits for ever."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     def submit(self, job: Job) -> None:
         """See Mailbox.submit. Raises Rejected(UNAVAILABLE) when the store is not running."""
         if self._loop is None:

@@ -4,7 +4,7 @@ from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices
 from rapport_server.adapters.store.memory.state import Conversation, Form, Invite, Item, MemoryState
-from rapport_server.adapters.store.rules import joined
+from rapport_server.adapters.store.rules import joined, restore_jump
 from rapport_server.records import ConversationRecord, InviteRecord, MembershipChange, Placed
 
 __all__ = ["MemoryConversations"]
@@ -70,12 +70,17 @@ class MemoryConversations(MemoryState):
             if not used.open or used.terms.expires_ms <= (at if change.used_at is None else change.used_at):
                 raise Rejected(ErrorCode.NOT_FOUND, "no such invite")
 
+    def _new_conversation(self, kind: int) -> Conversation:
+        seq = restore_jump() if self._restored_ms else 0
+        return Conversation(kind, set(), seq=seq, base=seq + 1 if seq else 0)
+
     def _apply_change(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
-        fresh = Conversation(change.kind, set())
+        fresh = self._new_conversation(change.kind)
         conversation = self._conversations.setdefault((practice, change.conv), fresh)
         after = set(change.members)
         told = [device for device in self._listed(practice, conversation.members | after) if device != change.actor]
         conversation.members = after
+        self._members_mark = object()
         for entry in change.entries:
             conversation.seq += 1
             conversation.epoch = entry.epoch
@@ -111,6 +116,11 @@ class MemoryConversations(MemoryState):
             for (where, conv), found in sorted(self._conversations.items())
             if where == practice and account in found.members
         ]
+
+    @property
+    def members_mark(self) -> object:
+        """See ConversationDirectory.members_mark."""
+        return self._members_mark
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """See Directory.required_devices. Accounts in ascending order."""

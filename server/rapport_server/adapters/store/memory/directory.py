@@ -12,7 +12,7 @@ from rapport_protocol.limits import CLAIM_REMEMBERED_MS
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import Bundle, PrekeysLeft
 from rapport_server.adapters.store.memory.conversations import MemoryConversations
-from rapport_server.adapters.store.memory.state import Account, Conversation, Device, Owner, Token
+from rapport_server.adapters.store.memory.state import Account, Device, Owner, Token
 from rapport_server.adapters.store.rules import dormant_devices, fresh_bundles, newer_key
 from rapport_server.records import KIND_SELF, NewDeviceList, NewPrekeys, Placed, Principal, Registration, SignInRecord
 
@@ -70,7 +70,8 @@ class MemoryDirectory(MemoryConversations):
         self._devices[registration.device] = self._with_prekeys(
             self._devices[registration.device], registration.prekeys
         )
-        self._conversations[practice, registration.self_conv] = Conversation(KIND_SELF, {account})
+        own = self._conversations[practice, registration.self_conv] = self._new_conversation(KIND_SELF)
+        own.members.add(account)
         placed = Placed(0, at) if registration.change is None else self._apply_change(practice, registration.change, at)
         self._registrations[registration.device] = registration.digest, placed
         return placed
@@ -110,10 +111,13 @@ class MemoryDirectory(MemoryConversations):
     async def mark_seen(self, devices: Collection[DeviceId], at: int) -> None:
         """See SignInDirectory.mark_seen."""
         for device in (self._devices[device] for device in devices if device in self._devices):
+            if device.dormant:
+                self._members_mark = object()
             device.seen_at, device.dormant = max(at, device.seen_at), False
 
     def _fall_dormant(self, now: int) -> list[DeviceId]:
         """Marks who is dormant now, in all accounts; returns those that were not before."""
+        self._members_mark = object()
         before = {device for device, record in self._devices.items() if record.dormant}
         for account in self._accounts:
             unseen = self._unseen(account, now)
@@ -216,6 +220,7 @@ class MemoryDirectory(MemoryConversations):
         for device, signing_key in new.devices:
             known = self._devices.setdefault(device, Device(practice, new.account, signing_key, seen_at=at))
             known.listed = True
+        self._members_mark = object()
 
     def _drop_unlisted(self, practice: PracticeId, new: NewDeviceList, at: int) -> None:
         """Devices that left the list lose tokens and mail."""

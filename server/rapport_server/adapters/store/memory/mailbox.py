@@ -76,7 +76,7 @@ class MemoryMailbox(MemoryLinks):
         wanted = joined(targets)
         if job.devices != wanted:
             job.missing, job.stale = mismatch(job.devices, wanted)
-            return ErrorCode.DEVICE_MISMATCH
+            return ErrorCode.DEVICE_MISMATCH if job.missing or job.stale else ErrorCode.BAD_FORMAT
         if not wanted and job.entry is None:
             return ErrorCode.RULE_BROKEN
         conversation.seq += 1

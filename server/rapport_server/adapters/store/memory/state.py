@@ -148,6 +148,7 @@ class MemoryState:
         self._seed = secrets.token_bytes(32)
         self._epoch = StoreEpoch(secrets.token_bytes(16))
         self._restored_ms = 0
+        self._members_mark = object()
         self._position = 0
         self._owners: dict[PracticeId, Owner] = {}
         self._accounts: dict[AccountId, Account] = {}

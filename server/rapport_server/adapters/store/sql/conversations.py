@@ -5,7 +5,7 @@ from sqlalchemy import Connection, exists, insert, select, update
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices, Role
-from rapport_server.adapters.store.rules import joined
+from rapport_server.adapters.store.rules import joined, restore_jump
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.placing import (
     NewItem,
@@ -119,8 +119,15 @@ def append_entries(tx: Transaction, practice: PracticeId, change: MembershipChan
 
 
 def insert_conversation(tx: Transaction, practice: PracticeId, conv: ConversationId, kind: int) -> None:
-    """A conversation in which nothing has happened."""
-    tx.db.execute(insert(schema.conversation).values(practice=practice, conv=conv, kind=kind, epoch=0, seq=0, base=0))
+    """A conversation in which nothing has happened.
+
+    In a store that was restored the copy may have lacked it, and its members hold numbers of its first life: they are
+    not given again.
+    """
+    restored_ms = tx.db.execute(select(schema.server.c.restored_ms)).scalar_one()
+    seq = restore_jump() if restored_ms else 0
+    row = {"practice": practice, "conv": conv, "kind": kind, "epoch": 0, "seq": seq, "base": seq + 1 if seq else 0}
+    tx.db.execute(insert(schema.conversation).values(row))
 
 
 def _standing(db: Connection, practice: PracticeId, change: MembershipChange) -> Placed | None:

@@ -11,11 +11,10 @@ Source: docs/protocol.md, sections 12.2 and 12.8.
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Final
 
-from rapport_protocol.limits import SEQ_JUMP
 from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.adapters.store.rules import restore_jump
 from rapport_server.adapters.store.sqlite.folding import recall, write_batch
 from rapport_server.adapters.store.sqlite.ledger import Ledger
 from rapport_server.adapters.store.sqlite.opening import address, appearing, sentences
@@ -23,9 +22,6 @@ from rapport_server.adapters.store.sqlite.version import revision, upgrade
 from rapport_server.ports import Clock
 
 __all__ = ["backup", "restore"]
-
-JUMPS: Final = 2048
-"""Most SEQ_JUMPs in one restore: clients believe 4,096."""
 
 
 def backup(path: Path, target: Path) -> None:
@@ -86,8 +82,7 @@ def _begin_anew(connection: sqlite3.Connection, now: int) -> None:
     recall(ledger)
     write_batch(ledger, now, folding=True)
     connection.execute("UPDATE server SET store_epoch = ?, restored_ms = ?", (secrets.token_bytes(16), now))
-    # Not always the same: the same copy may be restored twice, and what was numbered in between is lost as well.
-    jump = SEQ_JUMP * (1 + secrets.randbelow(JUMPS))
+    jump = restore_jump()
     connection.execute("UPDATE conversation SET base = seq + ? + 1, seq = seq + ?", (jump, jump))
     # Nobody falls dormant because the copy is old.
     connection.execute("UPDATE device SET seen_ms = ? WHERE listed AND NOT dormant", (now,))

@@ -64,6 +64,8 @@ class Ledger:
         """The last position that the server's row knows of."""
         self.number = 0
         """The last batch in the journal."""
+        self.members_moved = False
+        """Members or devices have changed in this transaction."""
         self.batch = Batch()
         self._conversations: dict[bytes, ConversationState] = {}
 
@@ -88,6 +90,7 @@ class Ledger:
     def forget_members(self) -> None:
         """Somebody else is to be sealed for. Conversations are looked up again; no fold is needed before."""
         self._conversations.clear()
+        self.members_moved = True
 
     def forget_conversations(self) -> None:
         """Membership or devices have changed, or what waits in mailboxes. Only after a fold."""
@@ -163,7 +166,8 @@ class Ledger:
             return ErrorCode.NOT_JOINED
         if job.devices != others:
             job.missing, job.stale = mismatch(job.devices, others)
-            return ErrorCode.DEVICE_MISMATCH
+            # The right devices in another order, or one of them twice: there is nothing to repair.
+            return ErrorCode.DEVICE_MISMATCH if job.missing or job.stale else ErrorCode.BAD_FORMAT
         if not others and job.entry is None:
             return ErrorCode.RULE_BROKEN
         job.seq = state.seq = self.moved[state.key] = state.seq + 1

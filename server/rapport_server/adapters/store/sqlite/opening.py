@@ -33,9 +33,8 @@ CACHE_KIB: Final = 65_536
 READER_CACHE_KIB: Final = 8192
 READERS: Final = 4
 """Reading connections, one thread each."""
-LOG_PAGES: Final = 2000
-"""The log is copied into the file when it holds this many pages (16 MiB): rarely enough that a page changed in many
-batches is copied once."""
+LOG_BYTES: Final = 64 * 1024 * 1024
+"""A log that has grown past this is cut back when it begins anew."""
 LOCK_WAIT_MS: Final = 5000
 """How long a statement waits for a lock of another connection, such as a backup that just starts."""
 
@@ -161,8 +160,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {4 * LOG_PAGES * PAGE_BYTES}")
+    # The writer copies the log by itself: what goes wrong there would be passed over in silence here.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     # Fails here rather than at the first message when the file may only be read.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
@@ -193,6 +193,9 @@ class Readers:
             connect_args={"check_same_thread": False},
         )
         event.listen(self._engine, "connect", _prepare_reader)
+        # Never the last to leave: the connection that closes last would copy the log, also after a sync has failed.
+        self._anchor = sqlite3.connect(address(path, "ro"), uri=True, check_same_thread=False)
+        self._anchor.execute("SELECT count(*) FROM server").fetchone()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store reader")
 
     async def ask(
@@ -213,6 +216,7 @@ class Readers:
         """Answers what was asked, then closes."""
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
+        self._anchor.close()
 
 
 def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:

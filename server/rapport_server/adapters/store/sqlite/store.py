@@ -86,12 +86,14 @@ class SqliteStore:
         self._seed = b""
         self._epoch = StoreEpoch(b"")
         self._restored_ms = 0
+        self._loss: asyncio.Future[str]
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """See Store.start. Raises StoreProblem: missing, damaged, older, newer, in use, not writable, disk full."""
         lock = StoreLock(self._path)
+        self._loss = asyncio.get_running_loop().create_future()
         try:
             connection = await asyncio.to_thread(self._open)
             try:
@@ -103,6 +105,7 @@ class SqliteStore:
                         connection,
                         self._clock,
                         self._report,
+                        self._lose,
                         queue_limit=self._queue_limit,
                         small_batch=self._small_batch,
                     )
@@ -128,9 +131,11 @@ class SqliteStore:
         """See Store.close. Safe to call twice."""
         writer, readers, lock = self._writer, self._readers, self._lock
         self._writer = self._readers = self._lock = None
+        if writer is not None and writer.lost:
+            await writer.stop()  # before the readers, so that it does not copy the log on its way out
         if readers is not None:
             await readers.close()
-        if writer is not None:
+        if writer is not None and not writer.lost:
             await writer.stop()
         if lock is not None:
             lock.release()
@@ -139,6 +144,14 @@ class SqliteStore:
     def failed(self) -> str | None:
         """See Store.failed. A full disk may recover; every other failure lasts until the process is started again."""
         return None if self._writer is None else self._writer.failed
+
+    async def lost(self) -> str:
+        """See Store.lost. A sync that failed is never tried again: nobody knows what of it the disk has."""
+        return await asyncio.shield(self._loss)
+
+    def _lose(self, sentence: str) -> None:
+        if not self._loss.done():
+            self._loss.set_result(sentence)
 
     # --- the two ways in ----------------------------------------------------------------------------------------------
 
@@ -339,6 +352,11 @@ class SqliteStore:
         """See Directory.conversations. In ascending order of ids."""
         await self._settled_if_possible()
         return await self._read(conversations.conversations, practice, account)
+
+    @property
+    def members_mark(self) -> object:
+        """See ConversationDirectory.members_mark."""
+        return self._running().members_mark
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """See Directory.required_devices. Accounts in ascending order."""
