@@ -1,7 +1,8 @@
-"""A server that is broken on purpose, so that the order check has something to find. Never part of the product.
+"""A server that is broken on purpose, so that the harness has something to find. Never part of the product.
 
 `python broken_server.py "answers early" serve …` answers before it commits; `"synchronous normal"` commits
-without waiting for the disk. Everything else is the real server.
+without waiting for the disk; `"gullible"` runs into a fault of its own over some messages; `"forgets nothing"` keeps
+what it refuses. Everything else is the real server.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rapport_protocol.messages import Ack, Failure, ServerMessage
 from rapport_server.adapters.store.sqlite import opening
 from rapport_server.adapters.store.sqlite.writer import Work, Write, Writer
 from rapport_server.cli import commands
+from rapport_server.doors.device_socket import DeviceSocket
+from rapport_server.services.messaging import Link, Messaging
 
 ON_ITS_WAY_S = 0.02
 """Seconds between the early answer and its commit: the answer is in the socket by then."""
@@ -86,6 +90,38 @@ def synchronous_normal() -> None:
     opening._prepare = careless
 
 
+def gullible() -> None:
+    """An acknowledgement with an odd number of parked items runs into a fault of the program."""
+    taken = Messaging.ack
+
+    def ack(self: Messaging, link: Link, message: Ack) -> None:
+        if len(message.parked) % 2:
+            raise IndexError(len(message.parked))
+        taken(self, link, message)
+
+    Messaging.ack = ack  # type: ignore[method-assign, assignment]
+
+
+def forgets_nothing() -> None:
+    """Every refusal stays in memory."""
+    kept: list[bytes] = []
+    send = DeviceSocket.send
+
+    def remember(self: DeviceSocket, message: ServerMessage) -> None:
+        if isinstance(message, Failure):
+            kept.append(bytes(1000))
+        send(self, message)
+
+    DeviceSocket.send = remember  # type: ignore[method-assign]
+
+
+FAULTS = {
+    "answers early": answer_early,
+    "synchronous normal": synchronous_normal,
+    "gullible": gullible,
+    "forgets nothing": forgets_nothing,
+}
+
 if __name__ == "__main__":
-    {"answers early": answer_early, "synchronous normal": synchronous_normal}[sys.argv.pop(1)]()
+    FAULTS[sys.argv.pop(1)]()
     commands()

@@ -82,9 +82,7 @@ class Person:
 async def invite(host: Person, guest: Person) -> rapport.ConversationId:
     known = {conversation.id for conversation in host.client.conversations()}
     await guest.join(await host.client.invite(welcome="Welcome."))
-    await host.until(
-        lambda: any(len(each.members) > 1 for each in host.client.conversations() if each.id not in known)
-    )
+    await host.until(lambda: any(len(each.members) > 1 for each in host.client.conversations() if each.id not in known))
     return guest.talk().id
 
 
@@ -129,9 +127,8 @@ async def test_yesterdays_backup_is_restored(tmp_path: Path) -> None:
         await lee.say(with_lee, "after 4")
         await dana.hear("after 4")
 
-        expected = {
-            "before 1", "before 2", "fetched 1", "fetched 2", "nobody had it 1", "nobody had it 2", "after 1", "after 2",
-        }  # fmt: skip
+        stories = ("before", "fetched", "nobody had it", "after")
+        expected = [f"{story} {number}" for story in stories for number in (1, 2)]
         for person in (dana, kim):
             texts = [text for text in await person.texts(with_kim) if text != "Welcome."]
             assert sorted(texts) == sorted(expected), person.name

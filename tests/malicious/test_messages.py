@@ -11,7 +11,9 @@ from msgspec.structs import replace
 
 from rapport import ConversationId, SecurityKind, Status
 from rapport.crypto.body import Body
-from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body
+from rapport.crypto.envelope import KeyPayload, PayloadKind
+from rapport.crypto.padding import pad
+from rapport.crypto.primitives import NONCE_BYTES, seal
 from rapport.engine.composing import compose
 from rapport.engine.content import Text
 from rapport.engine.conversations import required_devices
@@ -30,7 +32,7 @@ from rapport_protocol.messages import (
     ServerMessage,
 )
 from rapport_protocol.requests import FetchedItems
-from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+from rapport_protocol.signed import MessageClass, MessageFlags, Outer, body_hash, key_commitment
 from tests.malicious.proxy import Asked, Liar, Wire
 from tests.malicious.rows import catches
 from tests.malicious.stage import Person, Stage
@@ -199,19 +201,21 @@ async def test_a_sender_cannot_give_a_message_a_second_meaning(stage: Stage) -> 
 
 
 def two_keys(turn: Turn, conv: ConversationId) -> None:
-    """What a malicious client does: the message commits to one key, and each reader may be given another."""
+    """What a malicious client does: the message commits to one key, and is sealed under another."""
     me, conversation = turn.me, CONVERSATIONS.need(turn.tx, conv)
     message = compose(turn, conv, Text("for the judge"))
     post = OUTBOX.need(turn.tx, message)
+    committed, used, nonce = turn.random(32), turn.random(32), turn.random(NONCE_BYTES)
     outer = Outer(
         conv, conversation.epoch, me.account, me.device, message, turn.now_ms, MessageClass.POST, MessageFlags.NONE,
-        0, bytes(32),
-    )  # fmt: skip
+        0, key_commitment(committed),
+    ).encode()  # fmt: skip
     body = Body("text", msgspec.msgpack.decode(post.content), 7, 1)
-    sealed, other = seal_body(outer, body.encode(), turn.random), turn.random(32)
-    payload = KeyPayload(PayloadKind.KEY, other, sealed.hash).encode()
+    ct = seal(used, nonce, pad(body.encode()), outer)
+    hashed = body_hash(outer, nonce, ct)
+    payload = KeyPayload(PayloadKind.KEY, used, hashed).encode()
     keys = tuple((device, seal_for(turn, device, payload) or b"") for device in required_devices(turn, conversation))
-    kept = SealedPost(conversation.epoch, sealed.outer, sealed.nonce, sealed.ciphertext, other, sealed.hash, keys, None)
+    kept = SealedPost(conversation.epoch, outer, nonce, ct, used, hashed, keys, None)
     OUTBOX.put(turn.tx, message, replace(post, chain=7, sseq=1, sealed=kept), group=conv, order=post.order)
 
 

@@ -80,7 +80,7 @@ async def test_a_weak_prekey_starts_no_session_though_its_device_signed_it(stage
 def registered(stage: Stage, person: Person) -> Register:
     """What somebody uploaded when they joined."""
     bodies = [asked.body for asked in stage.proxy.asked if isinstance(asked.body, Register)]
-    return next(body for body in bodies if person.client.device in body.list)
+    return next(body for body in bodies if bytes(person.client.device) in body.list)
 
 
 @catches("prekey substitution, one-time keys withheld, stale prekey")

@@ -58,15 +58,15 @@ async def test_nothing_is_said_to_a_server_with_another_key(stage: Stage) -> Non
 class Ahead(Liar):
     """This device has signed in before with more than it has now, says the server."""
 
-    def __init__(self, device: bytes) -> None:
-        self.device = device
+    def __init__(self, device: bytes, origin: str, server_id: bytes) -> None:
+        self.device, self.origin, self.server_id = device, origin, server_id
 
     async def from_server(self, wire: Wire, message: ServerMessage) -> Iterable[ServerMessage]:
         if not isinstance(message, Hello) or wire.device != self.device:
             return [message]
         transcript = AuthTranscript(
-            "http://127.0.0.1", secrets.token_bytes(32), secrets.token_bytes(16), secrets.token_bytes(32),
-            secrets.token_bytes(32), wire.account, wire.device, MAX_INTEGER, 1,
+            self.origin, self.server_id, secrets.token_bytes(16), secrets.token_bytes(32), secrets.token_bytes(32),
+            wire.account, wire.device, MAX_INTEGER, 1,
         )  # fmt: skip
         return [replace(message, last_auth=transcript.encode() + secrets.token_bytes(64))]
 
@@ -74,7 +74,7 @@ class Ahead(Liar):
 @catches("false state revision")
 async def test_a_device_believes_only_its_own_signature_that_it_was_ahead(stage: Stage) -> None:
     dana, kim = await stage.pair()
-    stage.lie(Ahead(dana.client.device))
+    stage.lie(Ahead(dana.client.device, stage.proxy.base, stage.app.server_id))
     before = dana.connections
     await again(stage, dana)
     await dana.until(lambda: dana.connections > before)

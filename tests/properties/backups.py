@@ -1,4 +1,4 @@
-"""Copies of what is stored, on a device and on the server, and bringing one to life again after later things happened."""
+"""Copies of what is stored, on a device and on the server, and bringing one back to life after later things happened."""
 
 from __future__ import annotations
 
@@ -60,5 +60,7 @@ def _copied(value: Any) -> Any:
     if isinstance(value, set):
         return set(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **{f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)})
+        return dataclasses.replace(
+            value, **{f.name: _copied(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        )
     return value

@@ -1,4 +1,4 @@
-"""Several accounts with several devices each, on the real engine and the real services, and what can be done to them."""
+"""Several accounts with several devices each, on the real engine and the real services, and what happens to them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rapport.engine.core import Core, Step
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import put_session, sessions_of
 from rapport.engine.records import CONVERSATIONS
-from rapport.engine.turn import Turn
+from rapport.engine.turn import Call, Turn
 from rapport.ports import Transaction
-from rapport_protocol.errors import ErrorCode
+from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids
 from rapport_protocol.messages import Deliver
 from rapport_protocol.requests import Role
@@ -35,6 +35,7 @@ DAY_MS = 86_400_000
 RESTORED_WITHIN_MS = 6 * DAY_MS
 """A backup that is older than a week loses messages that nobody posts again."""
 COPIES_KEPT = 3
+DELIVERED_KEPT = 60
 
 
 @dataclass
@@ -84,6 +85,8 @@ class Node(Device):
         self.delivered: list[Any] = []
         self.counted: Counter[str] = Counter()
         self.rolled_back = False
+        self.signed_rev = 0
+        """The vault's revision at the last sign-in."""
         self.history: frozenset[bytes] = frozenset()
         """Ids of what its account had archived when it was added."""
 
@@ -97,7 +100,26 @@ class Node(Device):
 
     def take(self, *messages: Any) -> None:
         self.watch.arrives(self, messages)
+        self.delivered = [*self.delivered, *messages][-DELIVERED_KEPT:]
         super().take(*messages)
+
+    async def pump(self) -> bool:
+        self.mind_closing()
+        return await super().pump()
+
+    async def perform_call(self, call: Call) -> None:
+        self.mind_closing()
+        if self.link is not None:
+            await super().perform_call(call)
+
+    def mind_closing(self) -> None:
+        """The server closes the connection of a device that was removed."""
+        if self.wire is not None and self.wire.closed is not None:
+            self.drop_connection()
+
+    async def connect(self) -> None:
+        self.signed_rev = self.storage.rev
+        await super().connect()
 
     def turn(self, *steps: Step) -> list[Any]:
         done = super().turn(*steps)
@@ -170,6 +192,7 @@ class Fleet:
         await owner.connect()
         await self.invite(owner)
         await self.join()
+        await self.link(owner)
         await quiet(*self.nodes)
 
     async def close(self) -> None:
@@ -257,11 +280,15 @@ class Fleet:
         await self.adopt(fresh).connect()
         return True
 
-    async def revoke(self, node: Node, other: Node) -> None:
-        """One device removes another of its account."""
-        node.do(lambda turn: own_devices.revoke(turn, other.me.device))
+    async def revoke(self, node: Node, other: Node) -> bool:
+        """One device removes another of its account. False when it does not know of that one (any more)."""
+        try:
+            node.do(lambda turn: own_devices.revoke(turn, other.me.device))
+        except LocalError:
+            return False
         while node.calls:
             await node.perform_call(node.calls.popleft())
+        return True
 
     # --- texts --------------------------------------------------------------------------------------------------------
 
@@ -326,15 +353,21 @@ class Fleet:
                     return message
         return None
 
-    def roll_back(self, node: Node, which: int) -> None:
-        """The vault is what it was earlier. What it had written since and nobody has is lost with it."""
+    async def roll_back(self, node: Node, which: int) -> None:
+        """The vault is what it was earlier. What it had written since and nobody has is lost with it.
+
+        The device has signed in after the copy was made: it is by its own later signature that it notices.
+        """
         copy = node.copies[which % len(node.copies)] if node.copies else copy_of_vault(node.storage)
+        while node.signed_rev <= copy.rev:
+            node.drop_connection()
+            await self.alive(node)
         node.put_back(copy)
         kept = node.storage
         for message, written in self.written.items():
             if written.device == node.me.device and kept.get(("message", bytes(message))) is None:
                 self.lost.add(message)
-        node.copies = [copy]
+        node.copies = [copy_of_vault(copy)]
         node.delivered.clear()
 
     # --- the server ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The end of a run: a fair network, and then the question who can read what.
 
-Every text that the server accepted stands readable on every device it was given to, or is visibly marked there; what was
-written and not accepted still waits or is marked as failed. Texts that a vault lost before anybody had them are counted.
+Every text that the server accepted stands readable on every device it was given to, or is visibly marked there; what
+was written and not accepted still waits or is marked as failed. Texts that a vault lost before anybody had them are
+counted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ async def settle(fleet: Fleet) -> None:
     able = {bytes(node.me.device) for node in nodes if not node.rolled_back}
     asked = {key: count for node in nodes for key, count in _asked(node, able).items()}
     for wait_ms in (15 * SECOND_MS, 15 * MINUTE_MS, 3 * HOUR_MS):
+        nodes = fleet.living
         await later(wait_ms, *nodes)
         await fleet.sweep()
         await quiet(*nodes)

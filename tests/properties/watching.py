@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rapport.engine.contacts import account_of, newest_list
-from rapport.engine.turn import Turn
-from rapport.engine.showing import HELD_MS
-from rapport.events import Message, MessageReceived, SecurityEvent
 from rapport.crypto.ratchet import RatchetMessage
+from rapport.engine.contacts import account_of, newest_list
+from rapport.engine.showing import HELD_MS
+from rapport.engine.turn import Turn
+from rapport.events import Message, MessageReceived, SecurityEvent
 from rapport_protocol.ids import DeviceId, split_ids
 from rapport_protocol.messages import Ack, Deliver, Direct, Post
 from rapport_protocol.sealed_keys import split_sealed_keys
@@ -126,8 +126,7 @@ class Watch:
         shown.add(message.id)
         place = (device, bytes(message.conversation))
         arrived_ms = self._arrived.get((device, bytes(message.id)))
-        if arrived_ms is None or not message.seq:
-            return  # not delivered: history of a device that was linked or away comes when it comes
+        if arrived_ms is None or not message.seq or now_ms - arrived_ms >= HELD_MS:
+            return  # history, which comes when it comes; or held for so long that nothing waits for anything any more
         assert message.seq > self._places.get(place, 0), "shown out of order"
-        if now_ms - arrived_ms < HELD_MS:  # what was held for so long no longer waits for an earlier one
-            self._places[place] = message.seq
+        self._places[place] = message.seq

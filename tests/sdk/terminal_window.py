@@ -29,7 +29,7 @@ class TerminalWindow:
     async def tmux(self, *arguments: str) -> str:
         """Runs a tmux command; its output."""
         process = await asyncio.create_subprocess_exec(
-            "tmux", "-S", str(self._socket), "-f", os.devnull, *arguments, stdout=PIPE, stderr=PIPE
+            "tmux", "-u", "-S", str(self._socket), "-f", os.devnull, *arguments, stdout=PIPE, stderr=PIPE
         )
         output, problem = await process.communicate()
         assert process.returncode == 0, problem.decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +14,14 @@ import pytest
 
 import rapport
 from rapport.chat.commands import COMMANDS, obey
-from rapport.chat.desk import Desk, rows_of
+from rapport.chat.desk import Desk, rows_of, settle_decided
 from rapport.chat.new_device import link_here
 from rapport.chat.qr import half_blocks
 from rapport.chat.render import thread_blocks
 from rapport.chat.trusting import subtitle_of
+from rapport.crypto.identity import DeviceSecrets, first_list, new_account
+from rapport.engine.contacts import take_lists
+from rapport_protocol.ids import AccountId
 from tests.house.tree import ROOT
 from tests.sdk.practice import practice
 
@@ -220,6 +224,47 @@ async def test_safety_numbers_are_the_same_on_both_sides_and_mark_somebody_verif
             assert "verified" in subtitle_of(seat.client, seat.desk.here()).split(", ")
         assert len(numbers[0]) == 12
         assert numbers[0] == numbers[1]
+
+
+async def shown_another_key(seat: Seat, account: AccountId) -> None:
+    """The server shows the account under another identity key, as somebody would who has taken their place."""
+    now = model_now()
+    _, aik = new_account(os.urandom)
+    usurper = first_list(DeviceSecrets.make(account, aik.public, os.urandom, now), aik, now)
+    await seat.client._running.do(lambda turn: take_lists(turn, account, [usurper.encoded]))
+
+
+async def test_another_key_is_refused_when_the_known_number_still_agrees(tmp_path: Path) -> None:
+    async with two_people(tmp_path) as (toni, dana):
+        await shown_another_key(dana, toni.client.account)
+        await dana.sees("Toni's key changed. What you write is kept here")
+        assert "key changed" in subtitle_of(dana.client, dana.desk.here())
+        await dana.types("is it you?")
+        await dana.sees(r"is it you\?\n.*queued")
+        assert not await dana.types("/verify", "no", "no")
+        assert "nothing goes out" in dana.desk.said
+        settle_decided(dana.desk)
+        assert "Toni's key changed" in dana.screen()
+        assert await dana.types("/verify", "yes")
+        settle_decided(dana.desk)
+        assert "Toni's key changed" not in dana.screen()
+        assert "Then the new key is not Toni's" in dana.desk.said
+        await toni.sees(r"is it you\?")
+        assert subtitle_of(dana.client, dana.desk.here()) == "owner, verified"
+
+
+@pytest.mark.parametrize(("line", "answers", "known"), [("/verify", ("no", "yes", "yes"), "verified"),
+                                                       ("/accept", ("yes",), "not verified")])  # fmt: skip
+async def test_another_key_is_taken_over_when_the_person_says_so(
+    tmp_path: Path, line: str, answers: tuple[str, ...], known: str
+) -> None:
+    async with two_people(tmp_path) as (toni, dana):
+        await shown_another_key(dana, toni.client.account)
+        before = dana.client.safety_number(toni.client.account)
+        assert not await dana.types("/accept", "no")
+        assert await dana.types(line, *answers)
+        assert dana.client.safety_number(toni.client.account) != before
+        assert subtitle_of(dana.client, dana.desk.here()) == f"owner, {known}"
 
 
 async def test_mute_and_expire_are_kept(tmp_path: Path) -> None:

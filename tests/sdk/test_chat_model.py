@@ -16,7 +16,16 @@ from rapport.chat.layout import centred, cut, padded, width_of, wrapped
 from rapport.chat.model import Model, Row, Thread
 from rapport.chat.names import Names
 from rapport.chat.numbering import Numbers
-from rapport.chat.render import Block, Renderer, header, notice_lines, row_lines, status_lines, thread_blocks
+from rapport.chat.render import (
+    Block,
+    Renderer,
+    elsewhere_words,
+    header,
+    notice_lines,
+    row_lines,
+    status_lines,
+    thread_blocks,
+)
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
 from rapport.events import (
@@ -344,6 +353,16 @@ def test_the_list_marks_the_open_conversation_and_counts_what_is_new() -> None:
     assert plain(row_lines(shown, 26, 5)) == ["  Sam       12 new, muted", "> Dana"]
     shown.show_rows([Row(ConversationId(bytes([n]) * 16), f"row {n}", 0) for n in range(20)] + [Row(CONV, "Dana", 0)])
     assert "> Dana" in plain(row_lines(shown, 26, 5))
+
+
+def test_what_is_new_elsewhere_is_counted_for_narrow_screens() -> None:
+    shown = model()
+    shown.show_rows(
+        [Row(CONV, "Dana", 5), Row(ELSEWHERE, "Sam", 2), Row(ConversationId(bytes(16)), "M", 9, muted=True)]
+    )
+    assert elsewhere_words(shown) == "2 new elsewhere; Ctrl-N"
+    shown.show_rows([])
+    assert elsewhere_words(shown) == ""
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------

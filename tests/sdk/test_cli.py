@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
 
+import rapport
+from rapport.chat.starting import Start, talk
 from tests.sdk.practice import practice
 
 WITHIN_S = 60.0
@@ -17,8 +21,9 @@ WITHIN_S = 60.0
 async def run(*arguments: str, typed: str = "") -> tuple[int | None, str]:
     """Starts the command, types, waits for its end: exit code and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rapport", *arguments, stdin=PIPE, stdout=PIPE, stderr=STDOUT
-    )
+        sys.executable, "-m", "rapport", *arguments, stdin=PIPE, stdout=PIPE, stderr=STDOUT,
+        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": ""},
+    )  # fmt: skip
     try:
         printed, _ = await asyncio.wait_for(process.communicate(typed.encode()), WITHIN_S)
     finally:
@@ -38,7 +43,10 @@ async def test_the_commands_of_both_packages_are_there() -> None:
     ("arguments", "code", "sentence"),
     [
         (["dance"], 2, "No such command 'dance'"),
-        (["chat", "--vault", "{folder}/nothing"], 1, "Error: "),
+        (["chat", "--vault", "{folder}/nothing"], 1, "Error: nobody has joined with this vault yet"),
+        (["chat", "x", "--link", "y"], 2, "give one of them"),
+        (["link", "not a code", "--vault", "{folder}/v"], 1, "Error: "),
+        (["chat", "--link", "not a code", "--vault", "{folder}/v"], 1, "Error: "),
         (["chat", "not a link", "--vault", "{folder}/v", "--name", "Dana"], 1, "Error: "),
         (["chat", "http://127.0.0.1:9/i/x#AQ", "--vault", "{folder}/v", "--name", "Dana"], 1, "Error: "),
     ],
@@ -50,6 +58,20 @@ async def test_what_cannot_be_done_is_one_sentence(
     assert ended == code
     assert sentence in printed
     assert "Traceback" not in printed
+
+
+async def test_without_the_extra_the_full_screen_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
+    with pytest.raises(rapport.LocalError, match=r"pip install 'rapport\[chat\]'.*--plain"):
+        await talk(Start(tmp_path, join="http://127.0.0.1:9/i/x#AQ"))
 
 
 async def test_a_chat_from_a_pipe_asks_for_the_name_sends_and_remembers(tmp_path: Path) -> None:

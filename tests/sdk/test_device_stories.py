@@ -10,11 +10,14 @@ from rapport.crypto.identity import DeviceSecrets, first_list, new_account
 from rapport.crypto.invites import InviteSecret
 from rapport.engine import catching_up, inviting, own_devices
 from rapport.engine.contacts import newest_list, pin
-from rapport.engine.outgoing import OUTBOX, SENT
+from rapport.engine.content import ResendItem, ResendRequest
+from rapport.engine.directs import put_content
+from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT
 from rapport.engine.records import CONTACTS, CONVERSATIONS, INVITES, OFFERED, PENDING, OfferedLists
+from rapport.engine.sessions import choose
 from rapport.engine.signals import send_typing
 from rapport.engine.turn import Turn
-from rapport.events import MessageStatus, Placeholder, SecurityEvent, SecurityKind, Status, Typing
+from rapport.events import DevicesChanged, MessageStatus, Placeholder, SecurityEvent, SecurityKind, Status, Typing
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, MessageId, split_ids
 from rapport_protocol.membership import MembershipState
@@ -180,6 +183,38 @@ async def test_an_invitee_writes_while_the_therapist_is_offline(pair: Pair) -> N
     assert dana.look(lambda tx: CONTACTS.need(tx, ben.me.account)).name == "Ben"
     assert not alarms(dana, phone, ben)
     assert not placeholders(dana, phone, ben)
+
+
+async def test_a_thief_links_a_device_and_asks_for_thirty_days(pair: Pair) -> None:
+    """Whoever had the unlocked device has its archive; but no contact gives a key to a device that was not addressed."""
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    said = []
+    for day in range(30):
+        said.append(kim.say(conv, f"day {day}"))
+        await later(DAY_MS, dana, kim)
+    thief = await link(dana, 66, connect=False)
+    await thief.connect()
+    await later(LINKED, dana, kim, thief)
+    assert DevicesChanged(dana.me.account, (thief.me.device,), ()) in kim.events
+    kim.say(conv, "so that there is a session")
+    await quiet(dana, kim, thief)
+
+    def ask(turn: Turn) -> None:
+        session = choose(turn, kim.me.device)
+        assert session is not None
+        items = tuple(ResendItem(message.id, bytes(32), body=True) for message in said)
+        put_content(turn, conv, kim.me.device, session, ResendRequest(items))
+
+    kim.hold_outgoing = True
+    thief.do(ask)
+    await quiet(thief, kim)
+    answers = kim.look(lambda tx: [held for _, held in DIRECTS.list(tx) if held.device == thief.me.device])
+    assert len(answers) == 1  # one refusal of all; keys and bodies would be a direct each
+    assert len(answers[0].ct) < 4_200
+    kim.hold_outgoing = False
+    kim.send_all()
+    await quiet(dana, kim, thief)
+    assert kim.look(DIRECTS.count) == 0
 
 
 # --- between refusal and retry ----------------------------------------------------------------------------------------

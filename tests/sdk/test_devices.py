@@ -6,20 +6,24 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.engine import agenda, inviting, own_devices
+from rapport.engine.answering import take_request
 from rapport.engine.archive_keys import archive_keys
 from rapport.engine.composing import change_name
 from rapport.engine.contacts import device_party, listed_devices, newest_list, take_lists
-from rapport.engine.content import OwnArchiveKey, Profile, as_map, content_type
+from rapport.engine.content import OwnArchiveKey, Profile, ResendItem, ResendRequest, as_map, content_type
 from rapport.engine.device_changes import held_version, lists_taken
 from rapport.engine.device_names import devices_of, name_of, note_profile
 from rapport.engine.errands import ErrandKind, errand_key, plan
+from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.key_sharing import take_handed_over
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import OUTBOX, SENT
+from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT
 from rapport.engine.records import CONTACTS, CONVERSATIONS, PENDING, SETTINGS, Envelope
+from rapport.engine.sessions import Opened
 from rapport.engine.turn import Call, Turn
 from rapport.events import DevicesChanged, Event, MemberJoined, Placeholder, SecurityEvent, SignedOut
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
@@ -346,6 +350,30 @@ async def test_a_removed_sibling_has_no_say(pair: Pair) -> None:
     dana.do(lambda turn: note_profile(turn, said(turn, renamed), renamed))
     assert dana.look(lambda tx: SETTINGS.need(tx, b"").name) == "Dana"
     assert 99 not in [key.epoch for key in dana.do(archive_keys)]
+
+
+async def test_a_removed_device_is_answered_no_resend_request(pair: Pair) -> None:
+    """Not even for what had been sealed for it."""
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    phone = await link(dana, 11)
+    await later(LINKED, dana, kim, phone)
+    message = kim.say(conv, "before")
+    await quiet(dana, kim, phone)
+    assert phone.me.device in addressed(kim, message.id)
+    revoke(dana, phone)
+    await quiet(dana, kim)
+
+    def asked(turn: Turn) -> int:
+        known = device_party(turn, dana.me.account, phone.me.device)
+        assert known is not None
+        opened = Opened(sessions_of(turn.tx, phone.me.device)[0], b"")
+        outer = Outer.parse(SENT.need(turn.tx, message.id).outer)
+        outer = replace(outer, account=dana.me.account, device=phone.me.device)
+        request = OpenedMessage(outer, Envelope(0, 0, b"", b"", b"", b""), known, opened, None, None, None)
+        take_request(turn, request, ResendRequest((ResendItem(message.id, bytes(32)),)))
+        return DIRECTS.count(turn.tx)
+
+    assert kim.do(asked) == 0
 
 
 async def test_a_missing_archive_key_is_asked_of_the_siblings(pair: Pair) -> None:

@@ -12,10 +12,12 @@ from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.crypto.signals import seal_signal, signal_key
 from rapport.engine import composing, delivery
+from rapport.engine.arrivals import receive
 from rapport.engine.composing import write_text
 from rapport.engine.content import Edit, Text
 from rapport.engine.outgoing import OUTBOX, SENT
 from rapport.engine.records import CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES, PENDING, SEEN
+from rapport.engine.reposting import notice_epoch
 from rapport.engine.restoring import restore_page
 from rapport.engine.searching import search
 from rapport.engine.signals import SignalMemory, send_typing, take_signal
@@ -25,13 +27,14 @@ from rapport.events import (
     Placeholder,
     PlaceholderRemoved,
     SecurityEvent,
+    SecurityKind,
     Status,
     Typing,
 )
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import ConversationId, ItemId
-from rapport_protocol.limits import PAGE_ITEMS
-from rapport_protocol.messages import Ack, Deliver, Signal
+from rapport_protocol.ids import ConversationId, ItemId, StoreEpoch
+from rapport_protocol.limits import PAGE_ITEMS, SEQ_JUMP
+from rapport_protocol.messages import Ack, Deliver, DeviceMismatch, Signal, Void
 from rapport_protocol.requests import ArchivePage
 from rapport_protocol.signed import SignalFields, self_conversation
 from tests.sdk.linked import link
@@ -342,6 +345,75 @@ async def test_a_change_by_a_client_that_forgets_the_time_is_not_archived_either
     assert kim.look(lambda tx: SEEN.need(tx, edit)).entry is None
     await later(60_000, dana, kim)
     assert traces(kim, message) == []
+
+
+async def test_a_linked_device_takes_no_expired_message_for_a_gap(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    for text in ("one", None, "two", None, None):
+        if text is None:
+            whisper(kim, conv)
+        else:
+            kim.say(conv, text)
+        await quiet(dana, kim)
+    await later(60_000, dana, kim)
+    desk = await link(dana, seed=3, label="Desk")
+    await quiet(dana, kim, desk)
+    assert desk.texts(conv) == ["one", "two"]
+    kim.say(conv, "three")
+    await later(HOUR_MS, dana, kim, desk)
+    assert desk.texts(conv) == dana.texts(conv) == ["one", "two", "three"]
+    assert [event for event in desk.events if isinstance(event, SecurityEvent | Placeholder)] == []
+
+
+async def test_history_that_is_withheld_is_noticed_beside_expired_messages(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    for text in ("one", "withheld", None, "two"):
+        if text is None:
+            whisper(kim, conv)
+        else:
+            kim.say(conv, text)
+        await quiet(dana, kim)
+    withheld = dana.shown(conv)[1].id
+    await later(60_000, dana, kim)
+    items = pair.relay.store._items
+    items[next(key for key in items if key[1] == ItemId(withheld))].entries.clear()
+    desk = await link(dana, seed=3, label="Desk")
+    await quiet(dana, kim, desk)
+    assert desk.texts(conv) == ["one", "two"]
+    assert [event.kind for event in desk.events if isinstance(event, SecurityEvent)] == [SecurityKind.HISTORY_GAP]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_restored_server_does_not_get_it_once_more_after_its_time(pair: Pair, refused: bool) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    message = whisper(dana, conv)
+    await quiet(dana, kim)
+    dana.drop_connection()
+    jump = {conv: SEQ_JUMP + 3}  # the backup held two messages less
+    dana.do(lambda turn: notice_epoch(turn, StoreEpoch(b"e" * 16), jump))
+    assert dana.look(lambda tx: OUTBOX.has(tx, message.id))
+    if refused:  # its keys are for a device set of yesterday, and the refusal comes when its time is over
+        dana.hold_outgoing = True
+        await dana.connect()
+        await pair.relay.settle()
+    pair.relay.clock.forward(60_000)
+    dana.turn()
+    assert traces(dana, message) == []
+    if refused:
+        core = dana.core
+        assert core is not None
+        assert core.flight is not None
+        flight = core.flight
+        dana.outgoing.clear()
+        dana.do(lambda turn: receive(turn, flight, [DeviceMismatch(message.id, b"", b"")]))
+        assert [sent for sent in dana.outgoing if isinstance(sent, Void)] == [Void(conv, message.id)]
+        dana.hold_outgoing = False
+        dana.drop_connection()
+    await dana.connect()
+    dana.say(conv, "after")
+    await quiet(dana, kim)
+    assert kim.texts(conv)[-1] == "after"
+    assert traces(dana, message) == []
 
 
 async def test_nobody_types_under_the_key_of_an_expired_message(pair: Pair) -> None:

@@ -92,6 +92,25 @@ async def test_a_removed_client_is_told_and_can_be_wiped(server: Served, tmp_pat
         assert list((tmp_path / "phone").iterdir()) == []
 
 
+async def test_the_first_device_can_be_removed_by_another(server: Served, tmp_path: Path) -> None:
+    """It holds the identity key and made the account; it is told all the same, and does not come back."""
+    async with owner(server, tmp_path) as dana:
+        await link_client(dana, tmp_path / "phone")
+        async with rapport.Client(vault=tmp_path / "phone") as phone:
+            await phone.caught_up()
+            events = dana.events()
+            await phone.revoke(dana.device)
+            async with asyncio.timeout(WITHIN_S):
+                while not isinstance(await anext(events), rapport.SignedOut):
+                    pass
+            assert [held.id for held in phone.devices()] == [phone.device]
+    async with rapport.Client(vault=tmp_path / "dana") as again:
+        events = again.events()
+        async with asyncio.timeout(WITHIN_S):
+            while not isinstance(await anext(events), rapport.SignedOut):
+                pass
+
+
 async def test_signing_out_removes_the_device_and_its_vault(server: Served, tmp_path: Path) -> None:
     async with owner(server, tmp_path) as dana:
         await link_client(dana, tmp_path / "phone")
@@ -150,8 +169,9 @@ async def test_wrong_digits_can_be_typed_three_times(server: Served, tmp_path: P
         assert ended.value.trouble is LinkTrouble.ENDED
         with pytest.raises(LinkProblem):  # not even the right ones any more
             await offer.confirm(linking.digits)
-        with pytest.raises(LinkProblem) as told:
-            await waiting
+        async with asyncio.timeout(WITHIN_S):
+            with pytest.raises(LinkProblem) as told:
+                await waiting
         assert told.value.trouble is LinkTrouble.ENDED
         assert len(dana.devices()) == 1
     assert list((tmp_path / "phone").iterdir()) == []

@@ -13,7 +13,8 @@ import pytest
 from rapport.bench.practice import sign_in
 from rapport.bench.wire import client_frame
 from rapport_protocol.errors import ErrorCode
-from rapport_protocol.messages import CloseCode
+from rapport_protocol.limits import CT_BYTES
+from rapport_protocol.messages import CaughtUp, CloseCode, Deliver, Delivered
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.config import Limits
 from rapport_server.doors.device_socket import HARD_LIMIT
@@ -140,7 +141,9 @@ async def test_who_asks_and_does_not_listen_is_cut() -> None:
 async def test_who_talks_and_does_not_listen_is_cut_at_the_hard_limit() -> None:
     async with running() as node, AsyncExitStack() as stack:
         owner = await node.owner()
+        node.app._listener._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # inherited by connections
         peer, _ = await asyncio.to_thread(sign_in, node.base, owner.secrets)
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader, writer = await asyncio.open_connection(sock=peer.socket)
         stack.callback(writer.close)
         sock = socket_of(node, owner.device)
@@ -159,6 +162,52 @@ async def test_who_talks_and_does_not_listen_is_cut_at_the_hard_limit() -> None:
 
 def server_close(code: int) -> bytes:
     return b"\x88\x02" + code.to_bytes(2, "big")
+
+
+async def test_a_mailbox_of_large_messages_streams_on_as_soon_as_there_is_room() -> None:
+    async with running() as node:
+        dana, cleo, invited = await node.pair()
+        async with connected(node, dana) as device:
+            for _ in range(120):
+                await device.accepted(device.post(invited.conv, [cleo.device], ct=b"c" * CT_BYTES))
+        node.app._parts.delivery.nudge = lambda: None  # type: ignore[method-assign]
+        async with opened(node, cleo) as device:
+            await device.sign_in()
+            for _ in range(120):  # two megabytes, and not a word back
+                await device.skip_to(Deliver)
+            await device.skip_to(CaughtUp)
+
+
+class EarlierStore(MemoryStore):
+    """A store that reads for so long that what it finds is no longer so."""
+
+    reading: asyncio.Event
+    gate: asyncio.Event
+
+    async def waiting(self, principal, beyond, limit, in_flight):  # type: ignore[no-untyped-def]
+        found = await super().waiting(principal, beyond, limit, ())
+        self.reading.set()
+        await self.gate.wait()
+        return [item for item in found if item.id not in in_flight]
+
+
+async def test_what_is_acknowledged_while_the_store_reads_is_not_delivered_again() -> None:
+    async with running() as node:
+        dana, cleo, invited = await node.pair()
+        async with connected(node, dana) as writer, connected(node, cleo) as reader:
+            first = await writer.accepted(writer.post(invited.conv, [cleo.device]))
+            delivered = await reader.skip_to(Deliver)
+            store = node.store
+            store.__class__ = EarlierStore
+            assert isinstance(store, EarlierStore)
+            store.reading, store.gate = asyncio.Event(), asyncio.Event()
+            node.app._parts.delivery.wake([cleo.device])
+            await store.reading.wait()
+            await reader.acknowledge(delivered)
+            assert (await writer.skip_to(Delivered)).items[0].id == first.id
+            store.gate.set()
+            second = await writer.accepted(writer.post(invited.conv, [cleo.device]))
+            assert (await reader.skip_to(Deliver)).seq == second.seq
 
 
 class BrokenStore(MemoryStore):

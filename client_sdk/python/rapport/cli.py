@@ -78,7 +78,9 @@ def _link(code: str, vault: Path | None, server: str | None, label: str) -> None
     """Add this device to your account. CODE is what /link shows on a device of yours."""
     from rapport.chat.new_device import link_here, usual_label
 
-    click.echo(_run(link_here(code, vault or _default_vault(), label or usual_label(), server, click.echo)), err=True)
+    notice = _run(link_here(code, vault or _default_vault(), label or usual_label(), server, click.echo))
+    if notice:
+        click.echo(notice, err=True)
 
 
 def _default_vault() -> Path:
@@ -118,7 +120,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(_until_terminated(work))
     except (rapport.RapportError, ProcessProblem) as problem:
-        raise click.ClickException(str(problem)) from None
+        raise click.ClickException(getattr(problem, "detail", "") or str(problem)) from None
     except KeyboardInterrupt:
         click.echo()
         sys.exit(128 + signal.SIGINT)

@@ -39,6 +39,7 @@ __all__ = [
     "SecurityEvent",
     "SecurityKind",
     "SettingChanged",
+    "SignedOut",
     "Status",
     "StorageProblem",
     "Typing",

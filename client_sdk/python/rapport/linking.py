@@ -48,7 +48,7 @@ from rapport.engine.loop import Engine
 from rapport.engine.turn import Me, Turn
 from rapport.events import Device
 from rapport.ports import Api, Unreachable, Vault
-from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
+from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError, Retry
 from rapport_protocol.ids import AccountId, DeviceId, LinkId
 from rapport_protocol.requests import LinkOpen, LinkState, LinkStep
 
@@ -59,6 +59,8 @@ T = TypeVar("T")
 
 DIGITS_TRIES: Final = 3
 """How often digits may be typed: one in 333,333 for somebody who guesses."""
+LISTED_WITHIN_S: Final = 30.0
+"""How long `confirm` waits for the server to take the new device list, seconds; what is asked for stays asked for."""
 _POLL_FIRST_S: Final = 0.1
 _POLL_MOST_S: Final = 1.0
 """The server is asked for the other side's step this often at most, seconds; sooner at first."""
@@ -128,7 +130,10 @@ class _Meeting:
         return state
 
     async def until(self, steps: int) -> LinkState:
-        """Polls until so many steps are there. A try without an answer is repeated until the link has expired."""
+        """Polls until so many steps are there. A try without an answer is repeated until the link has expired.
+
+        LinkProblem; Rejected when the server refuses for good.
+        """
         wait_s = _POLL_FIRST_S
         while True:
             try:
@@ -137,6 +142,9 @@ class _Meeting:
                     return state
             except Unreachable:
                 pass
+            except Rejected as refusal:
+                if refusal.retry is not Retry.LATER:
+                    raise
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 1.5, _POLL_MOST_S)
 
@@ -192,7 +200,7 @@ class LinkOffer:
         self._key = key
 
     async def confirm(self, digits: str) -> Device:
-        """Links the device that shows these digits; returns it once the account's list holds it.
+        """Links the device that shows these digits; returns it once the account's device list holds it.
 
         LinkProblem: WRONG_DIGITS (three tries), ENDED, EXPIRED, FORGED. LocalError(TOO_MANY) when the account has as
         many devices as it may. Rejected, Unreachable: call it again with the same digits. Cancelled at any moment it
@@ -210,7 +218,11 @@ class LinkOffer:
         if self._listed is None:
             self._listed = await self._take_answer(self._key, known)
         device, errand = self._listed
-        await self._engine.errand_done(errand)
+        try:
+            async with asyncio.timeout(LISTED_WITHIN_S):
+                await self._engine.errand_done(errand)
+        except TimeoutError:
+            raise Unreachable from None
         self._over = True
         return self._shown(device)
 

@@ -4,6 +4,7 @@ Source: docs/protocol.md, sections 12.4 and 12.5.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, cast
 
@@ -14,6 +15,7 @@ from aiohttp.http import WebSocketWriter
 from rapport_protocol.codec import CLIENT_CODECS, Codec
 from rapport_protocol.limits import PING_IDLE_S, SERVER_GIVES_UP_S, SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import ClientMessage, CloseCode, Ping, ServerMessage
+from rapport_server.doors.frames import connection_of
 from rapport_server.services.messaging import Link
 
 __all__ = ["CUT_S", "HARD_LIMIT", "SOFT_LIMIT", "STUCK_S", "DeviceSocket"]
@@ -36,7 +38,7 @@ class _Outbox:
     protocol being the limit.
     """
 
-    __slots__ = ("_frames", "_loop", "_transport", "collected", "full", "written")
+    __slots__ = ("_frames", "_loop", "_transport", "collected", "full", "on_room", "turned_away", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -48,6 +50,15 @@ class _Outbox:
         """Bytes handed to the transport since the start."""
         self.full = False
         """More than the hard limit waited after the last turn."""
+        self.turned_away = False
+        """Somebody was told that there is no room; `on_room` tells them when there is."""
+        self.on_room: Callable[[], None] | None = None
+
+    def room(self) -> None:
+        """There is room again: called after a turn that has left at once, or when the transport has drained."""
+        if self.turned_away and self.on_room is not None:
+            self.turned_away = False
+            self.on_room()
 
     def write(self, header: bytes, payload: bytes) -> None:
         frames = self._frames
@@ -61,7 +72,10 @@ class _Outbox:
         if self._frames and not self._transport.is_closing():
             self._transport.write(b"".join(self._frames))
             self.written += self.collected
-            self.full = self._transport.get_write_buffer_size() > HARD_LIMIT
+            waiting = self._transport.get_write_buffer_size()
+            self.full = waiting > HARD_LIMIT
+            if self.turned_away and waiting <= SOFT_LIMIT:
+                self._loop.call_soon(self.room)
         self._frames.clear()
         self.collected = 0
 
@@ -100,6 +114,7 @@ class DeviceSocket:
 
     __slots__ = (
         "_closing",
+        "_connection",
         "_cut",
         "_encode",
         "_gone",
@@ -129,6 +144,9 @@ class DeviceSocket:
         self._text = codec.text
         self._opcode = WSMsgType.TEXT if codec.text else WSMsgType.BINARY
         self._outbox = _Outbox(transport)
+        self._connection = connection_of(request)
+        self._connection.on_drained = self._outbox.room
+        transport.set_write_buffer_limits(high=SOFT_LIMIT, low=SOFT_LIMIT // 2)
         self._closing: asyncio.Task[bool] | None = None
         self.heard = True
         """Set by the reader with every frame, taken back by the next look: cheaper than a time stamp per frame."""
@@ -147,8 +165,15 @@ class DeviceSocket:
 
     @property
     def congested(self) -> bool:
-        """More than the soft limit waits for the peer to read."""
-        return self._transport.get_write_buffer_size() + self._outbox.collected > SOFT_LIMIT
+        """More than the soft limit waits for the peer to read. Whoever hears so is told by `on_room` when to go on."""
+        if self._transport.get_write_buffer_size() + self._outbox.collected <= SOFT_LIMIT:
+            return False
+        self._outbox.turned_away = True
+        return True
+
+    def on_room(self, tell: Callable[[], None]) -> None:
+        """tell: called once each time there is room again after `congested` was true."""
+        self._outbox.on_room = tell
 
     def send(self, message: ServerMessage) -> None:
         """Queues one message; dropped when the socket is closing."""
@@ -181,6 +206,7 @@ class DeviceSocket:
             if self._closing is not None:
                 await self._closing
         finally:
+            self._connection.on_drained = self._outbox.on_room = None
             if self._cut is not None:
                 self._cut.cancel()
             if self._transport.get_write_buffer_size():

@@ -16,7 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from rapport_protocol.limits import FRAGMENTS, LOBBY_BYTES, LOBBY_FRAMES
 
-__all__ = ["Frames", "GuardedConnection", "frames_of"]
+__all__ = ["Frames", "GuardedConnection", "connection_of", "frames_of"]
 
 _MASKED: Final = 0x80
 _FIN: Final = 0x80
@@ -145,22 +145,38 @@ class Frames:
 class GuardedConnection(RequestHandler):
     """aiohttp's connection, whose frames are guarded from the first one after the upgrade."""
 
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "on_drained")
 
     def __init__(self, manager: web.Server, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self.frames: Frames | None = None
         """Once it is a WebSocket."""
+        self.on_drained: Callable[[], None] | None = None
+        """Called when what waited for the peer to read has fallen below the transport's low mark."""
 
     def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
         """Called by aiohttp at the end of the upgrade, before it parses what came with it."""
         self.frames = Frames(parser)
         super().set_parser(cast("WebSocketReader", self.frames), data_received_cb)
 
+    def resume_writing(self) -> None:
+        """Called by the transport."""
+        super().resume_writing()
+        if self.on_drained is not None:
+            self.on_drained()
+
+
+def connection_of(request: web.BaseRequest) -> GuardedConnection:
+    """The connection that a request came on."""
+    protocol = request.protocol
+    if not isinstance(protocol, GuardedConnection):
+        raise TypeError("this connection was not taken in by `Listener`")
+    return protocol
+
 
 def frames_of(request: web.BaseRequest) -> Frames:
     """The guard of a connection that has been upgraded."""
-    protocol = request.protocol
-    if not isinstance(protocol, GuardedConnection) or protocol.frames is None:
-        raise TypeError("this connection was not taken in by `Listener`, or is no WebSocket")
-    return protocol.frames
+    frames = connection_of(request).frames
+    if frames is None:
+        raise TypeError("this connection is no WebSocket")
+    return frames

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -171,6 +172,7 @@ class WebSocketDoor:
         frames.settle()
         socket.send(signed_in.hello)
         socket.link = self._delivery.open(signed_in.principal, socket)
+        socket.on_room(partial(self._delivery.wake, (signed_in.principal.device,)))
         try:
             await self._converse(socket, socket.link, codec)
         except FormatError:

@@ -15,7 +15,7 @@ from rapport.conversation import HISTORY_MOST
 from rapport.events import Message, MessageKind
 from rapport_protocol.ids import MessageId
 
-__all__ = ["PAGE", "Desk", "Question", "begin", "rows_of"]
+__all__ = ["PAGE", "Desk", "Question", "begin", "rows_of", "settle_decided"]
 
 PAGE: Final = 100
 """Messages that are read at once: some screens of them."""
@@ -212,3 +212,10 @@ def rows_of(desk: Desk) -> list[Row]:
         title = desk.names.list(member.account for member in conversation.members)
         rows.append(Row(conversation.id, title, conversation.unread, conversation.muted))
     return rows
+
+
+def settle_decided(desk: Desk) -> None:
+    """Takes away what was said of changed identities about which the person has decided, here or elsewhere."""
+    for account in {notice.undecided for notice in desk.model.notices} - {None}:
+        if account is not None and not desk.client.contact(account).identity_changed:
+            desk.model.settle(account)

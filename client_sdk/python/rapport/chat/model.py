@@ -12,6 +12,7 @@ from rapport.events import (
     ConnectionChanged,
     ConversationChanged,
     Event,
+    IdentityChanged,
     Member,
     Message,
     MessageChanged,
@@ -44,9 +45,13 @@ class Row(Struct, frozen=True):
 
 
 class Notice(Struct, frozen=True):
-    """Something that a person must be told once: calm, in whole sentences, there until they put it away."""
+    """Something that a person must be told once: calm, in whole sentences, there until they put it away.
+
+    undecided: whose changed identity it is about, while that waits for a decision.
+    """
 
     text: str
+    undecided: AccountId | None = None
 
 
 class Thread:
@@ -165,10 +170,14 @@ class Model:
         """Who is writing in the open conversation now."""
         return [account for (conv, account), end in self._typing.items() if conv == self.here and end > now_ms]
 
-    def notify(self, text: str) -> None:
+    def notify(self, text: str, undecided: AccountId | None = None) -> None:
         """Puts a notice behind those that wait; one that waits already is not said twice."""
         if text and all(notice.text != text for notice in self.notices):
-            self.notices = [*self.notices, Notice(text)][-_NOTICES_MOST:]
+            self.notices = [*self.notices, Notice(text, undecided)][-_NOTICES_MOST:]
+
+    def settle(self, account: AccountId) -> None:
+        """It is decided about somebody's changed identity: that notice says what is no longer so."""
+        self.notices = [notice for notice in self.notices if notice.undecided != account]
 
     def put_away(self) -> bool:
         """The person has read the foremost notice. False when there was none."""
@@ -205,7 +214,8 @@ class Model:
             case MessageRemoved(conv, ident) if self.thread and conv == self.here:
                 self.thread.remove(ident)
             case _:  # names, marks and counts are asked of the client whenever the screen is drawn
-                self.notify(notice_words(event, self.names))
+                undecided = event.account if isinstance(event, IdentityChanged) else None
+                self.notify(notice_words(event, self.names), undecided)
         return False
 
     def _put(self, conv: ConversationId, message: Message, *, new: bool) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "INDENT",
     "Block",
     "Renderer",
+    "elsewhere_words",
     "header",
     "notice_lines",
     "row_lines",
@@ -235,6 +236,12 @@ def typing_words(model: Model, now_ms: int) -> str:
     if not names:
         return ""
     return f"{names[0]} is writing" if len(names) == 1 else f"{', '.join(names[:3])} are writing"
+
+
+def elsewhere_words(model: Model) -> str:
+    """What is new in other conversations, where the list has no room; "" when nothing is."""
+    new = sum(row.unread for row in model.rows if row.id != model.here and not row.muted)
+    return f"{new} new elsewhere; Ctrl-N" if new else ""
 
 
 def status_lines(model: Model, width: int, hint: str) -> list[Line]:

@@ -12,11 +12,11 @@ from prompt_toolkit.filters import Condition
 
 import rapport
 from rapport.chat.commands import obey
-from rapport.chat.desk import Desk, begin, rows_of
+from rapport.chat.desk import Desk, begin, rows_of, settle_decided
 from rapport.chat.keys import HINT, SHORT_HINT, bindings
 from rapport.chat.layout import Line, centred, wrapped
 from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
-from rapport.chat.render import Renderer, header, notice_lines, row_lines, status_lines, typing_words
+from rapport.chat.render import Renderer, elsewhere_words, header, notice_lines, row_lines, status_lines, typing_words
 from rapport.chat.trusting import subtitle_of
 from rapport_protocol.ids import ConversationId, MessageId
 
@@ -81,7 +81,7 @@ class Screen:
         """Until the person leaves or the client is closed; the terminal is as it was then. Returns what to say last."""
         await begin(self._desk)
         tasks = [
-            asyncio.create_task(self._app.run_async(), name="chat-screen"),
+            asyncio.create_task(self._app.run_async(set_exception_handler=False), name="chat-screen"),
             asyncio.create_task(self._desk.follow(), name="chat-events"),
             asyncio.create_task(self._work(), name="chat-commands"),
         ]
@@ -222,6 +222,7 @@ class Screen:
     def _before_render(self) -> None:
         model = self._desk.model
         model.show_rows(rows_of(self._desk))
+        settle_decided(self._desk)
         if model.here is not None:
             conversation = self._desk.client.conversation(model.here)
             model.members = tuple(conversation.members)
@@ -266,6 +267,8 @@ class Screen:
             words = "at work … (Esc leaves off)"
         elif not desk.scroll.at_end and desk.opened is None:
             words = "earlier messages; End goes back"
+        elif width < LIST_FROM:
+            words = elsewhere_words(desk.model)
         return [[("class:rule", centred(words, width) if words else "─" * width)]]
 
     def _prompt(self) -> str:

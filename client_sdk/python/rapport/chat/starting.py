@@ -19,8 +19,12 @@ from rapport_protocol.errors import ErrorCode, LocalError
 
 __all__ = ["Start", "talk"]
 
+_NO_VAULT: Final = (
+    "nobody has joined with this vault yet. Start with the link you were given: rapport chat '<link>', or add this "
+    "device to your account with the code that /link shows on another one: rapport chat --link '<code>'"
+)
 _NO_SCREEN: Final = (
-    "The full screen needs the extra `chat`, which is not installed: pip install 'rapport[chat]'. "
+    "the full screen needs the extra `chat`, which is not installed: pip install 'rapport[chat]'. "
     "Until then, --plain prints lines in its place."
 )
 
@@ -47,6 +51,8 @@ async def talk(start: Start) -> None:
     Raises what `rapport.join`, `rapport.link_device` and `rapport.Client` raise, and LocalError when the full screen is
     not installed.
     """
+    if not (start.join or start.link or (start.vault / "vault.sqlite").exists()):
+        raise LocalError(ErrorCode.NOT_FOUND, _NO_VAULT)
     if start.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         await _plain(start)
         return

@@ -77,37 +77,46 @@ async def _verify(face: Face, rest: str) -> None:
     contact = _contact(face.client, account)
     if contact is None:
         raise Misuse(f"{name} has no safety number yet; it comes with the first message.")
-    if contact.identity_changed and not await _accepted(face, account):
+    if contact.identity_changed and await _new_key_refused(face, account):
         return
-    groups = face.client.safety_number(account).split()
-    rows = ["   ".join(groups[at : at + _GROUPS_IN_A_LINE]) for at in range(0, len(groups), _GROUPS_IN_A_LINE)]
-    face.sheet(
-        f"Safety number with {name}",
-        "\n".join(rows)
-        + f"\n\nAsk {name} to type /verify too, and compare the numbers aloud, in a call or in person, not in "
-        "writing. If they are equal, nobody reads along. If not, do not write anything confidential here, and speak to "
-        f"{name} about it.",
-    )
-    same = (await face.ask("Are they equal? yes or no (Esc: decide later)")).casefold() in {"yes", "y"}
+    meaning = f"If they are equal, nobody reads along. If not, speak to {name} before you write here."
+    _show_number(face, account, meaning)
+    same = await _yes(face, "Are they equal? yes or no (Esc: decide later)")
     await face.client.verify(account, same)
     if same:
-        face.tell(f"{name} is verified on all your devices.")
+        face.tell(f"{name} is verified, on all your devices.")
     else:
         face.tell(f"{name} is not verified. Speak to {name} before you write anything confidential here.")
 
 
-async def _accepted(face: Face, account: AccountId) -> bool:
-    """A changed identity must be taken over before its number can be compared; the person says whether to."""
+def _show_number(face: Face, account: AccountId, meaning: str) -> None:
+    name, groups = face.names.of(account), face.client.safety_number(account).split()
+    rows = ["   ".join(groups[at : at + _GROUPS_IN_A_LINE]) for at in range(0, len(groups), _GROUPS_IN_A_LINE)]
+    how = f"Ask {name} to type /verify too, and compare the numbers aloud, in a call or in person, not in writing."
+    face.sheet(f"Safety number with {name}", "\n".join([*rows, "", how, meaning]))
+
+
+async def _yes(face: Face, question: str) -> bool:
+    return (await face.ask(question)).casefold() in {"yes", "y"}
+
+
+async def _new_key_refused(face: Face, account: AccountId) -> bool:
+    """The number of the key that is known decides: equal, and the new key is nobody's; else it may be taken over."""
     name = face.names.of(account)
+    meaning = f"This is the number of the key that you know. {name} appears with a new one, and nothing goes out to it."
+    _show_number(face, account, meaning)
+    if await _yes(face, f"Does {name} see the same number? yes or no (Esc: decide later)"):
+        await face.client.verify(account)
+        face.tell(f"Then the new key is not {name}'s. It is refused, what waited goes out, and {name} is verified.")
+        return True
     question = (
-        f"{name} appears with a new key: a new phone, or somebody in {name}'s place. To compare the new number, "
-        "take the new key over; what waits here then goes out. Type yes, or Esc to leave everything as it is."
+        f"Then {name} has a new key, or somebody is in {name}'s place. Take it over, to compare its number? "
+        "What waits here then goes out. yes or no"
     )
-    if (await face.ask(question)).casefold() not in {"yes", "y"}:
-        face.tell("Nothing was changed, and nothing goes out.")
-        return False
+    if not await _yes(face, question):
+        raise Misuse("Nothing was changed, and nothing goes out.")
     await face.client.acknowledge_identity(account)
-    return True
+    return False
 
 
 async def _accept(face: Face, rest: str) -> None:
@@ -115,8 +124,12 @@ async def _accept(face: Face, rest: str) -> None:
     contact = _contact(face.client, account)
     if contact is None or not contact.identity_changed:
         raise Misuse(f"{face.names.of(account)}'s key has not changed; there is nothing to accept.")
-    if await _accepted(face, account):
-        face.tell(f"{face.names.of(account)} has the new key now, not compared. /verify shows the safety number.")
+    name = face.names.of(account)
+    question = f"Go on with {name}'s new key without comparing? What waits here then goes out. yes or no"
+    if not await _yes(face, question):
+        raise Misuse("Nothing was changed, and nothing goes out.")
+    await face.client.acknowledge_identity(account)
+    face.tell(f"{name} has the new key now, not compared. /verify shows the safety number.")
 
 
 async def _security(face: Face, _: str) -> None:

@@ -45,6 +45,7 @@ class _Known(Struct, frozen=True, omit_defaults=True):
     reply_to: _Message | UnsetType = UNSET
     attachments: list[Any] | UnsetType = UNSET
     expire: _Count | UnsetType = UNSET
+    kept: _Message | UnsetType = UNSET
 
 
 _KEYS: Final = frozenset(_Known.__struct_fields__)
@@ -57,7 +58,7 @@ class Body(Struct, frozen=True):
     chain: random per sending device and conversation, new after a re-link, rollback or restore. sseq: place in that
     chain, from 1. prev: this device's previous post here; after: the newest post of others it had shown. Both None at
     a baseline. extra: fields of later versions, kept as they came. attachments, expire, office_version: see their
-    chapters.
+    chapters. kept: this device's previous post here that the archive holds, zeros for none, where that is not prev.
     """
 
     type: str
@@ -71,6 +72,7 @@ class Body(Struct, frozen=True):
     office_version: int | None = None
     attachments: list[Any] | None = None
     expire: int | None = None
+    kept: MessageId | None = None
     extra: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -90,6 +92,7 @@ class Body(Struct, frozen=True):
             "office_version": self.office_version,
             "attachments": self.attachments,
             "expire": self.expire,
+            "kept": self.kept,
         }
         return msgspec.msgpack.encode(self.extra | {key: value for key, value in known.items() if value is not None})
 
@@ -113,6 +116,7 @@ class Body(Struct, frozen=True):
             office_version=_given(known.office_version),
             attachments=_given(known.attachments),
             expire=_given(known.expire),
+            kept=_given(known.kept),
             extra={key: value for key, value in fields.items() if key not in _KEYS},
         )
 

@@ -117,10 +117,18 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
+def _claims(turn: Turn, errand: Errand) -> Call | None:
+    """Claims what is missing. If the peers have started sessions meanwhile, the posts that waited can leave."""
+    call = sealing.claims_call(turn, errand)
+    if call is None:
+        outbox.resume_for(turn, ConversationId(errand.subject), Hold.KEYS)
+    return call
+
+
 _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.LISTS: contacts.lists_call,
     ErrandKind.CHAIN: conversations.chain_call,
-    ErrandKind.CLAIM: lambda turn, errand: _claims(turn, errand),
+    ErrandKind.CLAIM: _claims,
     ErrandKind.HELP_CLAIM: asking.help_call,
     ErrandKind.FETCH: healing.fetch_call,
     ErrandKind.PREKEYS: prekeys.prekeys_call,
@@ -138,14 +146,6 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.HEADS: reissuing.heads_call,
     ErrandKind.ENTRIES_AGAIN: reissuing.entries_call,
 }
-
-
-def _claims(turn: Turn, errand: Errand) -> Call | None:
-    """Claims what is missing. If the peers have started sessions meanwhile, the posts that waited can leave."""
-    call = sealing.claims_call(turn, errand)
-    if call is None:
-        outbox.resume_for(turn, ConversationId(errand.subject), Hold.KEYS)
-    return call
 
 
 def carefully(turn: Turn, errand: Errand, work: Callable[[Turn], T]) -> T | None:
@@ -216,6 +216,7 @@ _MAY_REPEAT: Final = frozenset({ErrandKind.LISTS, ErrandKind.CHAIN, ErrandKind.H
 
 
 def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
+    account = turn.me.account
     if errand.kind is ErrandKind.LIST_UPDATE:
         own_devices.list_taken(turn, errand)
     else:
@@ -226,7 +227,7 @@ def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
             outbox.release_alarms(turn)
         device_changes.lists_taken(turn, account, before)
     membership_steps.advance_all(turn)
-    healing.retry(turn, Attempt.LISTS)
+    healing.lists_came(turn, account)
     outbox.resume_all(turn, Hold.DEVICES, Hold.ALARM)
 
 

@@ -25,7 +25,7 @@ from rapport.engine.directs import DIRECTS_MOST, put_content, put_resend
 from rapport.engine.figures import count
 from rapport.engine.kept_sessions import get_session
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import DIRECTS, SENT, SentPost
+from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT, SentPost
 from rapport.engine.records import CONVERSATIONS, MESSAGES
 from rapport.engine.sessions import choose
 from rapport.engine.tables import must
@@ -70,13 +70,13 @@ def _session(turn: Turn, device: DeviceId, sid: SessionId) -> Session | None:
 
 def _answer(turn: Turn, device: DeviceId, sid: SessionId, item: ResendItem) -> str:
     """Answers one item, or says why not."""
-    sent = SENT.get(turn.tx, item.id)
+    sent = SENT.get(turn.tx, item.id) or _on_its_way(turn, item.id)
     if sent is None or item.commitment not in (bytes(32), Outer.parse(sent.outer).commitment):
         return _unknown(turn, item.id)
-    if device not in split_ids(sent.devices):
-        return _not_addressed(turn, device, sent)
     if not sent.key:
         return RefusalReason.REMOVED
+    if device not in split_ids(sent.devices):
+        return _not_addressed(turn, device, sent)
     if turn.now_ms - sent.at > ANSWERED_MS:
         return RefusalReason.EXPIRED
     session = _session(turn, device, sid)
@@ -88,6 +88,16 @@ def _answer(turn: Turn, device: DeviceId, sid: SessionId, item: ResendItem) -> s
     else:
         put_resend(turn, device, session, item.id, sent)
     return ""
+
+
+def _on_its_way(turn: Turn, message: MessageId) -> SentPost | None:
+    """A post that has left and whose answer has not come: whoever asks for it shows that the server has it."""
+    post = OUTBOX.get(turn.tx, message)
+    if post is None or post.sealed is None:
+        return None
+    sealed = post.sealed
+    devices = b"".join(device for device, _ in sealed.keys)
+    return SentPost(post.conv, 0, turn.now_ms, sealed.outer, sealed.nonce, sealed.ct, sealed.key, sealed.hash, devices)
 
 
 def _not_addressed(turn: Turn, device: DeviceId, sent: SentPost) -> str:
@@ -102,7 +112,8 @@ def _not_addressed(turn: Turn, device: DeviceId, sent: SentPost) -> str:
 def _unknown(turn: Turn, message: MessageId) -> str:
     """Whether this device would know it if it had sent it: not after its vault went back to an earlier state."""
     record = MESSAGES.get(turn.tx, message)
-    forgotten = upkeep_of(turn).rolled_back_ms or (record is not None and record.account == turn.me.account)
+    queued = OUTBOX.has(turn.tx, message)
+    forgotten = queued or upkeep_of(turn).rolled_back_ms or (record is not None and record.account == turn.me.account)
     return RefusalReason.EXPIRED if forgotten else RefusalReason.NO_SUCH_MESSAGE
 
 

@@ -16,7 +16,7 @@ from rapport.crypto.archive import Trust
 from rapport.crypto.ratchet import Session
 from rapport.engine import errands, pending
 from rapport.engine.archiving import Keyed
-from rapport.engine.contacts import listed_devices
+from rapport.engine.contacts import account_of, listed_devices
 from rapport.engine.content import (
     RESEND_ITEMS,
     RefusalReason,
@@ -26,7 +26,7 @@ from rapport.engine.content import (
     ResendRefusal,
     ResendRequest,
 )
-from rapport.engine.directs import DIRECTS_MOST, put_content
+from rapport.engine.directs import DIRECTS_MOST, put_content, put_note
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.figures import count
 from rapport.engine.kept_sessions import get_session
@@ -35,6 +35,7 @@ from rapport.engine.outgoing import DIRECTS
 from rapport.engine.pending import helper_of
 from rapport.engine.posts import commit_post
 from rapport.engine.records import HELPERS, PENDING, SEEN, Attempt, Envelope, Helper, PendingMessage, SeenMessage
+from rapport.engine.renewing import shared_conversation
 from rapport.engine.sealing import claim_for, fresh_session
 from rapport.engine.sessions import choose
 from rapport.engine.showing import account_seq, remove_placeholder
@@ -42,7 +43,7 @@ from rapport.engine.turn import Call, Turn
 from rapport.engine.upkeep import upkeep_of
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError
-from rapport_protocol.ids import DeviceId, SessionId
+from rapport_protocol.ids import AccountId, DeviceId, SessionId
 from rapport_protocol.limits import CT_BYTES
 from rapport_protocol.requests import Claimed
 from rapport_protocol.signed import Outer, body_hash
@@ -50,10 +51,12 @@ from rapport_protocol.signed import Outer, body_hash
 __all__ = [
     "ASK_MOST",
     "ASK_WITHIN_MS",
+    "NEEDS_SESSION",
     "ask",
     "ask_due",
     "help_answered",
     "help_call",
+    "repair_session",
     "take_body",
     "take_key",
     "take_refusal",
@@ -78,7 +81,7 @@ _SESSION_EVERY_MOST_MS: Final = 6 * 3_600_000
 _NO_BUNDLE_MS: Final = 3_600_000
 """The server had no bundle for the device: asked again after an hour."""
 
-_NEEDS_SESSION: Final = frozenset({FailureClass.UNKNOWN_SESSION, FailureClass.AUTHENTICATION, FailureClass.PREKEY_GONE})
+NEEDS_SESSION: Final = frozenset({FailureClass.UNKNOWN_SESSION, FailureClass.AUTHENTICATION, FailureClass.PREKEY_GONE})
 """Failures that say that the present session is not to be relied on."""
 
 
@@ -156,7 +159,7 @@ def _spacing_ms(helper: Helper) -> int:
 def _asking_session(turn: Turn, device: DeviceId, helper: Helper, due: list[PendingMessage]) -> Session | None:
     """The session to ask on; None when one has to be started for it first."""
     current = choose(turn, device)
-    broken = any(held.device == device and held.failure in _NEEDS_SESSION for held in due)
+    broken = any(held.device == device and held.failure in NEEDS_SESSION for held in due)
     if not broken:
         return current
     session = get_session(turn.tx, device, SessionId(helper.sid)) if helper.sid else None
@@ -203,13 +206,25 @@ def help_answered(turn: Turn, errand: Errand, answer: Claimed) -> None:
     if fresh is None:
         errands.plan(turn, ErrandKind.ASK, device, due_ms=turn.now_ms + _NO_BUNDLE_MS)
         return
-    waiting = next((held for held in pending.all_pending(turn) if helper_of(held) == device), None)
-    if waiting is None:
-        return
-    helper = HELPERS.get(turn.tx, device) or Helper(device, waiting.account)
+    helper = HELPERS.get(turn.tx, device) or Helper(device, account_of(turn, device) or turn.me.account)
     after = replace(helper, sid=fresh.sid, session_ms=turn.now_ms, started=helper.started + 1)
     HELPERS.put(turn.tx, device, after)
-    errands.plan(turn, ErrandKind.ASK, device)
+    if any(held.attempt is Attempt.ASK and helper_of(held) == device for held in pending.all_pending(turn)):
+        errands.plan(turn, ErrandKind.ASK, device)
+        return
+    conv = shared_conversation(turn, helper.account)
+    if conv is not None:  # nothing to ask for: the peer need only know of it
+        put_note(turn, conv, device, fresh)
+
+
+def repair_session(turn: Turn, account: AccountId, device: DeviceId) -> None:
+    """A message came on a session that is out of step, and could be opened otherwise: the next one shall not need that.
+
+    A new session is started, as seldom as for asking, unless there has just been one.
+    """
+    helper = HELPERS.get(turn.tx, device) or Helper(device, account)
+    if device != turn.me.device and (not helper.started or turn.now_ms - helper.session_ms >= _spacing_ms(helper)):
+        _plan_session(turn, device, helper)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

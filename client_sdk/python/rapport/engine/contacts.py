@@ -41,6 +41,7 @@ __all__ = [
     "is_blocked",
     "list_at",
     "listed_devices",
+    "listed_since",
     "lists_answered",
     "lists_call",
     "lists_of",
@@ -242,6 +243,12 @@ def list_at(turn: Turn, account: AccountId, version: int) -> SignedDeviceList | 
 def lists_of(turn: Turn, account: AccountId) -> list[SignedDeviceList]:
     """The verified lists of a pinned account, oldest first. VaultProblem if it is not pinned."""
     return [_parse(encoded) for encoded in CONTACTS.need(turn.tx, account).lists]
+
+
+def listed_since(turn: Turn) -> int:
+    """When the list was signed that made this device one of the account's, milliseconds; 0 if none is held."""
+    lists = lists_of(turn, turn.me.account)
+    return next((held.content.issued_ms for held in lists if held.content.entry(turn.me.device) is not None), 0)
 
 
 def newest_list(turn: Turn, account: AccountId) -> SignedDeviceList:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.contacts import list_at, listed_devices, offered_list, pin, vouch
+from rapport.engine.contacts import list_at, listed_devices, listed_since, offered_list, pin, vouch
 from rapport.engine.content import OwnDraft, OwnMute, OwnRead
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.own_entries import keep_own_entries
@@ -205,7 +205,7 @@ def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
                 _apply(turn, CONVERSATIONS.get(turn.tx, conv), held.seq, entry)
             if not own:
                 raise RuleBroken(Rule.NOT_MEMBER)
-            linked = own[0].fields.ts_ms < turn.me.secrets.created_ms
+            linked = own[0].fields.ts_ms < listed_since(turn)
             amend(CONVERSATIONS, turn.tx, conv, linked=linked)
     except RemoteError as problem:
         if _ask_for_lists(turn, entry, problem):

@@ -97,6 +97,7 @@ def remove_expired(turn: Turn) -> None:
 def _remove(turn: Turn, message: MessageId, held: Expiring) -> None:
     EXPIRING.delete(turn.tx, message)
     _empty_sent(turn, message)
+    OUTBOX.delete(turn.tx, message)  # there only if a restored server was to get it once more
     for key, _ in list(CHANGES.list(turn.tx, held.target)):
         CHANGES.delete(turn.tx, key)
     chain = CHAINS.get(turn.tx, held.conv + held.device)

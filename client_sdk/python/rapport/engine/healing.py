@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from rapport.crypto.archive import Trust
 from rapport.engine import errands, pending
 from rapport.engine.archiving import ForgedEntry, Keyed, open_archived
-from rapport.engine.asking import ASK_WITHIN_MS, ask
+from rapport.engine.asking import ASK_WITHIN_MS, NEEDS_SESSION, ask, repair_session
 from rapport.engine.directs import step_session
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, open_envelope, open_with, parse_outer
@@ -34,12 +34,14 @@ from rapport_protocol.limits import FETCH_IDS
 from rapport_protocol.requests import Fetch, FetchedItem, FetchedItems
 from rapport_protocol.signed import Outer
 
-__all__ = ["FETCH_MOST", "fetch_answered", "fetch_call", "keep_failed", "retry"]
+__all__ = ["FETCH_MOST", "fetch_answered", "fetch_call", "keep_failed", "lists_came", "retry"]
 
 _log: Final = logging.getLogger("rapport.engine")
 
 FETCH_MOST: Final = 3
 """How often a wrong body is fetched again."""
+_LISTS_MOST: Final = 2
+"""How often the sender's lists are fetched before its device is taken for a stranger."""
 _SESSION_WAIT_MS: Final = 5_000
 """A message of an unknown session may have been overtaken: its session is given this time to start."""
 _CHAIN_AGAIN_MS: Final = 60_000
@@ -112,6 +114,22 @@ def retry(turn: Turn, *attempts: Attempt, conv: ConversationId | None = None, de
             _alone(turn, held, partial(_try, turn, held))
 
 
+def lists_came(turn: Turn, account: AccountId) -> None:
+    """The server has given out this account's lists. A device that is still in none of them is a stranger.
+
+    Only after a second answer: the first one may have been on its way when the device was added.
+    """
+    retry(turn, Attempt.LISTS)
+    for held in list(pending.all_pending(turn)):
+        if held.attempt is not Attempt.LISTS or held.account != account:
+            continue
+        if held.fetched + 1 < _LISTS_MOST:
+            pending.update(turn, replace(held, fetched=held.fetched + 1))
+        else:
+            turn.show(SecurityEvent(SecurityKind.UNKNOWN_SENDER, held.conv, held.account, held.device))
+            pending.give_up(turn, held, PlaceholderReason.UNKNOWN_SENDER)
+
+
 def _alone(turn: Turn, held: PendingMessage, work: Callable[[], None]) -> None:
     """What our own code stumbles over waits for a better version; the rest, and what had come, is not held up."""
     try:
@@ -149,9 +167,6 @@ def _still_closed(turn: Turn, held: PendingMessage, failed: Failed) -> None:
         attempt, reason = _FIRST_ATTEMPT.get(failed.failure, (Attempt.FETCH, PlaceholderReason.WAITING))
         after = replace(held, failure=failed.failure, attempt=attempt, reason=reason, due_ms=turn.now_ms)
         pending.update(turn, after)
-    elif held.attempt is Attempt.LISTS:
-        turn.show(SecurityEvent(SecurityKind.UNKNOWN_SENDER, held.conv, held.account, held.device))
-        pending.give_up(turn, held, PlaceholderReason.UNKNOWN_SENDER)
     elif held.attempt is Attempt.CHAIN and turn.now_ms - held.since_ms > ASK_WITHIN_MS:
         pending.give_up(turn, held, PlaceholderReason.LOST)
     elif held.attempt is Attempt.CHAIN:
@@ -217,6 +232,8 @@ def _fetched(turn: Turn, held: PendingMessage, item: FetchedItem | None) -> None
         return
     step_session(turn, message)
     commit_post(turn, message)
+    if held.failure in NEEDS_SESSION and message.opened is None:  # it came from the archive: the session stays broken
+        repair_session(turn, held.account, held.device)
 
 
 def _open_fetched(

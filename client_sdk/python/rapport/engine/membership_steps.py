@@ -4,6 +4,7 @@ from typing import Final
 
 from rapport.engine import catching_up, errands, outbox, pending
 from rapport.engine.composing import introduce
+from rapport.engine.contacts import listed_since
 from rapport.engine.conversations import advance_chain, store_entry, with_waiting_entries
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.figures import count
@@ -85,7 +86,7 @@ def _is_news(turn: Turn, conv: ConversationId, entry: SignedEntry) -> bool:
         return False
     conversation = CONVERSATIONS.get(turn.tx, conv)
     linked = conversation is not None and conversation.linked
-    return not (linked and entry.fields.ts_ms < turn.me.secrets.created_ms)
+    return not (linked and entry.fields.ts_ms < listed_since(turn))
 
 
 def advance_all(turn: Turn) -> None:

@@ -256,6 +256,7 @@ def _device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None
     post = OUTBOX.get(turn.tx, answer.id)
     conv = flight.refused(answer.id)
     if post is None or conv is None:
+        _nobody_waits(turn, conv, answer.id)
         return
     queue = QUEUES.need(turn.tx, conv)
     _put_queue(turn, replace(queue, missing=answer.missing, stale=answer.stale, refusals=queue.refusals + 1))
@@ -335,11 +336,18 @@ def _heard_lately(turn: Turn, device: DeviceId) -> bool:
 # --- answers ----------------------------------------------------------------------------------------------------
 
 
+def _nobody_waits(turn: Turn, conv: ConversationId | None, message: MessageId) -> None:
+    """A refused post that has gone from the outbox meanwhile, its time being over: it must not hold up the others."""
+    if conv is not None:
+        turn.send(Void(conv, message))
+
+
 def _epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
     """Membership has moved on: fetch the chain, then seal anew under the same id and place."""
     conv = flight.refused(answer.id)
     post = OUTBOX.get(turn.tx, answer.id)
     if post is None or conv is None:
+        _nobody_waits(turn, conv, answer.id)
         return
     if post.sealed is not None and post.sealed.epoch >= answer.epoch:  # no news: never sealed anew on a mere word
         _hold_longer(turn, conv)
@@ -368,6 +376,7 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
     conv = flight.refused(answer.re)
     post = OUTBOX.get(turn.tx, answer.re)
     if post is None or conv is None:
+        _nobody_waits(turn, conv, answer.re)
         return
     if answer.code == ErrorCode.NOT_JOINED:
         hold(turn, conv, Hold.ALONE)

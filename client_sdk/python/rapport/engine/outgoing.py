@@ -60,6 +60,8 @@ class OutgoingPost(Row, frozen=True):
     """Life from its acceptance on, milliseconds; 0 = it stays."""
     again: bool = False
     """The server took it once and lost it: it keeps its first place here, its keys are sealed when it leaves."""
+    kept: MessageId | None = None
+    """The body's `kept`, fixed with its place."""
 
 
 class Hold(StrEnum):

@@ -46,7 +46,15 @@ from rapport.engine.records import (
     SeenMessage,
     SenderChain,
 )
-from rapport.engine.showing import account_seq, as_shown, changed, place_of, put_message, remove_placeholder
+from rapport.engine.showing import (
+    account_seq,
+    as_shown,
+    changed,
+    place_before,
+    place_of,
+    put_message,
+    remove_placeholder,
+)
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
@@ -92,7 +100,7 @@ def commit_history(turn: Turn, message: OpenedMessage) -> None:
     """
     SEEN.put(turn.tx, message.outer.id, SeenMessage(message.envelope.seq, None), order=turn.now_ms)
     if message.body is not None:
-        _note_place(turn, message, message.body, must(message.keyed))
+        _note_place(turn, message, message.body, must(message.keyed), history=True)
     held = MESSAGES.get(turn.tx, message.outer.id)
     if held is not None and held.placeholder is None:
         return
@@ -125,8 +133,11 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
     """
     outer, seq = message.outer, message.envelope.seq
     held = CHAINS.get(turn.tx, outer.conv + outer.device)
-    if body.prev is not None and _lacks(turn, outer.conv, held, body.chain, body.prev):
-        pending.name_missing(turn, outer.conv, (outer.account, outer.device), body.prev, seq)
+    before_it = body.prev
+    if held is not None and held.history and body.kept is not None:  # what no archive holds was not meant for us
+        before_it = body.kept if any(body.kept) else None
+    if before_it is not None and _lacks(turn, outer.conv, held, body.chain, before_it):
+        pending.name_missing(turn, outer.conv, (outer.account, outer.device), before_it, seq)
     _note_place(turn, message, body, keyed)
     for before in (body.prev, body.after):
         if before is not None and seq and _seq_of(turn, before) > seq:
@@ -136,12 +147,12 @@ def _follow_chain(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) 
     peer_had(turn, outer, seq, body.after)
 
 
-def _note_place(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed) -> None:
+def _note_place(turn: Turn, message: OpenedMessage, body: Body, keyed: Keyed, *, history: bool = False) -> None:
     """Remembers the newest post of each device: the next one names it, and signals are sealed under its key."""
     outer, seq = message.outer, message.envelope.seq
     held = CHAINS.get(turn.tx, outer.conv + outer.device)
     if held is None or seq > held.seq:
-        chain = SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq)
+        chain = SenderChain(body.chain, body.sseq, outer.id, keyed.key, seq, history)
         CHAINS.put(turn.tx, outer.conv + outer.device, chain)
 
 
@@ -236,7 +247,7 @@ def _show(turn: Turn, record: MessageRecord, was_pending: PendingMessage | None)
     """A fresh bubble: in its place, told to the host when its turn has come, and counted as unread."""
     own = record.account == turn.me.account
     if not record.seq and was_pending is not None:
-        record = replace(record, order=place_of(was_pending.after_seq) - 1)
+        record = replace(record, order=place_before(was_pending.after_seq))
     before = MESSAGES.get(turn.tx, record.id)
     put_message(turn, record)
     if record.waiting:

@@ -195,6 +195,8 @@ class Conversation(Row, frozen=True):
     draft: str = ""
     draft_told_ms: int = 0
     """When our other devices were last told of a draft."""
+    prev_kept: MessageId | None = None
+    """Our device's previous post here that the archive holds."""
     read_ahead: tuple[MessageId, ...] = ()
     """Read on other devices up to these messages, which are not here yet."""
     linked: bool = False
@@ -276,13 +278,17 @@ class OwnValue(Row, frozen=True):
 
 
 class SenderChain(Row, frozen=True):
-    """The newest post of one device in one conversation, and its key for signals; b"" once that has expired."""
+    """The newest post of one device in one conversation, and its key for signals; b"" once that has expired.
+
+    history: it was read from the archive, which does not hold all of them.
+    """
 
     chain: int
     sseq: int
     last: MessageId
     key: bytes
     seq: int
+    history: bool = False
 
 
 class SeenMessage(Row, frozen=True):

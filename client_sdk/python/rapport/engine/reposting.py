@@ -115,4 +115,5 @@ def _post(turn: Turn, message: MessageId, sent: SentPost) -> OutgoingPost:
         sealed=SealedPost(outer.epoch, sent.outer, sent.nonce, sent.ct, sent.key, sent.hash, (), entry),
         expire_ms=body.expire or 0,
         again=True,
+        kept=body.kept,
     )

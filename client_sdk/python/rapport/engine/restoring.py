@@ -20,7 +20,6 @@ from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.requests import ArchivedItem, ArchivePage
-from rapport_protocol.signed import self_conversation
 
 __all__ = ["Restored", "restore_page"]
 
@@ -85,18 +84,15 @@ def _needs_key(turn: Turn, item: ArchivedItem) -> bool:
 
 
 def _restore(turn: Turn, conv: ConversationId, item: ArchivedItem) -> bool:
-    """Whether it names a predecessor that is not here.
-
-    The self conversation is full of such: what is for the present devices only is never archived.
-    """
+    """Whether it names a predecessor in the archive that is not here."""
     envelope = _envelope(item)
     outer = parse_outer(envelope)
     record = open_archived(turn, outer, item.entry)
     if outer.conv != conv:
         raise Failed(FailureClass.AUTHENTICATION)
     opened = open_with(turn, envelope, Keyed(record.key, record.body_hash, record.trust))
-    before = opened.body.prev if opened.body is not None and conv != self_conversation(turn.me.account) else None
-    hole = before is not None and not (SEEN.has(turn.tx, before) or MESSAGES.has(turn.tx, before))
+    before = (opened.body.kept or opened.body.prev) if opened.body is not None else None
+    hole = before is not None and any(before) and not (SEEN.has(turn.tx, before) or MESSAGES.has(turn.tx, before))
     if PENDING.has(turn.tx, outer.id):  # it was delivered here too and could not be opened
         commit_post(turn, opened)
     else:

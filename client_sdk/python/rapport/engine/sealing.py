@@ -27,7 +27,7 @@ from rapport.engine.tables import amend, must
 from rapport.engine.turn import Call, Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
-from rapport_protocol.ids import ClaimId, ConversationId, DeviceId
+from rapport_protocol.ids import ID_BYTES, ClaimId, ConversationId, DeviceId, MessageId
 from rapport_protocol.limits import CLAIM_DEVICES, CLAIM_REMEMBERED_MS
 from rapport_protocol.requests import Claim, Claimed
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
@@ -85,12 +85,21 @@ def _obstacle(turn: Turn, conversation: Conversation) -> Hold:
 
 
 def _placed(turn: Turn, post: OutgoingPost, conversation: Conversation) -> OutgoingPost:
-    """Takes the next place in our chain for the post; a new chain starts without a predecessor."""
-    chain, sseq, prev = conversation.chain, conversation.sseq + 1, conversation.prev
+    """Takes the next place in our chain for the post; a new chain starts without a predecessor.
+
+    Who reads the archive misses nothing between the post and its last predecessor there: `kept` names that one.
+    """
+    chain, sseq, prev, kept = conversation.chain, conversation.sseq + 1, conversation.prev, conversation.prev_kept
     if not chain:
-        chain, sseq, prev = new_chain(turn.random), 1, None
-    amend(CONVERSATIONS, turn.tx, post.conv, chain=chain, sseq=sseq, prev=post.id)
-    return replace(post, chain=chain, sseq=sseq, prev=prev)
+        chain, sseq, prev, kept = new_chain(turn.random), 1, None, None
+    newest_kept = post.id if _in_archive(post) else kept
+    amend(CONVERSATIONS, turn.tx, post.conv, chain=chain, sseq=sseq, prev=post.id, prev_kept=newest_kept)
+    named = None if kept == prev else kept or MessageId(bytes(ID_BYTES))
+    return replace(post, chain=chain, sseq=sseq, prev=prev, kept=named)
+
+
+def _in_archive(post: OutgoingPost) -> bool:
+    return not post.expire_ms and archived(post.type)
 
 
 def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: list[DeviceId]) -> SealedPost:
@@ -117,6 +126,7 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
         after=conversation.after,
         reply_to=post.reply_to,
         expire=post.expire_ms or None,
+        kept=post.kept,
     )
     sealed = seal_body(outer, body.encode(), turn.random)
     return SealedPost(
@@ -136,7 +146,7 @@ def _entry(turn: Turn, post: OutgoingPost, outer: Outer, keyed: Keyed, devices: 
 
     None for what history shall not bring back; but a post that nobody else gets would not be kept at all without one.
     """
-    if devices and (post.expire_ms or not archived(post.type)):
+    if devices and not _in_archive(post):
         return None
     return entry_for(turn, outer, keyed)
 

@@ -44,6 +44,7 @@ __all__ = [
     "change_status",
     "changed",
     "history",
+    "place_before",
     "place_of",
     "placeholder_due",
     "plausible",
@@ -70,6 +71,11 @@ QUEUED_FROM: Final = MAX_INTEGER // 2
 def place_of(seq: int) -> int:
     """The order number of a bubble: even, so that there is a place before each for one whose seq is not known."""
     return 2 * seq
+
+
+def place_before(seq: int) -> int:
+    """The order number of a bubble whose own seq is not known, which stands before this one."""
+    return max(place_of(seq) - 1, 0)
 
 
 def queued_place(order: int) -> int:
@@ -235,7 +241,7 @@ def _put_placeholder(turn: Turn, pending: PendingMessage) -> bool:
             kind=MessageKind.TEXT,
             text="",
             status=Status.RECEIVED,
-            order=place_of(seq) if seq else place_of(pending.after_seq) - 1,
+            order=place_of(seq) if seq else place_before(pending.after_seq),
             placeholder=pending.reason,
         ),
     )

@@ -1,0 +1,46 @@
+"""The measuring commands at their smallest: that they run through and say what they should. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from rapport.bench import idle as idle_bench
+from rapport.bench.cli import bench
+from rapport.bench.idle import idle
+from rapport.bench.resume import resume
+from rapport.bench.wire import Peer, server_frame
+
+
+def test_the_commands_are_there_and_seal_prints_one_object() -> None:
+    assert sorted(bench.commands) == ["idle", "relay", "resume", "seal"]
+    result = CliRunner().invoke(bench, ["seal", "--devices", "2", "--repeat", "2", "--json"])
+    report = json.loads(result.output)
+    assert report["devices"] == 2
+    assert report["symmetric_ms"]["median"] < report["turning_ms"]["median"] < report["new_sessions_ms"]["median"]
+
+
+@pytest.mark.slow
+def test_idle_connects_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_bench, "SETTLED_S", 0.0)
+    said: list[str] = []
+    report = idle(12, said.append)
+    assert report["connections"] == 12
+    assert report["server_after_mib"] > 10
+    assert said
+
+
+@pytest.mark.slow
+def test_resume_counts_what_came_back() -> None:
+    report = resume(70, 2, 15, lambda _: None)
+    assert (report["wire_messages"], report["sdk_messages"]) == (70, 15)
+    assert 0 < report["wire_ms"]["min"] <= report["wire_ms"]["max"]
+    assert report["sdk_s"] > 0
+
+
+def test_payloads_that_came_too_early_are_put_back_whole() -> None:
+    payloads = [b"a", b"b" * 200, b"c" * 70_000]
+    peer = Peer(None, b"".join(server_frame(payload) for payload in payloads))  # type: ignore[arg-type]
+    assert [peer.next_payload() for _ in payloads] == payloads
