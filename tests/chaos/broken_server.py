@@ -109,7 +109,7 @@ def forgets_nothing() -> None:
 
     def remember(self: DeviceSocket, message: ServerMessage) -> None:
         if isinstance(message, Failure):
-            kept.append(bytes(1000))
+            kept.append(bytes(8000))
         send(self, message)
 
     DeviceSocket.send = remember  # type: ignore[method-assign]

@@ -49,8 +49,8 @@ VOLLEY = 200
 FATAL_SHARE = 0.01
 """Of all frames: each costs a connection and, mostly, a sign-in."""
 ATTACKERS = 6
-WITNESS_RATE = 10.0
-"""Messages per second of the two people who talk meanwhile."""
+WITNESS_RATE = 5.0
+"""Messages per second of the two who talk meanwhile; faster ones renew sessions more often than an hour allows."""
 QUIET_S = 3.0
 """Seconds they talk before the attack begins."""
 _TEXT, _BINARY, _PING = 1, 2, 9

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+import rapport
 from rapport import SecurityKind
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account, next_list
 from rapport.engine.contacts import WITHHELD_MS, newest_list
@@ -85,10 +86,12 @@ async def test_a_device_that_no_list_names_gets_no_key(stage: Stage) -> None:
 
 
 @catches("ghost device in a bundle or a mismatch reply")
-async def test_a_list_that_the_server_signs_adds_no_device(stage: Stage) -> None:
+@pytest.mark.parametrize("whose", ["a contact's", "our own"])
+async def test_a_list_that_the_server_signs_adds_no_device(stage: Stage, whose: str) -> None:
     dana, kim = await stage.pair()
-    me = await kim.me()
-    forged = with_ghost(stage, me, await own_head(kim), (me.device, SigningKey(secrets.token_bytes(32))))
+    victim = kim if whose == "a contact's" else dana
+    me = await victim.me()
+    forged = with_ghost(stage, me, await own_head(victim), (me.device, SigningKey(secrets.token_bytes(32))))
     stage.lie(OtherLists(me.account, forged.encoded))
     await hint(stage, dana, me.account)
     if stage.lying:
@@ -179,13 +182,36 @@ async def test_a_change_of_devices_that_is_kept_back_is_noticed_by_the_next_post
 # --- another identity -------------------------------------------------------------------------------------------------
 
 
+def usurped(stage: Stage, account: AccountId) -> bytes:
+    """A list of an account under a key that the server has made."""
+    now = stage.clock.now_ms()
+    _, aik = new_account(secrets.token_bytes)
+    return first_list(DeviceSecrets.make(account, aik.public, secrets.token_bytes, now), aik, now).encoded
+
+
+@catches("substituted identity key")
+async def test_a_new_device_is_not_told_another_identity_of_an_old_contact(stage: Stage) -> None:
+    dana, kim = await stage.pair()
+    account = dana.client.account
+    stage.lie(OtherLists(account, usurped(stage, account)))
+    tablet = await stage.links(kim, "Tablet")
+    if stage.lying:
+        await tablet.until(lambda: any(isinstance(event, rapport.SecurityEvent) for event in tablet.events))
+        assert not tablet.client.conversations()
+        stage.honest()
+        await stage.later(3_601)
+    await tablet.turns_until(lambda: bool(tablet.client.conversations()))
+    await dana.say("to both of your devices")
+    await tablet.hears("to both of your devices")
+    assert tablet.client.safety_number(account) == kim.client.safety_number(account)
+    await stage.verdict(**{"Kim Tablet": [SecurityKind.FORGED_ENTRY]})
+
+
 @catches("substituted identity key")
 async def test_another_identity_key_stops_everything_until_numbers_were_compared(stage: Stage) -> None:
     dana, kim = await stage.pair()
-    account, now = kim.client.account, stage.clock.now_ms()
-    _, aik = new_account(secrets.token_bytes)
-    usurper = first_list(DeviceSecrets.make(account, aik.public, secrets.token_bytes, now), aik, now)
-    stage.lie(OtherLists(account, usurper.encoded))
+    account = kim.client.account
+    stage.lie(OtherLists(account, usurped(stage, account)))
     await hint(stage, dana, account)
     if stage.lying:
         await dana.noticed(SecurityKind.IDENTITY_CHANGED)

@@ -16,7 +16,7 @@ from rapport.crypto.identity import DeviceSecrets, first_list, new_account
 from rapport.engine.records import CONVERSATIONS
 from rapport.engine.turn import Me
 from rapport_protocol.errors import RemoteError
-from rapport_protocol.ids import InviteId, MessageId
+from rapport_protocol.ids import AccountId, InviteId, MessageId
 from rapport_protocol.limits import INVITE_LIFE_MS
 from rapport_protocol.membership import MembershipState
 from rapport_protocol.membership_entries import EntryFields, Invite, Join, MemberRole, SignedEntry
@@ -145,3 +145,33 @@ async def test_the_link_says_who_invites_whatever_the_server_shows(stage: Stage,
     await kim.say("it really is you")
     await dana.hears("it really is you")
     await stage.verdict()
+
+
+class OtherGuest(Liar):
+    """Whoever asks for the lists of somebody new is shown a key of the server's."""
+
+    def __init__(self, known: AccountId, now_ms: int) -> None:
+        self.known, self.now_ms = known, now_ms
+
+    async def answered(self, asked: Asked, answer: Any) -> Any:
+        if asked.operation != "devices.lists" or asked.path["account"] == self.known:
+            return answer
+        _, aik = new_account(secrets.token_bytes)
+        usurper = DeviceSecrets.make(AccountId(asked.path["account"]), aik.public, secrets.token_bytes, self.now_ms)
+        return DeviceLists([first_list(usurper, aik, self.now_ms).encoded])
+
+
+@catches("substituted identity key")
+async def test_the_join_says_who_came_whatever_the_server_shows(stage: Stage) -> None:
+    dana = await stage.joins("Dana", await stage.owner_link())
+    link = await dana.client.invite()
+    stage.lie(OtherGuest(dana.client.account, stage.clock.now_ms()))
+    kim = await stage.joins("Kim", link)
+    if stage.lying:
+        await dana.noticed(SecurityKind.FORGED_ENTRY)
+        stage.honest()
+    await kim.say("it is me, the guest")
+    if stage.lying:
+        await stage.later(62)  # so long a message of an unknown member waits for the next look at the chain
+    await dana.hears("it is me, the guest")
+    await stage.verdict(Dana=[SecurityKind.FORGED_ENTRY])

@@ -1,4 +1,4 @@
-"""Copies of what is stored, on a device and on the server, and bringing one back to life after later things happened."""
+"""Copies of what is stored, on a device and on the server, and bringing one back after later things happened."""
 
 from __future__ import annotations
 

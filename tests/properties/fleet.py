@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
-from rapport.engine import inviting, own_devices, registration
+from rapport.engine import inviting, own_devices, registration, reissuing
 from rapport.engine.core import Core, Step
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import put_session, sessions_of
 from rapport.engine.records import CONVERSATIONS
 from rapport.engine.turn import Call, Turn
 from rapport.ports import Transaction
-from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.errors import ErrorCode, LocalError, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids
 from rapport_protocol.messages import Deliver
 from rapport_protocol.requests import Role
@@ -102,6 +103,7 @@ class Node(Device):
         self.watch.arrives(self, messages)
         self.delivered = [*self.delivered, *messages][-DELIVERED_KEPT:]
         super().take(*messages)
+        self.watch.closed(self, messages)
 
     async def pump(self) -> bool:
         self.mind_closing()
@@ -119,7 +121,20 @@ class Node(Device):
 
     async def connect(self) -> None:
         self.signed_rev = self.storage.rev
-        await super().connect()
+        try:
+            await super().connect()
+        except Rejected:  # the server was restored from a time before it knew this device
+            await self.come_back()
+            await super().connect()
+
+    async def come_back(self) -> None:
+        """As the shell does. Raises Rejected while the server lacks the invite that this account came by."""
+        register = self.do(registration.registration_again)
+        lists = self.do(reissuing.returned_lists) if register is None else None
+        if register is not None:
+            await self.relay.call("account.register", register)
+        elif lists is not None:
+            await self.relay.call("devices.restore", lists, path={"account": self.me.account})
 
     def turn(self, *steps: Step) -> list[Any]:
         done = super().turn(*steps)
@@ -368,6 +383,7 @@ class Fleet:
             if written.device == node.me.device and kept.get(("message", bytes(message))) is None:
                 self.lost.add(message)
         node.copies = [copy_of_vault(copy)]
+        await self.alive(node)
         node.delivered.clear()
 
     # --- the server ---------------------------------------------------------------------------------------------------
@@ -391,6 +407,12 @@ class Fleet:
         self.count += 1
         restore_store(self.store, copy, self.count.to_bytes(16, "big"))
         await self.relay.sign_in.start()
+        for _ in range(3):  # the owner's devices bring back the invites that others need to be known again
+            known = []
+            for node in self.living:
+                with suppress(Rejected):
+                    known.append(await self.alive(node))
+            await quiet(*known)
         return True
 
     async def sweep(self) -> None:

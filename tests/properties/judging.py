@@ -153,12 +153,17 @@ def _at_rest(node: Node) -> None:
 
 
 def _same_order(fleet: Fleet) -> None:
-    """Two devices that have the same messages have them in the same order."""
+    """Two devices that have the same messages have them in the same order.
+
+    After a restore a message may be accepted at another place; whoever has it keeps the first one.
+    """
+    times = Counter(each.id for each in fleet.store.accepted)
     orders: dict[ConversationId, list[list[MessageId]]] = {}
     for node in fleet.living:
         for conv in node.conversations():
             texts = [message for message in node.shown(conv) if message.kind is MessageKind.TEXT and message.seq]
-            orders.setdefault(conv, []).append([message.id for message in texts if message.placeholder is None])
+            board = [message.id for message in texts if message.placeholder is None and times[message.id] == 1]
+            orders.setdefault(conv, []).append(board)
     for boards in orders.values():
         for one in boards:
             for other in boards:

@@ -45,6 +45,7 @@ from rapport_protocol.ids import ClaimId
 from rapport_protocol.messages import Deliver
 from tests.properties.fleet import DAY_MS, Fleet, Node
 from tests.properties.judging import judge, settle
+from tests.sdk.relay import quiet
 
 __all__ = ["ALARMS", "CLASSES", "MARKED", "TAKEN", "SeveralDevices", "repeatable"]
 
@@ -104,6 +105,7 @@ class SeveralDevices(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.fleet = Fleet()
         self.long_ago = False
+        self.restores = 0
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)  # type: ignore[arg-type]
@@ -359,6 +361,7 @@ class SeveralDevices(RuleBasedStateMachine):
     def restored(self, which: int) -> None:
         if self.run(self.fleet.restore(which)):
             self.took("store restored")
+            self.restores += 1
 
     @precondition(lambda self: not self.long_ago)
     @rule(who=WHICH)
@@ -369,6 +372,9 @@ class SeveralDevices(RuleBasedStateMachine):
         """
         self.took("dormant return")
         self.long_ago = True
+        if self.restores:  # what a restored server lacks is brought back within a week
+            nodes = [self.run(self.fleet.alive(node)) for node in self.fleet.living]
+            self.run(quiet(*nodes))
         away = self.node(who)
         for node in self.fleet.living:
             node.drop_connection()

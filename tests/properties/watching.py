@@ -107,6 +107,12 @@ class Watch:
             if isinstance(message, Deliver):
                 self._arrived.setdefault((node.me.device, message.outer[59:75]), node.relay.clock.now_ms())
 
+    def closed(self, node: Node, messages: Sequence[Any]) -> None:
+        """After they were taken in: what stays closed now may be shown later than what comes after it."""
+        for message in messages:
+            if isinstance(message, Deliver) and node.storage.get(("pending", message.outer[59:75])) is not None:
+                self._arrived[node.me.device, message.outer[59:75]] = 0
+
     def shows(self, node: Node) -> None:
         """Whatever a device has shown since the last look."""
         if node.core is None:

@@ -1,4 +1,4 @@
-"""The measuring commands at their smallest: that they run through and say what they should. No figure is judged here."""
+"""The measuring commands at their smallest: they run through and say what they should. No figure is judged here."""
 
 from __future__ import annotations
 

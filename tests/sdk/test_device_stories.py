@@ -130,6 +130,25 @@ async def test_a_device_back_after_10_days_relies_on_its_mailbox(pair: Pair) -> 
     assert "conversation.list" not in pair.relay.calls[before:]
 
 
+async def test_what_a_sibling_opens_after_the_link_still_comes(pair: Pair) -> None:
+    """Neither sealed for the new device nor archived when it looked: it looks again."""
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    kim.hold_outgoing = True  # nothing is acknowledged, and so nothing archived
+    dana.say(conv, "on its way")
+    await quiet(dana, kim)
+    tablet = await link(kim, 12)
+    await later(LINKED, dana, tablet)
+    assert tablet.texts(conv) == []
+    kim.hold_outgoing = False
+    kim.send_all()
+    await later(60_000, dana, kim, tablet)
+    assert tablet.texts(conv) == ["on its way"]
+    rounds = pair.relay.calls.count("archive.page")
+    await days(10, dana, kim, tablet)
+    assert pair.relay.calls.count("archive.page") == rounds  # nothing lacks any more
+    assert not alarms(dana, kim, tablet)
+
+
 async def test_fourteen_days_of_typing_to_a_closed_device_then_one_message(pair: Pair) -> None:
     """Signals touch no ratchet: whatever was typed, the one message opens at once."""
     dana, kim, conv = pair.dana, pair.kim, pair.conv
@@ -186,7 +205,7 @@ async def test_an_invitee_writes_while_the_therapist_is_offline(pair: Pair) -> N
 
 
 async def test_a_thief_links_a_device_and_asks_for_thirty_days(pair: Pair) -> None:
-    """Whoever had the unlocked device has its archive; but no contact gives a key to a device that was not addressed."""
+    """Whoever held the unlocked device has its archive; but no contact gives keys to a device not addressed then."""
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     said = []
     for day in range(30):

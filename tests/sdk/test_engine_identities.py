@@ -16,6 +16,7 @@ from rapport.engine.outgoing import QUEUES, Hold
 from rapport.engine.records import CONTACTS, NOTICED, Contact
 from rapport.engine.security_log import LOG_MOST, ONCE_MS, SENTENCES, read_log
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import amend_upkeep
 from rapport.events import IdentityChanged, LogEntry, SecurityEvent, SecurityKind, VerificationChanged
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -253,6 +254,14 @@ async def test_a_list_that_somebody_else_has_seen_and_the_server_keeps_back_is_r
     assert alarms(dana) == []
     await later(2, dana)
     assert alarms(dana) == [SecurityKind.WITHHELD_LIST]
+
+
+async def test_a_server_that_came_back_from_a_backup_is_not_suspected(pair: Pair) -> None:
+    dana, account = pair.dana, pair.kim.me.account
+    dana.do(lambda turn: amend_upkeep(turn, restored_ms=turn.now_ms))
+    dana.do(lambda turn: check_roster(turn, [RosterEntry(account, 2, b"x" * 16)]))
+    await later(WITHHELD_MS + 1, dana)
+    assert alarms(dana) == []
 
 
 async def test_a_list_that_comes_late_is_not_reported(pair: Pair) -> None:

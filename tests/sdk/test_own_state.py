@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from rapport.engine import composing, delivery, errands, own_state
+from rapport.engine import composing, delivery, errands, own_devices, own_state
 from rapport.engine.contacts import Known, device_party
 from rapport.engine.content import TEXT_BYTES, Content, OwnDraft, OwnMute, OwnSetting
 from rapport.engine.errands import ErrandKind
@@ -141,6 +141,17 @@ async def test_history_from_before_a_device_counts_as_read(pair: Pair) -> None:
     assert conversation(desk, conv).unread == 0
 
 
+async def test_history_that_overtakes_the_stream_counts_as_unread(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    desk = await link(dana, seed=3, label="Desk")
+    desk.drop_connection()
+    kim.say(conv, "while the desk was linked")
+    await quiet(dana, kim)
+    page = await stored(dana, conv)
+    desk.do(lambda turn: restore_page(turn, conv, page))
+    assert conversation(desk, conv).unread == 1
+
+
 async def test_a_position_moves_on_whatever_was_read_here_and_is_still_on_its_way(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     desk = await link(dana, seed=3, label="Desk")
@@ -238,6 +249,18 @@ async def test_drafts_are_told_every_two_seconds_at_most_and_the_last_one_always
     assert conversation(dana, self_of(dana)).shown - before == 3  # at 0, 2 and 4 seconds
 
 
+async def test_a_draft_is_told_though_the_program_ended_before(pair: Pair) -> None:
+    dana, conv = pair.dana, pair.conv
+    desk = await link(dana, seed=3, label="Desk")
+    dana.do(lambda turn: own_state.set_draft(turn, conv, "first"))
+    await quiet(dana, desk)
+    dana.do(lambda turn: own_state.set_draft(turn, conv, "second"))
+    dana.restart()
+    await dana.connect()
+    await later(2_000, dana, desk)
+    assert conversation(desk, conv).draft == conversation(dana, conv).draft == "second"
+
+
 async def test_what_is_being_written_here_is_not_overwritten_from_elsewhere(pair: Pair) -> None:
     dana, conv = pair.dana, pair.conv
     desk = await link(dana, seed=3, label="Desk")
@@ -300,6 +323,23 @@ async def test_without_another_device_nothing_unarchived_is_posted(pair: Pair) -
     dana.do(lambda turn: own_state.set_setting(turn, "name", "value"))  # an empty device set, kept by the archive
     await quiet(dana)
     assert conversation(dana, self_of(dana)).shown == before + 1
+
+
+async def test_what_was_sealed_for_a_device_that_is_gone_is_kept_by_the_archive(pair: Pair) -> None:
+    dana, conv = pair.dana, pair.conv
+    desk = await link(dana, seed=3, label="Desk")
+    dana.hold_outgoing = True
+    dana.do(lambda turn: own_state.set_draft(turn, conv, "for nobody"))
+    dana.drop_connection()
+    dana.hold_outgoing = False
+    (draft,) = dana.look(lambda tx: [key for key, _ in OUTBOX.list(tx, self_of(dana))])
+    desk.do(own_devices.leave)
+    await quiet(desk)
+    await dana.connect()
+    await later(10_000, dana)
+    assert dana.look(lambda tx: OUTBOX.count(tx, self_of(dana))) == 0
+    posted = await stored(dana, self_of(dana))
+    assert draft in [item.outer[59:75] for item in posted.items]
 
 
 async def test_a_new_device_learns_state_from_the_archive_in_any_order(pair: Pair) -> None:

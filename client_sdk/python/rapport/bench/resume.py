@@ -98,6 +98,7 @@ async def _on_the_wire(server: Served, count: int, rounds: int) -> list[float]:
         taken.append(time.perf_counter() - began)
         if len(found) != count:
             raise RuntimeError(f"{len(found)} messages of {count} were waiting")
+    pair.sender.socket.close()
     return taken
 
 

@@ -113,4 +113,6 @@ def server_frame(payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
         return bytes((0x82, size)) + payload
-    return b"\x82\x7e" + size.to_bytes(2, "big") + payload
+    if size < 65536:
+        return b"\x82\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x82\x7f" + size.to_bytes(8, "big") + payload

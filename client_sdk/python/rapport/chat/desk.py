@@ -11,9 +11,11 @@ from rapport.chat.model import Model, Row, Thread
 from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
+from rapport.chat.trusting import undecided
+from rapport.chat.words import identity_words
 from rapport.conversation import HISTORY_MOST
 from rapport.events import Message, MessageKind
-from rapport_protocol.ids import MessageId
+from rapport_protocol.ids import ConversationId, MessageId
 
 __all__ = ["PAGE", "Desk", "Question", "begin", "rows_of", "settle_decided"]
 
@@ -76,6 +78,7 @@ class Desk:
         self._leaving = leaving
         self._events = client.events()
         self._reading = asyncio.Lock()
+        self._entering: ConversationId | None = None
 
     # --- what commands need (Face) ------------------------------------------------------------------------------------
 
@@ -107,11 +110,16 @@ class Desk:
 
     async def enter(self, conversation: rapport.Conversation) -> None:
         """See Face. Its newest page is read and shown, which counts as read by the person."""
+        self._entering = conversation.id
+        self.opened, self.said = None, ""
         unread = conversation.unread
         page = await conversation.history(limit=PAGE)
+        if self._entering != conversation.id:
+            return  # the person has gone on to another one meanwhile
         self.model.open(Thread(conversation.id, page, unread=unread, complete=len(page) < PAGE), conversation.members)
+        for account in undecided(self.client, conversation):
+            self.model.notify(identity_words(self.names.of(account)), account)
         self.scroll.to_end()
-        self.opened, self.said = None, ""
         self._changed()
         await self.seen()
 

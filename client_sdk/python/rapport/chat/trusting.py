@@ -8,14 +8,14 @@ from rapport.chat.devices import label_of
 from rapport.chat.face import Command, Face, Misuse
 from rapport_protocol.ids import AccountId
 
-__all__ = ["TRUSTING", "other_person", "subtitle_of"]
+__all__ = ["TRUSTING", "contact_of", "other_person", "subtitle_of", "undecided"]
 
 _LOG: Final = 100
 """Entries of the security log that are shown."""
 _GROUPS_IN_A_LINE: Final = 4
 
 
-def _contact(client: rapport.Client, account: AccountId) -> rapport.Contact | None:
+def contact_of(client: rapport.Client, account: AccountId) -> rapport.Contact | None:
     """What is pinned of somebody, if anything is yet."""
     try:
         return client.contact(account)
@@ -38,12 +38,18 @@ def other_person(face: Face, rest: str) -> AccountId:
     raise Misuse(f"Name one of: {', '.join(face.names.of(account) for account in others)}.")
 
 
+def undecided(client: rapport.Client, conversation: rapport.Conversation) -> list[AccountId]:
+    """Members whose identity has changed, about which the person has not decided yet."""
+    known = {member.account: contact_of(client, member.account) for member in conversation.members}
+    return [account for account, contact in known.items() if contact is not None and contact.identity_changed]
+
+
 def subtitle_of(client: rapport.Client, conversation: rapport.Conversation) -> str:
     """What stands beside a conversation's title: role and whether safety numbers were compared, in words."""
     others = [member for member in conversation.members if member.account != client.account]
     if len(others) != 1:
         return f"{len(others) + 1} members" if others else "the invitation is open"
-    contact = _contact(client, others[0].account)
+    contact = contact_of(client, others[0].account)
     parts = [str(others[0].role)] if others[0].role else []
     if contact is not None:
         parts.append("key changed" if contact.identity_changed else "verified" if contact.verified else "not verified")
@@ -53,7 +59,7 @@ def subtitle_of(client: rapport.Client, conversation: rapport.Conversation) -> s
 async def _who(face: Face, _: str) -> None:
     lines = []
     for member in face.here().members:
-        known = _contact(face.client, member.account)
+        known = contact_of(face.client, member.account)
         notes = [str(member.role)] if member.role else []
         if member.account == face.client.account:
             notes.append("this is you")
@@ -74,7 +80,7 @@ def _devices_of(face: Face, account: AccountId) -> str:
 async def _verify(face: Face, rest: str) -> None:
     account = other_person(face, rest)
     name = face.names.of(account)
-    contact = _contact(face.client, account)
+    contact = contact_of(face.client, account)
     if contact is None:
         raise Misuse(f"{name} has no safety number yet; it comes with the first message.")
     if contact.identity_changed and await _new_key_refused(face, account):
@@ -121,7 +127,7 @@ async def _new_key_refused(face: Face, account: AccountId) -> bool:
 
 async def _accept(face: Face, rest: str) -> None:
     account = other_person(face, rest)
-    contact = _contact(face.client, account)
+    contact = contact_of(face.client, account)
     if contact is None or not contact.identity_changed:
         raise Misuse(f"{face.names.of(account)}'s key has not changed; there is nothing to accept.")
     name = face.names.of(account)

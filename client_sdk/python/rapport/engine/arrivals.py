@@ -43,6 +43,7 @@ from rapport.engine.sessions import tidy
 from rapport.engine.showing import account_seq, change_status, plausible
 from rapport.engine.signals import take_signal
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import in_grace
 from rapport.events import CaughtUp as AllHere
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind, Status
 from rapport.ports import VaultProblem
@@ -222,6 +223,8 @@ def _notice(turn: Turn, notice: Notice) -> None:
     """The server's own words: believed as far as they only make us look."""
     if notice.kind == NoticeKind.DEVICES_CHANGED and CONTACTS.has(turn.tx, notice.about):
         errands.plan(turn, ErrandKind.LISTS, AccountId(notice.about))
+        if in_grace(turn):  # a restored server knows more devices again
+            outbox.hurry_all(turn)
     elif notice.kind == NoticeKind.TOMBSTONE and len(notice.about) == ID_BYTES:
         _tombstone(turn, notice, MessageId(notice.about))
     if notice.conv is not None and notice.seq:

@@ -40,7 +40,7 @@ from rapport.engine.sealing import claim_for, fresh_session
 from rapport.engine.sessions import choose
 from rapport.engine.showing import account_seq, remove_placeholder
 from rapport.engine.turn import Call, Turn
-from rapport.engine.upkeep import upkeep_of
+from rapport.engine.upkeep import may_have_lost
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, DeviceId, SessionId
@@ -68,8 +68,6 @@ ASK_WITHIN_MS: Final = 7 * 86_400_000
 """After this time nothing more is asked."""
 _SENDER_FIRST: Final = 2
 """So many requests go to the sending device before others of its account are asked."""
-_LOSS_EXCUSED_MS: Final = 97 * 86_400_000
-"""So long after a backup was restored the server is not suspected for what it does not have."""
 _ASK_AGAIN_MS: Final = (600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 5 * 86_400_000)
 """Waits after the first, second … request: the peer may be away for days."""
 _WINDOW_MS: Final = 600_000
@@ -286,14 +284,8 @@ def _open_resent(turn: Turn, held: PendingMessage, envelope: Envelope | None, ke
         pending.update(turn, replace(held, failure=failed.failure, attempt=Attempt.ASK, due_ms=due_ms))
         return
     commit_post(turn, opened)
-    if held.failure == FailureClass.GAP and not _may_have_lost(turn):
+    if held.failure == FailureClass.GAP and not may_have_lost(turn):
         turn.show(SecurityEvent(SecurityKind.WITHHELD_MESSAGE, held.conv, held.account, held.device))
-
-
-def _may_have_lost(turn: Turn) -> bool:
-    """Whether the server's store, or this vault, went back to an earlier state while posts could still be asked for."""
-    upkeep = upkeep_of(turn)
-    return turn.now_ms - max(upkeep.restored_ms, upkeep.rolled_back_ms) < _LOSS_EXCUSED_MS
 
 
 def _removed(turn: Turn, held: PendingMessage) -> None:

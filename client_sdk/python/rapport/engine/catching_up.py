@@ -7,6 +7,7 @@ that was away begins behind what it had shown.
 Source: docs/protocol.md, chapters 7 and 13.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -48,6 +49,8 @@ _LISTS_MS: Final = 2_000
 """A page that needs device lists or a chain is looked at again after this time."""
 _TRIES: Final = 4
 """So often: then what cannot be opened is left out."""
+_AGAIN_MS: Final = (60_000, 3_600_000, 86_400_000, 7 * 86_400_000)
+"""What another device of ours had not opened is not in the archive yet: places without an entry are looked at again."""
 
 
 class _Presence(Row, frozen=True):
@@ -64,7 +67,9 @@ class _Presence(Row, frozen=True):
 class _Progress(Row, frozen=True):
     """History of one conversation. next: seq to go on from. upto: the last one wanted, 0 = not known yet.
 
-    unreadable: entries under keys that were missing were met. introduce: our profile is still to be told.
+    unreadable: entries under keys that were missing were met. introduce: our profile is still to be told. seen: the
+    highest seq looked at. lacking, first_lacking, last_lacking: how many places below it had no entry, and where.
+    rounds: how often everything was looked at.
     """
 
     next: int
@@ -72,6 +77,20 @@ class _Progress(Row, frozen=True):
     unreadable: bool = False
     introduce: bool = False
     tries: int = 0
+    seen: int = 0
+    lacking: int = 0
+    first_lacking: int = 0
+    last_lacking: int = 0
+    rounds: int = 0
+
+    def looked_at(self, seqs: Iterable[int]) -> "_Progress":
+        """After a page with entries at these places, ascending."""
+        seen, lacking, first, last = self.seen or self.next - 1, self.lacking, self.first_lacking, self.last_lacking
+        for seq in seqs:
+            if seq > seen + 1:
+                lacking, first, last = lacking + seq - seen - 1, first or seen + 1, seq - 1
+            seen = max(seen, seq)
+        return replace(self, seen=seen, lacking=lacking, first_lacking=first, last_lacking=last)
 
 
 _PRESENCE: Final = Table("presence", _Presence)
@@ -195,6 +214,7 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
         errands.postpone(turn, errand, wait_ms=_LISTS_MS)
         return
     errands.drop(turn, ErrandKind.HISTORY, conv)
+    progress = progress.looked_at(item.seq for item in page.items)
     if progress.next < page.next_seq <= progress.upto:
         _HISTORY.put(turn.tx, conv, replace(progress, next=page.next_seq, tries=0))
         errands.plan(turn, ErrandKind.HISTORY, conv)
@@ -202,6 +222,16 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
     _HISTORY.delete(turn.tx, conv)
     if progress.unreadable:
         _UNREADABLE.put(turn.tx, conv, _Progress(1, progress.upto))
+    _look_again(turn, conv, progress.looked_at([progress.upto + 1]))
+
+
+def _look_again(turn: Turn, conv: ConversationId, done: _Progress) -> None:
+    """Plans the next round over the places without an entry, unless membership entries account for all of them."""
+    entries = CONVERSATIONS.need(turn.tx, conv).epoch
+    if done.lacking <= entries or done.rounds >= len(_AGAIN_MS):
+        return
+    _HISTORY.put(turn.tx, conv, _Progress(done.first_lacking, done.last_lacking, rounds=done.rounds + 1))
+    errands.plan(turn, ErrandKind.HISTORY, conv, due_ms=turn.now_ms + _AGAIN_MS[done.rounds])
 
 
 def history_refused(turn: Turn, errand: Errand) -> None:

@@ -23,6 +23,7 @@ from rapport.engine.promised_pins import require_promised
 from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
 from rapport.engine.tables import amend
 from rapport.engine.turn import Call, Turn
+from rapport.engine.upkeep import may_have_lost
 from rapport.events import IdentityChanged, ProfileChanged, SecurityEvent, SecurityKind
 from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Standing
 from rapport_protocol.errors import FormatError, RemoteError
@@ -37,6 +38,7 @@ __all__ = [
     "confirmed",
     "device_party",
     "expect_list",
+    "forget_offered",
     "heard",
     "is_blocked",
     "list_at",
@@ -325,7 +327,8 @@ def withheld_due(turn: Turn, account: AccountId) -> None:
     contact = CONTACTS.get(turn.tx, account)
     if contact is None or not contact.expected:
         return
-    turn.show(SecurityEvent(SecurityKind.WITHHELD_LIST, account=account))
+    if not may_have_lost(turn):
+        turn.show(SecurityEvent(SecurityKind.WITHHELD_LIST, account=account))
     amend(CONTACTS, turn.tx, account, expected=0, expected_ms=0)  # whoever names it again starts anew
     errands.plan(turn, ErrandKind.LISTS, account)
 
@@ -394,6 +397,11 @@ def offered_list(turn: Turn, account: AccountId, version: int) -> SignedDeviceLi
         OFFERED.delete(turn.tx, account)
         turn.show(SecurityEvent(SecurityKind.FORGED_LIST, account=account))
         return None
+
+
+def forget_offered(turn: Turn, account: AccountId) -> None:
+    """What was offered for this account fits nothing that was signed: better lists may come."""
+    OFFERED.delete(turn.tx, account)
 
 
 def vouch(turn: Turn, account: AccountId, aik: bytes) -> None:

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.contacts import list_at, listed_devices, listed_since, offered_list, pin, vouch
+from rapport.engine.contacts import (
+    forget_offered,
+    list_at,
+    listed_devices,
+    listed_since,
+    offered_list,
+    pin,
+    vouch,
+)
 from rapport.engine.content import OwnDraft, OwnMute, OwnRead
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.own_entries import keep_own_entries
@@ -50,6 +58,9 @@ __all__ = [
 
 _UNADMITTED = "unadmitted"
 """Conversations that wait for device lists before they can be taken in: by conversation."""
+_ADMIT_AGAIN_MS = 3_600_000
+"""A conversation of ours that was shown with somebody's false lists is asked for again after an hour."""
+
 
 def open_self(turn: Turn) -> ConversationId:
     """The conversation of the account's own devices; made once, without a chain."""
@@ -180,6 +191,7 @@ def advance_chain(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEnt
                 if _ask_for_lists(turn, entry, problem):
                     return applied
                 turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
+                forget_offered(turn, entry.fields.account)
             else:
                 applied.append((waiting.seq, entry))
         WAITING_ENTRIES.delete(turn.tx, item)
@@ -213,8 +225,11 @@ def _admit(turn: Turn, conv: ConversationId) -> list[tuple[int, SignedEntry]]:
             return []
         turn.show(SecurityEvent(SecurityKind.FORGED_ENTRY, conv, entry.fields.account, entry.fields.device))
         turn.tx.delete(_UNADMITTED, conv)
-        for held, _ in waiting:
+        for held, refused in waiting:
             WAITING_ENTRIES.delete(turn.tx, held.id)
+            forget_offered(turn, refused.fields.account)
+        if own:  # it is ours: what was wrong may have been shown beside it
+            errands.plan(turn, ErrandKind.CHAIN, conv, due_ms=turn.now_ms + _ADMIT_AGAIN_MS)
         return []
     turn.tx.delete(_UNADMITTED, conv)
     for held, _ in begun:

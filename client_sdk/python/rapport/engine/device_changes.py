@@ -16,7 +16,6 @@ from rapport.engine.composing import compose
 from rapport.engine.contacts import lists_of, newest_list
 from rapport.engine.content import OwnArchiveKey
 from rapport.engine.conversations import open_self
-from rapport.engine.own_posts import device_added
 from rapport.engine.records import CONTACTS, SETTINGS
 from rapport.engine.turn import Turn
 from rapport.events import DevicesChanged, SignedOut
@@ -56,8 +55,6 @@ def lists_taken(turn: Turn, account: AccountId, before: int) -> None:
         outbox.drop_devices(turn, removed)
     if account == turn.me.account:
         _own(turn, lists, removed)
-        if added and any(held.content.signer == turn.me.device for held in lists[1:]):
-            device_added(turn)
 
 
 def _devices(signed: SignedDeviceList) -> Iterable[DeviceId]:

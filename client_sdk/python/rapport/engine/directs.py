@@ -73,7 +73,7 @@ def step_session(turn: Turn, message: OpenedMessage) -> None:
     if is_note:  # else two idle devices would answer each other's heartbeats for ever
         opened = replace(opened, session=replace(opened.session, unreturned=max(0, opened.session.unreturned - 1)))
     commit_opened(turn, message.known.party, opened)
-    if is_note or opened.session.stopped:
+    if is_note or opened.session.stopped or not message.known.listed:  # whoever was removed hears nothing more
         return
     if opened.fresh is not None:
         put_note(turn, outer.conv, outer.device, opened.session)

@@ -2,7 +2,7 @@
 
 For people who look after many devices, and for tests that want to see that a rule was needed. Counts stay in the vault.
 
-Source: docs/protocol.md, section 4.7.
+Source: docs/protocol.md, section 4.12.
 """
 
 from typing import Final

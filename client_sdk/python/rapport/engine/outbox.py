@@ -27,7 +27,7 @@ from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT, Hold, Outgoin
 from rapport.engine.overdue import note_tail
 from rapport.engine.own_posts import own_accepted, own_given_up
 from rapport.engine.records import CHAINS, CONVERSATIONS, MESSAGES, PEERS, Conversation, SenderChain
-from rapport.engine.sealing import seal_post, with_keys_for
+from rapport.engine.sealing import seal_post, with_keys, with_keys_for
 from rapport.engine.showing import account_seq, change_status, place_of, plausible
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
@@ -43,6 +43,7 @@ __all__ = [
     "fill",
     "hold",
     "hurry",
+    "hurry_all",
     "next_direct_due",
     "release_alarms",
     "resume",
@@ -166,6 +167,12 @@ def hurry(turn: Turn, conv: ConversationId) -> None:
     if queue is not None and queue.hold is not Hold.NONE:
         _put_queue(turn, replace(queue, until_ms=0))
         resume(turn, conv)
+
+
+def hurry_all(turn: Turn) -> None:
+    """The same for every conversation."""
+    for key, _ in list(QUEUES.list(turn.tx)):
+        hurry(turn, ConversationId(key))
 
 
 def _put_queue(turn: Turn, queue: Queue) -> None:
@@ -315,7 +322,7 @@ def drop_devices(turn: Turn, devices: Iterable[DeviceId]) -> None:
             sealed = must(post.sealed)
             kept = tuple(pair for pair in sealed.keys if pair[0] not in gone)
             if kept != sealed.keys:
-                after = replace(post, sealed=replace(sealed, keys=kept))
+                after = replace(post, sealed=with_keys(turn, sealed, kept))
                 OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
     for _, direct in list(DIRECTS.list(turn.tx)):
         if direct.device in gone:

@@ -5,7 +5,7 @@ the person. Whatever the server says, a peer's own posts tell what that peer had
 our newest, for ten minutes, the server holds ours back (a dropped last post is followed by none that would show the
 gap).
 
-Source: docs/protocol.md, section 4.10.
+Source: docs/protocol.md, section 4.12.
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ _LOOKED_AT: Final = 1_024
 """Most posts looked at in one day; of more, the newest."""
 
 
-class Tail(Row, frozen=True):
+class _Tail(Row, frozen=True):
     """Our newest bubble in a conversation. behind: devices whose posts do not know it, and since when; 0 = reported."""
 
     id: MessageId
@@ -45,7 +45,7 @@ class Tail(Row, frozen=True):
     behind: tuple[tuple[DeviceId, int], ...] = ()
 
 
-TAILS: Final = Table("tail", Tail)
+_TAILS: Final = Table("tail", _Tail)
 """By conversation."""
 
 
@@ -101,14 +101,14 @@ def overdue_answered(turn: Turn, errand: Errand, answer: ReceiptsOf) -> None:
 
 def note_tail(turn: Turn, record: MessageRecord) -> None:
     """The server has taken a bubble of ours."""
-    held = TAILS.get(turn.tx, record.conv)
+    held = _TAILS.get(turn.tx, record.conv)
     if held is None or record.seq > held.seq:
-        TAILS.put(turn.tx, record.conv, Tail(record.id, record.seq, record.at_ms))
+        _TAILS.put(turn.tx, record.conv, _Tail(record.id, record.seq, record.at_ms))
 
 
 def peer_had(turn: Turn, outer: Outer, seq: int, newest: MessageId | None) -> None:
     """A peer's post was written when `newest` was the newest post of others that it had."""
-    tail = TAILS.get(turn.tx, outer.conv)
+    tail = _TAILS.get(turn.tx, outer.conv)
     if tail is None or seq <= tail.seq or outer.ts_ms < tail.at_ms + _LAG_MS or outer.account == turn.me.account:
         return
     since = dict(tail.behind).get(outer.device)
@@ -128,7 +128,7 @@ def peer_had(turn: Turn, outer: Outer, seq: int, newest: MessageId | None) -> No
         return
     others = tuple(pair for pair in tail.behind if pair[0] != outer.device)
     after = others if behind is None else (*others, (outer.device, behind))
-    TAILS.put(turn.tx, outer.conv, replace(tail, behind=after))
+    _TAILS.put(turn.tx, outer.conv, replace(tail, behind=after))
 
 
 def _report(turn: Turn, account: AccountId, device: DeviceId, conv: ConversationId, message: MessageId) -> None:
@@ -139,5 +139,5 @@ def _report(turn: Turn, account: AccountId, device: DeviceId, conv: Conversation
 
 def forget_tails(turn: Turn) -> None:
     """The server lost posts with its store: that peers lack them is no lie."""
-    for key, _ in list(TAILS.list(turn.tx)):
-        TAILS.delete(turn.tx, key)
+    for key, _ in list(_TAILS.list(turn.tx)):
+        _TAILS.delete(turn.tx, key)

@@ -11,13 +11,13 @@ from rapport_protocol.membership_entries import SignedEntry
 __all__ = ["keep_own_entries", "own_entries"]
 
 
-class OwnEntry(Row, frozen=True):
+class _OwnEntry(Row, frozen=True):
     """One entry with its signatures."""
 
     entry: bytes
 
 
-_OWN_ENTRIES: Final = Table("own_entry", OwnEntry)
+_OWN_ENTRIES: Final = Table("own_entry", _OwnEntry)
 """By conversation and epoch; group: conversation; order: epoch."""
 
 
@@ -27,7 +27,7 @@ def keep_own_entries(turn: Turn, entries: Iterable[SignedEntry]) -> None:
         fields = entry.fields
         if fields.device == turn.me.device:
             key = fields.conv + fields.epoch.to_bytes(8, "big")
-            _OWN_ENTRIES.put(turn.tx, key, OwnEntry(entry.encoded), group=fields.conv, order=fields.epoch)
+            _OWN_ENTRIES.put(turn.tx, key, _OwnEntry(entry.encoded), group=fields.conv, order=fields.epoch)
 
 
 def own_entries(turn: Turn, conv: ConversationId) -> list[SignedEntry]:

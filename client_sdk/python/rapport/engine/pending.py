@@ -48,19 +48,19 @@ _STRANGERS_GROUP: Final = b""
 """Where messages of conversations that are not held here are found."""
 
 
-class Stock(Row, frozen=True):
+class _Stock(Row, frozen=True):
     """How many there are: with their bytes, and together."""
 
     raw: int = 0
     known: int = 0
 
 
-STOCK: Final = Table("pending_stock", Stock)
+_STOCK: Final = Table("pending_stock", _Stock)
 """One record under the empty key."""
 
 
-def _stock(turn: Turn) -> Stock:
-    return STOCK.get(turn.tx, b"") or Stock()
+def _stock(turn: Turn) -> _Stock:
+    return _STOCK.get(turn.tx, b"") or _Stock()
 
 
 def _is_raw(pending: PendingMessage | None) -> bool:
@@ -72,9 +72,9 @@ def _put(turn: Turn, pending: PendingMessage) -> None:
     raw = held.raw - _is_raw(before)
     if _is_raw(pending) and raw >= RAW_MOST and pending.envelope is not None:
         pending = replace(pending, envelope=replace(pending.envelope, ct=b"", key=b""))
-    after = Stock(max(0, raw) + _is_raw(pending), held.known + (before is None))
+    after = _Stock(max(0, raw) + _is_raw(pending), held.known + (before is None))
     if after != held:
-        STOCK.put(turn.tx, b"", after)
+        _STOCK.put(turn.tx, b"", after)
     seq = pending.envelope.seq if pending.envelope else pending.after_seq
     group = pending.conv if CONVERSATIONS.has(turn.tx, pending.conv) else _STRANGERS_GROUP
     PENDING.put(turn.tx, pending.id, pending, group=group, order=seq)
@@ -82,7 +82,7 @@ def _put(turn: Turn, pending: PendingMessage) -> None:
 
 def _delete(turn: Turn, pending: PendingMessage) -> None:
     held = _stock(turn)
-    STOCK.put(turn.tx, b"", Stock(max(0, held.raw - _is_raw(pending)), max(0, held.known - 1)))
+    _STOCK.put(turn.tx, b"", _Stock(max(0, held.raw - _is_raw(pending)), max(0, held.known - 1)))
     PENDING.delete(turn.tx, pending.id)
 
 

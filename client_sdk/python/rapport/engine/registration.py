@@ -60,13 +60,13 @@ __all__ = [
     "waiting_registration",
 ]
 
-class RegisteredWith(Row, frozen=True):
+class _RegisteredWith(Row, frozen=True):
     """The bytes that registered this account, as the server took them."""
 
     register: bytes
 
 
-REGISTERED: Final = Table("registered", RegisteredWith)
+_REGISTERED: Final = Table("registered", _RegisteredWith)
 """One record under the empty key, on an account's first device."""
 _REGISTER: Final = msgspec.msgpack.Decoder(Register)
 
@@ -185,7 +185,7 @@ def abandon(tx: Transaction) -> None:
 
 def registration_again(turn: Turn) -> Register | None:
     """The registration that the server once took, for one that was restored from a time before it."""
-    held = REGISTERED.get(turn.tx, b"")
+    held = _REGISTERED.get(turn.tx, b"")
     return None if held is None else _REGISTER.decode(held.register)
 
 
@@ -204,7 +204,7 @@ def registered(turn: Turn, answer: Registered) -> Me:
     me = replace(turn.me, role=answer.role)
     ME.put(turn.tx, b"", me)
     JOINING.delete(turn.tx, b"")
-    REGISTERED.put(turn.tx, b"", RegisteredWith(held.register))
+    _REGISTERED.put(turn.tx, b"", _RegisteredWith(held.register))
     amend(SETTINGS, turn.tx, b"", one_time_left=len(_REGISTER.decode(held.register).prekeys.one_time))
     if held.chain:
         _open_joined(turn, held, answer.seq)

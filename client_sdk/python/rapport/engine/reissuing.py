@@ -4,7 +4,7 @@ Its store epoch has changed, which is no reason for alarm: everything below happ
 which one thing needs the other, and is tried again until it is done or a week is over. What we posted since the backup
 is posted again by `reposting.py`.
 
-Source: docs/protocol.md, section 9.2.
+Source: docs/protocol.md, section 12.9.
 """
 
 from collections.abc import Iterator
@@ -54,21 +54,21 @@ _LISTS: Final = b"lists"
 _PREKEYS: Final = msgspec.msgpack.Decoder(Prekeys)
 
 
-class Progress(Row, frozen=True):
+class _Progress(Row, frozen=True):
     """How far the server is: the version of our device list, or the membership epoch of a conversation."""
 
     have: int
 
 
-class AddedPrekeys(Row, frozen=True):
+class _AddedPrekeys(Row, frozen=True):
     """The prekeys that a device list of ours added a device with, as uploaded."""
 
     prekeys: bytes
 
 
-_PROGRESS: Final = Table("reissue", Progress)
+_PROGRESS: Final = Table("reissue", _Progress)
 """By conversation; the device list under its own key."""
-_ADDED: Final = Table("added_prekeys", AddedPrekeys)
+_ADDED: Final = Table("added_prekeys", _AddedPrekeys)
 """By version of the list, four bytes."""
 
 
@@ -97,7 +97,7 @@ def _over(turn: Turn, errand: Errand) -> bool:
 def keep_prekeys(turn: Turn, version: int, uploaded: bytes) -> None:
     """The server has taken a list of ours that adds a device: with these prekeys it can be published once more."""
     if uploaded:
-        _ADDED.put(turn.tx, version.to_bytes(4, "big"), AddedPrekeys(uploaded))
+        _ADDED.put(turn.tx, version.to_bytes(4, "big"), _AddedPrekeys(uploaded))
 
 
 def lists_call(turn: Turn, errand: Errand) -> Call | None:
@@ -109,7 +109,7 @@ def lists_compared(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
     """Plans the upload of those that it lacks, then goes on with the conversations."""
     errands.drop(turn, errand.kind)
     have = max((SignedDeviceList.parse(held).version for held in answer.lists), default=0)
-    _PROGRESS.put(turn.tx, _LISTS, Progress(have))
+    _PROGRESS.put(turn.tx, _LISTS, _Progress(have))
     errands.plan(turn, ErrandKind.LIST_AGAIN if _lacking_lists(turn) else ErrandKind.HEADS)
 
 
@@ -148,7 +148,7 @@ def update_call(turn: Turn, errand: Errand) -> Call | None:
 
 def update_taken(turn: Turn, sent: DeviceListUpdate) -> None:
     """The server has it; the errand goes on with the next one."""
-    _PROGRESS.put(turn.tx, _LISTS, Progress(SignedDeviceList.parse(sent.list).version))
+    _PROGRESS.put(turn.tx, _LISTS, _Progress(SignedDeviceList.parse(sent.list).version))
 
 
 # --- membership entries and invites -----------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def compared(turn: Turn, errand: Errand, answer: Conversations) -> None:
     errands.drop(turn, errand.kind)
     epochs = {head.conv: head.epoch for head in answer.heads}
     for conv in _with_entries(turn):
-        _PROGRESS.put(turn.tx, conv, Progress(epochs.get(conv, 0)))
+        _PROGRESS.put(turn.tx, conv, _Progress(epochs.get(conv, 0)))
         if _lacking_entries(turn, conv):
             errands.plan(turn, ErrandKind.ENTRIES_AGAIN, conv)
 
@@ -199,5 +199,5 @@ def entries_call(turn: Turn, errand: Errand) -> Call | None:
 def entry_taken(turn: Turn, errand: Errand, sent: CreateInvite | AppendEntry) -> None:
     """The server has it; the errand goes on with the next one, and posts that waited for it leave."""
     last = sent.entries[-1] if isinstance(sent, CreateInvite) else sent.entry
-    _PROGRESS.put(turn.tx, errand.subject, Progress(SignedEntry.parse(last).fields.epoch))
+    _PROGRESS.put(turn.tx, errand.subject, _Progress(SignedEntry.parse(last).fields.epoch))
     outbox.hurry(turn, ConversationId(errand.subject))

@@ -3,7 +3,7 @@
 Receivers that know the id acknowledge it and keep its first place. The server's numbers jump by a multiple of 2^20 at a
 restore, so that the base of a conversation tells what the backup held: base - 1 is its last seq plus that multiple.
 
-Source: docs/protocol.md, section 9.2.
+Source: docs/protocol.md, section 12.9.
 """
 
 from collections.abc import Mapping

@@ -16,6 +16,7 @@ from rapport.engine.posts import commit_history, commit_post
 from rapport.engine.records import MESSAGES, PENDING, SEEN, Envelope
 from rapport.engine.tables import must
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import may_have_lost
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId
@@ -67,7 +68,7 @@ def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage, *, whole: 
         else:
             restored += 1
             holes += hole
-    if holes and whole and not unreadable:
+    if holes and whole and not unreadable and not may_have_lost(turn):
         turn.show(SecurityEvent(SecurityKind.HISTORY_GAP, conv))
     return Restored(restored, unreadable, keyless, tuple(sorted(lists)), chain)
 

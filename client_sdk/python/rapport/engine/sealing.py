@@ -39,6 +39,7 @@ __all__ = [
     "fresh_session",
     "missing_sessions",
     "seal_post",
+    "with_keys",
     "with_keys_for",
 ]
 
@@ -170,13 +171,17 @@ def with_keys_for(turn: Turn, post: OutgoingPost, devices: list[DeviceId]) -> Ou
         return Hold.KEYS
     payload = KeyPayload(PayloadKind.KEY, sealed.key, sealed.hash).encode()
     held |= dict(_keys(turn, fresh, payload))
-    entry = sealed.entry
-    if entry is None and not devices:
-        entry = entry_for(turn, Outer.parse(sealed.outer), Keyed(sealed.key, sealed.hash))
-    keys = tuple((device, held[device]) for device in devices)
-    after = replace(post, sealed=replace(sealed, keys=keys, entry=entry))
+    after = replace(post, sealed=with_keys(turn, sealed, tuple((device, held[device]) for device in devices)))
     OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
     return after
+
+
+def with_keys(turn: Turn, sealed: SealedPost, keys: tuple[tuple[DeviceId, bytes], ...]) -> SealedPost:
+    """The same body with these keys. Without any, only an archive entry keeps it: then it gets one."""
+    entry = sealed.entry
+    if entry is None and not keys:
+        entry = entry_for(turn, Outer.parse(sealed.outer), Keyed(sealed.key, sealed.hash))
+    return replace(sealed, keys=keys, entry=entry)
 
 
 # --- bundles for sessions that are missing ----------------------------------------------------------------------------

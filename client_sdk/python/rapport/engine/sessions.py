@@ -30,6 +30,7 @@ from rapport.engine.prekeys import (
     was_ours,
 )
 from rapport.engine.turn import Turn
+from rapport.engine.upkeep import may_have_lost
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.prekeys import LastResortKey, OneTimeBundle, PrekeyBundle, SignedPrekey
@@ -187,7 +188,8 @@ def _respond(turn: Turn, sender: Party, message: RatchetMessage, header: PrekeyH
     key: OneTimeSecret | LastResortSecret | None
     key = last_resort_secret(turn, header.key_id) if header.last_resort else one_time_secret(turn, header.key_id)
     if signed is None or key is None:
-        raise PrekeyGone(reused=key is None and not header.last_resort and was_ours(turn, header.key_id))
+        used = key is None and not header.last_resort and was_ours(turn, header.key_id)
+        raise PrekeyGone(reused=used and not may_have_lost(turn))
     return respond(turn.me.secrets, sender, message, signed, key, turn.now_ms)
 
 

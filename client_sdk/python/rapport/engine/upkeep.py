@@ -7,10 +7,12 @@ from msgspec.structs import replace
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
 
-__all__ = ["GRACE_MS", "UPKEEP", "Upkeep", "amend_upkeep", "in_grace", "upkeep_of"]
+__all__ = ["GRACE_MS", "UPKEEP", "Upkeep", "amend_upkeep", "in_grace", "may_have_lost", "upkeep_of"]
 
 GRACE_MS: Final = 7 * 86_400_000
 """So long after a restore the server may lack what others have not brought back yet; it is not accused of lying."""
+_LOSS_EXCUSED_MS: Final = 97 * 86_400_000
+"""As long as anything of that time can be asked for again: 97 days."""
 
 
 class Upkeep(Row, frozen=True):
@@ -41,6 +43,15 @@ def in_grace(turn: Turn) -> bool:
     """Whether the server was restored so lately that others may still have to bring things back."""
     restored_ms = upkeep_of(turn).restored_ms
     return bool(restored_ms) and turn.now_ms - restored_ms < GRACE_MS
+
+
+def may_have_lost(turn: Turn) -> bool:
+    """Whether the server's store, or this vault, went back to an earlier state while messages of then still count.
+
+    What is missing or comes twice is no sign of a lie then.
+    """
+    upkeep = upkeep_of(turn)
+    return turn.now_ms - max(upkeep.restored_ms, upkeep.rolled_back_ms) < _LOSS_EXCUSED_MS
 
 
 def amend_upkeep(turn: Turn, **changes: Any) -> None:

@@ -5,7 +5,7 @@ did. So every conversation's seq jumps ahead and its `base` says that no gap bel
 new epoch, by which devices notice and send again what they have. Credentials and one-time keys of the past are dropped:
 tokens could have been revoked since, and one-time keys may have been handed out.
 
-Source: docs/protocol.md, sections 12.2 and 12.8.
+Source: docs/protocol.md, sections 12.2 and 12.9.
 """
 
 import secrets
