@@ -178,7 +178,7 @@ class _Attack:
     def _framed(self, payload: bytes, subprotocol: str) -> bytes:
         """A payload as WebSocket frames: mostly one, sometimes several with pings between them."""
         opcode = _TEXT if subprotocol == SUBPROTOCOL_JSON else _BINARY
-        key = self._chance.randbytes(4)
+        key = self._chance.randbytes(4) if self._chance.random() < 0.1 else bytes(4)
         if self._chance.random() > 0.03 or len(payload) < 2:
             return frame(opcode, payload, key=key)
         at = self._chance.randrange(len(payload))

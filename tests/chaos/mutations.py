@@ -131,18 +131,18 @@ class Mutator:
                 return [self._anything(depth + 1) for _ in range(self._chance.randrange(4))]
 
     def _noise(self, subprotocol: str) -> bytes:
-        match self._chance.randrange(5):
+        match self._chance.randrange(50):
             case 0:
-                return self._bytes(self._chance.randrange(64))
-            case 1:
-                deep = b"[" if subprotocol == SUBPROTOCOL_JSON else b"\x91"
-                return deep * self._chance.choice((10, 1000, 100_000))
-            case 2:
-                return b"\x92\xa5later" + self._chance.choice((b"\xdd", b"\xdf", b"\xc6", b"\xdb")) + b"\xff" * 4
-            case 3:
-                return b'["later",' + b"9" * self._chance.choice((20, 5000)) + b"]"
-            case _:
                 return b"\x92\xa5later\xc6" + (FRAME_BYTES - 12).to_bytes(4, "big") + bytes(FRAME_BYTES - 12)
+            case number if number < 15:
+                return self._bytes(self._chance.randrange(64))
+            case number if number < 25:
+                deep = b"[" if subprotocol == SUBPROTOCOL_JSON else b"\x91"
+                return deep * self._chance.choice((10, 100, 1000, 1000, 20_000))
+            case number if number < 40:
+                return b"\x92\xa5later" + self._chance.choice((b"\xdd", b"\xdf", b"\xc6", b"\xdb")) + b"\xff" * 4
+            case _:
+                return b'["later",' + b"9" * self._chance.choice((20, 5000)) + b"]"
 
     # --- changes ----------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.malicious.stage import Stage, a_stage
+
+MEMORY = "/dev/shm"
+
+
+@pytest.fixture
+def vaults() -> Iterator[Path]:
+    """A folder for vaults, in memory where the system offers that: that they last is tested elsewhere."""
+    where = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(params=[False, True], ids=["honest", "lying"])
@@ -16,6 +28,6 @@ def lying(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, lying: bool) -> AsyncIterator[Stage]:
-    async with a_stage(tmp_path, lying=lying) as made:
+async def stage(vaults: Path, lying: bool) -> AsyncIterator[Stage]:
+    async with a_stage(vaults, lying=lying) as made:
         yield made

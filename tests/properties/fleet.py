@@ -355,7 +355,8 @@ class Fleet:
         """As if the private half of the bundle that the server hands out next were gone (F4)."""
         left = self.store._devices[node.me.device].one_time
         if node.running and left:
-            node.look(lambda tx: tx.delete("one_time", min(left).to_bytes(4, "big")))
+            key = min(left).to_bytes(4, "big")
+            node.look(lambda tx: [tx.delete("one_time", key)])
 
     @staticmethod
     def forget_delivered(node: Node) -> Deliver | None:

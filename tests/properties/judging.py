@@ -11,11 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES, SENT
-from rapport.engine.records import PENDING
-from rapport.engine.sessions import choose
+from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
+from rapport.engine.records import CONTACTS, PENDING
 from rapport.events import Message, MessageKind, Status
-from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.device_lists import SignedDeviceList
+from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from tests.sdk.relay import later, quiet
 
 if TYPE_CHECKING:
@@ -51,7 +51,18 @@ async def settle(fleet: Fleet) -> None:
         for node in nodes:
             for key, count in _asked(node, able).items():
                 assert count - asked.get(key, 0) <= ROUND_TRIPS, "does not heal in two round trips"
+    _know_each_other(fleet)
     await _last_words(fleet)
+
+
+def _know_each_other(fleet: Fleet) -> None:
+    """Before anybody writes again: whoever shares a conversation has heard of every change of a device list."""
+    newest = {account: record.lists[-1][0] for account, record in fleet.store._accounts.items()}
+    for node in fleet.living:
+        known = node.look(lambda tx: {key: contact.lists for key, contact in CONTACTS.list(tx)})
+        for account, lists in known.items():
+            version = SignedDeviceList.parse(lists[-1]).version
+            assert version == newest[AccountId(account)], "has not heard of a changed device list"
 
 
 def _asked(node: Node, able: set[bytes]) -> dict[tuple[bytes, bytes], int]:
@@ -112,13 +123,15 @@ def _look(
         assert message in fleet.lost or not _kept_by_server(fleet, message), f"silently lost: {written.text}"
         return Counter({"lost with a vault": 1})
     if found.placeholder is not None:
+        able = any(other.me.device == written.device and not other.rolled_back for other in fleet.living)
+        assert not able or node.rolled_back, f"closed, though its sender could help: {found.placeholder}"
         return Counter({str(found.placeholder): 1})
     assert found.text == written.text, "another text than was written"
     return Counter()
 
 
 def _kept_by_server(fleet: Fleet, message: MessageId) -> bool:
-    return any(item.id == message for item in fleet.store._items.values())
+    return any(bytes(item.id) == message for item in fleet.store._items.values())
 
 
 def _own(
@@ -170,5 +183,3 @@ def _same_order(fleet: Fleet) -> None:
                 common = set(one) & set(other)
                 assert [i for i in one if i in common] == [i for i in other if i in common], "another order"
 
-
-_UNUSED = (SENT, choose)

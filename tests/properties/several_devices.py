@@ -108,7 +108,7 @@ class SeveralDevices(RuleBasedStateMachine):
         self.restores = 0
 
     def run(self, work: Awaitable[T]) -> T:
-        return self.loop.run_until_complete(work)  # type: ignore[arg-type]
+        return self.loop.run_until_complete(work)
 
     @initialize()
     def start(self) -> None:
@@ -225,9 +225,12 @@ class SeveralDevices(RuleBasedStateMachine):
         assert node.wire is not None
         for at, message in enumerate(node.wire.inbox):
             if isinstance(message, Deliver) and message.seq:
-                del node.wire.inbox[at]
                 before = secrets_of(node)
-                node.take(corrupted(message, part))
+                if part == "suite":
+                    node.take(of_a_later_version(message, node.random(16)))
+                else:
+                    del node.wire.inbox[at]
+                    node.take(corrupted(message, part))
                 assert part == "ct" or secrets_of(node) == before, "a failed decrypt has changed something"
                 return
 
@@ -357,8 +360,10 @@ class SeveralDevices(RuleBasedStateMachine):
             node.keep_copy()
         self.fleet.back_up()
 
+    @precondition(lambda self: not self.restores)
     @rule(which=WHICH)
     def restored(self, which: int) -> None:
+        """Once in a run: two restores of one backup give the same numbers twice."""
         if self.run(self.fleet.restore(which)):
             self.took("store restored")
             self.restores += 1
@@ -403,12 +408,16 @@ class SeveralDevices(RuleBasedStateMachine):
 
 
 def corrupted(message: Deliver, part: str) -> Deliver:
-    """The same with one bit turned; `suite`: of a suite that nobody knows yet, under an id of its own."""
-    if part == "key":
-        return Deliver(message.seq, message.at, message.outer, message.nonce, message.ct, turned(message.key))
-    if part == "ct":
-        return Deliver(message.seq, message.at, message.outer, message.nonce, turned(message.ct), message.key)
-    return Deliver(message.seq, message.at, message.outer, message.nonce, message.ct, b"\x07" + message.key[1:])
+    """The same with one bit turned, in the sealed key or in the body."""
+    key = turned(message.key) if part == "key" else message.key
+    ct = turned(message.ct) if part == "ct" else message.ct
+    return Deliver(message.seq, message.at, message.outer, message.nonce, ct, key)
+
+
+def of_a_later_version(message: Deliver, item: bytes) -> Deliver:
+    """Another message, of a suite that nobody knows yet."""
+    outer = message.outer[:59] + item + message.outer[75:]
+    return Deliver(message.seq, message.at, outer, message.nonce, message.ct, b"\x07" + message.key[1:])
 
 
 def turned(content: bytes) -> bytes:

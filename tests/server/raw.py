@@ -35,6 +35,8 @@ def frame(
     head += length.to_bytes(form, "big") if form else b""
     if not masked:
         return head + payload
+    if key == bytes(4):
+        return head + key + payload
     stream = (key * (len(payload) // 4 + 1))[: len(payload)]
     veiled = int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")
     return head + key + veiled.to_bytes(len(payload), "big")

@@ -149,13 +149,6 @@ class Client(Identities, Keeping, Devices):
         """Tells what the host knows of the network: back (try at once) or gone (stop trying)."""
         self._running.online(available=available)
 
-    def figures(self) -> dict[str, int]:
-        """How often what happened on this device, by class only: "F0" to "F10" (docs/protocol.md, 4.7), "renewed", …
-
-        For people who look after many devices: no ids, no times, no names. Names that are missing stand for 0.
-        """
-        return dict(self._running.figures)
-
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def events(self) -> Listener:

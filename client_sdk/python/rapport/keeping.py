@@ -11,11 +11,18 @@ __all__ = ["Keeping", "KeptConversation"]
 
 
 class Keeping:
-    """Settings, and finding what was written. A part of `Client`."""
+    """Settings, counts, and finding what was written. A part of `Client`."""
 
     @property
     def _running(self) -> Engine:
         raise NotImplementedError
+
+    def figures(self) -> dict[str, int]:
+        """How often what happened on this device, by class only: "F0" to "F10" (docs/protocol.md, 4.7), "renewed", …
+
+        For people who look after many devices: no ids, no times, no names. Names that are missing stand for 0.
+        """
+        return dict(self._running.figures)
 
     def setting(self, name: str) -> str | None:
         """A named value that all devices of the account share; None if it is not set."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rapport.crypto.linking import (
     LinkAnswer,
@@ -103,6 +105,24 @@ def test_every_single_mistyped_character_is_noticed() -> None:
         for other in alphabet.replace(code[at], ""):
             with pytest.raises(FormatError):
                 parse_code(code[:at] + other + code[at + 1 :])
+
+
+@given(st.text(max_size=60) | st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ-ilo #/:", max_size=60))
+def test_whatever_is_typed_is_a_code_or_a_format_error(text: str) -> None:
+    try:
+        base, code = parse_code(text)
+    except FormatError:
+        return
+    assert parse_code(code.url(base or "http://x"))[1] == code
+
+
+@given(st.sampled_from(cases("linking", "step")), st.data())
+def test_no_changed_byte_of_a_step_opens(case: Case, data: st.DataObject) -> None:
+    key, link, sealed = raw(case, "key", "link", "sealed")
+    at, bit = data.draw(st.integers(0, len(sealed) - 1)), data.draw(st.integers(0, 7))
+    changed = bytearray(sealed)
+    changed[at] ^= 1 << bit
+    assert verdict(partial(open_step, key, LinkId(link), STEPS[case["step"]], bytes(changed))) == "authentication"
 
 
 def test_no_secret_in_any_repr() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId
-from rapport_protocol.limits import MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
+from rapport_protocol.limits import DORMANT_AFTER_MS, MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, WaitingNotice
@@ -30,7 +30,8 @@ acks = st.tuples(
 )
 bursts = st.tuples(st.just("burst"), st.lists(st.one_of(sends, acks, acks, directs), min_size=2, max_size=12))
 turns = st.one_of(
-    st.tuples(st.sampled_from(["kill", "kill", "look", "restart", "remove", "rejoin", "link", "revoke"]), number),
+    st.tuples(st.sampled_from(["kill", "kill", "look", "restart", "away", "seen"]), number),
+    st.tuples(st.sampled_from(["remove", "rejoin", "link", "revoke"]), number),
     st.tuples(st.just("sweep"), st.sampled_from(JUMPS)),
 )
 histories = st.lists(st.tuples(bursts, bursts, turns), min_size=2, max_size=6)
@@ -156,18 +157,28 @@ class Twins:
         elif kind == "kill":
             await self.kill()
         elif kind == "sweep":
-            await self.agree()  # what is freed counts from when it was noticed
-            self.clock.now += argument
-            woken = [set(await world.store.sweep(self.clock.now)) for world in (self.plain, self.disk)]
-            assert woken[0] == woken[1]
-        elif kind == "remove":
+            await self.sweep(argument)
+        elif kind == "away":
+            await self.sweep(DORMANT_AFTER_MS, self.pick(argument).device)
+        elif kind == "seen":
             for world in (self.plain, self.disk):
-                await world.removal(self.convs[2], self.people[0], *self.people[: 1 + argument % 2])
-        elif kind == "rejoin":
+                await world.store.mark_seen([self.pick(argument).device], self.clock.now)
+        elif kind in ("remove", "rejoin"):
+            stay = self.people[: 1 + argument % 2] if kind == "remove" else self.people
             for world in (self.plain, self.disk):
-                await world.removal(self.convs[2], self.people[0], *self.people)
+                await world.removal(self.convs[2], self.people[0], *stay)
         else:
             await self.change_devices(kind, self.people[argument % len(self.people)])
+
+    async def sweep(self, after_ms: int, *seen: DeviceId) -> None:
+        """A round of the server some time later, when only these devices are there."""
+        await self.agree()  # what is freed counts from when it was noticed
+        self.clock.now += after_ms
+        woken = []
+        for world in (self.plain, self.disk):
+            await world.store.mark_seen(seen, self.clock.now)
+            woken.append(set(await world.store.sweep(self.clock.now)))
+        assert woken[0] == woken[1]
 
     async def burst(self, specs: Sequence[tuple[Any, ...]]) -> None:
         built = [pair for spec in specs if (pair := await self.jobs(spec)) is not None]
@@ -216,6 +227,7 @@ class Twins:
         for who in (person.on() for person in self.people):
             seen.append(await store.conversations(who.practice, who.account))
             for conv in self.convs:
+                seen.append(await store.required_devices(who.practice, conv))
                 seen.append(await store.archive(who, conv, 0, 10_000, 1000))
                 seen.append(await store.receipts(who, conv, [MessageId(item) for item in ids]))
         return seen

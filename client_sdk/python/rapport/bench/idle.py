@@ -115,7 +115,7 @@ def _connected(origin: str, accounts: Sequence[BenchAccount]) -> list[Peer]:
         while peer.next_payload() != _CAUGHT_UP:
             pass
         peers.append(peer)
-        if len(peers) % 500 == 0:
+        if len(peers) % 250 == 0:
             _answer_pings(peers, 0)
     return peers
 
@@ -128,11 +128,12 @@ def _answer_pings(peers: Sequence[Peer], seconds: float) -> None:
         for fd in by_fd:
             poll.register(fd, select.EPOLLIN)
         while True:
-            for fd, _ in poll.poll(min(0.2, seconds)):
+            ready = poll.poll(min(0.2, seconds))
+            for fd, _ in ready:
                 peer = by_fd[fd]
                 data = peer.socket.recv(65_536)
                 if not data:
                     raise ConnectionError("the server closed a connection")
                 peer.socket.sendall(_PONG * peer.payloads(data).count(_PING))
-            if time.monotonic() >= until:
+            if not ready and time.monotonic() >= until:
                 return

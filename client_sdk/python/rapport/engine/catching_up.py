@@ -227,8 +227,8 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
 
 def _look_again(turn: Turn, conv: ConversationId, done: _Progress) -> None:
     """Plans the next round over the places without an entry, unless membership entries account for all of them."""
-    entries = CONVERSATIONS.need(turn.tx, conv).epoch
-    if done.lacking <= entries or done.rounds >= len(_AGAIN_MS):
+    known = CONVERSATIONS.get(turn.tx, conv)
+    if known is None or done.lacking <= known.epoch or done.rounds >= len(_AGAIN_MS):
         return
     _HISTORY.put(turn.tx, conv, _Progress(done.first_lacking, done.last_lacking, rounds=done.rounds + 1))
     errands.plan(turn, ErrandKind.HISTORY, conv, due_ms=turn.now_ms + _AGAIN_MS[done.rounds])

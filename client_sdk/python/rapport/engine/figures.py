@@ -21,7 +21,8 @@ class Figure(Row, frozen=True):
 
 FIGURES: Final = Table("figure", Figure)
 """By name: "F0" to "F9" (failure classes of messages), "renewed", "heartbeats", "asked", "resends", "refusals",
-"healed", "gave_up", "unreadable_elsewhere", "left_waiting", "rollbacks", "restores", "reposted"."""
+"healed", "gave_up", "unreadable_elsewhere", "left_waiting", "rollbacks", "restores", "reposted", "last_resort",
+"old_prekey" (bundles of such keys that sessions were started from)."""
 
 
 def count(turn: Turn, name: str, by: int = 1) -> None:
@@ -37,5 +38,6 @@ def all_figures(turn: Turn) -> dict[str, int]:
 
 
 def changed_figures(turn: Turn) -> dict[str, int]:
-    """The counts that this turn has changed."""
-    return {key.decode(): FIGURES.need(turn.tx, key).count for key in turn.written(FIGURES.name)}
+    """The counts that this turn has changed; what a part counted that was undone is not among them."""
+    found = ((key, FIGURES.get(turn.tx, key)) for key in turn.written(FIGURES.name))
+    return {key.decode(): figure.count for key, figure in found if figure is not None}

@@ -42,6 +42,7 @@ RAW_MOST: Final = 1_024
 KNOWN_MOST: Final = 8_192
 """Most closed messages that are kept at all, given up ones included."""
 _KEPT_MS: Final = 97 * 86_400_000
+_CHAIN_AGAIN_MS: Final = 60_000
 _STRANGERS_MOST: Final = 256
 """Most unknown conversations whose chains are asked for at a time."""
 _STRANGERS_GROUP: Final = b""
@@ -121,8 +122,8 @@ def update(turn: Turn, pending: PendingMessage) -> None:
         case Attempt.LISTS:
             errands.plan(turn, ErrandKind.LISTS, pending.account)
         case Attempt.CHAIN:
-            if not errands.planned(turn, ErrandKind.CHAIN, pending.conv):
-                errands.plan(turn, ErrandKind.CHAIN, pending.conv)
+            again = errands.planned(turn, ErrandKind.CHAIN, pending.conv)  # a flood does not make it a busy loop
+            errands.plan(turn, ErrandKind.CHAIN, pending.conv, due_ms=turn.now_ms + (_CHAIN_AGAIN_MS if again else 0))
         case Attempt.FETCH:
             errands.plan(turn, ErrandKind.FETCH, pending.conv, due_ms=pending.due_ms)
         case Attempt.ASK:

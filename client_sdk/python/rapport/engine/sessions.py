@@ -19,6 +19,7 @@ from rapport.crypto.session_choice import receivable, renewal_due, sending_sessi
 from rapport.engine import errands
 from rapport.engine.contacts import device_party
 from rapport.engine.errands import ErrandKind
+from rapport.engine.figures import count
 from rapport.engine.kept_sessions import delete_session, get_session, put_session, sessions_of
 from rapport.engine.prekeys import (
     has_replayed,
@@ -147,8 +148,10 @@ def start(turn: Turn, account: AccountId, bundle: Bundle) -> Session | None:
     put_session(turn.tx, bundle.device, session)
     _cap(turn, bundle.device)
     if bundle.last_resort:
+        count(turn, "last_resort")
         turn.show(SecurityEvent(SecurityKind.LAST_RESORT, account=account, device=bundle.device))
     if turn.now_ms - prekeys.signed.created_ms > OLD_PREKEY_MS:
+        count(turn, "old_prekey")
         turn.show(SecurityEvent(SecurityKind.OLD_PREKEY, account=account, device=bundle.device))
     return session
 

@@ -126,12 +126,13 @@ def history(tx: Transaction, conv: ConversationId, before: MessageId | None, lim
 def plausible(turn: Turn, conv: ConversationId, seq: int) -> bool:
     """Whether the server may well have come so far: a leap beyond what a restore makes would end all counting."""
     conversation = CONVERSATIONS.get(turn.tx, conv)
-    return conversation is None or seq <= _highest(conversation) + _leap(turn)
+    return conversation is None or not _leaps(turn, conversation, seq)
 
 
-def _leap(turn: Turn) -> int:
+def _leaps(turn: Turn, conversation: Conversation, seq: int) -> bool:
     """A restored server tells of its leaps at sign-in; of conversations that it lacked only by what it delivers."""
-    return _RESTORES_JUMP if in_grace(turn) else SEQ_JUMP
+    leap = seq - _highest(conversation)
+    return leap > SEQ_JUMP and not (leap <= _RESTORES_JUMP and in_grace(turn))
 
 
 def _highest(conversation: Conversation) -> int:
@@ -143,7 +144,7 @@ def account_seq(turn: Turn, conv: ConversationId, seq: int) -> None:
     conversation = CONVERSATIONS.get(turn.tx, conv)
     if conversation is None or seq <= conversation.shown or seq in conversation.ahead:
         return
-    if seq > _highest(conversation) + _leap(turn):
+    if _leaps(turn, conversation, seq):
         return
     ahead = {*conversation.ahead, seq}
     shown = conversation.shown

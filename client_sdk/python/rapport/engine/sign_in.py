@@ -76,6 +76,7 @@ def signed_in(turn: Turn, hello: Hello, state_rev: int | None = None) -> None:
         skip_to(turn, base.conv, base.base)
     catching_up.online(turn)
     prekeys.prekeys_left(turn, hello.one_time_keys)
-    errands.plan(turn, ErrandKind.TEND)
+    if not errands.planned(turn, ErrandKind.TEND):
+        errands.plan(turn, ErrandKind.TEND)
     errands.hurry(turn)
     outbox.resume_all(turn, *(hold for hold in Hold if hold is not Hold.NONE))

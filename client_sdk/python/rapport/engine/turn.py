@@ -68,22 +68,50 @@ class _Mark(NamedTuple):
 
 
 class _Noting:
-    """A transaction that notes which records of the tables shown to hosts were written."""
+    """A transaction that notes which records of the tables shown to hosts were written, and opens others only once."""
 
-    __slots__ = ("_tx", "count", "delete", "get", "list", "noted", "purge", "rev", "savepoint")
+    __slots__ = ("_read", "_tx", "count", "list", "noted", "purge", "rev")
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self.get, self.delete, self.list, self.count = tx.get, tx.delete, tx.list, tx.count
-        self.savepoint, self.purge, self.rev = tx.savepoint, tx.purge, tx.rev
+        self.list, self.count = tx.list, tx.count
+        self.purge, self.rev = tx.purge, tx.rev
         self.noted: set[tuple[str, bytes]] = set()
+        self._read: dict[tuple[str, bytes], bytes | None] = {}
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        try:
+            with self._tx.savepoint():
+                yield
+        except BaseException:
+            self._read.clear()
+            raise
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        if table not in _READ_OFTEN:
+            return self._tx.get(table, key)
+        place = (table, key)
+        if place not in self._read:
+            self._read[place] = self._tx.get(table, key)
+        return self._read[place]
+
+    def delete(self, table: str, key: bytes) -> None:
+        self._read.pop((table, key), None)
+        self._tx.delete(table, key)
 
     def put(self, table: str, key: bytes, value: bytes, *, group: bytes = b"", order: int = 0) -> None:
         if table in _SHOWN_TABLES:
             self.noted.add((table, key))
         self._tx.put(table, key, value, group=group, order=order)
+        if table in _READ_OFTEN:
+            self._read[table, key] = value
 
 
+_READ_OFTEN: Final = frozenset(
+    {"conversation", "contact", "device", "settings", "upkeep", "counters", "peer", "tail", "chain", "me", "archive_key"}
+)
+"""Few and small records that every message of a batch asks for: opened once per turn."""
 _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"})
 
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Collection
 from typing import Final
 
+import structlog
+
 from rapport_protocol.codec import deliver_frames
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId
@@ -39,6 +41,8 @@ from rapport_server.records import (
 from rapport_server.services.messaging.links import Connection, Link
 
 __all__ = ["Delivery"]
+
+_log = structlog.get_logger("rapport.delivery")
 
 PAGE_ITEMS: Final = 64
 """Items read from the mailbox at a time: 1 MB of the largest bodies, of which the socket takes what it has room for."""
@@ -212,9 +216,17 @@ class Delivery:
             return
         if self._links.get(link.principal.device) is not link:
             return
-        link.pump = asyncio.get_running_loop().create_task(self._stream(link))
+        link.pump = asyncio.get_running_loop().create_task(self._stream_or_close(link))
         self._pumps.add(link.pump)
         link.pump.add_done_callback(self._pumps.discard)
+
+    async def _stream_or_close(self, link: Link) -> None:
+        try:
+            await self._stream(link)
+        except Exception as problem:
+            # Without its mailbox a connection is worth nothing: the device comes back, and somebody can read why.
+            _log.exception("mailbox not streamed", error=type(problem).__name__)
+            link.connection.close(CloseCode.INTERNAL)
 
     async def _stream(self, link: Link) -> None:
         """Sends what waits, oldest first, at most a window unacknowledged; the link is live once nothing waits.

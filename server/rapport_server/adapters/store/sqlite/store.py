@@ -94,6 +94,7 @@ class SqliteStore:
         """See Store.start. Raises StoreProblem: missing, damaged, older, newer, in use, not writable, disk full."""
         lock = StoreLock(self._path)
         self._loss = asyncio.get_running_loop().create_future()
+        readers: Readers | None = None
         try:
             connection = await asyncio.to_thread(self._open)
             try:
@@ -101,6 +102,7 @@ class SqliteStore:
                     row = connection.execute("SELECT seed, store_epoch, restored_ms FROM server").fetchone()
                     self._seed, epoch, self._restored_ms = row
                     self._epoch = StoreEpoch(epoch)
+                    readers = Readers(self._path)
                     writer = Writer(
                         connection,
                         self._clock,
@@ -111,12 +113,14 @@ class SqliteStore:
                     )
                     writer.start()
             except BaseException:
+                if readers is not None:
+                    await readers.close()
                 connection.close()
                 raise
         except BaseException:
             lock.release()
             raise
-        self._lock, self._writer, self._readers = lock, writer, Readers(self._path)
+        self._lock, self._writer, self._readers = lock, writer, readers
 
     def _open(self) -> sqlite3.Connection:
         connection = open_writer(self._path)
