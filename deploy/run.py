@@ -138,10 +138,10 @@ def install_node_packages() -> None:
 
 
 def check(pytest_arguments: list[str]) -> int:
-    """Run the tests, and every other check beside them on the second core; return 0 only if all passed."""
+    """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = [beside.submit(captured, name, command) for name, command in CHECKS]
-        command = ["pytest", *pytest_arguments]
+        command = ["pytest", "--numprocesses", "logical", "--dist", "worksteal", *pytest_arguments]
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, check=False).returncode

@@ -49,8 +49,8 @@ VOLLEY = 200
 FATAL_SHARE = 0.01
 """Of all frames: each costs a connection and, mostly, a sign-in."""
 ATTACKERS = 6
-WITNESS_RATE = 5.0
-"""Messages per second of the two who talk meanwhile; faster ones renew sessions more often than an hour allows."""
+WITNESS_RATE = 2.0
+"""Messages per second of the two who talk meanwhile: so few that an hour's one-time keys last for their renewals."""
 QUIET_S = 3.0
 """Seconds they talk before the attack begins."""
 _TEXT, _BINARY, _PING = 1, 2, 9

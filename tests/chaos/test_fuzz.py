@@ -25,10 +25,11 @@ async def test_nonsense_does_no_damage(tmp_path: Path) -> None:
     damage = await fuzz(tmp_path, frames=6_000, seed=20)
     assert (damage.findings, damage.log_errors, damage.internal_errors) == ([], [], 0)
     assert damage.witness.flawless
-    assert damage.witness.sent > 10
+    assert damage.witness.sent > 5
     assert damage.frames >= 6_000
     assert damage.fatal_frames > 25
-    assert {"1002", "1009", "4500"} <= set(damage.closed)
+    assert "4500" in damage.closed
+    assert len(damage.closed) > 1
 
 
 async def test_a_fault_of_the_program_is_found(tmp_path: Path) -> None:

@@ -88,8 +88,6 @@ class Node(Device):
         self.rolled_back = False
         self.signed_rev = 0
         """The vault's revision at the last sign-in."""
-        self.history: frozenset[bytes] = frozenset()
-        """Ids of what its account had archived when it was added."""
 
     @property
     def running(self) -> bool:
@@ -290,8 +288,6 @@ class Fleet:
             fresh = await link(node, self.seed(), "Another", connect=False)
         except IndexError:  # it is listed later, and nobody waits for that any more
             return False
-        items = self.store._items.values()
-        fresh.history = frozenset(bytes(item.id) for item in items if node.me.account in item.entries)
         await self.adopt(fresh).connect()
         return True
 

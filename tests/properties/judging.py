@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rapport.engine.asking import ASK_WITHIN_MS
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
 from rapport.engine.records import CONTACTS, PENDING
@@ -108,10 +109,11 @@ def judge(fleet: Fleet) -> Counter[str]:
 
 
 def _entitled(fleet: Fleet, node: Node, message: MessageId, times: list[Accepted]) -> bool:
-    """Written or given to this device; or archived by the account before it was added."""
+    """Written or given to this device; or archived by the account, which it has been added to since."""
     if fleet.written[message].device == node.me.device or any(node.me.device in each.devices for each in times):
         return True
-    return message in node.history
+    item = next((item for item in fleet.store._items.values() if bytes(item.id) == message), None)
+    return item is not None and node.me.account in item.entries
 
 
 def _look(
@@ -124,7 +126,8 @@ def _look(
         return Counter({"lost with a vault": 1})
     if found.placeholder is not None:
         able = any(other.me.device == written.device and not other.rolled_back for other in fleet.living)
-        assert not able or node.rolled_back, f"closed, though its sender could help: {found.placeholder}"
+        late = fleet.relay.clock.now_ms() - found.at_ms > ASK_WITHIN_MS  # the time in which a sender is asked is over
+        assert late or not able or node.rolled_back, f"closed, though its sender could help: {found.placeholder}"
         return Counter({str(found.placeholder): 1})
     assert found.text == written.text, "another text than was written"
     return Counter()
@@ -182,4 +185,3 @@ def _same_order(fleet: Fleet) -> None:
             for other in boards:
                 common = set(one) & set(other)
                 assert [i for i in one if i in common] == [i for i in other if i in common], "another order"
-

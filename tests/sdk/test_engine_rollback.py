@@ -79,7 +79,7 @@ async def test_a_copy_that_is_put_back_starts_anew_and_nobody_loses_anything(pai
     kim.say(conv, "again")
     await quiet(dana, kim)
     assert dana.received()[-2:] == ["after", "again"]
-    assert "answer" in kim.received()
+    assert "answer" in kim.texts(conv)  # it may come as history
     assert kim.look(lambda tx: CONVERSATIONS.need(tx, conv).chain) != chain
     for session in kim.look(lambda tx: sessions_of(tx, dana.me.device)):
         assert session.stopped is (session.sid in sids)

@@ -41,7 +41,9 @@ async def arrived(
                     placed.add(message_id)
                 case _:
                     pass
-    shown = await client.conversation(conv).history(limit=2 * count)
+    shown: list[rapport.Message] = []
+    while page := await client.conversation(conv).history(before=shown[0].id if shown else None, limit=500):
+        shown = page + shown
     return [message for message in shown if message.kind is rapport.MessageKind.TEXT]
 
 

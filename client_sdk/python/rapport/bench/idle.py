@@ -29,8 +29,8 @@ WARM_UP: Final = 200
 """Connections that come and go before the first look: they make the server load and allocate what it needs once."""
 SETTLED_S: Final = 3.0
 """Seconds without a word to anybody before the second look."""
-AT_ONCE: Final = 8
-"""Registrations under way at the same time."""
+CLIENTS_EACH: Final = 40
+"""Clients of one therapist."""
 
 _PING: Final = b"\x91\xa4ping"
 _PONG: Final = client_frame(b"\x91\xa4pong")
@@ -86,22 +86,17 @@ def _allow_sockets(count: int) -> None:
 
 
 async def _registered(server: Served, count: int) -> list[BenchAccount]:
-    """So many clients, each invited by the practice's owner into a conversation of their own."""
+    """So many clients, each invited by one of the practice's therapists into a conversation of their own."""
     api = HttpApi(ServerAddress.parse(server.origin))
     try:
         practice = BenchPractice(server.origin, api)
         owner = await practice.owner(server.link)
         found: list[BenchAccount] = []
-
-        async def some() -> None:
-            while len(found) + AT_ONCE <= count:
-                found.append(await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.CLIENT)))
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(some())
         while len(found) < count:
-            found.append(await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.CLIENT)))
+            host = await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.THERAPIST))
+            for _ in range(min(CLIENTS_EACH, count - len(found))):
+                invite = await practice.invite(host, MemberRole.THERAPIST, MemberRole.CLIENT)
+                found.append(await practice.join(invite))
         return found
     finally:
         await api.close()

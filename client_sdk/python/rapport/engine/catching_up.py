@@ -109,10 +109,13 @@ def begin_linked(turn: Turn) -> None:
     _PRESENCE.put(turn.tx, b"", _Presence(turn.now_ms, linked=True, pending=True))
 
 
-def online(turn: Turn) -> None:
-    """Signed in. After 44 days away the lists of everybody and the archive are asked, not the mailbox alone."""
+def online(turn: Turn, *, behind: bool = False) -> None:
+    """Signed in. After 44 days away the lists of everybody and the archive are asked, not the mailbox alone.
+
+    behind: the vault is an earlier state of itself, which has acknowledged what it does not hold: the same is done.
+    """
     held = _PRESENCE.get(turn.tx, b"") or _Presence()
-    away = bool(held.online_ms) and turn.now_ms - held.online_ms >= AWAY_MS
+    away = behind or (bool(held.online_ms) and turn.now_ms - held.online_ms >= AWAY_MS)
     if away:
         for key, conversation in CONVERSATIONS.list(turn.tx):
             if not _HISTORY.has(turn.tx, key):
@@ -228,7 +231,9 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
 def _look_again(turn: Turn, conv: ConversationId, done: _Progress) -> None:
     """Plans the next round over the places without an entry, unless membership entries account for all of them."""
     known = CONVERSATIONS.get(turn.tx, conv)
-    if known is None or done.lacking <= known.epoch or done.rounds >= len(_AGAIN_MS):
+    if known is None or not done.lacking or done.rounds >= len(_AGAIN_MS):
+        return
+    if done.first_lacking == 1 and done.lacking <= known.epoch:  # a round that began behind them counts none of them
         return
     _HISTORY.put(turn.tx, conv, _Progress(done.first_lacking, done.last_lacking, rounds=done.rounds + 1))
     errands.plan(turn, ErrandKind.HISTORY, conv, due_ms=turn.now_ms + _AGAIN_MS[done.rounds])

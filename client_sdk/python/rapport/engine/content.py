@@ -24,7 +24,7 @@ A type that is not known, or content of another shape, is kept and shown as unsu
 chapter 4.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct

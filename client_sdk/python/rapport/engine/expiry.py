@@ -24,7 +24,7 @@ from rapport.events import MessageRemoved, Status
 from rapport.ports import Transaction, VaultProblem
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
-from rapport_protocol.limits import EXPIRE_LEAST_MS, EXPIRE_MOST_MS
+from rapport_protocol.limits import CLOCK_TOLERANCE_MS, EXPIRE_LEAST_MS, EXPIRE_MOST_MS
 
 __all__ = ["expires_at", "life_left", "next_expiry", "remove_expired", "schedule"]
 
@@ -40,11 +40,12 @@ _AGAIN_MS: Final = 3_600_000
 def expires_at(turn: Turn, accepted_ms: int, life_ms: int | None) -> int:
     """When a post's time is over, milliseconds; 0 = never. A life outside of the limits counts as the nearest inside.
 
-    An acceptance in the future would lengthen it: then it counts from now.
+    An acceptance in the future, beyond what clocks may differ by, would lengthen it: then it counts from now.
     """
     if not life_ms:
         return 0
-    return min(accepted_ms, turn.now_ms) + min(max(life_ms, EXPIRE_LEAST_MS), EXPIRE_MOST_MS)
+    since_ms = accepted_ms if accepted_ms <= turn.now_ms + CLOCK_TOLERANCE_MS else turn.now_ms
+    return since_ms + min(max(life_ms, EXPIRE_LEAST_MS), EXPIRE_MOST_MS)
 
 
 def life_left(turn: Turn, record: MessageRecord) -> int:

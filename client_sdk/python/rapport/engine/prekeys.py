@@ -47,7 +47,7 @@ __all__ = [
     "remember_replay",
     "rotate_due",
     "signed_secret",
-    "was_ours",
+    "used_by_another",
 ]
 
 ROTATE_MS: Final = 7 * 86_400_000
@@ -63,6 +63,8 @@ _SIGNED: Final = Table("signed_prekey", SignedPrekeySecret)
 _LAST: Final = Table("last_resort", LastResortSecret)
 _ONE_TIME: Final = Table("one_time", OneTimeSecret)
 _REPLAYS: Final = "replay"
+_USED: Final = "used_one_time"
+"""By prekey id: the ephemeral key of the handshake that has used it."""
 
 
 def _id(key_id: int) -> bytes:
@@ -146,7 +148,7 @@ def forget_expired(turn: Turn) -> None:
     end = turn.now_ms - PREKEY_KEPT_MS
     if end <= 0:
         return
-    for table in (_SIGNED.name, _LAST.name, _ONE_TIME.name, _REPLAYS):
+    for table in (_SIGNED.name, _LAST.name, _ONE_TIME.name, _REPLAYS, _USED):
         for key, _ in turn.tx.list(table, below=end):
             turn.tx.delete(table, key)
 
@@ -203,17 +205,19 @@ def one_time_secret(turn: Turn, key_id: int) -> OneTimeSecret | None:
     return _ONE_TIME.get(turn.tx, _id(key_id))
 
 
-def was_ours(turn: Turn, key_id: int) -> bool:
-    """Whether this device has ever given a prekey this id."""
-    return 0 < key_id <= COUNTERS.need(turn.tx, b"").prekey_id
+def used_by_another(turn: Turn, header: PrekeyHeader) -> bool:
+    """Whether another handshake than this one has used up its one-time bundle."""
+    before = turn.tx.get(_USED, _id(header.key_id))
+    return not header.last_resort and before is not None and before != header.ephemeral
 
 
-def one_time_used(turn: Turn, key_id: int) -> None:
+def one_time_used(turn: Turn, header: PrekeyHeader) -> None:
     """In the transaction of the first successful opening.
 
     The private half is deleted, and one fewer is left on the server.
     """
-    _ONE_TIME.delete(turn.tx, _id(key_id))
+    _ONE_TIME.delete(turn.tx, _id(header.key_id))
+    turn.tx.put(_USED, _id(header.key_id), header.ephemeral, order=turn.now_ms)
     settings = SETTINGS.need(turn.tx, b"")
     if settings.one_time_left:
         prekeys_left(turn, settings.one_time_left - 1)

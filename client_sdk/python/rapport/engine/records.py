@@ -251,7 +251,7 @@ class Change(Row, frozen=True):
 
 
 class Expiring(Row, frozen=True):
-    """A message, or a change of one, that is removed at its time. target: the message that is removed or was changed."""
+    """A message, or a change of one, that is removed at its time. target: what is removed, or was changed."""
 
     conv: ConversationId
     device: DeviceId

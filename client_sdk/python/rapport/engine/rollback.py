@@ -27,19 +27,23 @@ __all__ = ["look_back", "new_chains"]
 _SIGNATURE_BYTES: Final = 64
 
 
-def look_back(turn: Turn, last_auth: bytes | None, state_rev: int) -> None:
+def look_back(turn: Turn, last_auth: bytes | None, state_rev: int) -> bool:
     """Compares the revision that this device has signed in with now to the one that it signed the last time.
 
     state_rev: of the present sign-in. last_auth: transcript and signature as the server has kept them. What this device
-    did not sign is reported and changes nothing.
+    did not sign is reported and changes nothing. Returns whether this vault is an earlier one: what it had acknowledged
+    since does not come again by itself.
     """
     if last_auth is None:
-        return
+        return False
     before = _own_auth(turn, last_auth)
     if before is None:
         turn.show(SecurityEvent(SecurityKind.FORGED_SIGN_IN, device=turn.me.device))
-    elif before.state_rev > state_rev:
-        _begin_anew(turn)
+        return False
+    if before.state_rev <= state_rev:
+        return False
+    _begin_anew(turn)
+    return True
 
 
 def _own_auth(turn: Turn, last_auth: bytes) -> AuthTranscript | None:

@@ -98,8 +98,8 @@ SENTENCES: Final = {
         "The server showed stored history that none of your devices has written; it was ignored: nothing to do."
     ),
     SecurityKind.HISTORY_GAP: (
-        "The stored history has gaps: messages with a limited life that are over, or something that the server keeps "
-        "back; what is there was kept: look on another device of yours if something is missing."
+        "The stored history has gaps: messages with a limited life that are over, some that no device of yours has "
+        "opened yet, or something that the server keeps back; what is there was kept: look on another device of yours."
     ),
     SecurityKind.KEY_REFUSED: (
         "A device of somebody else asked for the key of a message that was not meant for them; it got none: "

@@ -28,7 +28,7 @@ from rapport.engine.prekeys import (
     one_time_used,
     remember_replay,
     signed_secret,
-    was_ours,
+    used_by_another,
 )
 from rapport.engine.turn import Turn
 from rapport.engine.upkeep import may_have_lost
@@ -68,7 +68,7 @@ class UnknownSession(AuthenticationFailed):
 class PrekeyGone(AuthenticationFailed):
     """The private half of the prekey that started the session is not held here (F4).
 
-    reused: it was ours, for one session, and has been used.
+    reused: another handshake has used it.
     """
 
     def __init__(self, *, reused: bool) -> None:
@@ -191,8 +191,7 @@ def _respond(turn: Turn, sender: Party, message: RatchetMessage, header: PrekeyH
     key: OneTimeSecret | LastResortSecret | None
     key = last_resort_secret(turn, header.key_id) if header.last_resort else one_time_secret(turn, header.key_id)
     if signed is None or key is None:
-        used = key is None and not header.last_resort and was_ours(turn, header.key_id)
-        raise PrekeyGone(reused=used and not may_have_lost(turn))
+        raise PrekeyGone(reused=key is None and used_by_another(turn, header) and not may_have_lost(turn))
     return respond(turn.me.secrets, sender, message, signed, key, turn.now_ms)
 
 
@@ -204,7 +203,7 @@ def commit_opened(turn: Turn, sender: Party, opened: Opened) -> None:
     if opened.fresh.last_resort:
         remember_replay(turn, opened.fresh)
     else:
-        one_time_used(turn, opened.fresh.key_id)
+        one_time_used(turn, opened.fresh)
     _cap(turn, sender.device)
 
 

@@ -70,11 +70,11 @@ def signed_in(turn: Turn, hello: Hello, state_rev: int | None = None) -> None:
     Everything that waited for one is due, and what it tells about the server, and about this vault, is taken note of.
     state_rev: the revision that was signed; None = the present one.
     """
-    look_back(turn, hello.last_auth, turn.tx.rev if state_rev is None else state_rev)
+    behind = look_back(turn, hello.last_auth, turn.tx.rev if state_rev is None else state_rev)
     notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)
-    catching_up.online(turn)
+    catching_up.online(turn, behind=behind)
     prekeys.prekeys_left(turn, hello.one_time_keys)
     if not errands.planned(turn, ErrandKind.TEND):
         errands.plan(turn, ErrandKind.TEND)

@@ -108,9 +108,9 @@ class _Noting:
             self._read[table, key] = value
 
 
-_READ_OFTEN: Final = frozenset(
-    {"conversation", "contact", "device", "settings", "upkeep", "counters", "peer", "tail", "chain", "me", "archive_key"}
-)
+_READ_OFTEN: Final = {"conversation", "contact", "device", "settings", "upkeep", "counters"} | {
+    "peer", "tail", "chain", "me", "archive_key",
+}  # fmt: skip
 """Few and small records that every message of a batch asks for: opened once per turn."""
 _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"})
 
