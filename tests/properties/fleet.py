@@ -332,7 +332,12 @@ class Fleet:
     def change_sessions(node: Node, peer: Node, change: Callable[[Transaction, Any], None]) -> None:
         device = peer.me.device
         if node.running:
-            node.look(lambda tx: [change(tx, session) for session in sessions_of(tx, device)])
+
+            def step(tx: Transaction) -> None:
+                for session in sessions_of(tx, device):
+                    change(tx, session)
+
+            node.look(step)
 
     def lose_sessions(self, node: Node, peer: Node) -> None:
         """As if the vault had lost them (F2 for what comes on them)."""
@@ -352,7 +357,11 @@ class Fleet:
         left = self.store._devices[node.me.device].one_time
         if node.running and left:
             key = min(left).to_bytes(4, "big")
-            node.look(lambda tx: [tx.delete("one_time", key)])
+
+            def step(tx: Transaction) -> None:
+                tx.delete("one_time", key)
+
+            node.look(step)
 
     @staticmethod
     def forget_delivered(node: Node) -> Deliver | None:

@@ -71,10 +71,10 @@ def signed_in(turn: Turn, hello: Hello, state_rev: int | None = None) -> None:
     state_rev: the revision that was signed; None = the present one.
     """
     behind = look_back(turn, hello.last_auth, turn.tx.rev if state_rev is None else state_rev)
+    catching_up.online(turn, behind=behind)  # before places are skipped: history goes on behind what was shown
     notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
     for base in hello.bases:
         skip_to(turn, base.conv, base.base)
-    catching_up.online(turn, behind=behind)
     prekeys.prekeys_left(turn, hello.one_time_keys)
     if not errands.planned(turn, ErrandKind.TEND):
         errands.plan(turn, ErrandKind.TEND)

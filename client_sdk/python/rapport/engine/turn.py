@@ -159,10 +159,12 @@ class Turn:
     def part(self) -> Iterator[None]:
         """A part that fails alone: leaving by an exception undoes its writes and effects, and the exception goes on."""
         mark = _Mark(len(self.events), len(self.acked), len(self.parked), len(self.sends))
+        noted = set(self._noted)
         try:
             with self.tx.savepoint():
                 yield
         except BaseException:
+            self._noted.intersection_update(noted)  # what was undone was not written
             del self.events[mark.events :]
             del self.acked[mark.acked :]
             del self.parked[mark.parked :]
