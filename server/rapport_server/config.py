@@ -171,9 +171,9 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     devices: Annotated[RateLimit, _about("New device lists, per account: each wakes every contact.")] = RateLimit(
         10, 1 / 60
     )
-    devices_restore: Annotated[
-        RateLimit, _about("Device lists brought back to a restored server, per address.")
-    ] = RateLimit(6, 1 / 30)
+    devices_restore: Annotated[RateLimit, _about("Device lists brought back to a restored server, per address.")] = (
+        RateLimit(6, 1 / 30)
+    )
     prekeys: Annotated[RateLimit, _about("Prekey uploads, per device.")] = RateLimit(20, 0.1)
     claims: Annotated[
         RateLimit, _about("Claims of prekey bundles, per device; one-time keys have narrower limits of the protocol.")

@@ -275,9 +275,12 @@ class Fleet:
             return None
         if await self.store.open_invite(invite, self.relay.clock.now_ms()) is None:
             return None
-        guest = self.new_node()
-        await guest.join(link, f"Guest {len(self.nodes)}")
-        await guest.connect()
+        guest = Node(self.relay, self.seed())
+        try:
+            await guest.join(link, f"Guest {len(self.nodes)}")
+        except Rejected:  # made by a device that was removed since
+            return None
+        await self.adopt(guest).connect()
         return guest
 
     async def link(self, node: Node) -> bool:

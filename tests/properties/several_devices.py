@@ -37,11 +37,11 @@ CLASS_EACH = 20
 
 
 def run_steps(steps: int, seed_number: int) -> None:
-    """Runs until so many steps have been taken. Raises what the machine has found, the shortest way to it printed."""
+    """Runs until so many steps have been taken. Raises what the machine has found, with the way to it."""
     examples = max(1, -(-steps // STEPS_EACH))
     while TAKEN.total() < steps:
         with repeatable():
-            run_state_machine_as_test(seed(seed_number)(SeveralDevices), settings=profile(examples))
+            run_state_machine_as_test(seed(seed_number)(SeveralDevices), settings=profile(examples, shrink=False))
         seed_number += 1_000
         examples = max(1, -(-(steps - TAKEN.total()) // STEPS_EACH))
 

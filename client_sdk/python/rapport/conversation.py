@@ -41,9 +41,7 @@ class Conversation(KeptConversation):
         """When the last message was written or accepted, milliseconds of the server's clock."""
         return self._view.active_ms
 
-    async def send_text(
-        self, text: str, reply_to: MessageId | None = None, *, expire_s: int | None = None
-    ) -> Message:
+    async def send_text(self, text: str, reply_to: MessageId | None = None, *, expire_s: int | None = None) -> Message:
         """Writes a text: 1 to 15,000 bytes of UTF-8.
 
         expire_s: so many seconds (5 to 365 days) after the server has taken it, it is removed from every device that

@@ -5,6 +5,7 @@ purpose, but after a restart a message that `history` already shows may be annou
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -154,7 +155,7 @@ class Device(Struct, frozen=True):
 
 
 class SecurityKind(StrEnum):
-    """What the client noticed that an honest server and honest members never do."""
+    """What the client noticed. Most of it an honest server and honest members never do; see `is_hint` for the rest."""
 
     EQUIVOCATION = "equivocation"
     """Two validly signed device lists of one version. Nothing is sent to that account until it is resolved."""
@@ -205,6 +206,16 @@ class SecurityKind(StrEnum):
     """The server shows an earlier sign-in of this device that it never signed."""
     WRONG_SERVER = "wrong_server"
     """Something else than the server that was joined answered at its address."""
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether an honest server can cause it too: something to look at, no proof of a lie."""
+        return self in _HINTS
+
+
+_HINTS: Final = frozenset(
+    {SecurityKind.LAST_RESORT, SecurityKind.OLD_PREKEY, SecurityKind.NOT_DELIVERED, SecurityKind.HISTORY_GAP}
+)
 
 
 class Contact(Struct, frozen=True):

@@ -117,6 +117,7 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
+
 def _claims(turn: Turn, errand: Errand) -> Call | None:
     """Claims what is missing. If the peers have started sessions meanwhile, the posts that waited can leave."""
     call = sealing.claims_call(turn, errand)

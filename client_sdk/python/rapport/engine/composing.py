@@ -179,4 +179,3 @@ def introduce(turn: Turn, conv: ConversationId) -> None:
     name = SETTINGS.need(turn.tx, b"").name
     if name:
         compose(turn, conv, Profile(name, name_of(turn, turn.me.device)))
-

@@ -101,9 +101,7 @@ class Core:
         index_written(turn)
         keep_noticed(turn)
         views, contacts, figures = changed_views(turn), changed_contacts(turn), changed_figures(turn)
-        return Done(
-            results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn)
-        )
+        return Done(results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn))
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:

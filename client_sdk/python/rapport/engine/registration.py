@@ -60,6 +60,7 @@ __all__ = [
     "waiting_registration",
 ]
 
+
 class _RegisteredWith(Row, frozen=True):
     """The bytes that registered this account, as the server took them."""
 

@@ -1,4 +1,6 @@
-"""Fixtures for pytest with pytest-asyncio; a `conftest.py` takes them with `pytest_plugins = ["rapport.testing.fixtures"]`.
+"""Fixtures for pytest with pytest-asyncio.
+
+A `conftest.py` takes them with `pytest_plugins = ["rapport.testing.fixtures"]`.
 
 Every test gets a server of its own: nothing one test does is seen by another.
 """

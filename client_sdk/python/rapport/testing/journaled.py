@@ -66,7 +66,7 @@ class JournaledClient:
                     self._answered.add(ident)
             case MemberJoined(conversation):
                 self.belong(conversation)
-            case SecurityEvent(kind):
+            case SecurityEvent(kind) if not kind.is_hint:
                 self.journal.alarm(kind)
             case _:
                 pass
