@@ -44,6 +44,7 @@ __all__ = [
     "encrypt",
     "start_as_initiator",
     "start_as_responder",
+    "unheld_key",
 ]
 
 MAX_SKIP: Final = 2000
@@ -98,6 +99,16 @@ class RatchetMessage(Struct, frozen=True, gc=False):
             source[: at + 64],
             source[at + 64 :],
         )
+
+
+def unheld_key(random: Random) -> bytes:
+    """A sealed key of a session that nobody holds, 195 bytes of which all but the head are chance.
+
+    For a device that there is no bundle of: it cannot be opened, so that the device asks for the key it stands for.
+    """
+    sid, dh, nonce = random(16), random(32), random(NONCE_BYTES)
+    head = b"".join((_NORMAL, sid, dh, bytes(8), nonce))
+    return head + random(MESSAGE_BYTES - len(head))
 
 
 class SkippedKey(Struct, frozen=True, array_like=True, gc=False):

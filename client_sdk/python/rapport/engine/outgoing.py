@@ -7,12 +7,14 @@ from rapport.engine.tables import Row, Table
 from rapport_protocol.ids import ClaimId, ConversationId, DeviceId, MessageId
 
 __all__ = [
+    "BUNDLELESS",
     "CLAIMS",
     "DIRECTS",
     "OUTBOX",
     "QUEUES",
     "SENT",
     "UNDELIVERED",
+    "Bundleless",
     "ClaimMade",
     "Hold",
     "OutgoingDirect",
@@ -104,6 +106,12 @@ class ClaimMade(Row, frozen=True):
     made_ms: int
 
 
+class Bundleless(Row, frozen=True):
+    """A listed device that the server had no bundle of. until_ms: when one is asked for again."""
+
+    until_ms: int
+
+
 class OutgoingDirect(Row, frozen=True):
     """A sealed direct that the server has not accepted."""
 
@@ -149,6 +157,8 @@ QUEUES: Final = Table("queue", Queue)
 """By conversation; order: that of the oldest post when it was made."""
 CLAIMS: Final = Table("claim", ClaimMade)
 """By the conversation or device it is made for."""
+BUNDLELESS: Final = Table("bundleless", Bundleless)
+"""By device."""
 DIRECTS: Final = Table("direct", OutgoingDirect)
 """By message id; order: when to send it, milliseconds."""
 SENT: Final = Table("sent", SentPost)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body, new_chain
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body
-from rapport.crypto.ratchet import Session
+from rapport.crypto.ratchet import Session, unheld_key
 from rapport.engine import errands
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.contacts import account_of, roster
@@ -20,7 +20,7 @@ from rapport.engine.content import archived
 from rapport.engine.conversations import accounts_of, required_devices
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import CLAIMS, OUTBOX, ClaimMade, Hold, OutgoingPost, SealedPost
+from rapport.engine.outgoing import BUNDLELESS, CLAIMS, OUTBOX, Bundleless, ClaimMade, Hold, OutgoingPost, SealedPost
 from rapport.engine.records import CONTACTS, CONVERSATIONS, Conversation
 from rapport.engine.sessions import choose, seal_for, start
 from rapport.engine.tables import amend, must
@@ -45,6 +45,8 @@ __all__ = [
 
 _CLAIM_FRESH_MS: Final = CLAIM_REMEMBERED_MS - 60_000
 """A claim is repeated under its id for nine minutes; the server remembers ten."""
+_BUNDLELESS_MS: Final = 3_600_000
+"""A device that the server had no bundle of is written to without one; after an hour one is asked for again."""
 
 
 def seal_post(turn: Turn, post: OutgoingPost, conversation: Conversation) -> OutgoingPost | Hold:
@@ -153,7 +155,13 @@ def _entry(turn: Turn, post: OutgoingPost, outer: Outer, keyed: Keyed, devices: 
 
 
 def _keys(turn: Turn, devices: list[DeviceId], payload: bytes) -> tuple[tuple[DeviceId, bytes], ...]:
-    return tuple((device, must(seal_for(turn, device, payload))) for device in devices)
+    return tuple((device, _key(turn, device, payload)) for device in devices)
+
+
+def _key(turn: Turn, device: DeviceId, payload: bytes) -> bytes:
+    """The payload sealed for a device. One that has no prekeys gets what it has to ask for, and holds nobody up."""
+    sealed = seal_for(turn, device, payload)
+    return must(sealed) if sealed is not None or not _is_bundleless(turn, device) else unheld_key(turn.random)
 
 
 def with_keys_for(turn: Turn, post: OutgoingPost, devices: list[DeviceId]) -> OutgoingPost | Hold:
@@ -188,8 +196,13 @@ def with_keys(turn: Turn, sealed: SealedPost, keys: tuple[tuple[DeviceId, bytes]
 
 
 def missing_sessions(turn: Turn, devices: list[DeviceId]) -> list[DeviceId]:
-    """Those of the devices that there is no session to send on with."""
-    return [device for device in devices if choose(turn, device) is None]
+    """Those of the devices that a session has to be started with first: there is a bundle of them, or may be."""
+    return [device for device in devices if choose(turn, device) is None and not _is_bundleless(turn, device)]
+
+
+def _is_bundleless(turn: Turn, device: DeviceId) -> bool:
+    held = BUNDLELESS.get(turn.tx, device)
+    return held is not None and turn.now_ms < held.until_ms
 
 
 def claims_call(turn: Turn, errand: Errand) -> Call | None:
@@ -215,11 +228,15 @@ def claim_for(turn: Turn, subject: bytes, devices: list[DeviceId]) -> Claim:
 def claim_answered(turn: Turn, subject: bytes, answer: Claimed) -> bool:
     """Starts a session with every device whose bundle verifies.
 
-    True if none was left out. Lists of the others are fetched.
+    True if none was left out. Lists of the others are fetched; whoever is listed still, and has no bundle (a restored
+    server may lack it until the device comes back), is written to without one for an hour.
     """
     made = CLAIMS.get(turn.tx, subject)
     CLAIMS.delete(turn.tx, subject)
     left_out = set(made.devices if made else ())
+    given = {bundle.device for bundle in answer.bundles}
+    for device in left_out - given:
+        BUNDLELESS.put(turn.tx, device, Bundleless(turn.now_ms + _BUNDLELESS_MS))
     for bundle in answer.bundles:
         account = account_of(turn, bundle.device)
         if account is None or bundle.device not in left_out:
