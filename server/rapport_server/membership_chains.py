@@ -195,16 +195,21 @@ def newest_list(chain: Chain, account: AccountId) -> SignedDeviceList:
     return lists[-1]
 
 
-def require_own(principal: Principal, entries: Iterable[SignedEntry], chain: Chain, now: int) -> None:
+def require_own(
+    principal: Principal, entries: Iterable[SignedEntry], chain: Chain, now: int, *, returning: bool = False
+) -> None:
     """Entries are signed by the very device that asks, which is still listed, and not ahead of time.
 
-    Rejected(FORBIDDEN, BAD_TIME), RuleBroken(DEVICE_UNLISTED).
+    returning: the store recovers. Then any device of the account brings back what the account has signed: whoever
+    signed it may have been removed since, or have lost it. Rejected(FORBIDDEN, BAD_TIME), RuleBroken(DEVICE_UNLISTED).
     """
     current = newest_list(chain, principal.account).content
     for entry in entries:
-        if entry.fields.account != principal.account or entry.fields.device != principal.device:
+        own = entry.fields.device == principal.device
+        if entry.fields.account != principal.account or not (own or returning):
             raise Rejected(ErrorCode.FORBIDDEN, "an entry is appended by the device that signed it")
-        require_live(entry, current)
+        if own or not returning:
+            require_live(entry, current)
         require_time(entry.fields.ts_ms, now)
 
 

@@ -86,12 +86,17 @@ class Node(Device):
         self.delivered: list[Any] = []
         self.counted: Counter[str] = Counter()
         self.rolled_back = False
+        self.locked_out = False
         self.signed_rev = 0
         """The vault's revision at the last sign-in."""
 
     @property
     def running(self) -> bool:
         return self.storage.locked
+
+    def hand_over(self, message: Any) -> None:
+        self.watch.is_handed_over(self, message)
+        super().hand_over(message)
 
     def send_one(self, message: Any) -> None:
         self.watch.leaves(self, message)
@@ -231,7 +236,7 @@ class Fleet:
 
     @property
     def living(self) -> list[Node]:
-        return [node for node in self.nodes if not self.is_out(node)]
+        return [node for node in self.nodes if not self.is_out(node) and not node.locked_out]
 
     def is_out(self, node: Node) -> bool:
         """Whether the server has taken a list without this device."""
@@ -392,6 +397,8 @@ class Fleet:
             if written.device == node.me.device and kept.get(("message", bytes(message))) is None:
                 self.lost.add(message)
         node.copies = [copy_of_vault(copy)]
+        for _ in range(which % 4):  # its revision may reach the one that was signed, before it signs in
+            self.write(node, which)
         await self.alive(node)
         node.delivered.clear()
 
@@ -422,7 +429,15 @@ class Fleet:
                 with suppress(Rejected):
                     known.append(await self.alive(node))
             await quiet(*known)
+        self._note_locked_out()
         return True
+
+    def _note_locked_out(self) -> None:
+        """Whom neither the server nor a vault that was put back knows any more: nobody is left to bring them back."""
+        for node in self.living:
+            if node.link is None:
+                assert any(other.rolled_back for other in self.nodes), "locked out"
+                node.locked_out = True
 
     async def sweep(self) -> None:
         """What the server does every few minutes."""

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rapport.crypto.archive import entry_epoch
+from rapport.engine.archive_keys import archive_key_of
 from rapport.engine.asking import ASK_WITHIN_MS
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
 from rapport.engine.records import CONTACTS, PENDING
+from rapport.engine.turn import Turn
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
@@ -92,7 +95,7 @@ async def _last_words(fleet: Fleet) -> None:
 
 def judge(fleet: Fleet) -> Counter[str]:
     """Raises AssertionError for what is lost; returns what is visibly marked, by reason."""
-    marked: Counter[str] = Counter()
+    marked = Counter({"locked out": sum(node.locked_out for node in fleet.nodes)})
     accepted: dict[MessageId, list[Accepted]] = {}
     for each in fleet.store.accepted:
         if each.id in fleet.written:
@@ -124,6 +127,8 @@ def _look(
     if found is None:
         if node.rolled_back and _parked(fleet, node, message):
             return Counter({"parked by a vault that was put back": 1})
+        if node.rolled_back and _key_is_gone(fleet, node, message):
+            return Counter({"archive key lost with a vault": 1})
         assert message in fleet.lost or not _kept_by_server(fleet, message), f"silently lost: {written.text}"
         return Counter({"lost with a vault": 1})
     if found.placeholder is not None:
@@ -137,6 +142,16 @@ def _look(
 
 def _parked(fleet: Fleet, node: Node, message: MessageId) -> bool:
     return any(bytes(item.id) == message and node.me.device in item.parked for item in fleet.store._items.values())
+
+
+def _key_is_gone(fleet: Fleet, node: Node, message: MessageId) -> bool:
+    """The vault that was put back had minted the key of its account's entry, and no sibling has it."""
+    item = next((item for item in fleet.store._items.values() if bytes(item.id) == message), None)
+    entry = item.entries.get(node.me.account) if item is not None else None
+    if entry is None:
+        return False
+    epoch = entry_epoch(entry)
+    return node.look(lambda tx: archive_key_of(Turn(tx, node.me, 0, node.random), epoch)) is None
 
 
 def _kept_by_server(fleet: Fleet, message: MessageId) -> bool:

@@ -38,15 +38,21 @@ class Watch:
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 
+    def is_handed_over(self, node: Node, message: Any) -> None:
+        """Before anything waits for a socket: from there nothing can be called back."""
+        if isinstance(message, Post):
+            self._listed(node, split_ids(message.devices))
+        elif isinstance(message, Direct):
+            self._listed(node, [message.device])
+
     def leaves(self, node: Node, message: Any) -> None:
         """Before anything goes to the server."""
         if isinstance(message, Post):
             self._body(message)
-            self._listed(node, split_ids(message.devices))
             for key in split_sealed_keys(message.keys):
                 self._key(key)
         elif isinstance(message, Direct):
-            self._key(message.key)  # a late message of a removed device may still be answered, without any key
+            self._key(message.key)
         elif isinstance(message, Ack):
             self._kept(node, message)
 
@@ -68,7 +74,7 @@ class Watch:
 
     @staticmethod
     def _listed(node: Node, devices: Any) -> None:
-        """No post is sealed for a device that the newest list held here does not name."""
+        """Nothing is sealed for a device that the newest list held here does not name."""
 
         def unlisted(tx: Any) -> list[DeviceId]:
             turn = Turn(tx, node.me, 0, node.random)
@@ -98,8 +104,9 @@ class Watch:
         device = node.me.device
         self._looked.pop(device, None)
         self._shown.pop(device, None)
-        for key in [key for key in self._places if key[0] == device]:
-            del self._places[key]
+        for noted in (self._places, self._arrived):  # what had arrived comes as history, when it comes
+            for key in [key for key in noted if key[0] == device]:
+                del noted[key]
 
     def arrives(self, node: Node, messages: Sequence[Any]) -> None:
         """Before a device takes messages in."""

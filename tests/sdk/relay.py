@@ -195,7 +195,7 @@ class Device:
         self.events += done.turn.events
         self.calls += done.turn.calls
         for message in [*done.turn.sends, *done.turn.ack_frames()]:
-            self.outgoing.append(message)
+            self.hand_over(message)
         if not self.hold_outgoing:
             self.send_all()
         return done.results
@@ -222,6 +222,10 @@ class Device:
 
     def look(self, step: Callable[[Transaction], T]) -> T:
         return self.vault.run_now(step)
+
+    def hand_over(self, message: Any) -> None:
+        """The engine is done with it: it waits until the socket takes it."""
+        self.outgoing.append(message)
 
     def send_all(self) -> None:
         while self.outgoing:
@@ -279,14 +283,15 @@ class Device:
         """Signs in, as a real device does."""
         assert self.core is not None
         challenge = self.relay.sign_in.challenge()
-        proof = self.vault.run_now(lambda tx: sign_in.prove(self.me, challenge, ORIGIN, tx.rev, self.random))
+        state = self.do(lambda turn: sign_in.prepare(turn, challenge))
+        proof = sign_in.prove(self.me, challenge, ORIGIN, state.rev, self.random)
         signed = await self.relay.sign_in.answer(challenge, proof.auth)
         sign_in.check_hello(self.me, proof, signed.hello)
         self.token = signed.hello.http_token
         self.wire = Wire()
         self.link = self.relay.delivery.open(signed.principal, self.wire)
         self.core.connected()
-        self.turn(lambda turn: sign_in.signed_in(turn, signed.hello))
+        self.turn(lambda turn: sign_in.signed_in(turn, signed.hello, state))
 
     def drop_connection(self) -> None:
         """The socket breaks; what was on its way in either direction is lost."""

@@ -13,6 +13,7 @@ from rapport.engine import sign_in
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.records import CONVERSATIONS, COUNTERS, PENDING
+from rapport.engine.upkeep import upkeep_of
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.messages import Hello
 from rapport_protocol.signed import AuthTranscript
@@ -109,12 +110,11 @@ async def test_what_a_rolled_back_device_has_forgotten_it_does_not_deny(pair: Pa
 
 async def sign_in_with(device: Device, last_auth: bytes | None) -> None:
     challenge = device.relay.sign_in.challenge()
-    proof = device.vault.run_now(
-        lambda tx: sign_in.prove(device.me, challenge, "http://127.0.0.1:8080", tx.rev, device.random)
-    )
+    state = device.do(lambda turn: sign_in.prepare(turn, challenge))
+    proof = sign_in.prove(device.me, challenge, "http://127.0.0.1:8080", state.rev, device.random)
     signed = await device.relay.sign_in.answer(challenge, proof.auth)
     hello: Hello = replace(signed.hello, last_auth=last_auth)
-    device.do(lambda turn: sign_in.signed_in(turn, hello, proof.auth.state_rev))
+    device.do(lambda turn: sign_in.signed_in(turn, hello, state))
 
 
 @pytest.mark.parametrize("claim", ["2^63", "unsigned", "another device's", "older", "empty"])
@@ -156,3 +156,46 @@ async def test_our_own_signature_under_a_higher_revision_is_believed(pair: Pair)
     await sign_in_with(kim, made.encode() + made.sign(own.signing_key()))
     assert figure(kim, "rollbacks") == 1
     assert alarms(kim) == []
+
+
+async def test_a_copy_that_has_written_as_much_since_is_found_by_the_time_it_does_not_know_of(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    await later(1_000, dana, kim)
+    yesterday = copied(kim)
+    await later(1_000, dana, kim)
+    kim.drop_connection()
+    await kim.connect()
+    kim.say(conv, "sent by the lost state")
+    await quiet(dana, kim)
+    kim.drop_connection()
+    signed = kim.storage.rev
+    kim.storage = yesterday
+    kim.restart()
+    while kim.storage.rev <= signed:
+        kim.say(conv, "written offline")
+    await kim.connect()
+    await quiet(dana, kim)
+    assert figure(kim, "rollbacks") == 1
+    assert dana.received()[-1] == "written offline"
+    assert len({text for text in dana.texts(conv) if text.startswith("sent")}) == 1
+
+
+async def test_a_sign_in_whose_answer_was_lost_is_no_rollback(pair: Pair) -> None:
+    kim, relay = pair.kim, pair.relay
+    for _ in range(2):
+        kim.drop_connection()
+        await later(1_000, pair.dana)
+        challenge = relay.sign_in.challenge()
+        state = kim.do(lambda turn: sign_in.prepare(turn, challenge))  # noqa: B023 - done at once
+        proof = sign_in.prove(kim.me, challenge, "http://127.0.0.1:8080", state.rev, kim.random)
+        await relay.sign_in.answer(challenge, proof.auth)  # and nothing of it comes back
+    await kim.connect()
+    assert figure(kim, "rollbacks") == 0
+    assert alarms(kim) == []
+
+
+async def test_a_challenge_far_ahead_of_time_is_believed_only_once_the_server_has_proved_itself(pair: Pair) -> None:
+    kim, challenge = pair.kim, pair.relay.sign_in.challenge()
+    before = kim.do(lambda turn: upkeep_of(turn).signed_ms)
+    kim.do(lambda turn: sign_in.prepare(turn, replace(challenge, server_time_ms=2**52)))
+    assert kim.do(lambda turn: upkeep_of(turn).signed_ms) == before

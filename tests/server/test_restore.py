@@ -15,7 +15,7 @@ from rapport.crypto.identity import DeviceSecrets, next_list
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import ClaimId, split_ids
 from rapport_protocol.limits import RECOVERY_MS, REPEAT_WINDOW_MS, SEQ_JUMP
-from rapport_protocol.membership_entries import Checkpoint, ConversationKind
+from rapport_protocol.membership_entries import Checkpoint, ConversationKind, EntryFields
 from rapport_protocol.messages import Accepted, Deliver, Delivered
 from rapport_protocol.requests import (
     Appended,
@@ -221,6 +221,39 @@ async def test_entries_come_back_in_order_from_those_who_signed_them(server: Ser
             placed.append(answer.seq)
         assert placed[0] > SEQ_JUMP
         assert placed == [placed[0], placed[0] + 1, placed[0] + 2, placed[0] + 1]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_a_removed_device_had_signed_any_other_of_its_account_brings_back(
+    server: Server, *, late: bool
+) -> None:
+    async with server.before() as node:
+        owner, client, opened = await node.pair()
+        joined = client.join(opened)
+        secrets, listed = added(owner)
+        prekeys = prekeys_of(secrets, owner.now)
+        await node.ask("devices.update", owner, DeviceListUpdate(listed.encoded, prekeys))
+        action = Checkpoint(owner.account, listed.version, listed.hash)
+        epoch = joined.fields.epoch + 1
+        signer = (owner.account, secrets.device, listed.version)
+        entry = EntryFields(opened.conv, epoch, joined.hash, *signer, action, owner.now).sign(secrets.signing_key())
+        append = AppendEntry(entry.encoded)
+        refused = await refusal(node.ask("membership.append", owner, append, conv=opened.conv))
+        assert refused.problem.code == "forbidden", "there was no restore"
+        await server.copy()
+        gone = next_list(listed, (), (secrets.device,), (owner.device, owner.secrets.signing_key()), owner.now)
+        await node.ask("devices.update", owner, DeviceListUpdate(gone.encoded))
+    async with server.after(owner, client) as node:
+        await node.ask("devices.update", owner, DeviceListUpdate(gone.encoded))
+        refused = await refusal(node.ask("membership.append", client, append, conv=opened.conv))
+        assert refused.problem.code == "forbidden", "it is not of this account"
+        if late:
+            server.clock.pass_ms(RECOVERY_MS)
+            await node.signed_in(owner)
+            refused = await refusal(node.ask("membership.append", owner, append, conv=opened.conv))
+            assert refused.problem.code == "forbidden", "long after a restore neither"
+        else:
+            assert isinstance(await node.ask("membership.append", owner, append, conv=opened.conv), Appended)
 
 
 async def test_an_account_registers_again_when_its_invite_is_back(server: Server) -> None:

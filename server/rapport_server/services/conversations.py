@@ -23,6 +23,7 @@ from rapport_server.membership_chains import (
     entry_records,
     joining_time,
     not_found,
+    recovering,
     require_grant,
     require_own,
     telling_epoch,
@@ -79,7 +80,8 @@ class Conversations:
             used = await self._invite_of(principal, chain, action, used_at)
         elif chain.state is None or chain.state.member(principal.account) is None:
             raise not_found()
-        require_own(principal, [entry], chain, now)
+        returning = await recovering(self._directory, now)
+        require_own(principal, [entry], chain, now, returning=returning)
         if isinstance(action, ChangeRole) and action.role.admin:
             require_grant(principal.role, action.role)
         async with telling_epoch(self._directory, principal.practice, conv):

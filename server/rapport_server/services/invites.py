@@ -72,12 +72,13 @@ class Invites:
             raise Rejected(ErrorCode.BAD_FORMAT, "an invite comes alone or after the genesis of its conversation")
         chain = await self._chain_for(principal, entries)
         now = self._clock.now_ms()
-        require_own(principal, entries, chain, now)
+        returning = await recovering(self._directory, now)
+        require_own(principal, entries, chain, now, returning=returning)
         stands = chain.standing(entries)
         if stands is not None:
             return Appended(stands.seq, stands.at)
         _require_roles(principal, entries)
-        if action.expires_ms <= now and not await recovering(self._directory, now):
+        if action.expires_ms <= now and not returning:
             raise RuleBroken(Rule.INVITE_EXPIRED)
         async with telling_epoch(self._directory, principal.practice, entries[0].fields.conv):
             state = appended(chain, entries)

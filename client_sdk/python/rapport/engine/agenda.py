@@ -310,7 +310,7 @@ def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
     elif errand.kind is ErrandKind.FETCH and refusal.code is ErrorCode.NOT_FOUND:
         healing.fetch_answered(turn, errand, call.body, FetchedItems([]))
     elif errand.kind in _REISSUED:
-        errands.postpone(turn, errand)
+        reissuing.refused(turn, errand)
     elif errand.kind in _REFUSED:
         _REFUSED[errand.kind](turn, errand, refusal)
     else:

@@ -14,7 +14,7 @@ from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body, seal_note
 from rapport.crypto.ratchet import Session
 from rapport.crypto.session_choice import heartbeat_due
-from rapport.engine.contacts import heard
+from rapport.engine.contacts import account_of, heard, listed_devices
 from rapport.engine.content import Content, as_map, content_type
 from rapport.engine.figures import count
 from rapport.engine.opening import OpenedMessage
@@ -56,7 +56,10 @@ def _outer(turn: Turn, conv: ConversationId, life_ms: int) -> Outer:
 def _put(
     turn: Turn, device: DeviceId, session: Session, outer: Outer, parts: tuple[bytes, bytes, bytes, bytes]
 ) -> None:
-    """parts: outer, nonce, ct as sealed, and the 96-byte payload."""
+    """parts: outer, nonce, ct as sealed, and the 96-byte payload. Nothing for a device that has been removed."""
+    account = account_of(turn, device)
+    if account is None or device not in listed_devices(turn, account):
+        return
     encoded, nonce, ct, payload = parts
     key = seal_on(turn, device, session, payload)
     direct = OutgoingDirect(outer.id, device, encoded, nonce, ct, key, outer.act_until_ms, turn.now_ms)

@@ -73,7 +73,6 @@ class Link:
         self._events = events
         self._flight: Flight | None = None
         self._token = b""
-        self._state_rev = 0
         self._outgoing: deque[ClientMessage] = deque()
         self._to_write = asyncio.Event()
         self._calls: deque[Call] = deque()
@@ -91,14 +90,14 @@ class Link:
         except StreamClosed as closed:
             return closed.close_code
         try:
-            hello = await self._sign_in(stream, random)
-            if hello is None:
+            signed_in = await self._sign_in(stream, random)
+            if signed_in is None:
                 return stream.close_code
+            hello, state = signed_in
             self._token = hello.http_token
             self._flight = self._core.connected()
             self._events.signed_in()
-            rev = self._state_rev
-            self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, rev)).add_done_callback(look)
+            self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, state)).add_done_callback(look)
             await self._work(stream)
             return stream.close_code
         except StreamClosed as closed:
@@ -117,22 +116,24 @@ class Link:
 
     # --- signing in ---------------------------------------------------------------------------------------------------
 
-    async def _sign_in(self, stream: Stream, random: Callable[[int], bytes]) -> Hello | None:
+    async def _sign_in(self, stream: Stream, random: Callable[[int], bytes]) -> tuple[Hello, sign_in.VaultState] | None:
         """None when the server closed instead of answering."""
         challenge = await stream.receive()
         if not isinstance(challenge, Challenge):
-            return self._refuse(challenge)
+            self._refuse(challenge)
+            return None
         heard = self._clock.moment()
-        self._state_rev = await self._turns.do(lambda turn: turn.tx.rev)
-        proof = sign_in.prove(self._core.me, challenge, stream.origin, self._state_rev, random)
+        state = await self._turns.do(lambda turn: sign_in.prepare(turn, challenge))
+        proof = sign_in.prove(self._core.me, challenge, stream.origin, state.rev, random)
         await stream.send(proof.auth)
         hello = await stream.receive()
         if not isinstance(hello, Hello):
-            return self._refuse(hello)
+            self._refuse(hello)
+            return None
         sign_in.check_hello(self._core.me, proof, hello)
         # Not before: by the clock secrets are deleted and messages given up, and anybody can send a challenge.
         self._clock.set(challenge.server_time_ms, heard)
-        return hello
+        return hello, state
 
     @staticmethod
     def _refuse(message: ServerMessage | None) -> None:

@@ -1,4 +1,4 @@
-"""Membership entries that this device has signed, as signed: kept for good, since nobody else could make them again."""
+"""Membership entries that a device of this account has signed: kept for good, since nobody could make them again."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -22,14 +22,14 @@ _OWN_ENTRIES: Final = Table("own_entry", _OwnEntry)
 
 
 def keep_own_entries(turn: Turn, entries: Iterable[SignedEntry]) -> None:
-    """Keeps those that this device has signed."""
+    """Keeps those of this account: the device that signed one may be gone when a restored server lacks it."""
     for entry in entries:
         fields = entry.fields
-        if fields.device == turn.me.device:
+        if fields.account == turn.me.account:
             key = fields.conv + fields.epoch.to_bytes(8, "big")
             _OWN_ENTRIES.put(turn.tx, key, _OwnEntry(entry.encoded), group=fields.conv, order=fields.epoch)
 
 
 def own_entries(turn: Turn, conv: ConversationId) -> list[SignedEntry]:
-    """Ours in one conversation, oldest first."""
+    """Our account's in one conversation, oldest first."""
     return [SignedEntry.parse(held.entry) for _, held in _OWN_ENTRIES.list(turn.tx, conv)]

@@ -1,8 +1,9 @@
 """A server that was restored from a backup gets back what only we can sign: our device lists, our membership entries.
 
 Its store epoch has changed, which is no reason for alarm: everything below happens in the background, in the order in
-which one thing needs the other, and is tried again until it is done or a week is over. What we posted since the backup
-is posted again by `reposting.py`.
+which one thing needs the other, and is tried again until it is done, each time later, at most six hours. It never ends
+before: without its lists and entries a conversation stands still. What we posted since the backup is posted again by
+`reposting.py`.
 
 Source: docs/protocol.md, section 12.9.
 """
@@ -20,7 +21,6 @@ from rapport.engine.own_entries import own_entries
 from rapport.engine.records import CONVERSATIONS, INVITES, UPLOADS
 from rapport.engine.tables import Row, Table, must
 from rapport.engine.turn import Call, Turn
-from rapport.engine.upkeep import in_grace
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import ConversationId, DeviceId
 from rapport_protocol.limits import RETURNED_LISTS
@@ -45,6 +45,7 @@ __all__ = [
     "keep_prekeys",
     "lists_call",
     "lists_compared",
+    "refused",
     "returned_lists",
     "update_call",
     "update_taken",
@@ -83,12 +84,16 @@ def holds_device(answer: Struct, device: DeviceId) -> bool:
     return bool(lists) and SignedDeviceList.parse(lists[-1]).content.entry(device) is not None
 
 
-def _over(turn: Turn, errand: Errand) -> bool:
-    """A week is over: what is refused for so long is refused for good."""
-    if in_grace(turn):
-        return False
-    errands.drop(turn, errand.kind, errand.subject)
-    return True
+def refused(turn: Turn, errand: Errand) -> None:
+    """The server does not take it now: later, after another look at what it lacks, which others bring back too."""
+    errands.postpone(turn, errand)
+    after = errands.get(turn, errand.key)
+    if after is None:
+        return
+    if errand.kind is ErrandKind.LIST_AGAIN:
+        errands.plan(turn, ErrandKind.OWN_LISTS, due_ms=after.due_ms)
+    elif errand.kind is ErrandKind.ENTRIES_AGAIN:
+        errands.plan(turn, ErrandKind.HEADS, due_ms=after.due_ms)
 
 
 # --- our device lists -------------------------------------------------------------------------------------------------
@@ -102,7 +107,7 @@ def keep_prekeys(turn: Turn, version: int, uploaded: bytes) -> None:
 
 def lists_call(turn: Turn, errand: Errand) -> Call | None:
     """Asks for our own lists, as the server has them."""
-    return None if _over(turn, errand) else Call(errand.key, "devices.lists", path={"account": turn.me.account})
+    return Call(errand.key, "devices.lists", path={"account": turn.me.account})
 
 
 def lists_compared(turn: Turn, errand: Errand, answer: DeviceLists) -> None:
@@ -137,7 +142,7 @@ def returned_lists(turn: Turn) -> ReturnedLists | None:
 def update_call(turn: Turn, errand: Errand) -> Call | None:
     """Publishes the next list that the server lacks, identical bytes."""
     lacking = _lacking_lists(turn)
-    if not lacking or _over(turn, errand):
+    if not lacking:
         errands.drop(turn, errand.kind)
         errands.plan(turn, ErrandKind.HEADS)
         return None
@@ -154,13 +159,13 @@ def update_taken(turn: Turn, sent: DeviceListUpdate) -> None:
 # --- membership entries and invites -----------------------------------------------------------------------------------
 
 
-def heads_call(turn: Turn, errand: Errand) -> Call | None:
+def heads_call(_turn: Turn, errand: Errand) -> Call | None:
     """Asks where each of our conversations stands on the server."""
-    return None if _over(turn, errand) else Call(errand.key, "conversation.list")
+    return Call(errand.key, "conversation.list")
 
 
 def compared(turn: Turn, errand: Errand, answer: Conversations) -> None:
-    """Plans the upload of entries that this device has signed and the server lacks."""
+    """Plans the upload of entries that this account has signed and the server lacks."""
     errands.drop(turn, errand.kind)
     epochs = {head.conv: head.epoch for head in answer.heads}
     for conv in _with_entries(turn):
@@ -183,17 +188,33 @@ def _lacking_entries(turn: Turn, conv: ConversationId) -> list[SignedEntry]:
 def entries_call(turn: Turn, errand: Errand) -> Call | None:
     """Appends the next entry that the server lacks; an invite together with its card, as it was made."""
     lacking = _lacking_entries(turn, ConversationId(errand.subject))
-    if not lacking or _over(turn, errand):
+    if not lacking:
         errands.drop(turn, errand.kind, errand.subject)
         return None
-    following = lacking[0]
-    if not isinstance(following.fields.action, Genesis | Invite):
-        return Call(errand.key, "membership.append", AppendEntry(following.encoded), path={"conv": errand.subject})
+    if not isinstance(lacking[0].fields.action, Genesis | Invite):
+        return Call(errand.key, "membership.append", AppendEntry(lacking[0].encoded), path={"conv": errand.subject})
+    again = _invite_again(turn, lacking)
+    if again is None:  # still open, and the card is with the device that made it
+        refused(turn, errand)
+        return None
+    return Call(errand.key, "invite.create", again)
+
+
+def _invite_again(turn: Turn, lacking: list[SignedEntry]) -> CreateInvite | None:
+    """The invite that the server lacks first, with its conversation if that is lacking too.
+
+    Nobody reads the card of one that is over: it comes back without, by any device of the account, so that the
+    conversation goes on and whoever has used it can register again.
+    """
     for _, invite in INVITES.list(turn.tx):
-        if following.encoded in invite.entries:
-            return Call(errand.key, "invite.create", CreateInvite(list(invite.entries), invite.card))
-    errands.drop(turn, errand.kind, errand.subject)
-    return None
+        if lacking[0].encoded in invite.entries:
+            return CreateInvite(list(invite.entries), invite.card)
+    begun = lacking[: 2 if isinstance(lacking[0].fields.action, Genesis) else 1]
+    action = begun[-1].fields.action
+    state = CONVERSATIONS.need(turn.tx, lacking[0].fields.conv).membership
+    if not isinstance(action, Invite) or state is None or state.invite(action.invite) is not None:
+        return None
+    return CreateInvite([entry.encoded for entry in begun], b"")
 
 
 def entry_taken(turn: Turn, errand: Errand, sent: CreateInvite | AppendEntry) -> None:

@@ -1,8 +1,8 @@
 """When this vault is an earlier state of itself: a copy that was put back, a disk that lost its last writes.
 
 What was done since is unknown, so nothing that may have been used is used again: no ratchet state, no place in a chain,
-no prekey id. Who we are, our history and our inbox stay. A server cannot make us do this: only our own signature under
-a higher revision counts.
+no prekey id. Who we are, our history and our inbox stay. A server cannot make us do this: only our own signature
+counts, under a higher revision or at a later time than this vault knows of.
 
 Source: docs/protocol.md, section 9.1.
 """
@@ -27,12 +27,14 @@ __all__ = ["look_back", "new_chains"]
 _SIGNATURE_BYTES: Final = 64
 
 
-def look_back(turn: Turn, last_auth: bytes | None, state_rev: int) -> bool:
-    """Compares the revision that this device has signed in with now to the one that it signed the last time.
+def look_back(turn: Turn, last_auth: bytes | None, state_rev: int, signed_ms: int) -> bool:
+    """Compares what this device has signed in with now to what it signed the last time.
 
-    state_rev: of the present sign-in. last_auth: transcript and signature as the server has kept them. What this device
-    did not sign is reported and changes nothing. Returns whether this vault is an earlier one: what it had acknowledged
-    since does not come again by itself.
+    state_rev: revision of the present sign-in. signed_ms: the latest time signed before it that this vault remembers, 0
+    = none; a vault that was put back may have reached the old revision again, but cannot know of a later sign-in.
+    last_auth: transcript and signature as the server has kept them. What this device did not sign is reported and
+    changes nothing. Returns whether this vault is an earlier one: what it had acknowledged since does not come again by
+    itself.
     """
     if last_auth is None:
         return False
@@ -40,7 +42,8 @@ def look_back(turn: Turn, last_auth: bytes | None, state_rev: int) -> bool:
     if before is None:
         turn.show(SecurityEvent(SecurityKind.FORGED_SIGN_IN, device=turn.me.device))
         return False
-    if before.state_rev <= state_rev:
+    later = bool(signed_ms) and before.server_time_ms > signed_ms
+    if before.state_rev <= state_rev and not later:
         return False
     _begin_anew(turn)
     return True

@@ -3,6 +3,8 @@
 Source: docs/protocol.md, chapter 9.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from rapport.engine import catching_up, errands, outbox, prekeys
@@ -12,12 +14,16 @@ from rapport.engine.reposting import notice_epoch
 from rapport.engine.rollback import look_back
 from rapport.engine.showing import skip_to
 from rapport.engine.turn import Me, Turn
+from rapport.engine.upkeep import amend_upkeep, upkeep_of
 from rapport.ports import Random
 from rapport_protocol.errors import ErrorCode, RemoteError
 from rapport_protocol.messages import Auth, Challenge, Hello
 from rapport_protocol.signed import AuthTranscript, verify_auth_ok
 
-__all__ = ["Proof", "WrongServer", "check_hello", "prove", "signed_in"]
+__all__ = ["Proof", "VaultState", "WrongServer", "check_hello", "prepare", "prove", "signed_in"]
+
+_AHEAD_MS: Final = 86_400_000
+"""So far the clock of this device may be behind the server's."""
 
 
 class WrongServer(RemoteError):
@@ -27,11 +33,38 @@ class WrongServer(RemoteError):
         super().__init__(ErrorCode.INVALID_SIGNATURE, "this is not the server of the invite")
 
 
+class VaultState(Struct, frozen=True):
+    """How far the vault is as it signs in, by which a later state of it is told from this one.
+
+    rev: the revision to sign. signing_ms: the server time to sign. signed_ms: the latest one that was signed before, 0
+    = never.
+    """
+
+    rev: int
+    signing_ms: int
+    signed_ms: int
+
+
 class Proof(Struct, frozen=True):
     """The answer to a challenge, and what `hello` must sign."""
 
     auth: Auth
     transcript: AuthTranscript
+
+
+def prepare(turn: Turn, challenge: Challenge) -> VaultState:
+    """Notes the time that is about to be signed. To be committed before the answer to the challenge leaves.
+
+    A time far ahead is noted once the server has proved itself: anybody can send a challenge.
+    """
+    state = VaultState(turn.tx.rev, challenge.server_time_ms, upkeep_of(turn).signed_ms)
+    if state.signing_ms <= turn.now_ms + _AHEAD_MS:
+        _note_signed(turn, state)
+    return state
+
+
+def _note_signed(turn: Turn, state: VaultState) -> None:
+    amend_upkeep(turn, signed_ms=max(upkeep_of(turn).signed_ms, state.signing_ms))
 
 
 def prove(me: Me, challenge: Challenge, origin: str, state_rev: int, random: Random) -> Proof:
@@ -64,13 +97,14 @@ def check_hello(me: Me, proof: Proof, hello: Hello) -> None:
         raise WrongServer from None
 
 
-def signed_in(turn: Turn, hello: Hello, state_rev: int | None = None) -> None:
+def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     """A connection is up.
 
     Everything that waited for one is due, and what it tells about the server, and about this vault, is taken note of.
-    state_rev: the revision that was signed; None = the present one.
+    state: of the vault as it was prepared for this sign-in.
     """
-    behind = look_back(turn, hello.last_auth, turn.tx.rev if state_rev is None else state_rev)
+    behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms)
+    _note_signed(turn, state)
     catching_up.online(turn, behind=behind)  # before places are skipped: history goes on behind what was shown
     notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
     for base in hello.bases:

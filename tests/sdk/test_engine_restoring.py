@@ -1,0 +1,170 @@
+"""After a restore: what only we can sign comes back, whoever of the account holds it, and however long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
+from rapport.engine import inviting, own_devices, registration
+from rapport.engine.contacts import newest_list
+from rapport.engine.directs import put_note
+from rapport.engine.kept_sessions import sessions_of
+from rapport.engine.outgoing import BUNDLELESS, DIRECTS, OUTBOX, SENT
+from rapport.engine.records import CONVERSATIONS
+from rapport_protocol.ids import ConversationId, split_ids
+from rapport_protocol.requests import DeviceListUpdate, Prekeys, Role
+from tests.properties.backups import copy_of_store, restore_store
+from tests.sdk.linked import link
+from tests.sdk.relay import Device, Pair, later, quiet
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    made = await Pair.start()
+    made.kim.say(made.conv, "a")
+    await quiet(made.dana, made.kim)
+    made.dana.say(made.conv, "b")
+    await quiet(made.dana, made.kim)
+    yield made
+    await made.close()
+
+
+async def restored(pair: Pair, copy: dict[str, Any], *devices: Device) -> None:
+    """The server comes back with this store; nobody is connected."""
+    for device in devices:
+        device.drop_connection()
+    await pair.relay.settle()
+    restore_store(pair.relay.store, copy, b"\x07" * 16)
+    await pair.relay.sign_in.start()
+
+
+async def remove(device: Device, other: Device) -> None:
+    device.do(lambda turn: own_devices.revoke(turn, other.me.device))
+    await quiet(device)
+
+
+def epoch(device: Device, pair: Pair) -> int:
+    return device.look(lambda tx: CONVERSATIONS.need(tx, pair.conv).epoch)
+
+
+async def test_what_a_removed_device_had_signed_its_account_brings_back(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    phone, tablet = await link(dana, 11), await link(dana, 12)
+    await quiet(dana, kim, phone, tablet)
+    copy = copy_of_store(pair.relay.store)
+    await remove(phone, tablet)
+    await later(2 * HOUR_MS, dana, kim, phone)
+    between = epoch(dana, pair)
+    await remove(dana, phone)
+    await later(2 * HOUR_MS, dana, kim)
+    held = epoch(dana, pair)
+    assert held > between > 3  # a checkpoint of each
+    await restored(pair, copy, dana, kim, phone, tablet)
+    await dana.connect()
+    await kim.connect()
+    dana.say(pair.conv, "after")
+    await later(3 * HOUR_MS, dana, kim)
+    stands = next(found for (_, conv), found in pair.relay.store._conversations.items() if conv == pair.conv)
+    assert stands.epoch == epoch(kim, pair) == held
+    assert kim.received()[-1] == "after"
+
+
+async def test_a_conversation_comes_back_without_the_device_that_opened_it(pair: Pair) -> None:
+    dana = pair.dana
+    phone = await link(dana, 11)
+    await quiet(dana, pair.kim, phone)
+    copy = copy_of_store(pair.relay.store)
+    invite = dana.do(lambda turn: inviting.new_invite(turn, Role.CLIENT, None))
+    await quiet(dana)
+    address, conv = dana.do(lambda turn: inviting.invite_link(turn, invite))
+    guest = Device(pair.relay, 21)
+    await guest.join(address, "Guest")
+    await guest.connect()
+    await quiet(dana, phone, guest)
+    await restored(pair, copy, dana, pair.kim, phone, guest)
+    await phone.connect()  # and Dana's first device never again
+    await quiet(phone)
+    register = guest.do(registration.registration_again)
+    await pair.relay.call("account.register", register)
+    await guest.connect()
+    guest.say(ConversationId(conv), "is anybody there?")
+    await later(HOUR_MS, phone, guest)
+    assert phone.received()[-1] == "is anybody there?"
+
+
+async def test_lists_are_brought_back_however_long_a_device_was_away_meanwhile(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    phone = await link(dana, 11)
+    await quiet(dana, kim, phone)
+    copy = copy_of_store(pair.relay.store)
+    await remove(dana, phone)
+    await quiet(dana, kim)
+    await restored(pair, copy, dana, kim, phone)
+    await dana.connect()  # it learns of the restore, and is cut off before it can do anything about it
+    dana.drop_connection()
+    pair.relay.clock.forward(10 * DAY_MS)
+    await dana.connect()
+    await kim.connect()
+    await quiet(dana, kim)
+    version = dana.do(lambda turn: newest_list(turn, dana.me.account)).version
+    assert pair.relay.store._accounts[dana.me.account].lists[-1][0] == version
+    dana.say(pair.conv, "after")
+    await later(HOUR_MS, dana, kim)
+    assert kim.received()[-1] == "after"
+    assert dana.look(lambda tx: OUTBOX.count(tx, pair.conv)) == 0
+
+
+async def add_unheard(pair: Pair, device: Device) -> DeviceSecrets:
+    """A second device of this account, listed with its prekeys, which nobody holds a copy of."""
+    me, random, now = device.me, device.random, pair.relay.clock.now_ms()
+    secrets = DeviceSecrets.make(me.account, me.secrets.aik, random, now)
+    head = device.do(lambda turn: newest_list(turn, me.account))
+    listed = next_list(head, (secrets.entry(),), (), (me.device, me.signing_key()), now)
+    prekeys = Prekeys(
+        new_signed_prekey(secrets, random, 1, now)[1].encode(),
+        new_last_resort(secrets, random, 2, now)[1].encode(),
+        [bundle.encode() for _, bundle in new_one_time(secrets, random, 3, 2, now)],
+    )
+    await pair.relay.call("devices.update", DeviceListUpdate(listed.encoded, prekeys), token=device.token)
+    await pair.relay.settle()
+    return secrets
+
+
+async def test_a_listed_device_without_prekeys_holds_nobody_up(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    copy = copy_of_store(pair.relay.store)
+    added = await add_unheard(pair, kim)
+    await quiet(dana, kim)
+    await restored(pair, copy, dana, kim)
+    await kim.connect()  # brings the list back, without the prekeys of the device that it names
+    await dana.connect()
+    await quiet(dana, kim)
+    message = dana.say(conv, "to both")
+    await later(60_000, dana, kim)
+    assert kim.received()[-1] == "to both"
+    sent = dana.look(lambda tx: SENT.need(tx, message.id))
+    assert added.device in split_ids(sent.devices), "it is told, and may ask"
+    assert dana.look(lambda tx: BUNDLELESS.has(tx, added.device))
+    assert dana.look(lambda tx: sessions_of(tx, added.device)) == []
+
+
+async def test_whoever_was_removed_is_sent_no_note(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    phone = await link(kim, 11)
+    await quiet(dana, kim, phone)
+    dana.say(conv, "to both")
+    await later(60_000, dana, kim, phone)
+    session = dana.look(lambda tx: sessions_of(tx, phone.me.device))[-1]
+    await remove(kim, phone)
+    await quiet(dana, kim)
+    dana.drop_connection()
+    dana.do(lambda turn: put_note(turn, conv, phone.me.device, session))
+    assert dana.look(DIRECTS.count) == 0
+    dana.do(lambda turn: put_note(turn, conv, kim.me.device, sessions_of(turn.tx, kim.me.device)[-1]))
+    assert dana.look(DIRECTS.count) == 1
