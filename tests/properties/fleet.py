@@ -409,12 +409,12 @@ class Fleet:
         fresh = [backup for backup in self.backups if now - backup[0] < RESTORED_WITHIN_MS]
         self.backups = [*fresh, (now, copy_of_store(self.store))][-COPIES_KEPT:]
 
-    async def restore(self, which: int) -> bool:
-        """The server comes back with an older store: every connection ends. False when there is no such copy."""
+    async def restore(self, which: int) -> None:
+        """The server comes back with an older store, or one copied just now: every connection ends."""
         now = self.relay.clock.now_ms()
         self.backups = [backup for backup in self.backups if now - backup[0] < RESTORED_WITHIN_MS]
         if not self.backups:
-            return False
+            self.back_up()
         at = which % len(self.backups)
         self.backups, copy = self.backups[: at + 1], self.backups[at][1]
         for node in self.nodes:
@@ -430,7 +430,6 @@ class Fleet:
                     known.append(await self.alive(node))
             await quiet(*known)
         self._note_locked_out()
-        return True
 
     def _note_locked_out(self) -> None:
         """Whom neither the server nor a vault that was put back knows any more: nobody is left to bring them back."""

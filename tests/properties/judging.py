@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rapport.crypto.archive import entry_epoch
+from rapport.engine import catching_up
 from rapport.engine.archive_keys import archive_key_of
 from rapport.engine.asking import ASK_WITHIN_MS
 from rapport.engine.kept_sessions import sessions_of
@@ -129,6 +130,8 @@ def _look(
             return Counter({"parked by a vault that was put back": 1})
         if node.rolled_back and _key_is_gone(fleet, node, message):
             return Counter({"archive key lost with a vault": 1})
+        if _looks_again(fleet, node, message):
+            return Counter({"looked for again later": 1})
         assert message in fleet.lost or not _kept_by_server(fleet, message), f"silently lost: {written.text}"
         return Counter({"lost with a vault": 1})
     if found.placeholder is not None:
@@ -142,6 +145,15 @@ def _look(
 
 def _parked(fleet: Fleet, node: Node, message: MessageId) -> bool:
     return any(bytes(item.id) == message and node.me.device in item.parked for item in fleet.store._items.values())
+
+
+def _looks_again(fleet: Fleet, node: Node, message: MessageId) -> bool:
+    """Whether a further round over the archive that includes the message's place is planned."""
+    item = next((held for held in fleet.store._items.values() if bytes(held.id) == message), None)
+    if item is None:
+        return False
+    progress = node.look(lambda tx: catching_up._HISTORY.get(tx, item.conv))
+    return progress is not None and progress.next <= item.seq <= progress.upto
 
 
 def _key_is_gone(fleet: Fleet, node: Node, message: MessageId) -> bool:

@@ -16,7 +16,8 @@ from rapport.engine import errands
 from rapport.engine.composing import introduce
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.key_sharing import want_keys
-from rapport.engine.records import CONTACTS, CONVERSATIONS
+from rapport.engine.opening import message_id
+from rapport.engine.records import CONTACTS, CONVERSATIONS, SEEN
 from rapport.engine.restoring import restore_page
 from rapport.engine.showing import skip_to
 from rapport.engine.tables import Row, Table
@@ -217,7 +218,11 @@ def history_answered(turn: Turn, errand: Errand, page: ArchivePage) -> None:
         errands.postpone(turn, errand, wait_ms=_LISTS_MS)
         return
     errands.drop(turn, ErrandKind.HISTORY, conv)
-    progress = progress.looked_at(item.seq for item in page.items)
+    # What did not open counts as lacking: a list or chain that comes late opens it in a later round. What lacks a key
+    # is read again when the key comes.
+    progress = progress.looked_at(
+        item.seq for item in page.items if came.keyless or SEEN.has(turn.tx, message_id(item.outer))
+    )
     if progress.next < page.next_seq <= progress.upto:
         _HISTORY.put(turn.tx, conv, replace(progress, next=page.next_seq, tries=0))
         errands.plan(turn, ErrandKind.HISTORY, conv)
