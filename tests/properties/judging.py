@@ -150,9 +150,10 @@ def _parked(fleet: Fleet, node: Node, message: MessageId) -> bool:
 def _looks_again(fleet: Fleet, node: Node, message: MessageId) -> bool:
     """Whether a further round over the archive that includes the message's place is planned."""
     item = next((held for held in fleet.store._items.values() if bytes(held.id) == message), None)
-    if item is None:
+    if item is None or item.conv is None:
         return False
-    progress = node.look(lambda tx: catching_up._HISTORY.get(tx, item.conv))
+    conv = item.conv
+    progress = node.look(lambda tx: catching_up._HISTORY.get(tx, conv))
     return progress is not None and progress.next <= item.seq <= progress.upto
 
 
