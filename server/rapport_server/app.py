@@ -22,7 +22,7 @@ from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.local_bus import LocalBus
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
-from rapport_server.config import Config, RateLimits, check, is_loopback, origin_of
+from rapport_server.config import Config, ConfigurationProblem, RateLimits, check, is_loopback, origin_of
 from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
 from rapport_server.doors.http.handlers import Services
@@ -30,6 +30,7 @@ from rapport_server.doors.http.health import health_routes, metrics_routes
 from rapport_server.doors.http.listening import Listener, bind, require_c_parser
 from rapport_server.doors.http.observing import observing
 from rapport_server.doors.http.operations import Operations
+from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
@@ -47,6 +48,7 @@ from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
+from rapport_server.web_files import WebAppProblem, WebFiles
 
 __all__ = ["STREAM_PATH", "App", "create", "open_store", "server_origins"]
 
@@ -137,6 +139,16 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     return _Parts(store, bus, sign_in, messaging, delivery, signals, seen, services, due, rates)
 
 
+def _web_files(config: Config) -> WebFiles | None:
+    """The browser app, where it is wanted and was built."""
+    if not config.web.enabled:
+        return None
+    try:
+        return WebFiles.load()
+    except WebAppProblem as problem:
+        raise ConfigurationProblem(str(problem)) from None
+
+
 def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
     for field in msgspec.structs.fields(rates):
         limit = getattr(rates, field.name)
@@ -157,6 +169,7 @@ class App:
         self._parts = parts
         self._config = config
         self._origins = origins
+        self._web_files = _web_files(config)
         self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
@@ -300,6 +313,8 @@ class App:
         app.add_routes(operations.routes())
         app.add_routes(health_routes(self.not_ready))
         app.router.add_route("GET", STREAM_PATH, self._stream.handle)
+        if self._web_files is not None:
+            app.add_routes(page_routes(self._web_files, tuple(self._config.web.embedders)))
         return app
 
     def _metrics_listener(self) -> Listener:

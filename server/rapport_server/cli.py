@@ -1,4 +1,4 @@
-"""The server's commands: serve, init, doctor, migrate, config, backup, restore.
+"""The server's commands: serve, init, doctor, migrate, config, web, backup, restore.
 
 Exit codes: 0, 1 `doctor` found a problem, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per
 failure, on standard error.
@@ -204,6 +204,37 @@ def _restore(config: Config, source: Path) -> None:
 
     run(source, Path(config.store.path))
     click.echo(f"restored to {config.store.path}")
+
+
+@commands.group("web")
+def _web() -> None:
+    """The browser app."""
+
+
+@_web.command("verify")
+@click.argument("url")
+@click.option("--wheel", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Compare with this wheel.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def _web_verify(url: str, wheel: Path | None, as_json: bool) -> None:
+    """Compare the app that the server at URL serves with the one that was released.
+
+    Exit code 0 when every file is the same, 1 when one differs.
+    """
+    from rapport_server.web_files import WebAppProblem
+    from rapport_server.web_verifying import released_manifest, verify
+
+    with _one_sentence():
+        try:
+            verified = verify(url, released_manifest(wheel))
+        except WebAppProblem as problem:
+            raise ConfigurationProblem(str(problem)) from None
+    if as_json:
+        click.echo(msgspec.json.encode(verified).decode())
+    else:
+        for difference in verified.differences:
+            click.echo(f"{difference.path} {difference.why}")
+        click.echo(f"{verified.files} files compared, {len(verified.differences)} differences")
+    sys.exit(1 if verified.differences else 0)
 
 
 @commands.group("config")

@@ -22,6 +22,7 @@ __all__ = [
     "RateLimits",
     "Server",
     "Store",
+    "Web",
     "check",
     "is_loopback",
     "origin_of",
@@ -201,6 +202,18 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Web(Struct, frozen=True, forbid_unknown_fields=True):
+    """The browser app that the server serves at its own address."""
+
+    enabled: Annotated[bool, _about("Whether the app is served; without it the server only relays.")] = True
+    embedders: Annotated[
+        list[str],
+        _about(
+            "Web origins whose pages may show the app in a frame. Empty: none, so that nobody can lay a page over it."
+        ),
+    ] = []
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written to standard error. Ids stand in it only as a keyed hash whose key is forgotten every day."""
 
@@ -216,6 +229,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     store: Store = Store()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     limits: Limits = Limits()
     rates: RateLimits = RateLimits()
     log: Log = Log()
@@ -231,7 +245,7 @@ def origin_of(url: str) -> str:
     more = parts.path.strip("/") or parts.query or parts.fragment or parts.username
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or more:
         raise ConfigurationProblem(
-            "server.public_url and server.origins must look like https://host or https://host:port"
+            "server.public_url, server.origins and web.embedders must look like https://host or https://host:port"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
@@ -254,7 +268,7 @@ def check(config: Config) -> None:
             "server.host is not loopback, so everything would travel in clear text: put a proxy with TLS in front and "
             "set server.trust_proxy, or listen on 127.0.0.1"
         )
-    for origin in server.origins:
+    for origin in (*server.origins, *config.web.embedders):
         origin_of(origin)
     if server.public_url:
         origin = origin_of(server.public_url)

@@ -34,7 +34,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def observing(figures: Figures, *, encrypted: bool) -> Callable[..., Awaitable[web.StreamResponse]]:
     """The middleware. encrypted: people reach this server over TLS, and browsers are told to insist on it."""
-    said = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "rapport"}
+    said = {"X-Content-Type-Options": "nosniff", "Server": "rapport"}
     if encrypted:
         said["Strict-Transport-Security"] = "max-age=31536000"
 
@@ -50,6 +50,7 @@ def observing(figures: Figures, *, encrypted: bool) -> Callable[..., Awaitable[w
         _log.debug(
             "answered", operation=operation, method=request.method, status=response.status, ms=round(took * 1000, 2)
         )
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers.update(said)
         return response
 

@@ -1,0 +1,47 @@
+/** Drawings on a 24 grid, stroke only; hidden from assistive technology, words stand beside or label them. */
+
+import { html, type SVGTemplateResult, svg, type TemplateResult } from "lit";
+
+const DRAWINGS = {
+  back: svg`<path d="M15 5l-7 7 7 7"/>`,
+  bin: svg`<path d="M5 7h14M9.500 7V4.500h5V7M7 7l.8 12.500h8.400L17 7"/>`,
+  clock: svg`<circle cx="12" cy="12" r="8.500"/><path d="M12 7.500V12l3 2"/>`,
+  copy: svg`<rect x="8.500" y="8.500" width="11.500" height="11.500" rx="2"/><path d="M15.500 8.500V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v7.500a2 2 0 0 0 2 2h2.500"/>`,
+  cross: svg`<path d="M6 6l12 12M18 6L6 18"/>`,
+  down: svg`<path d="M12 5v14M6 13l6 6 6-6"/>`,
+  exit: svg`<path d="M10 4H6a2 2 0 0 0-2 2v12a2 2 0 0 0 2 2h4"/><path d="M10 12h10M16 8l4 4-4 4"/>`,
+  eye: svg`<path d="M2.500 12C4.800 8 8.100 6 12 6s7.200 2 9.500 6c-2.300 4-5.600 6-9.500 6s-7.200-2-9.500-6z"/><circle cx="12" cy="12" r="2.750"/>`,
+  go: svg`<path d="M9 5l7 7-7 7"/>`,
+  key: svg`<circle cx="8" cy="15.500" r="4"/><path d="M11 12.500L20 3.500M16.500 7l2.500 2.500M14 9.500l1.500 1.500"/>`,
+  laptop: svg`<rect x="4.500" y="5" width="15" height="10.500" rx="1.500"/><path d="M2.500 19h19"/>`,
+  link: svg`<path d="M10 14a4 4 0 0 0 5.700 0l3.100-3.100a4 4 0 0 0-5.700-5.700L12 6.300M14 10a4 4 0 0 0-5.700 0l-3.100 3.100a4 4 0 0 0 5.700 5.700l1.100-1.100"/>`,
+  lock: svg`<rect x="5" y="10.500" width="14" height="9.500" rx="2"/><path d="M8 10.500V8a4 4 0 0 1 8 0v2.500"/>`,
+  more: svg`<circle cx="5.500" cy="12" r="1.300" class="fill"/><circle cx="12" cy="12" r="1.300" class="fill"/><circle cx="18.500" cy="12" r="1.300" class="fill"/>`,
+  offline: svg`<path d="M2.800 9.300A13.500 13.500 0 0 1 6.500 6.700M10.500 5.600a13.300 13.300 0 0 1 10.700 3.700M6.200 12.800a8.600 8.600 0 0 1 3.300-2M14.500 10.900a8.600 8.600 0 0 1 3.300 1.900M9.500 16.200a3.800 3.800 0 0 1 5 0M4 4l16 16"/><circle cx="12" cy="19" r="1" class="fill"/>`,
+  pen: svg`<path d="M4 20l1-4L16.500 4.500l3 3L8 19z"/><path d="M14 7l3 3"/>`,
+  people: svg`<circle cx="9" cy="8.500" r="3.500"/><path d="M2.800 19.500c.5-3.400 3-5.500 6.200-5.500s5.700 2.100 6.200 5.500M15.500 5.300a3.500 3.500 0 0 1 0 6.400M17.500 14.500c2 .7 3.400 2.500 3.700 5"/>`,
+  phone: svg`<rect x="7" y="2.500" width="10" height="19" rx="2.200"/><path d="M11 18.500h2"/>`,
+  reply: svg`<path d="M9 6l-5 5 5 5M4.500 11H14a6 6 0 0 1 6 6v1.500"/>`,
+  ring: svg`<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.75"/><path d="M5.7 5.7l3.6 3.6M14.7 14.7l3.6 3.6M18.3 5.7l-3.6 3.6M9.3 14.7l-3.6 3.6"/>`,
+  search: svg`<circle cx="10.500" cy="10.500" r="6"/><path d="M15 15l5.500 5.500"/>`,
+  send: svg`<path d="M12 19V5M6 11l6-6 6 6"/>`,
+  settings: svg`<path d="M4 7h9M17 7h3M4 17h3M11 17h9"/><circle cx="15" cy="7" r="2"/><circle cx="9" cy="17" r="2"/>`,
+  shield: svg`<path d="M12 3.500l7 2.500v5.500c0 4.300-2.900 7.400-7 9-4.100-1.600-7-4.700-7-9V6z"/><path d="M9 12l2.200 2.200L15.200 10"/>`,
+  warning: svg`<path d="M12 4L2.800 19.500h18.400z"/><path d="M12 10v4.500M12 17.200v.1"/>`,
+} as const satisfies Record<string, SVGTemplateResult>;
+
+/** Name of a drawing. */
+export type IconName = keyof typeof DRAWINGS;
+
+/** A drawing. look: "s" 16 px, "l" 24 px, "flip" mirrored in right-to-left, or nothing (20 px). */
+export function icon(name: IconName, look = ""): TemplateResult {
+  return html`<svg class="icon ${look}" viewBox="0 0 24 24" aria-hidden="true">${DRAWINGS[name]}</svg>`;
+}
+
+/** The closed door: Rapport's mark where nobody's presence is known. look: "l" large, or nothing. */
+export function door(look = ""): TemplateResult {
+  return html`<svg class="door ${look}" viewBox="0 0 32 32" aria-hidden="true">
+    <path d="M7.500 28V5.200A1.200 1.200 0 0 1 8.700 4h14.600a1.200 1.200 0 0 1 1.200 1.200V28"/>
+    <path class="leaf" d="M9.700 6h12.600v22H9.700z"/><circle class="knob" cx="19.700" cy="17.500" r="1.100"/><path d="M3.500 28h25"/>
+  </svg>`;
+}
