@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Write the TypeScript SDK's part of the contract from the Python one, so that the two cannot differ.
 
-Out of `rapport_protocol` come, under `client_sdk/web/sdk/src/protocol/`: `codes.ts` (error codes and rules), `labels.ts`,
-`limits.ts`, `messages.ts` and `requests.ts` (types and the table of operations) and `fields.ts` (what the codec
-interprets). Without arguments the files are written; with `--check` nothing is, and the exit code is 1 when a file is
-not what the contract says.
+Out of `rapport_protocol` come, under `client_sdk/web/sdk/src/protocol/`: `codes.ts` (error codes and rules),
+`labels.ts`, `limits.ts`, `messages.ts` and `requests.ts` (types and the table of operations) and `fields.ts` (what the
+codec interprets). Without arguments the files are written; with `--check` nothing is, and the exit code is 1 when a
+file is not what the contract says. An argument that is no option names another folder.
 
 A field in `fields.ts` is `name:kind`, then `?` if nil is allowed and `=` if it may be missing. Kinds: `i` identifier,
 `b` bytes, `s` text, `u` integer from 0 to 2^53-1, `n` any integer, `y` yes or no, `/a|b` one of these texts, `@Name`
@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
-from rapport_protocol import errors, ids, limits, messages, requests, rules
+from rapport_protocol import ids, limits, messages, requests
 from rapport_protocol.errors import ErrorCode, Retry
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.requests import OPERATIONS, Operation, Role
@@ -58,6 +58,11 @@ def _comment(text: str, indent: str = "") -> str:
     body = "\n\n".join(textwrap.fill(part, 117 - len(indent), break_on_hyphens=False) for part in paragraphs)
     lines = (f"{indent} * {line}".rstrip() for line in body.split("\n"))
     return "\n".join((f"{indent}/**", *lines, f"{indent} */"))
+
+
+def _said(comment: str, code: str) -> str:
+    """A declaration with its documentation."""
+    return f"{_comment(comment)}\n{code}"
 
 
 def _docs(body: Iterable[ast.stmt]) -> dict[str, str]:
@@ -98,6 +103,7 @@ class _Field:
 
     def __init__(self, hint: Any, default: Any) -> None:
         self.nullable = self.optional = False
+        self.default = default
         self.defaulted = default is not NODEFAULT
         self.inner = self._bare(hint)
         self.bounds = self._bounds(hint)
@@ -182,10 +188,15 @@ def _fields(struct: type[Struct]) -> Iterator[tuple[str, _Field]]:
         yield field.name, _Field(hints[field.name], default)
 
 
+_EMPTY: Final = (NODEFAULT, None, 0, False, list)
+
+
 def _described(struct: type[Struct]) -> str:
     """The row of `fields.ts`. A default must be the empty value of its kind: the codec knows no other."""
     row = []
     for name, field in _fields(struct):
+        if field.default not in _EMPTY:
+            raise ValueError(f"{struct.__name__}.{name}: its default is not the empty value of its kind")
         row.append(f"{_camel(name)}:{field.kind}{'=' * field.defaulted}")
     return " ".join(row)
 
@@ -247,11 +258,15 @@ def _codes() -> str:
         (
             _comment("Every error code and rule of the contract by its stable name.\n\nSource: docs/protocol.md."),
             _union("ErrorCode", inspect.getdoc(ErrorCode) or "", ((c.value, code_docs[c.name]) for c in ErrorCode)),
-            "/** What follows from codes that are not refused for good. */\n"
-            f'export const RETRY: {{ readonly [code in ErrorCode]?: "repair" | "later" }} = {{ {retries} }};',
+            _said(
+                "What follows from codes that are not refused for good.",
+                f'export const RETRY: {{ readonly [code in ErrorCode]?: "repair" | "later" }} = {{ {retries} }};',
+            ),
             _union("Rule", inspect.getdoc(Rule) or "", ((r.value, rule_docs[r.name]) for r in Rule)),
-            "/** Codes of the wire that rules are reported under; `rule_broken` for all others. */\n"
-            f"export const RULE_CODES: {{ readonly [rule in Rule]?: ErrorCode }} = {{ {codes} }};",
+            _said(
+                "Codes of the wire that rules are reported under; `rule_broken` for all others.",
+                f"export const RULE_CODES: {{ readonly [rule in Rule]?: ErrorCode }} = {{ {codes} }};",
+            ),
         )
     )
 
@@ -302,6 +317,9 @@ def _messages() -> str:
     return "\n\n".join((_comment(_source(messages)), _imports(parts), *parts))
 
 
+_ROW: Final = "readonly [method: string, path: string, request: string | null, response: string]"
+
+
 def _requests() -> str:
     role_docs = {"owner": "Runs the practice.", "therapist": "Leads conversations.", "client": "Is led."}
     types, table = [], []
@@ -313,46 +331,44 @@ def _requests() -> str:
     parts = [
         _union("Role", inspect.getdoc(Role) or "", ((role.value, role_docs[role.value]) for role in Role)),
         *map(_interface, _structs(requests)),
-        "\n".join(
-            (
-                "/** Request and response body of every HTTP operation by its name. */",
-                "export interface Operations {",
-                *types,
-                "}",
-            )
+        _said(
+            "Request and response body of every HTTP operation by its name.",
+            "\n".join(("export interface Operations {", *types, "}")),
         ),
-        "/** The name of an HTTP operation. */\nexport type OperationName = keyof Operations;",
-        "/** The body that an operation is asked with; null for none. */\n"
-        'export type RequestOf<Name extends OperationName> = Operations[Name]["request"];',
-        "/** The body that an operation is answered with. */\n"
-        'export type ResponseOf<Name extends OperationName> = Operations[Name]["response"];',
-        _comment(
-            _module_docs(requests)["OPERATIONS"]
-            + "\n\nA row: method, path template, structure asked, structure answered."
+        _said("The name of an HTTP operation.", "export type OperationName = keyof Operations;"),
+        _said(
+            "The body that an operation is asked with; null for none.",
+            'export type RequestOf<Name extends OperationName> = Operations[Name]["request"];',
         ),
-        "export const OPERATIONS: {\n"
-        "  readonly [name in OperationName]: readonly [method: string, path: string, request: string | null, response: "
-        "string];\n} = {\n" + "\n".join(table) + "\n};",
+        _said(
+            "The body that an operation is answered with.",
+            'export type ResponseOf<Name extends OperationName> = Operations[Name]["response"];',
+        ),
+        _said(
+            _module_docs(requests)["OPERATIONS"] + "\n\nA row: method, path template, structures asked and answered.",
+            "\n".join((f"export const OPERATIONS: {{ readonly [name in OperationName]: {_ROW} }} = {{", *table, "};")),
+        ),
     ]
-    joined = "\n\n".join((_comment(_source(requests)), _imports(parts), *parts))
-    return joined.replace(" */\n\nexport const OPERATIONS", " */\nexport const OPERATIONS")
+    return "\n\n".join((_comment(_source(requests)), _imports(parts), *parts))
 
 
 def _field_table() -> str:
     structs = [struct for module in (messages, requests) for struct in _structs(module)]
     rows = [f'  {_key(struct)}: "{_described(struct)}",' for struct in structs if struct.__struct_config__.array_like]
-    tags = [f'"{_key(arm)}"' for arm in get_args(messages.ServerMessage)]
-    asked = [f'"{_key(arm)}"' for arm in get_args(messages.ClientMessage)]
+    asked = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ClientMessage))
+    answered = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ServerMessage))
     return "\n\n".join(
         (
             _comment(
                 "The fields of every message and body, in order, as `codec.ts` reads and writes them.\n\n"
                 + (__doc__ or "").split("\n\n", 2)[2]
             ),
-            "/** By tag of a message or name of another structure. */\n"
-            "export const FIELDS: Readonly<Record<string, string>> = {\n" + "\n".join(rows) + "\n};",
-            f"/** What a client may say. */\nexport const CLIENT_TAGS: readonly string[] = [{', '.join(asked)}];",
-            f"/** What a server may say. */\nexport const SERVER_TAGS: readonly string[] = [{', '.join(tags)}];",
+            _said(
+                "By tag of a message or name of another structure.",
+                "\n".join(("export const FIELDS: Readonly<Record<string, string>> = {", *rows, "};")),
+            ),
+            _said("What a client may say.", f"export const CLIENT_TAGS: readonly string[] = [{asked}];"),
+            _said("What a server may say.", f"export const SERVER_TAGS: readonly string[] = [{answered}];"),
         )
     )
 

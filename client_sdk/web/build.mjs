@@ -7,13 +7,13 @@
 // Exit codes: 0; 1 the sources do not build, esbuild says why; 2 wrong usage.
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const TYPES = { ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".txt": "text/plain" };
+const TYPES = { ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain" };
 const OPTIONS = {
   absWorkingDir: HERE,
   bundle: true,
@@ -71,6 +71,9 @@ async function site() {
   const filled = { app, style, appIntegrity: integrity(files.get(app)), styleIntegrity: integrity(files.get(style)) };
   const shell = await readFile(join(HERE, "app/index.html"), "utf8");
   files.set("/", Buffer.from(shell.replaceAll(/\{\{(\w+)\}\}/g, (_, name) => filled[name])));
+  for (const name of await readdir(join(HERE, "app/static"))) {
+    files.set(`/${name}`, await readFile(join(HERE, "app/static", name)));
+  }
   const { dependencies } = JSON.parse(await readFile(join(HERE, "app/bundled.json"), "utf8"));
   files.set("/notices.txt", await notices(dependencies));
   return files;

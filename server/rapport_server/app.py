@@ -25,6 +25,7 @@ from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.config import Config, ConfigurationProblem, RateLimits, check, is_loopback, origin_of
 from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
+from rapport_server.doors.http.authority import authority_routes
 from rapport_server.doors.http.handlers import Services
 from rapport_server.doors.http.health import health_routes, metrics_routes
 from rapport_server.doors.http.listening import Listener, bind, require_c_parser
@@ -34,6 +35,7 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
+from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rate, Rates
@@ -99,11 +101,12 @@ def create(
     clock: Clock | None = None,
     bus: Bus | None = None,
     log_dropped: Callable[[], float] = lambda: 0,
+    lan: Lan | None = None,
 ) -> "App":
     """Wires one node and binds its port; nothing runs before `App.start`.
 
     store, clock, bus: the configured ones unless given. log_dropped: how many log values were withheld, for the
-    figures. Raises ConfigurationProblem with one sentence.
+    figures. lan: to speak TLS with, and to hand out the authority. Raises ConfigurationProblem with one sentence.
     """
     check(config)
     require_c_parser()
@@ -112,7 +115,7 @@ def create(
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
         parts = _wire(config, store or open_store(config, clock), clock, bus or LocalBus(), origins)
-        return App(config, parts, bound, origins, log_dropped)
+        return App(config, parts, bound, origins, log_dropped, lan)
     except BaseException:
         bound.close()
         raise
@@ -165,8 +168,10 @@ class App:
         bound: socket.socket,
         origins: list[str],
         log_dropped: Callable[[], float],
+        lan: Lan | None,
     ) -> None:
         self._parts = parts
+        self._lan = lan
         self._config = config
         self._origins = origins
         self._web_files = _web_files(config)
@@ -186,7 +191,7 @@ class App:
         silent = SilentConnections(limits.silent_connections, limits.header_s, limits.idle_connections)
         self.figures = self._figures(silent, log_dropped)
         """What this node counts; shown on the port of `/metrics`."""
-        self._listener = Listener(self._public(pages), bound, config.limits, silent)
+        self._listener = Listener(self._public(pages), bound, config.limits, silent, None if lan is None else lan.tls)
         self._metrics: Listener | None = None
         self._running = AsyncExitStack()
         self._running.callback(bound.close)
@@ -214,8 +219,17 @@ class App:
     @property
     def listening_url(self) -> str:
         """Where it listens, whatever name people use."""
+        host, scheme = self._config.server.host, "http" if self._lan is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    @property
+    def authority(self) -> dict[str, str] | None:
+        """On the local network: where its certificate authority is handed out (url) and its sha256; else None."""
+        if self._lan is None:
+            return None
         host = self._config.server.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        url = f"http://[{host}]:{self.port + 1}/" if ":" in host else f"http://{host}:{self.port + 1}/"
+        return {"url": url, "sha256": self._lan.fingerprint}
 
     @property
     def server_id(self) -> bytes:
@@ -256,6 +270,10 @@ class App:
             self._metrics = self._metrics_listener()
             running.push_async_callback(self._metrics.close)
             await self._metrics.start()
+        if self._lan is not None:
+            authority = self._authority_listener(self._lan)
+            running.push_async_callback(authority.close)
+            await authority.start()
         running.push_async_callback(self._listener.close)
         await self._listener.start()
         running.push_async_callback(self._stream.drain)
@@ -316,6 +334,12 @@ class App:
         if self._web_files is not None:
             app.add_routes(page_routes(self._web_files, tuple(self._config.web.embedders)))
         return app
+
+    def _authority_listener(self, lan: Lan) -> Listener:
+        app = web.Application()
+        app.add_routes(authority_routes(lan.certificate, lan.fingerprint, self.url))
+        silent = SilentConnections(64, self._config.limits.header_s, 64)
+        return Listener(app, bind(self._config.server.host, self.port + 1), self._config.limits, silent)
 
     def _metrics_listener(self) -> Listener:
         app = web.Application()

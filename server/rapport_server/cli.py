@@ -75,6 +75,7 @@ def _configurable(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--port", help="Same as --set server.port=…")
     @click.option("--public-url", help="Same as --set server.public_url=…")
     @click.option("--store", help="Same as --set store.path=…")
+    @click.option("--lan", is_flag=True, help="Same as --set server.lan=true: https for phones nearby.")
     @wraps(command)
     def configured(
         file: Path | None,
@@ -83,11 +84,13 @@ def _configurable(command: Callable[..., None]) -> Callable[..., None]:
         port: str | None,
         public_url: str | None,
         store: str | None,
+        lan: bool,
         **rest: Any,
     ) -> None:
         flags = dict(_setting(text) for text in settings)
         named = {"server.host": host, "server.port": port, "server.public_url": public_url, "store.path": store}
         flags.update({key: text for key, text in named.items() if text is not None})
+        flags.update({"server.lan": "true"} if lan else {})
         with _one_sentence():
             command(lambda: load(file, os.environ, flags), **rest)
 
@@ -119,6 +122,10 @@ def _serve(config: Config, ready_file: Path | None, as_json: bool) -> None:
         if ready_file is not None:
             _write_whole(ready_file, f"{text}\n")
         click.echo(text if as_json else f"listening on {facts['url']}")
+        authority = facts["authority"]
+        if isinstance(authority, dict) and not as_json:
+            click.echo(f"phones first open {authority['url']} and trust the certificate there, SHA-256")
+            click.echo(f"  {authority['sha256']}")
         sys.stdout.flush()
 
     failed = run(config, ready)

@@ -76,6 +76,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
             "address of `X-Forwarded-For` is taken for the client's."
         ),
     ] = False
+    lan: Annotated[
+        bool,
+        _about(
+            "For phones on the local network, to try things out: https at this machine's address by a certificate "
+            "authority of its own, which is handed out on the next higher port. docs/operate.md says how to trust it."
+        ),
+    ] = False
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True):
@@ -263,7 +270,7 @@ def is_loopback(host: str) -> bool:
 def check(config: Config) -> None:
     """What no single setting can say. Raises ConfigurationProblem."""
     server = config.server
-    if not is_loopback(server.host) and not server.trust_proxy:
+    if not is_loopback(server.host) and not server.trust_proxy and not server.lan:
         raise ConfigurationProblem(
             "server.host is not loopback, so everything would travel in clear text: put a proxy with TLS in front and "
             "set server.trust_proxy, or listen on 127.0.0.1"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from msgspec.structs import replace
 
 from rapport_protocol.ids import PracticeId
 from rapport_protocol.signed import SigningKey, owner_token_hash
@@ -22,7 +23,8 @@ from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create, open_store, server_origins
-from rapport_server.config import Config
+from rapport_server.config import Config, is_loopback, origin_of
+from rapport_server.lan import Lan, lan_address, prepare
 
 __all__ = ["create_practice", "owner_link_text", "serve"]
 
@@ -31,20 +33,37 @@ _LINK_VERSION = b"\x01"
 _log = structlog.get_logger("rapport.serving")
 
 
+def _on_the_lan(config: Config) -> tuple[Config, Lan | None]:
+    """With `server.lan`: https at this machine's address on the local network, unless another one is configured.
+
+    Raises ConfigurationProblem.
+    """
+    server = config.server
+    if not server.lan:
+        return config, None
+    host = lan_address() if is_loopback(server.host) else server.host
+    lan = prepare(Path(config.store.path).parent / "lan", host)
+    origin = origin_of(f"https://[{host}]:{server.port}" if ":" in host else f"https://{host}:{server.port}")
+    return replace(config, server=replace(server, host=host, public_url=server.public_url or origin)), lan
+
+
 def serve(config: Config, ready: Callable[[dict[str, object]], None]) -> str | None:
     """Runs a server until SIGTERM or SIGINT, or until a part of it fails; drains and closes it.
 
     ready: called once it listens, with what callers need to know. Returns what failed, None after a signal. Raises
     ConfigurationProblem, StoreProblem, Rejected when it cannot start, and StoreProblem when the store was lost.
     """
+    config, lan = _on_the_lan(config)
     keys = logs.configure(config.log, time.time)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, ready, keys))
+        return runner.run(_serve(config, ready, keys, lan))
 
 
-async def _serve(config: Config, ready: Callable[[dict[str, object]], None], keys: logs.KeyFilter) -> str | None:
-    app = create(config, log_dropped=lambda: keys.dropped)
+async def _serve(
+    config: Config, ready: Callable[[dict[str, object]], None], keys: logs.KeyFilter, lan: Lan | None
+) -> str | None:
+    app = create(config, log_dropped=lambda: keys.dropped, lan=lan)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
@@ -71,6 +90,7 @@ def _facts(app: App) -> dict[str, object]:
         "metrics_port": app.metrics_port,
         "server_id": _text(app.server_id),
         "pid": os.getpid(),
+        "authority": app.authority,
     }
 
 
@@ -112,7 +132,7 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
         server_id = SigningKey(await store.server_seed()).public
     finally:
         await store.close()
-    base = server_origins(config, config.server.port)[0]
+    base = server_origins(_on_the_lan(config)[0], config.server.port)[0]
     return {
         "store": str(path),
         "practice": practice.hex(),

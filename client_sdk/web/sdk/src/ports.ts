@@ -6,6 +6,7 @@
 
 import { RapportError } from "./protocol/errors.ts";
 import type { ClientMessage, ServerMessage } from "./protocol/messages.ts";
+import type { OperationName, RequestOf, ResponseOf } from "./protocol/requests.ts";
 
 /** So many bytes from the platform's generator (tests pass a seeded one). */
 export type Random = (size: number) => Uint8Array;
@@ -151,7 +152,11 @@ export interface Api {
    * Throws Rejected with the server's code, FormatError for an answer that is none, or Unreachable when there was none;
    * then it is not known whether it was done, and it may be repeated since every operation is idempotent.
    */
-  call(operation: string, body: object | null, options?: CallOptions): Promise<object>;
+  call<Name extends OperationName>(
+    operation: Name,
+    body: RequestOf<Name>,
+    options?: CallOptions,
+  ): Promise<ResponseOf<Name>>;
   /** Gives up what is under way. */
   close(): Promise<void>;
 }

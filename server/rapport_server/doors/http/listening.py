@@ -7,6 +7,7 @@ idle connections, and waits for ever for an answer to be read; behind a proxy th
 
 import asyncio
 import socket
+import ssl
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -140,9 +141,16 @@ class _Connection(GuardedConnection):
 
 
 class Listener:
-    """Serves an application on a bound socket. Created, then started, then closed."""
+    """Serves an application on a bound socket. Created, then started, then closed. tls: None = in clear text."""
 
-    def __init__(self, app: web.Application, bound: socket.socket, limits: Limits, silent: SilentConnections) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        bound: socket.socket,
+        limits: Limits,
+        silent: SilentConnections,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._settings: dict[str, Any] = {
             "answer_s": limits.answer_s,
             "access_log": None,
@@ -153,6 +161,7 @@ class Listener:
         self._runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         self._socket = bound
         self._silent = silent
+        self._tls = tls
         self._server: asyncio.Server | None = None
 
     @property
@@ -168,7 +177,10 @@ class Listener:
             raise RuntimeError("the application was not set up")
         self._silent.start()
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(manager, self._silent, **self._settings), sock=self._socket, backlog=_BACKLOG
+            lambda: _Connection(manager, self._silent, **self._settings),
+            sock=self._socket,
+            backlog=_BACKLOG,
+            ssl=self._tls,
         )
 
     def stop_listening(self) -> None:

@@ -13,13 +13,15 @@ export interface Plain {
 
 /** One record. group and id are the names of `Naming`; equal orders are listed by serial, the older first. */
 export interface Held {
+  /** "" in a record that was not read or written since the vault was opened: its name is sealed. */
+  readonly table: string;
   readonly id: string;
   readonly group: string;
   readonly order: number;
   readonly serial: number;
   /** Null until the record was read for the first time. */
   plain: Plain | null;
-  /** As it stands in the storage; null in a record that is not sealed yet, and in a vault that does not seal. */
+  /** As it stands in the storage, until it is read for the first time. */
   sealed: Uint8Array | null;
 }
 
@@ -149,7 +151,7 @@ export class RecordTransaction implements Transaction {
     const id = this.naming.id(table, key);
     const serial = this.records.get(id)?.serial ?? this.records.nextSerial();
     const group = this.naming.group(table, place.group ?? "");
-    const held = { id, group, order: place.order ?? 0, serial, plain: { key, value }, sealed: null };
+    const held = { table, id, group, order: place.order ?? 0, serial, plain: { key, value }, sealed: null };
     this.undoing.push([id, this.records.set(id, held)]);
   }
 

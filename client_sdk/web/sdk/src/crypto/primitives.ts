@@ -56,12 +56,7 @@ export function seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, 
 }
 
 /** Verify and decrypt what `seal` made. AuthenticationFailed if anything differs. */
-export function openSealed(
-  key: Uint8Array,
-  nonce: Uint8Array,
-  sealed: Uint8Array,
-  associated: Uint8Array,
-): Uint8Array {
+export function openSealed(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, associated: Uint8Array): Uint8Array {
   try {
     return sodium().crypto_aead_xchacha20poly1305_ietf_decrypt(null, sealed, associated, nonce, key);
   } catch {

@@ -81,12 +81,12 @@ export function ask(turn: Turn, held: PendingMessage): void {
     pending.giveUp(turn, held, "lost");
     return;
   }
-  const kept = target === held.device ? "" : target;
+  const kept = target === held.device ? null : target;
   pending.update(turn, { ...held, attempt: "ask", target: kept, dueMs: Math.max(held.dueMs, turn.nowMs) });
 }
 
 function waitingFor(turn: Turn, device: DeviceId): PendingMessage[] {
-  return [...pending.allPending(turn)].filter((held) => held.attempt === "ask" && pending.helperOf(held) === device);
+  return pending.allPending(turn).filter((held) => held.attempt === "ask" && pending.helperOf(held) === device);
 }
 
 /** Sends one request for all that this device is to send again and that is due; gives up what was asked often enough. */
@@ -154,7 +154,7 @@ function askingSession(turn: Turn, device: DeviceId, helper: Helper, due: readon
   if (!due.some((held) => held.device === device && NEEDS_SESSION.has(held.failure))) {
     return current;
   }
-  const session = helper.sid ? getSession(turn.tx, device, helper.sid) : null;
+  const session = helper.sid === null ? null : getSession(turn.tx, device, helper.sid);
   const recent = turn.nowMs - helper.sessionMs < spacingMs(helper);
   return session !== null && !session.stopped && recent ? session : null;
 }
@@ -176,7 +176,7 @@ function exhausted(turn: Turn, lost: readonly PendingMessage[]): void {
   for (const held of lost) {
     pending.giveUp(turn, held, "lost");
   }
-  const told = new Set<DeviceId>([turn.me.device]);
+  const told = new Set<DeviceId>();
   for (const { account, device, conv } of lost) {
     const session = account === turn.me.account || told.has(device) ? null : choose(turn, device);
     told.add(device);

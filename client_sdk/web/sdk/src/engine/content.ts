@@ -284,8 +284,7 @@ function text(most: number, least = 0): Field<string> {
 
 function whole(least: number, most: number): Field<number> {
   return checked(
-    (value): value is number =>
-      typeof value === "number" && Number.isInteger(value) && value >= least && value <= most,
+    (value): value is number => typeof value === "number" && Number.isInteger(value) && value >= least && value <= most,
   );
 }
 
@@ -326,8 +325,7 @@ function fieldsOf<T>(shape: Shape<T>): Fields {
 function row<T extends object>(shape: Shape<T>): Field<T> {
   const fields = fieldsOf(shape);
   return {
-    read: (value) =>
-      Array.isArray(value) ? (taken(fields, (_, at) => value[at] as unknown) as T) : wrong(), // every field was read
+    read: (value) => (Array.isArray(value) ? (taken(fields, (_, at) => value[at] as unknown) as T) : wrong()), // every field was read
     write: (value) => {
       const given = new Map(Object.entries(value));
       return fields.map(([name, field]) => field.write(given.get(name)));

@@ -180,6 +180,8 @@ export function dueErrands(turn: Turn, { network, limit }: { network: boolean; l
 /** When the next errand that lies after `above` becomes due, milliseconds; null = nothing is planned. */
 export function nextDue(tx: Transaction, { connected, above }: { connected: boolean; above: number }): number | null {
   const groups = connected ? ["local", "network"] : ["local"];
-  const times = groups.flatMap((group) => ERRANDS.list(tx, group, { above, limit: 1 }).map(([, errand]) => errand.dueMs));
+  const times = groups.flatMap((group) =>
+    ERRANDS.list(tx, group, { above, limit: 1 }).map(([, errand]) => errand.dueMs),
+  );
   return times.length > 0 ? Math.min(...times) : null;
 }

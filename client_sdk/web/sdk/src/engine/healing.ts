@@ -27,7 +27,7 @@ import { Failed, messageId, openEnvelope, openWith, parseOuter } from "./opening
 import * as pending from "./pending.ts";
 import { commitPost } from "./posts.ts";
 import type { Attempt, Envelope, PendingMessage } from "./records.ts";
-import { NEW_PENDING_MESSAGE, PENDING } from "./records.ts";
+import { NEW_PENDING, PENDING } from "./records.ts";
 import { plausible } from "./showing.ts";
 import type { Call, Turn } from "./turn.ts";
 import { makeCall } from "./turn.ts";
@@ -94,7 +94,7 @@ function asPending(
 ): PendingMessage {
   const raw = envelope.outer;
   return {
-    ...NEW_PENDING_MESSAGE,
+    ...NEW_PENDING,
     id: message,
     conv: outer?.conv ?? idOf<ConversationId>(raw.subarray(3, 19)),
     account: outer?.account ?? idOf<AccountId>(raw.subarray(27, 43)),
@@ -117,7 +117,7 @@ export function retry(
   attempts: readonly Attempt[],
   { conv = null, device = null }: { conv?: ConversationId | null; device?: DeviceId | null } = {},
 ): void {
-  for (const held of [...pending.allPending(turn, conv)]) {
+  for (const held of pending.allPending(turn, conv)) {
     const wanted = attempts.includes(held.attempt) || (attempts.includes("lists") && held.failure === "F5");
     if (wanted && (device === null || held.device === device)) {
       alone(turn, held, () => tryAgain(turn, held));
@@ -131,7 +131,7 @@ export function retry(
  */
 export function listsCame(turn: Turn, account: AccountId): void {
   retry(turn, ["lists"]);
-  for (const held of [...pending.allPending(turn)]) {
+  for (const held of pending.allPending(turn)) {
     if (held.attempt !== "lists" || held.account !== account) {
       continue;
     }
@@ -196,7 +196,7 @@ function stillClosed(turn: Turn, held: PendingMessage, failed: Failed): void {
 // --- fetching --------------------------------------------------------------------------------------------------------
 
 function waitingForFetch(turn: Turn, conv: ConversationId): PendingMessage[] {
-  return [...pending.allPending(turn, conv)].filter((held) => held.attempt === "fetch");
+  return pending.allPending(turn, conv).filter((held) => held.attempt === "fetch");
 }
 
 function planFetch(turn: Turn, conv: ConversationId, waiting: readonly PendingMessage[]): void {

@@ -11,7 +11,7 @@ import { EMPTY } from "../protocol/bytes.ts";
 import { type AccountId, type ConversationId, type DeviceId, ID_BYTES, idOf, type MessageId } from "../protocol/ids.ts";
 import * as errands from "./errands.ts";
 import { count } from "./figures.ts";
-import { CONVERSATIONS, NEW_PENDING_MESSAGE, PENDING, type PendingMessage } from "./records.ts";
+import { CONVERSATIONS, NEW_PENDING, PENDING, type PendingMessage } from "./records.ts";
 import { HELD_MS, PLACEHOLDER_MS, showPlaceholder } from "./showing.ts";
 import { Table } from "./tables.ts";
 import type { Turn } from "./turn.ts";
@@ -166,7 +166,7 @@ export function nameMissing(
     return;
   }
   keep(turn, {
-    ...NEW_PENDING_MESSAGE,
+    ...NEW_PENDING,
     id: message,
     conv,
     account,
@@ -189,7 +189,7 @@ export function expired(turn: Turn, conv: ConversationId, message: MessageId, se
   }
   const nobody = new Uint8Array(ID_BYTES);
   const gone: PendingMessage = {
-    ...NEW_PENDING_MESSAGE,
+    ...NEW_PENDING,
     id: message,
     conv,
     account: idOf(nobody),

@@ -19,7 +19,7 @@ import {
   type Conversation,
   MESSAGES,
   type MessageRecord,
-  NEW_MESSAGE_RECORD,
+  NEW_MESSAGE,
   PENDING,
   type PendingMessage,
 } from "./records.ts";
@@ -222,7 +222,7 @@ function putPlaceholder(turn: Turn, held: PendingMessage): MessageRecord | null 
     return null;
   }
   const record: MessageRecord = {
-    ...NEW_MESSAGE_RECORD,
+    ...NEW_MESSAGE,
     id: held.id,
     conv: held.conv,
     account: held.account,

@@ -1,14 +1,15 @@
 /** One turn of the engine: a vault transaction, the time, chance, who we are, and the effects that come of it. */
 
 import type { DeviceSecrets } from "../crypto/identity.ts";
+import { signingKeyOf as signingKeyOfDevice } from "../crypto/identity.ts";
 import type { Event } from "../events.ts";
 import type { Place, Random, Range, Transaction } from "../ports.ts";
 import type { Rejected } from "../protocol/errors.ts";
 import type { AccountId, DeviceId, ItemId } from "../protocol/ids.ts";
 import { ACK_ITEMS } from "../protocol/limits.ts";
 import type { Ack, AckItem, ClientMessage } from "../protocol/messages.ts";
-import type { Role } from "../protocol/requests.ts";
-import { SigningKey } from "../protocol/signed.ts";
+import type { OperationName, RequestOf, Role } from "../protocol/requests.ts";
+import type { SigningKey } from "../protocol/signed.ts";
 
 /**
  * This device's identity and secrets, as the vault holds them from registration on.
@@ -31,21 +32,25 @@ export interface Me {
 
 /** DSIG. */
 export function signingKeyOf(me: Me): SigningKey {
-  return new SigningKey(me.secrets.dsigSeed);
+  return signingKeyOfDevice(me.secrets);
 }
 
 /** One HTTP operation to perform for the errand with this key; its answer goes back to the errand's step. */
-export interface Call {
+export interface Call<Name extends OperationName = OperationName> {
   readonly errand: string;
-  readonly operation: string;
-  readonly body: object | null;
+  readonly operation: Name;
+  readonly body: RequestOf<Name>;
   readonly path: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, number>>;
 }
 
 /** A call; no body, path values or query unless given. */
-export function makeCall(errand: string, operation: string, rest: Partial<Omit<Call, "errand" | "operation">> = {}): Call {
-  return { errand, operation, body: null, path: {}, query: {}, ...rest };
+export function makeCall<Name extends OperationName>(
+  errand: string,
+  operation: Name,
+  { body, path = {}, query = {} }: { body?: RequestOf<Name>; path?: Call["path"]; query?: Call["query"] } = {},
+): Call {
+  return { errand, operation, body: body ?? null, path, query };
 }
 
 /** Of these tables hosts are shown something: what a turn puts into them is noted. */

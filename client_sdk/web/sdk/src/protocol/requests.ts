@@ -358,11 +358,9 @@ export type ResponseOf<Name extends OperationName> = Operations[Name]["response"
  *
  * Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`.
  *
- * A row: method, path template, structure asked, structure answered.
+ * A row: method, path template, structures asked and answered.
  */
-export const OPERATIONS: {
-  readonly [name in OperationName]: readonly [method: string, path: string, request: string | null, response: string];
-} = {
+export const OPERATIONS: { readonly [name in OperationName]: readonly [method: string, path: string, request: string | null, response: string] } = {
   "invite.view": ["GET", "/v1/invites/{invite}", null, "InviteView"],
   "account.register": ["POST", "/v1/register", "Register", "Registered"],
   "devices.lists": ["GET", "/v1/accounts/{account}/devices", null, "DeviceLists"],

@@ -1,0 +1,86 @@
+/** Every event that an element may emit, by name, with what it carries. All of them bubble out of shadow roots. */
+
+import type { ConversationId, DeviceId, MessageId, Place, StateKind } from "./views.ts";
+
+/** Name of an event -> its `detail`. */
+export interface Emitted {
+  /** The invitation is accepted under this name, 1 to 200 bytes. */
+  "rapport-join": { readonly name: string };
+  /** The person wants to link this device from another one they have. */
+  "rapport-link-here": null;
+  /** Back to where one came from. */
+  "rapport-back": null;
+  /** Away from here, at once: replace the page, leave nothing in the history and clear the title. */
+  "rapport-exit": null;
+  /** Close a note that is shown once. */
+  "rapport-dismiss": null;
+  /** Send this text; replyTo: in answer to that message. */
+  "rapport-send": { readonly text: string; readonly replyTo: MessageId | null };
+  /** Change an own message to this text. */
+  "rapport-edit": { readonly id: MessageId; readonly text: string };
+  /** Neither reply nor edit. */
+  "rapport-task-left": null;
+  /** The text in the field, to be kept as the draft; "" for nothing. At most every second and when the field is left. */
+  "rapport-draft": { readonly text: string };
+  /** A key was pressed in the field. */
+  "rapport-typing": null;
+  /** Send a message again that failed. */
+  "rapport-send-again": { readonly id: MessageId };
+  /** Reply to a message, edit it (the host sets the composer's task), or delete it (the person has confirmed). */
+  "rapport-reply": { readonly id: MessageId };
+  "rapport-edit-wanted": { readonly id: MessageId };
+  "rapport-delete": { readonly id: MessageId };
+  /** Messages before the first one shown are wanted. */
+  "rapport-earlier": null;
+  /** Everything down to this message has been on the screen. */
+  "rapport-seen": { readonly id: MessageId };
+  /** The safety number is wanted. */
+  "rapport-compare": null;
+  /** A conversation was chosen. */
+  "rapport-open": { readonly conversation: ConversationId };
+  /** A new invitation is wanted: the form. */
+  "rapport-invite": null;
+  /** Make a link with these first words, null for none. */
+  "rapport-make-invite": { readonly welcome: string | null };
+  /** A place of the rail was chosen. */
+  "rapport-go": { readonly place: Place };
+  /** Remove a device; the person has confirmed. */
+  "rapport-remove-device": { readonly device: DeviceId };
+  /** Call this device so. */
+  "rapport-name-device": { readonly label: string };
+  /** Remove this device from the account and delete what it holds; the person has confirmed. */
+  "rapport-sign-out": null;
+  /** Show a code for linking another device. */
+  "rapport-offer": null;
+  /** The digits that the new device shows, six of them. */
+  "rapport-digits": { readonly digits: string };
+  /** Give the offer, or the attempt on the new device, up. */
+  "rapport-link-end": null;
+  /** Open this code on the new device. */
+  "rapport-take-link": { readonly code: string; readonly label: string };
+  /** The safety numbers agree, or that is taken back. */
+  "rapport-verify": { readonly verified: boolean };
+  /** Go on under the new key. */
+  "rapport-acknowledge": null;
+  /** The one primary action of a state page, or its second one: linking from another device. */
+  "rapport-act": { readonly kind: StateKind };
+  /** Be called so from now on. */
+  "rapport-rename": { readonly name: string };
+  /** Light, dark or as the device has it. */
+  "rapport-look": { readonly look: "system" | "light" | "dark" };
+  /** Speak this language. */
+  "rapport-language": { readonly language: string };
+  /** Set the passphrase of this device's vault, null takes it away. */
+  "rapport-passphrase": { readonly passphrase: string | null };
+  /** Open the vault with this passphrase. */
+  "rapport-unlock": { readonly passphrase: string };
+}
+
+/** An event of an element. */
+export type RapportEvent<Name extends keyof Emitted> = CustomEvent<Emitted[Name]>;
+
+declare global {
+  interface HTMLElementEventMap extends RapportEventMap {}
+}
+
+type RapportEventMap = { [Name in keyof Emitted]: RapportEvent<Name> };

@@ -1,0 +1,427 @@
+/** `rapport-thread`: what stands in a conversation. */
+
+import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { classMap } from "lit/directives/class-map.js";
+import { repeat } from "lit/directives/repeat.js";
+import { define, isPhone, RapportElement, SHEETS } from "./element.ts";
+import { type Line, linesOf } from "./groups.ts";
+import { icon } from "./icons.ts";
+import { inSentence } from "./texts/texts.ts";
+import { threadLook } from "./thread-look.ts";
+import { bubbleOf, noticeOf, reactionsOf, type Setting, spoken, stateOf, welcomeOf } from "./thread-message.ts";
+import type { AccountId, Member, Message, MessageId, Notice } from "./views.ts";
+
+const AT_THE_END_PX = 48;
+const NEAR_THE_TOP_PX = 160;
+
+/** What can be done with a message. */
+export type MessageAction = "reply" | "edit" | "delete";
+
+/**
+ * The messages of one conversation in a scroller of its own. Give it a height: it fills what its parent leaves.
+ *
+ * Arrow keys, Home and End go from message to message; Enter opens what can be done with one, Escape closes that. New
+ * messages are announced one by one, several at once as a count.
+ */
+export class RapportThread extends RapportElement {
+  static override styles = [...SHEETS, threadLook];
+  static override properties: PropertyDeclarations = {
+    ...RapportElement.properties,
+    messages: { attribute: false },
+    notices: { attribute: false },
+    members: { attribute: false },
+    me: { attribute: false },
+    typing: { attribute: false },
+    actions: { attribute: false },
+    unread: { attribute: false },
+    online: { type: Boolean },
+    hasEarlier: { type: Boolean, attribute: "has-earlier" },
+    loadingEarlier: { type: Boolean, attribute: "loading-earlier" },
+    active: { state: true },
+    opened: { state: true },
+    asking: { state: true },
+    below: { state: true },
+    announced: { state: true },
+  };
+
+  /** Oldest first, as `history` gives them. */
+  declare messages: readonly Message[];
+  /** What is said between messages. */
+  declare notices: readonly Notice[];
+  /** Everybody in the conversation. */
+  declare members: readonly Member[];
+  /** This account. */
+  declare me: AccountId | null;
+  /** Who is writing now. */
+  declare typing: readonly AccountId[];
+  /** What may be done with messages. */
+  declare actions: readonly MessageAction[];
+  /** Messages not read when the conversation was opened: announced once, as a count. */
+  declare unread: number;
+  /** Whether there is a connection: what is queued is then on its way. */
+  declare online: boolean;
+  /** Whether there are messages before the first one. */
+  declare hasEarlier: boolean;
+  /** Whether those are on their way. */
+  declare loadingEarlier: boolean;
+  declare protected active: MessageId | null;
+  declare protected opened: MessageId | null;
+  declare protected asking: boolean;
+  declare protected below: number;
+  declare protected announced: string;
+
+  #byId = new Map<string, Message>();
+  #atEnd = true;
+  #held: { key: string; top: number } | null = null;
+  #seen: MessageId | null = null;
+  #asked = 0;
+  #resized: ResizeObserver | null = null;
+  readonly #visible = () => this.#reportSeen();
+
+  constructor() {
+    super();
+    this.messages = [];
+    this.notices = [];
+    this.members = [];
+    this.me = null;
+    this.typing = [];
+    this.actions = ["reply", "edit", "delete"];
+    this.unread = 0;
+    this.online = false;
+    this.hasEarlier = false;
+    this.loadingEarlier = false;
+    this.active = null;
+    this.opened = null;
+    this.asking = false;
+    this.below = 0;
+    this.announced = "";
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    document.addEventListener("visibilitychange", this.#visible);
+    this.#resized = new ResizeObserver(() => this.#atEnd && this.#toEnd());
+    this.#resized.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    document.removeEventListener("visibilitychange", this.#visible);
+    this.#resized?.disconnect();
+  }
+
+  // --- before and after a change -----------------------------------------------------------------------------------
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (!changed.has("messages")) {
+      return;
+    }
+    const before = this.#byId;
+    this.#byId = new Map(this.messages.map((message) => [message.id, message]));
+    this.#hold();
+    if (this.active === null || !this.#byId.has(this.active)) {
+      this.active = this.messages.at(-1)?.id ?? null;
+    }
+    if (before.size === 0) {
+      this.announced = this.unread > 0 ? this.texts.thread.arrived(this.unread) : "";
+      return;
+    }
+    this.#arrived(this.#freshAfter(before));
+  }
+
+  #freshAfter(before: ReadonlyMap<string, Message>): Message[] {
+    const first = this.messages.findIndex((message) => before.has(message.id));
+    return first < 0 ? [] : this.messages.slice(first).filter((message) => !before.has(message.id));
+  }
+
+  #arrived(fresh: readonly Message[]): void {
+    const received = fresh.filter((message) => message.account !== this.me);
+    if (fresh.length > received.length) {
+      this.#atEnd = true;
+    }
+    const only = received.length === 1 ? received[0] : undefined;
+    if (received.length) {
+      this.announced = only ? spoken(only, this.#setting(only)) : this.texts.thread.arrived(received.length);
+    }
+    if (!this.#atEnd) {
+      this.below += received.length;
+    }
+    if (fresh.length && this.#atEnd && !this.renderRoot.querySelector(".msg:focus")) {
+      this.active = this.messages.at(-1)?.id ?? null;
+    }
+  }
+
+  protected override updated(): void {
+    const log = this.#log;
+    if (!log) {
+      return;
+    }
+    if (this.#atEnd) {
+      this.#toEnd();
+    } else if (this.#held) {
+      const line = this.renderRoot.querySelector<HTMLElement>(`[data-key="${CSS.escape(this.#held.key)}"]`);
+      log.scrollTop += line ? line.getBoundingClientRect().top - this.#held.top : 0;
+    }
+    this.#held = null;
+    this.#reportSeen();
+  }
+
+  get #log(): HTMLElement | null {
+    return this.renderRoot.querySelector<HTMLElement>(".log");
+  }
+
+  /** Remembers the first message on the screen, so that what comes above it does not move it. */
+  #hold(): void {
+    const log = this.#log;
+    if (!log || this.#atEnd) {
+      return;
+    }
+    const top = log.getBoundingClientRect().top;
+    for (const line of this.renderRoot.querySelectorAll<HTMLElement>("[data-key]")) {
+      const place = line.getBoundingClientRect();
+      if (place.bottom > top) {
+        this.#held = { key: line.dataset["key"] ?? "", top: place.top };
+        return;
+      }
+    }
+  }
+
+  #toEnd(): void {
+    const log = this.#log;
+    if (log) {
+      log.scrollTop = log.scrollHeight;
+    }
+  }
+
+  #scrolled(): void {
+    const log = this.#log;
+    if (!log) {
+      return;
+    }
+    this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_THE_END_PX;
+    if (this.#atEnd) {
+      this.below = 0;
+      this.#reportSeen();
+    } else if (log.scrollTop < NEAR_THE_TOP_PX) {
+      this.#wantEarlier();
+    }
+  }
+
+  #wantEarlier(): void {
+    if (this.hasEarlier && !this.loadingEarlier && this.#asked !== this.messages.length) {
+      this.#asked = this.messages.length;
+      this.emit("rapport-earlier");
+    }
+  }
+
+  #reportSeen(): void {
+    const newest = this.messages.findLast((message) => message.account !== this.me);
+    if (newest && newest.id !== this.#seen && this.#atEnd && document.visibilityState === "visible") {
+      this.#seen = newest.id;
+      this.emit("rapport-seen", { id: newest.id });
+    }
+  }
+
+  // --- keys --------------------------------------------------------------------------------------------------------
+
+  #key(event: KeyboardEvent): void {
+    const inside = event.composedPath()[0];
+    const onLine = inside instanceof HTMLElement && (inside.classList.contains("msg") || inside.classList.contains("log"));
+    if (event.key === "Escape" && this.opened !== null) {
+      event.stopPropagation();
+      this.#close();
+    } else if (onLine && event.key === "Enter" && inside.classList.contains("msg") && this.active !== null) {
+      event.preventDefault();
+      this.#open(this.active);
+    } else if (onLine && ["ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) {
+      event.preventDefault();
+      this.#move(event.key, inside.classList.contains("log"));
+    }
+  }
+
+  #move(key: string, fromLog: boolean): void {
+    const ids = this.messages.map((message) => message.id);
+    const at = this.active === null ? ids.length - 1 : ids.indexOf(this.active);
+    const step = fromLog ? 0 : key === "ArrowUp" ? -1 : 1;
+    const to = key === "Home" ? 0 : key === "End" ? ids.length - 1 : Math.min(Math.max(at + step, 0), ids.length - 1);
+    const id = ids[to];
+    if (id !== undefined) {
+      this.active = id;
+      void this.focusOn(`[data-key="${CSS.escape(id)}"]`);
+    }
+  }
+
+  #open(id: MessageId): void {
+    if (this.#actionsFor(this.#byId.get(id)).length) {
+      this.active = id;
+      this.asking = false;
+      this.opened = this.opened === id ? null : id;
+      void this.focusOn(this.opened === null ? `[data-key="${CSS.escape(id)}"]` : ".acts button");
+    }
+  }
+
+  #close(): void {
+    const id = this.opened;
+    this.opened = null;
+    if (id !== null) {
+      void this.focusOn(`[data-key="${CSS.escape(id)}"]`);
+    }
+  }
+
+  #actionsFor(message: Message | undefined): MessageAction[] {
+    if (!message || message.kind !== "text" || message.deleted || message.placeholder !== null) {
+      return [];
+    }
+    const own = message.account === this.me && message.status !== "failed";
+    return this.actions.filter((action) => own || action === "reply");
+  }
+
+  #act(action: MessageAction, id: MessageId): void {
+    if (action === "delete" && !this.asking) {
+      this.asking = true;
+      void this.focusOn(".acts .keep");
+      return;
+    }
+    if (action === "delete") {
+      this.#close();
+      this.emit("rapport-delete", { id });
+      return;
+    }
+    this.opened = null;
+    this.emit(action === "reply" ? "rapport-reply" : "rapport-edit-wanted", { id });
+  }
+
+  // --- drawing -----------------------------------------------------------------------------------------------------
+
+  #nameOf(account: string): string {
+    return this.members.find((member) => member.account === account)?.name ?? "";
+  }
+
+  #setting(message: Message): Setting {
+    const { texts, times } = this;
+    return {
+      texts,
+      times,
+      mine: message.account === this.me,
+      name: this.#nameOf(message.account),
+      online: this.online,
+      kept: isPhone() ? texts.howKept.phone : texts.howKept.computer,
+      find: (id) => this.#byId.get(id),
+      nameOf: (account) => (account === this.me ? texts.you : this.#nameOf(account)),
+    };
+  }
+
+  protected override render(): TemplateResult {
+    const { texts, times } = this;
+    const others = this.members.filter((member) => member.account !== this.me);
+    const name = others.map((member) => member.name).join(", ");
+    const lines = linesOf(this.messages, this.notices, times.dayNumber);
+    const writing = this.typing.filter((account) => account !== this.me);
+    return html`
+      <div class="log" role="log" aria-live="off" tabindex="0" aria-label=${texts.thread.with(name || texts.somebody)}
+        @scroll=${() => this.#scrolled()} @keydown=${(event: KeyboardEvent) => this.#key(event)}>
+        <div class="thread">
+          ${this.#renderEarlier()}
+          ${lines.length ? nothing : html`<p class="small empty">${texts.thread.empty(inSentence(name, texts))}</p>`}
+          ${repeat(
+            lines,
+            (line) => line.key,
+            (line) => this.#renderLine(line),
+          )}
+          ${writing.map((account) => html`<p class="meta typing">${texts.thread.typing(inSentence(this.#nameOf(account), texts))}</p>`)}
+        </div>
+      </div>
+      ${this.#renderBelow()}
+      <p class="vh" role="status">${this.announced}</p>`;
+  }
+
+  #renderEarlier(): TemplateResult | typeof nothing {
+    if (!this.hasEarlier) {
+      return nothing;
+    }
+    const { thread } = this.texts;
+    return this.loadingEarlier
+      ? html`<p class="meta earlier" role="status">${thread.earlierLoading}</p>`
+      : html`<button class="btn plain compact earlier" @click=${() => this.emit("rapport-earlier")}>${thread.earlier}</button>`;
+  }
+
+  #renderBelow(): TemplateResult | typeof nothing {
+    if (!this.below) {
+      return nothing;
+    }
+    const down = () => {
+      this.#toEnd();
+      this.active = this.messages.at(-1)?.id ?? null;
+      void this.focusOn(`[data-key="${CSS.escape(this.active ?? "")}"]`);
+    };
+    return html`<button class="btn compact below" @click=${down}>${icon("down", "s")}${this.texts.thread.newBelow(this.below)}</button>`;
+  }
+
+  #renderLine(line: Line): TemplateResult {
+    const compare = () => this.emit("rapport-compare");
+    switch (line.kind) {
+      case "day":
+        return html`<p class="day" data-key=${line.key}>${this.times.day(line.atMs)}</p>`;
+      case "notice":
+        return noticeOf(line.notice, this.texts, this.times, compare);
+      case "message":
+        return this.#renderMessage(line.message, line.last, line.gap, compare);
+    }
+  }
+
+  #renderMessage(message: Message, last: boolean, gap: boolean, compare: () => void): TemplateResult {
+    const setting = this.#setting(message);
+    const welcome = message.kind === "card";
+    const active = message.id === this.active;
+    const classes = classMap({ msg: true, mine: setting.mine && !welcome, last, gap, welcome });
+    return html`<div class=${classes} role="article" data-key=${message.id} tabindex=${active ? 0 : -1}
+      aria-label=${spoken(message, setting)} @focusin=${() => this.#focused(message.id)}>
+      ${welcome ? welcomeOf(message, setting, compare) : html`${bubbleOf(message, setting)}${this.#renderMore(message, active)}${reactionsOf(message, setting)}`}
+      ${last && !welcome ? this.#renderState(message, setting) : nothing}
+      ${this.opened === message.id ? this.#renderActions(message) : nothing}
+    </div>`;
+  }
+
+  #focused(id: MessageId): void {
+    this.active = id;
+  }
+
+  #renderMore(message: Message, active: boolean): TemplateResult | typeof nothing {
+    if (!this.#actionsFor(message).length) {
+      return nothing;
+    }
+    return html`<button class="tool more" tabindex=${active ? 0 : -1} aria-expanded=${this.opened === message.id}
+      aria-label=${this.texts.thread.actionsOpen} @click=${() => this.#open(message.id)}>${icon("more", "s")}</button>`;
+  }
+
+  #renderState(message: Message, setting: Setting): TemplateResult {
+    const state = stateOf(message, setting);
+    if (message.status === "failed") {
+      const again = () => this.emit("rapport-send-again", { id: message.id });
+      return html`<p class="state bad">${state} <button class="again" @click=${again}>${this.texts.thread.sendAgain}</button></p>`;
+    }
+    return html`<p class="state num">${message.status === "queued" ? icon("clock", "s") : nothing}${state}</p>`;
+  }
+
+  #renderActions(message: Message): TemplateResult {
+    const { thread } = this.texts;
+    const press = (action: MessageAction) => () => this.#act(action, message.id);
+    if (this.asking) {
+      return html`<div class="acts" role="group" aria-label=${thread.deleteAsk}><span class="small">${thread.deleteAsk}</span>
+        <button class="btn stop compact" @click=${press("delete")}>${thread.delete}</button>
+        <button class="btn quiet compact keep" @click=${() => this.#close()}>${thread.deleteKeep}</button></div>`;
+    }
+    const drawings = { reply: "reply", edit: "pen", delete: "bin" } as const;
+    return html`<div class="acts" role="group" aria-label=${thread.actions}>${this.#actionsFor(message).map(
+      (action) => html`<button class="btn quiet compact" @click=${press(action)}>${icon(drawings[action], "s")}${thread[action]}</button>`,
+    )}</div>`;
+  }
+}
+
+define("rapport-thread", RapportThread);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rapport-thread": RapportThread;
+  }
+}

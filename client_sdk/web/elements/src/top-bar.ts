@@ -1,0 +1,150 @@
+/** `rapport-top-bar`: back, who, and the way out. */
+
+import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { define, RapportElement, SHEETS } from "./element.ts";
+import { icon } from "./icons.ts";
+
+const ESCAPES = 3;
+const WITHIN_MS = 2_000;
+
+/**
+ * The bar above a screen. Order of focus: back, Exit, then the page. Escape three times within two seconds is Exit too.
+ * A host answers `rapport-exit` by replacing the page and its history entry and by clearing the title.
+ */
+export class RapportTopBar extends RapportElement {
+  static override styles = [
+    ...SHEETS,
+    css`
+      :host {
+        background: var(--bg);
+        border-block-end: 1px solid var(--line);
+      }
+      header {
+        position: relative;
+        display: flex;
+        align-items: center;
+        gap: var(--s1);
+        min-block-size: 4rem;
+        padding: 0.375rem 0.5rem;
+      }
+      :host([spine]) header {
+        min-block-size: 4.5rem;
+        padding-inline-start: var(--s4);
+      }
+      .spine {
+        position: absolute;
+        inset-block: 0;
+        inset-inline-start: 0;
+        inline-size: 4px;
+        background: var(--tint);
+      }
+      .who {
+        flex: 1;
+        min-inline-size: 0;
+        padding-inline-start: 0.125rem;
+      }
+      .first {
+        padding-inline-start: var(--s3);
+      }
+      h1 {
+        font: var(--w-regular) var(--t-lead) / 1.5rem var(--font-voice);
+        display: -webkit-box;
+        -webkit-box-orient: vertical;
+        -webkit-line-clamp: 2;
+        overflow: hidden;
+      }
+      .spine ~ .who h1 {
+        font-size: var(--t-title);
+        line-height: var(--lh-title);
+      }
+      .meta {
+        color: var(--ink-2);
+      }
+      .face {
+        margin-inline: var(--s1) var(--s2);
+      }
+      @media (max-width: 22.5rem) {
+        h1 {
+          font-size: var(--t-body);
+        }
+      }
+    `,
+  ];
+  static override properties: PropertyDeclarations = {
+    ...RapportElement.properties,
+    name: { type: String },
+    line: { type: String },
+    back: { type: Boolean },
+    exit: { type: Boolean },
+    spine: { type: Number, reflect: true },
+    initials: { type: String },
+  };
+
+  /** Whose screen this is, or what it is. */
+  declare name: string;
+  /** One line below the name, "" for none. */
+  declare line: string;
+  /** Whether there is somewhere to go back to. */
+  declare back: boolean;
+  /** Whether the way out is shown: on every screen of a client. */
+  declare exit: boolean;
+  /** A file's colour, 1 to 6; null for none. */
+  declare spine: number | null;
+  /** Shown in the circle, "" for no circle. */
+  declare initials: string;
+
+  #escapes: number[] = [];
+  readonly #escape = (event: KeyboardEvent) => {
+    if (event.key === "Escape" && this.exit) {
+      this.#escapes = [...this.#escapes.filter((at) => event.timeStamp - at < WITHIN_MS), event.timeStamp];
+      if (this.#escapes.length >= ESCAPES) {
+        this.#escapes = [];
+        this.emit("rapport-exit");
+      }
+    }
+  };
+
+  constructor() {
+    super();
+    this.name = "";
+    this.line = "";
+    this.back = false;
+    this.exit = false;
+    this.spine = null;
+    this.initials = "";
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    window.addEventListener("keydown", this.#escape, { capture: true });
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    window.removeEventListener("keydown", this.#escape, { capture: true });
+  }
+
+  protected override render(): TemplateResult {
+    const { bar } = this.texts;
+    return html`<header class=${this.spine === null ? "" : `t${this.spine}`}>
+      ${this.spine === null ? nothing : html`<span class="spine" aria-hidden="true"></span>`}
+      ${this.back ? html`<button class="tool" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
+      ${this.initials ? html`<span class="face" aria-hidden="true">${this.initials}</span>` : nothing}
+      <div class="who ${this.back || this.initials ? "" : "first"}"><h1 dir="auto">${this.name}</h1>${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
+      <slot></slot>
+      ${
+        this.exit
+          ? html`<button class="tool labelled" aria-keyshortcuts="Escape Escape Escape" @click=${() => this.emit("rapport-exit")}>${icon("exit", "flip")}<span>${bar.exit}</span></button>`
+          : nothing
+      }
+    </header>`;
+  }
+}
+
+define("rapport-top-bar", RapportTopBar);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rapport-top-bar": RapportTopBar;
+  }
+}

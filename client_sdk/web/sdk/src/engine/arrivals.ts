@@ -1,0 +1,268 @@
+/**
+ * Everything the server says on the stream, one message at a time: opened or kept, acknowledged or parked, never in the
+ * way.
+ *
+ * A batch is one turn. A message whose step fails for a reason nobody foresaw is undone alone, kept raw and parked; the
+ * rest of the batch is not held up, today or after the next start. Source: docs/protocol.md, sections 4.7 and 12.4.
+ */
+
+import { makeSecurityEvent } from "../events.ts";
+import { VaultProblem } from "../ports.ts";
+import { FormatError } from "../protocol/errors.ts";
+import { type AccountId, type ConversationId, ID_BYTES, idOf, type MessageId } from "../protocol/ids.ts";
+import type { Deliver, Notice, ServerMessage } from "../protocol/messages.ts";
+import { takeLost, takeRequest } from "./answering.ts";
+import { takeBody, takeKey, takeRefusal } from "./asking.ts";
+import { restoreAgain, stillOnline, streamCaughtUp } from "./catching-up.ts";
+import { type Content, parseContent } from "./content.ts";
+import { askReceipts, delivered } from "./delivery.ts";
+import { stepSession } from "./directs.ts";
+import * as errands from "./errands.ts";
+import { fault } from "./faults.ts";
+import { count } from "./figures.ts";
+import type { Flight } from "./flight.ts";
+import { keepFailed, retry } from "./healing.ts";
+import { giveKeys, takeGiven } from "./key-sharing.ts";
+import { takeEntry } from "./membership-steps.ts";
+import { Failed, messageId, type OpenedMessage, openEnvelope } from "./opening.ts";
+import * as outbox from "./outbox.ts";
+import * as pending from "./pending.ts";
+import { commitPost } from "./posts.ts";
+import { CONTACTS, type Envelope, MESSAGES, PEERS, PENDING, SEEN, type SeenMessage } from "./records.ts";
+import { heartbeats } from "./renewing.ts";
+import { tidy } from "./sessions.ts";
+import { accountSeq, changeStatus, plausible } from "./showing.ts";
+import { takeSignal } from "./signals.ts";
+import type { Turn } from "./turn.ts";
+import { inGrace } from "./upkeep.ts";
+
+/** Takes a batch in. VaultProblem ends the turn; anything else concerns one message only. */
+export function receive(turn: Turn, flight: Flight, messages: Iterable<ServerMessage>): void {
+  stillOnline(turn);
+  for (const message of messages) {
+    try {
+      turn.part(() => take(turn, flight, message));
+    } catch (problem) {
+      if (problem instanceof VaultProblem) {
+        throw problem;
+      }
+      fault("a message could not be taken in", problem);
+      setAside(turn, message);
+    }
+  }
+}
+
+/** What our own code stumbles over waits for a better version; whatever else it was, it is over. */
+function setAside(turn: Turn, message: ServerMessage): void {
+  if (message.tag === "deliver") {
+    keep(turn, envelopeOf(message), new Failed("F8"));
+  } else if (message.tag === "entry" || message.tag === "notice") {
+    turn.ack(message.id);
+  }
+}
+
+function take(turn: Turn, flight: Flight, message: ServerMessage): void {
+  switch (message.tag) {
+    case "deliver":
+      return deliver(turn, envelopeOf(message));
+    case "accepted":
+    case "device_mismatch":
+    case "epoch_stale":
+    case "blocked":
+    case "error":
+      return outbox.takeAnswer(turn, flight, message);
+    case "entry":
+      return takeEntry(turn, message);
+    case "notice":
+      return notice(turn, message);
+    case "delivered":
+      return delivered(turn, message);
+    case "signal":
+      return takeSignal(turn, flight.signals, message);
+    case "caught_up":
+      return caughtUp(turn);
+    default: // the shell's own: sign-in, keep-alive, tokens
+  }
+}
+
+/** Nothing older is on its way any more: what was kept for it may go. */
+function caughtUp(turn: Turn): void {
+  askReceipts(turn);
+  streamCaughtUp(turn);
+  for (const [, { device }] of PEERS.list(turn.tx)) {
+    tidy(turn, device);
+  }
+  heartbeats(turn);
+  turn.show({ type: "caughtUp" });
+}
+
+// --- messages --------------------------------------------------------------------------------------------------------
+
+function envelopeOf({ seq, at, outer, nonce, ct, key }: Deliver): Envelope {
+  return { seq, at, outer, nonce, ct, key };
+}
+
+/** As it stands in the outer of every version so far. */
+function convOf(envelope: Envelope): ConversationId {
+  return idOf(envelope.outer.subarray(3, 19));
+}
+
+function deliver(turn: Turn, envelope: Envelope): void {
+  const seen = SEEN.get(turn.tx, messageId(envelope.outer));
+  if (seen !== null) {
+    repeated(turn, envelope, seen);
+    return;
+  }
+  const conv = convOf(envelope);
+  if (!plausible(turn, conv, envelope.seq)) {
+    // neither taken nor acknowledged: it comes again, with a sane number
+    turn.show(makeSecurityEvent("order", { conversation: conv }));
+    count(turn, "left_waiting");
+    return;
+  }
+  const opened = openedOr(turn, envelope, (failed) => keep(turn, envelope, failed));
+  if (opened === null) {
+    return;
+  }
+  stepSession(turn, opened);
+  if (opened.outer.kind === "direct") {
+    direct(turn, opened);
+  } else {
+    commitPost(turn, opened);
+  }
+  if (opened.opened?.fresh) {
+    retry(turn, ["fetch", "ask"], { device: opened.outer.device });
+  }
+}
+
+/** The opened message; null after `otherwise` was told why it stays closed. */
+function openedOr(turn: Turn, envelope: Envelope, otherwise: (failed: Failed) => void): OpenedMessage | null {
+  try {
+    return openEnvelope(turn, envelope);
+  } catch (problem) {
+    if (!(problem instanceof Failed)) {
+      throw problem;
+    }
+    otherwise(problem);
+    return null;
+  }
+}
+
+/**
+ * F0: acknowledged again, with its first place and entry.
+ *
+ * After a restore the server has it under another number, which is accounted for, with keys sealed anew: their ratchet
+ * steps are taken, so that nothing is skipped.
+ */
+function repeated(turn: Turn, envelope: Envelope, seen: SeenMessage): void {
+  count(turn, "F0");
+  turn.ack(messageId(envelope.outer), seen.entry);
+  if (!envelope.seq || envelope.seq === seen.seq) {
+    return;
+  }
+  accountSeq(turn, convOf(envelope), envelope.seq);
+  const opened = openedOr(turn, envelope, () => undefined); // it may be a key that was used already
+  if (opened !== null) {
+    stepSession(turn, opened);
+  }
+}
+
+/** A post is kept raw until it heals. A direct that cannot be opened is over: whoever needs an answer asks again. */
+function keep(turn: Turn, envelope: Envelope, failed: Failed): void {
+  const id = messageId(envelope.outer);
+  failed.report(turn, envelope);
+  if (!envelope.seq) {
+    turn.ack(id);
+    return;
+  }
+  const held = PENDING.get(turn.tx, id);
+  if (held === null && !pending.hasRoom(turn, convOf(envelope))) {
+    count(turn, "left_waiting");
+    return;
+  }
+  if (!held?.envelope) {
+    keepFailed(turn, envelope, id, failed);
+  }
+  turn.park(id);
+}
+
+function direct(turn: Turn, message: OpenedMessage): void {
+  const { outer, payload, body } = message;
+  SEEN.put(turn.tx, outer.id, { seq: 0, entry: null }, { order: turn.nowMs });
+  turn.ack(outer.id);
+  if (payload?.kind === "resend") {
+    takeKey(turn, message);
+  }
+  if (body === null) {
+    return;
+  }
+  let content: Content | null;
+  try {
+    content = parseContent(body.type, body.content);
+  } catch (problem) {
+    if (problem instanceof FormatError) {
+      return;
+    }
+    throw problem;
+  }
+  switch (content?.type) {
+    case "resend.request":
+      takeRequest(turn, message, content);
+      break;
+    case "resend.refusal":
+      takeRefusal(turn, message, content);
+      break;
+    case "resend.body":
+      takeBody(turn, message, content);
+      break;
+    case "resend.lost":
+      takeLost(turn, message, content);
+      break;
+    case "keys.wanted":
+      giveKeys(turn, message);
+      break;
+    case "keys.given":
+      if (takeGiven(turn, message, content)) {
+        restoreAgain(turn);
+        retry(turn, ["fetch"]);
+      }
+      break;
+    default: // of a later version
+  }
+}
+
+// --- notices ---------------------------------------------------------------------------------------------------------
+
+/** The server's own words: believed as far as they only make us look. */
+function notice(turn: Turn, { id, conv, seq, kind, about }: Notice): void {
+  const subject = about.length === ID_BYTES ? idOf(about) : null;
+  if (kind === "devices_changed" && subject !== null && CONTACTS.has(turn.tx, subject)) {
+    errands.plan(turn, "lists", subject as AccountId);
+    if (inGrace(turn)) {
+      outbox.hurryAll(turn); // a restored server knows more devices again
+    }
+  } else if (kind === "tombstone" && subject !== null) {
+    tombstone(turn, conv, seq, subject as MessageId);
+  }
+  if (conv !== null && seq) {
+    accountSeq(turn, conv, seq);
+  }
+  turn.ack(id);
+}
+
+/** A post has waited 90 days in vain: ours for some device, or somebody's for this one. */
+function tombstone(turn: Turn, conv: ConversationId | null, seq: number, message: MessageId): void {
+  const record = MESSAGES.get(turn.tx, message);
+  if (record?.account === turn.me.account) {
+    if (record.status === "sent") {
+      changeStatus(turn, record, "failed");
+    }
+    return;
+  }
+  const held = PENDING.get(turn.tx, message);
+  if (held !== null) {
+    pending.giveUp(turn, held, "expired");
+  } else if (conv !== null && !SEEN.has(turn.tx, message)) {
+    pending.expired(turn, conv, message, seq);
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * Keeps one connection to the server: feeds the connection machine and does what it says, for ever.
+ *
+ * Nothing here decides anything: when to connect, give up and try again is the machine's (`protocol/connection.ts`),
+ * what to say is the turns'.
+ */
+
+import type { Api, Clock, Connector, Random } from "../ports.ts";
+import { Unreachable, VaultProblem } from "../ports.ts";
+import type { Changed, ConnectionState, Event } from "../protocol/connection.ts";
+import { Connection, streamClosed } from "../protocol/connection.ts";
+import { FormatError, Rejected, retryOf } from "../protocol/errors.ts";
+import { CLOSE_AUTH_FAILED, CLOSE_INTERNAL, CLOSE_STORE_LOST } from "../protocol/messages.ts";
+import type { Core } from "./core.ts";
+import { fault } from "./faults.ts";
+import type { LinkEvents } from "./link.ts";
+import { Link, Untrustworthy } from "./link.ts";
+import { registrationAgain } from "./registration.ts";
+import { holdsDevice, returnedLists } from "./reissuing.ts";
+import type { ServerClock } from "./server-clock.ts";
+import type { Turns } from "./turns.ts";
+import { Queue, within } from "./waiting.ts";
+
+/** As if the server had closed for its storage's sake: tried again, each time later. */
+const STORAGE_CODE = CLOSE_STORE_LOST;
+const FAULT_CODE = CLOSE_INTERNAL;
+/** Hosts that say online and offline more often than the machine can follow are not listened to. */
+const INBOX_MOST = 64;
+
+/** What the connection is made with. */
+export interface Network {
+  readonly connector: Connector;
+  readonly api: Api;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** What the keeper's owner is told. */
+export interface KeeperEvents {
+  /** The state has changed. */
+  show(change: Changed): void;
+  /** Waits while hosts are far behind with what they were shown. */
+  room(signal: AbortSignal): Promise<void>;
+}
+
+/** Owns the link, if there is one. `run` until `stop`. */
+export class Keeper implements LinkEvents {
+  /** The attempt or connection under way. */
+  link: Link | null = null;
+  /** Signed out: nothing is tried any more. */
+  halted = false;
+  private readonly core: Core;
+  private readonly turns: Turns;
+  private readonly serverClock: ServerClock;
+  private readonly network: Network;
+  private readonly events: KeeperEvents;
+  private readonly machine = new Connection();
+  private readonly inbox: Queue<{ link: Link | null; event: Event }> = new Queue();
+  private task: { readonly done: Promise<void>; readonly abort: AbortController } | null = null;
+  private stopping = false;
+  private stopped = false;
+
+  constructor(core: Core, turns: Turns, serverClock: ServerClock, network: Network, events: KeeperEvents) {
+    this.core = core;
+    this.turns = turns;
+    this.serverClock = serverClock;
+    this.network = network;
+    this.events = events;
+  }
+
+  /** Where the connection stands. */
+  get state(): ConnectionState {
+    return this.machine.state;
+  }
+
+  // --- what others say ---------------------------------------------------------------------------------------------
+
+  /** The host knows whether there is a network. */
+  online({ available }: { available: boolean }): void {
+    if (this.inbox.size < INBOX_MOST) {
+      this.tell(available ? { tag: "online" } : { tag: "offline" });
+    }
+  }
+
+  /** Ends the connection and then `run`. */
+  stop(): void {
+    this.stopping = true;
+    this.tell({ tag: "stop" });
+  }
+
+  /** No connection any more, now or later; `run` goes on, so that what is in the vault can be read. */
+  halt(): void {
+    if (!this.halted) {
+      this.halted = true;
+      this.tell({ tag: "stop" });
+    }
+  }
+
+  /** A turn could not be committed: nothing may be acknowledged, the connection starts over later. */
+  storageFailed(): void {
+    if (this.task !== null) {
+      this.task.abort.abort();
+      this.tell({ tag: "lost", code: STORAGE_CODE, jitter: this.jitter() });
+    }
+  }
+
+  /** Feeds the machine. link: whose event it is; what a link says after it was dropped is ignored. */
+  private tell(event: Event, link: Link | null = null): void {
+    this.inbox.put({ link, event });
+  }
+
+  /** See LinkEvents. */
+  signedIn(): void {
+    this.tell({ tag: "signed_in" }, this.link);
+  }
+
+  /** See LinkEvents. Moves nothing but the silence's deadline, which is looked at when it comes. */
+  heard(): void {
+    this.machine.handle({ tag: "heard" }, this.network.clock.monotonic());
+  }
+
+  /** See LinkEvents. */
+  draining(retryAfterS: number): void {
+    this.machine.handle({ tag: "drain", retryAfterS }, this.network.clock.monotonic());
+  }
+
+  /** See LinkEvents. */
+  async room(signal: AbortSignal): Promise<void> {
+    await this.events.room(signal);
+  }
+
+  // --- running -----------------------------------------------------------------------------------------------------
+
+  /** Connects and reconnects until `stop`, or until aborted; when it ends the connection is closed. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (!this.halted) {
+      this.tell({ tag: "start" });
+    }
+    try {
+      while (this.state !== "closed" || !this.stopped) {
+        await this.next(signal);
+      }
+    } finally {
+      await this.drop();
+    }
+  }
+
+  /** One event of the machine, and its effects. */
+  private async next(signal: AbortSignal): Promise<void> {
+    const event = await this.nextEvent(signal);
+    this.stopped = this.stopping;
+    const now = this.network.clock.monotonic();
+    const effects = event === null ? this.machine.tick(now, this.jitter()) : this.machine.handle(event, now);
+    for (const effect of effects) {
+      switch (effect.tag) {
+        case "connect":
+          this.connect();
+          break;
+        case "disconnect":
+          await this.drop();
+          break;
+        case "changed":
+          this.events.show(effect);
+      }
+    }
+  }
+
+  /** The next event; null when the machine's deadline has come first. */
+  private async nextEvent(signal: AbortSignal): Promise<Event | null> {
+    for (;;) {
+      const { deadline } = this.machine;
+      const delayMs = deadline === null ? null : Math.max(0, deadline - this.network.clock.monotonic()) * 1000;
+      await within(this.network.clock, delayMs, signal, (over) => this.inbox.wait(over));
+      const said = this.inbox.take();
+      if (said === undefined) {
+        return null;
+      }
+      if (said.link === null || said.link === this.link) {
+        return said.event;
+      }
+    }
+  }
+
+  private jitter(): number {
+    return new DataView(this.network.random(4).slice().buffer).getUint32(0) / 2 ** 32;
+  }
+
+  private connect(): void {
+    const link = new Link(this.core, this.turns, this.serverClock, this.network.api, this);
+    const abort = new AbortController();
+    this.link = link;
+    this.task = { done: this.connection(link, abort.signal), abort };
+  }
+
+  /** One attempt and, if it succeeds, the life of the connection; its end is an event. Never rejects. */
+  private async connection(link: Link, signal: AbortSignal): Promise<void> {
+    try {
+      let code = await link.run(this.network.connector, this.network.random, signal);
+      if (code === CLOSE_AUTH_FAILED && (await this.knownAgain(signal))) {
+        code = null;
+      }
+      this.tell(streamClosed(code, this.jitter()), link);
+    } catch (problem) {
+      if (signal.aborted) {
+        return; // whoever dropped it needs no word of it
+      }
+      if (problem instanceof Untrustworthy) {
+        this.tell({ tag: "untrusted", jitter: this.jitter() }, link);
+      } else if (problem instanceof VaultProblem) {
+        this.tell({ tag: "lost", code: STORAGE_CODE, jitter: this.jitter() }, link);
+      } else {
+        fault("the connection failed", problem);
+        this.tell({ tag: "lost", code: FAULT_CODE, jitter: this.jitter() }, link);
+      }
+    }
+  }
+
+  /**
+   * Whether the server may know this device soon: it was restored from a time before it had met the device.
+   *
+   * Identical bytes register the account again; a device that was linked later brings the account's lists back. A server
+   * that has removed the device refuses either, and one that was not restored knows no way for lists to come back; one
+   * that lacks our invite has to get that from somebody else first.
+   */
+  private async knownAgain(signal: AbortSignal): Promise<boolean> {
+    const { api } = this.network;
+    const { account, device } = this.core.me;
+    let registering = false;
+    try {
+      const register = await this.turns.do(registrationAgain);
+      if (register !== null) {
+        registering = true;
+        await api.call("account.register", register, { signal });
+        return true;
+      }
+      const lists = await this.turns.do(returnedLists);
+      if (lists === null) {
+        return false;
+      }
+      return holdsDevice(await api.call("devices.restore", lists, { path: { account }, signal }), device);
+    } catch (problem) {
+      if (problem instanceof Rejected) {
+        return (registering && problem.code === "not_found") || retryOf(problem.code) === "later";
+      }
+      if (problem instanceof Unreachable || problem instanceof FormatError || problem instanceof VaultProblem) {
+        return true;
+      }
+      throw problem;
+    }
+  }
+
+  private async drop(): Promise<void> {
+    const { task } = this;
+    this.task = null;
+    this.link = null;
+    task?.abort.abort();
+    await task?.done;
+  }
+}

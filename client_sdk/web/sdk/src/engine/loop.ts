@@ -1,0 +1,257 @@
+/**
+ * The shell as hosts know it: one device at work, its vault's turns, its connection, its listeners.
+ *
+ * Three things happen for ever: turns are run, the connection is kept, and what turns show is handed to whoever listens.
+ */
+
+import type { Device, Event } from "../events.ts";
+import type { Vault } from "../ports.ts";
+import { Unreachable } from "../ports.ts";
+import type { Changed, ConnectionState } from "../protocol/connection.ts";
+import type { AccountId, ConversationId } from "../protocol/ids.ts";
+import { CLOSE_AUTH_FAILED } from "../protocol/messages.ts";
+import type { OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
+import type { Done, Step } from "./core.ts";
+import { Core } from "./core.ts";
+import { isListed, notRecognised } from "./device-changes.ts";
+import { allDevices } from "./device-names.ts";
+import * as errands from "./errands.ts";
+import type { Figures } from "./figures.ts";
+import type { Flight } from "./flight.ts";
+import type { Network } from "./keeper.ts";
+import { Keeper } from "./keeper.ts";
+import type { Listener } from "./listeners.ts";
+import { Listeners } from "./listeners.ts";
+import { settings } from "./own-state.ts";
+import { ServerClock } from "./server-clock.ts";
+import { begin, PROGRAM_VERSION } from "./starting.ts";
+import type { Me } from "./turn.ts";
+import { Turns } from "./turns.ts";
+import type { ContactView, ConversationView } from "./views.ts";
+import { viewAll, viewContacts } from "./views.ts";
+import { Deferred, Gate } from "./waiting.ts";
+
+/**
+ * What the engine tells whoever made it: each turn that has committed, after its effects and with its events, and what
+ * the connection says (done null). The engine's views are new by then.
+ */
+export type Telling = (done: Done | null, events: readonly Event[]) => void;
+
+/** One device at work: make it, then `run` it until `stop`. The vault is the caller's. */
+export class Engine {
+  readonly core: Core;
+  /** Every conversation as it stands after the last turn. */
+  readonly views: Map<ConversationId, ConversationView> = new Map();
+  /** Every pinned account, our own included, as it stands after the last turn. */
+  readonly contacts: Map<AccountId, ContactView> = new Map();
+  /** How often what happened, by class; of storage failures (F10) those of this process. */
+  figures: Figures = {};
+  /** The settings that our devices share, by name. */
+  settings: Readonly<Record<string, string>> = {};
+  /** The listed devices of every pinned account, our own included. */
+  devices: Readonly<Record<AccountId, readonly Device[]>> = {};
+  /** Everything that waited when the present connection was made is in the vault. */
+  readonly caughtUp = new Gate();
+  /** Open once the first turn has read what hosts see at once; `run` rejects when that cannot be. */
+  readonly started = new Gate();
+  private readonly version: string;
+  private readonly telling: Telling;
+  private readonly serverClock: ServerClock;
+  private readonly turns: Turns;
+  private readonly keeper: Keeper;
+  private readonly listeners: Listeners;
+  private readonly waiting: Map<string, Deferred<void>> = new Map();
+  private stateChanged: Gate = new Gate();
+
+  constructor(
+    vault: Vault,
+    me: Me,
+    network: Network,
+    { telling = () => undefined, version = PROGRAM_VERSION }: { telling?: Telling; version?: string } = {},
+  ) {
+    this.version = version;
+    this.telling = telling;
+    this.core = new Core(me, network.random);
+    this.serverClock = new ServerClock(network.clock);
+    this.listeners = new Listeners(network.clock);
+    this.turns = new Turns(vault, this.core, this.serverClock, {
+      deliver: (done, flight) => this.deliver(done, flight),
+      failed: (problem) => this.storageFailed(problem.detail),
+    });
+    this.keeper = new Keeper(this.core, this.turns, this.serverClock, network, {
+      show: (change) => this.showState(change),
+      room: (signal) => this.listeners.caughtUp(signal),
+    });
+  }
+
+  // --- the host ----------------------------------------------------------------------------------------------------
+
+  /** Where the connection stands. */
+  get state(): ConnectionState {
+    return this.keeper.state;
+  }
+
+  /** Whether this device is signed out for good: no connection is made any more. */
+  get halted(): boolean {
+    return this.keeper.halted;
+  }
+
+  /** The server's clock as far as it is known, milliseconds. */
+  nowMs(): number {
+    return this.serverClock.nowMs();
+  }
+
+  /** Runs a step; see `Turns.do`. */
+  async do<T>(step: Step<T>): Promise<T> {
+    return await this.turns.do(step);
+  }
+
+  /** A new listener to all events from now on. */
+  listen(): Listener {
+    return this.listeners.add();
+  }
+
+  /** The host knows whether there is a network. */
+  online({ available }: { available: boolean }): void {
+    this.keeper.online({ available });
+  }
+
+  /** Ends the connection and then `run`. */
+  stop(): void {
+    this.keeper.stop();
+  }
+
+  /** Resolves once the connection stands there. */
+  async waitUntil(state: ConnectionState): Promise<void> {
+    while (this.state !== state) {
+      await this.stateChanged.wait();
+    }
+  }
+
+  /** Resolves once the server has done what the errand asks for. Rejected when it refuses for good. */
+  async errandDone(errand: string): Promise<void> {
+    const waiting = this.waiting.get(errand) ?? new Deferred<void>();
+    this.waiting.set(errand, waiting);
+    try {
+      if ((await this.do((turn) => errands.get(turn, errand))) !== null) {
+        await waiting.promise;
+      }
+    } finally {
+      this.waiting.delete(errand);
+    }
+  }
+
+  /** One HTTP request over the present connection's token. Unreachable without a connection; Rejected. */
+  async request<Name extends OperationName>(
+    operation: Name,
+    path: Readonly<Record<string, string>>,
+    query: Readonly<Record<string, number>>,
+    body: RequestOf<Name>,
+  ): Promise<ResponseOf<Name>> {
+    const { link } = this.keeper;
+    if (link === null || this.state !== "connected") {
+      throw new Unreachable();
+    }
+    return await link.request(operation, path, query, body);
+  }
+
+  // --- running -----------------------------------------------------------------------------------------------------
+
+  /** Works until `stop`. Rejects with what is a fault of our own, and when the vault cannot be read. */
+  async run(): Promise<void> {
+    const [turning, keeping] = [new AbortController(), new AbortController()];
+    const turns = this.turns.run(turning.signal);
+    let keeper: Promise<void> = Promise.resolve();
+    try {
+      await this.start();
+      keeper = this.keeper.run(keeping.signal);
+      await Promise.race([turns, keeper]);
+    } finally {
+      keeping.abort(); // the connection goes before the turns that it needs
+      await Promise.allSettled([keeper]);
+      turning.abort();
+      await Promise.allSettled([turns]);
+      this.listeners.end();
+      for (const waiting of this.waiting.values()) {
+        waiting.reject(new Unreachable());
+      }
+    }
+  }
+
+  private async start(): Promise<void> {
+    const listed = await this.turns.do((turn) => {
+      this.figures = begin(turn, this.version);
+      this.showViews(viewAll(turn), viewContacts(turn));
+      this.settings = settings(turn);
+      this.devices = allDevices(turn);
+      return isListed(turn);
+    });
+    if (!listed) {
+      this.keeper.halt();
+      this.show(null, [{ type: "signedOut" }]);
+    }
+    this.started.open();
+  }
+
+  // --- what turns and the connection say ---------------------------------------------------------------------------
+
+  private showState({ state, reason, code }: Changed): void {
+    if (code === CLOSE_AUTH_FAILED) {
+      this.turns.tell(notRecognised);
+    }
+    if (state !== "connected") {
+      this.caughtUp.close();
+    }
+    this.show(null, [{ type: "connectionChanged", state, reason, code }]);
+    this.stateChanged.open();
+    this.stateChanged = new Gate();
+  }
+
+  private deliver(done: Done, flight: Flight | null): void {
+    this.keeper.link?.carryOut(done, flight);
+    this.showViews(done.views, done.contacts);
+    this.figures = { ...this.figures, ...done.figures };
+    this.devices = { ...this.devices, ...done.devices };
+    this.settings = done.settings ?? this.settings;
+    for (const [errand, refusal] of done.turn.finished) {
+      const waiting = this.waiting.get(errand);
+      if (refusal === null) {
+        waiting?.resolve();
+      } else {
+        waiting?.reject(refusal);
+      }
+    }
+    for (const { type } of done.turn.events) {
+      if (type === "caughtUp" && flight !== null && flight === this.core.flight) {
+        this.caughtUp.open();
+      }
+      if (type === "signedOut") {
+        this.keeper.halt(); // it stops connecting, and never adds itself again
+      }
+    }
+    this.show(done, done.turn.events);
+  }
+
+  private show(done: Done | null, events: readonly Event[]): void {
+    for (const event of events) {
+      this.listeners.show(event);
+    }
+    this.telling(done, events);
+  }
+
+  private showViews(views: readonly ConversationView[], contacts: readonly ContactView[]): void {
+    for (const view of views) {
+      this.views.set(view.id, view);
+    }
+    for (const contact of contacts) {
+      this.contacts.set(contact.shown.account, contact);
+    }
+  }
+
+  /** F10: nothing of the turn was kept, nothing is acknowledged; the connection starts over once there is hope. */
+  private storageFailed(detail: string): void {
+    this.figures = { ...this.figures, F10: (this.figures["F10"] ?? 0) + 1 };
+    this.show(null, [{ type: "storageProblem", detail }]);
+    this.keeper.storageFailed();
+  }
+}

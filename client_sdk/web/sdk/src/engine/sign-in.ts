@@ -1,0 +1,109 @@
+/**
+ * Signing in from the device's side: prove who we are to the pinned server, and make sure that it is the pinned one.
+ *
+ * Source: docs/protocol.md, chapter 9.
+ */
+
+import type { Random } from "../ports.ts";
+import { equal } from "../protocol/bytes.ts";
+import { RemoteError } from "../protocol/errors.ts";
+import type { Auth, Challenge, Hello } from "../protocol/messages.ts";
+import type { AuthTranscript } from "../protocol/signed.ts";
+import { signAuth, verifyAuthOk } from "../protocol/signed.ts";
+import * as catchingUp from "./catching-up.ts";
+import * as errands from "./errands.ts";
+import * as outbox from "./outbox.ts";
+import { prekeysLeft } from "./prekeys.ts";
+import { noticeEpoch } from "./reposting.ts";
+import { lookBack } from "./rollback.ts";
+import { skipTo } from "./showing.ts";
+import type { Me, Turn } from "./turn.ts";
+import { signingKeyOf } from "./turn.ts";
+import { amendUpkeep, upkeepOf } from "./upkeep.ts";
+
+/** So far the clock of this device may be behind the server's. */
+const AHEAD_MS = 86_400_000;
+
+/** What answers is not the server that the link or the card named. */
+export class WrongServer extends RemoteError {
+  constructor() {
+    super("invalid_signature", "this is not the server of the invite");
+  }
+}
+
+/**
+ * How far the vault is as it signs in, by which a later state of it is told from this one.
+ *
+ * rev: the revision to sign. signingMs: the server time to sign. signedMs: the latest one that was signed before, 0 =
+ * never.
+ */
+export interface VaultState {
+  readonly rev: number;
+  readonly signingMs: number;
+  readonly signedMs: number;
+}
+
+/** The answer to a challenge, and what `hello` must sign. */
+export interface Proof {
+  readonly auth: Auth;
+  readonly transcript: AuthTranscript;
+}
+
+/**
+ * Notes the time that is about to be signed. To be committed before the answer to the challenge leaves.
+ *
+ * A time far ahead is noted once the server has proved itself: anybody can send a challenge.
+ */
+export function prepare(turn: Turn, challenge: Challenge): VaultState {
+  const state = { rev: turn.tx.rev, signingMs: challenge.serverTimeMs, signedMs: upkeepOf(turn).signedMs };
+  if (state.signingMs <= turn.nowMs + AHEAD_MS) {
+    noteSigned(turn, state);
+  }
+  return state;
+}
+
+function noteSigned(turn: Turn, state: VaultState): void {
+  amendUpkeep(turn, { signedMs: Math.max(upkeepOf(turn).signedMs, state.signingMs) });
+}
+
+/** Signs the challenge. origin: scheme, host and port that the stream really talks to. WrongServer for another key. */
+export function prove(me: Me, challenge: Challenge, origin: string, stateRev: number, random: Random): Proof {
+  const { serverId, conn, nonce: serverNonce, serverTimeMs } = challenge;
+  if (!equal(serverId, me.serverId)) {
+    throw new WrongServer();
+  }
+  const { account, device } = me;
+  const clientNonce = random(32);
+  const transcript = { origin, serverId, conn, serverNonce, clientNonce, account, device, stateRev, serverTimeMs };
+  const sig = signAuth(transcript, signingKeyOf(me));
+  return { auth: { tag: "auth", account, device, origin, nonce: clientNonce, stateRev, sig }, transcript };
+}
+
+/** Whether the server that answers holds the pinned key and has seen what we signed. WrongServer. */
+export function checkHello(me: Me, proof: Proof, hello: Hello): void {
+  try {
+    verifyAuthOk(me.serverId, proof.transcript, proof.auth.sig, hello.storeEpoch, hello.sig);
+  } catch (problem) {
+    throw problem instanceof RemoteError ? new WrongServer() : problem;
+  }
+}
+
+/**
+ * A connection is up: everything that waited for one is due, and what it tells about the server, and about this vault,
+ * is taken note of. state: of the vault as it was prepared for this sign-in.
+ */
+export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
+  const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedMs);
+  noteSigned(turn, state);
+  catchingUp.online(turn, { behind }); // before places are skipped: history goes on behind what was shown
+  noticeEpoch(turn, hello.storeEpoch, new Map(hello.bases.map(({ conv, base }) => [conv, base])));
+  for (const { conv, base } of hello.bases) {
+    skipTo(turn, conv, base);
+  }
+  prekeysLeft(turn, hello.oneTimeKeys);
+  if (!errands.planned(turn, "tend")) {
+    errands.plan(turn, "tend");
+  }
+  errands.hurry(turn);
+  outbox.resumeAll(turn, ["keys", "devices", "chain", "alone", "later", "alarm"]);
+}

@@ -1,0 +1,74 @@
+/** What a host sees of a conversation without asking the vault: small values, made again whenever something changed. */
+
+import type { Member, Contact as ShownContact } from "../events.ts";
+import type { AccountId, ConversationId } from "../protocol/ids.ts";
+import type { Role } from "../protocol/requests.ts";
+import { accountsOf } from "./conversations.ts";
+import type { Contact, Conversation } from "./records.ts";
+import { CONTACTS, CONVERSATIONS, SETTINGS } from "./records.ts";
+import type { Turn } from "./turn.ts";
+
+/**
+ * One conversation as it stands. activeMs: when the last message was written or accepted. shown: everything up to this
+ * place has been accounted for. mutedUntilMs: 0 = not muted.
+ */
+export interface ConversationView {
+  readonly id: ConversationId;
+  readonly members: readonly Member[];
+  readonly unread: number;
+  readonly activeMs: number;
+  readonly shown: number;
+  readonly isSelf: boolean;
+  readonly mutedUntilMs: number;
+  readonly draft: string;
+}
+
+/** An account as it is pinned, our own included. aik: public identity key, 32 bytes. */
+export interface ContactView {
+  readonly shown: ShownContact;
+  readonly aik: Uint8Array;
+}
+
+function contactOf({ account, name, verified, changed, aik }: Contact): ContactView {
+  return { shown: { account, name, verified, identityChanged: changed.length > 0 }, aik };
+}
+
+/** Those that this turn has changed. */
+export function changedContacts(turn: Turn): ContactView[] {
+  return turn.written(CONTACTS.name).map((key) => contactOf(CONTACTS.need(turn.tx, key)));
+}
+
+/** All of them. */
+export function viewContacts(turn: Turn): ContactView[] {
+  return CONTACTS.list(turn.tx).map(([, contact]) => contactOf(contact));
+}
+
+function memberOf(turn: Turn, account: AccountId, role: Role | null): Member {
+  if (account === turn.me.account) {
+    return { account, name: SETTINGS.need(turn.tx, "").name, role: role ?? turn.me.role };
+  }
+  return { account, name: CONTACTS.get(turn.tx, account)?.name ?? "", role };
+}
+
+/** The view of one conversation. */
+export function viewOf(turn: Turn, conversation: Conversation): ConversationView {
+  const state = conversation.membership;
+  const roles = new Map(state?.members.map(({ account, role }) => [account, role]));
+  const { conv: id, unread, activeMs, shown, mutedUntilMs, draft } = conversation;
+  const members = accountsOf(turn, conversation).map((account) => memberOf(turn, account, roles.get(account) ?? null));
+  return { id, members, unread, activeMs, shown, isSelf: state === null, mutedUntilMs, draft };
+}
+
+/** Those that this turn has changed: all of them when a name has, since it may stand in any. */
+export function changedViews(turn: Turn): ConversationView[] {
+  if (turn.written(CONTACTS.name).length > 0 || turn.written(SETTINGS.name).length > 0) {
+    return viewAll(turn);
+  }
+  const found = turn.written(CONVERSATIONS.name).map((key) => CONVERSATIONS.get(turn.tx, key));
+  return found.filter((conversation) => conversation !== null).map((conversation) => viewOf(turn, conversation));
+}
+
+/** All of them. */
+export function viewAll(turn: Turn): ConversationView[] {
+  return CONVERSATIONS.list(turn.tx).map(([, conversation]) => viewOf(turn, conversation));
+}

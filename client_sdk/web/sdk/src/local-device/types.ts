@@ -1,0 +1,268 @@
+/**
+ * What a host may ask of a device and what it is told: flat calls whose arguments and results can be cloned, so that
+ * the same interface works within one thread and through a worker. One class implements it (`local-device.ts`); what a
+ * page holds only forwards to it.
+ */
+
+import type { ContactView, ConversationView } from "../engine/views.ts";
+import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
+import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
+import type { ConnectionState } from "../protocol/connection.ts";
+import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
+import type { Role } from "../protocol/requests.ts";
+
+export type { ContactView, ConversationView };
+
+/** The account on this device. */
+export interface Identity {
+  readonly account: AccountId;
+  readonly device: DeviceId;
+  readonly role: Role;
+  /** Our own name, as others see it. */
+  readonly name: string;
+  /** The server's address: scheme, host, port, perhaps a path; no slash at its end. */
+  readonly base: string;
+}
+
+/** Everything that a host can see at once. */
+export interface Snapshot {
+  /** null until somebody has joined, and again after `signOut`. */
+  readonly identity: Identity | null;
+  /** Where the connection stands; "idle" while nobody has joined. */
+  readonly state: ConnectionState;
+  /** Whether this device was removed from its account: what it holds stays readable, nothing is connected any more. */
+  readonly signedOut: boolean;
+  /** Everything that waited when the present connection was made is in the vault. */
+  readonly caughtUp: boolean;
+  /** Added to this machine's clock it gives the server's, milliseconds. */
+  readonly aheadMs: number;
+  /** Every conversation, the account's own one (`isSelf`) included. */
+  readonly views: readonly ConversationView[];
+  /** Every pinned account, our own included. */
+  readonly contacts: readonly ContactView[];
+  /** The listed devices of every pinned account, our own included. */
+  readonly devices: Readonly<Record<AccountId, readonly Device[]>>;
+  /** The settings that our devices share, by name. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
+  readonly figures: Readonly<Record<string, number>>;
+}
+
+/** What is different now. views, contacts, devices and figures hold only those that changed, the rest is whole. */
+export type Delta = { readonly [Field in keyof Snapshot]?: Snapshot[Field] };
+
+/**
+ * What a host is told, in order. "snapshot": everything anew (the account on this device came or went). "turn": what
+ * one turn, or the connection, has changed, and the events that say so; the delta is taken before the events are shown.
+ */
+export type News =
+  | { readonly type: "snapshot"; readonly snapshot: Snapshot }
+  | { readonly type: "turn"; readonly changed: Delta; readonly events: readonly Event[] };
+
+/** What an invitation says before anybody has joined. All of it comes from the inviter, sealed under the link. */
+export interface InviteCard {
+  /** "invite": into a conversation with the one named here. "owner": the first account of a practice, by nobody. */
+  readonly kind: "invite" | "owner";
+  /** The server's address. */
+  readonly base: string;
+  /** Who invites, as they call themselves; "" for an owner link. */
+  readonly name: string;
+  /** What the invitee becomes. */
+  readonly role: Role;
+  /** The inviter's words, null for none. */
+  readonly welcome: string | null;
+  /** When it ends by the server's clock; 0 = an owner link, which has no end. */
+  readonly expiresMs: number;
+}
+
+/** An offer to link one new device, for three minutes. `code` and `url` are secrets. */
+export interface LinkOffer {
+  /** What the other calls about this offer name it by. */
+  readonly offer: LinkId;
+  /** 8 groups of 4 characters, to be read aloud or typed. */
+  readonly code: string;
+  /** The same with the server's address, for a QR code. */
+  readonly url: string;
+  /** By the server's clock. */
+  readonly expiresMs: number;
+}
+
+/** What a text may have beside its words. */
+export interface SendOptions {
+  readonly replyTo?: MessageId | null;
+  /** So many seconds after the server has taken it, it is removed from every device: 5 s to 365 days. */
+  readonly expireS?: number | null;
+  /** The message's id, made by the caller: when it is stored already it is answered and not sent again. */
+  readonly id?: MessageId;
+}
+
+/** Which part of a conversation is wanted. limit: 1 to 1,000, 50 unless given. */
+export interface HistoryOptions {
+  readonly before?: MessageId | null;
+  readonly limit?: number;
+}
+
+/** What `restore` brought: messages, and entries that could not be read. */
+export interface RestoredCount {
+  readonly restored: number;
+  readonly unreadable: number;
+}
+
+/** The network as one server: made anew whenever the address is known. */
+export interface Network {
+  readonly api: Api;
+  readonly connector: Connector;
+}
+
+/** What a device stands on. `openVault` and `wipeVault` are called one after the other, never at once. */
+export interface Surroundings {
+  /** Opens this device's storage, empty if there is none. VaultProblem, VaultLocked. */
+  openVault(): Promise<Vault>;
+  /** Deletes it, while it is closed. VaultProblem. */
+  wipeVault(): Promise<void>;
+  /** The way to the server of this origin (scheme://host[:port]). */
+  network(origin: string): Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** The program's version: what could not be read by an earlier one is tried again once per version. */
+  readonly version?: string;
+  /** The only server this host may talk to, as an address; null = any. A page can reach its own server only. */
+  readonly server?: string | null;
+}
+
+/**
+ * One device at work, from before anybody has joined until it is closed.
+ *
+ * Without an account only `snapshot`, `onNews`, `inspect`, `join`, `takeLink`, `linkFinished`, `endTakenLink` and
+ * `close` work; the others reject with LocalError(not_found). Every call may reject with VaultProblem. Ids that are not
+ * known here: LocalError(not_found). Texts that are too long: LocalError(too_large), and nothing was written.
+ */
+export interface DeviceCalls {
+  // --- what there is ---
+
+  /** Everything at once. */
+  snapshot(): Promise<Snapshot>;
+  /** Tells what the host knows of the network: back (try at once) or gone (stop trying). */
+  network(available: boolean): Promise<void>;
+  /** Resolves once everything that waited on the server is here; waits for a connection if there is none. */
+  caughtUp(): Promise<void>;
+
+  // --- coming in ---
+
+  /** Opens the sealed card of an invite without joining. InviteProblem, Unreachable, Rejected. */
+  inspect(link: string): Promise<InviteCard>;
+  /**
+   * Makes an account with this device as its first. name: what others will see, 1 to 200 bytes of UTF-8.
+   *
+   * All keys are in the vault before the server hears of them: after Unreachable, or when the program ended, call it
+   * again with the same link. InviteProblem, LocalError (the name), Rejected.
+   */
+  join(link: string, name: string): Promise<AccountId>;
+  /**
+   * The new device's side of a link: opens the code and resolves to the six digits that are typed on the other device.
+   *
+   * label: what this device is called, at most 40 bytes of UTF-8. A code without an address needs `server` of the
+   * surroundings. LinkProblem; FormatError says what is wrong with the code; LocalError; Rejected, Unreachable.
+   */
+  takeLink(codeOrUrl: string, label: string): Promise<string>;
+  /** Resolves once this device is in its account's list and at work. LinkProblem: nothing was kept then. */
+  linkFinished(): Promise<AccountId>;
+  /** Gives up what `takeLink` began; nothing is kept. Does nothing when there is nothing to give up. */
+  endTakenLink(): Promise<void>;
+
+  // --- conversations ---
+
+  /** Writes a text of 1 to 15,000 bytes; resolves once it is in the vault, it is sent when there is a connection. */
+  sendText(conv: ConversationId, text: string, options?: SendOptions): Promise<Message>;
+  /** Changes a message of ours. LocalError(forbidden) for somebody else's. */
+  edit(conv: ConversationId, message: MessageId, text: string): Promise<Message>;
+  /** Takes a message of ours out of view, here and at the others. LocalError(forbidden) for somebody else's. */
+  delete(conv: ConversationId, message: MessageId): Promise<Message>;
+  /** Our one reaction to a message, at most 64 bytes; null takes it back. */
+  react(conv: ConversationId, message: MessageId, emoji: string | null): Promise<Message>;
+  /** The person has seen everything up to now; members and our other devices hear of it every ten seconds. */
+  markRead(conv: ConversationId): Promise<void>;
+  /** Tells connected members that we are writing: call it with every key, it is sent every three seconds at most. */
+  typing(conv: ConversationId): Promise<void>;
+  /** Keeps what stands in the input, "" for nothing; our other devices hear of it. At most 15,000 bytes. */
+  setDraft(conv: ConversationId, text: string): Promise<void>;
+  /** Mutes it on all our devices until then (Unix time, milliseconds; 2^53 - 1 = for good), null = not any more. */
+  mute(conv: ConversationId, untilMs: number | null): Promise<void>;
+  /** The newest messages, or those before one of them: oldest first, queued ones at the end. */
+  history(conv: ConversationId, options?: HistoryOptions): Promise<Message[]>;
+  /** One message as it stands; null when there is none of that id in the conversation. */
+  message(conv: ConversationId, id: MessageId): Promise<Message | null>;
+  /** Fetches history that this device does not hold and the account has archived. Rejected, Unreachable: go on later. */
+  restore(conv: ConversationId): Promise<RestoredCount>;
+  /** Messages with a word that begins with each of these, newest first; at most 200. */
+  search(
+    words: string,
+    options?: { readonly conversation?: ConversationId | null; readonly limit?: number },
+  ): Promise<Message[]>;
+
+  // --- the account ---
+
+  /**
+   * Opens a new conversation; resolves to the link that lets one person join it: single use, 7 days, a secret.
+   *
+   * welcome: at most 4,096 bytes. LocalError(forbidden) for a role that may not invite; Rejected; Unreachable when the
+   * server does not answer within 30 s (the link is then void).
+   */
+  invite(role?: Role, welcome?: string | null): Promise<string>;
+  /** What others call us, at most 200 bytes; told to every conversation, sealed. */
+  rename(name: string): Promise<void>;
+  /** A named value that all our devices share; null if it is not set. */
+  setting(name: string): Promise<string | null>;
+  /** Sets it on all our devices, null removes it. name: 1 to 64 characters; value: at most 4,096 bytes; 256 names. */
+  setSetting(name: string, value: string | null): Promise<void>;
+
+  // --- devices ---
+
+  /** Our account's devices, this one included, as the newest signed list says. */
+  devices(): Promise<readonly Device[]>;
+  /** A contact's devices; empty for an account that is not known. */
+  contactDevices(account: AccountId): Promise<readonly Device[]>;
+  /** What this device is called, at most 40 bytes; our other devices and contacts are told, sealed. */
+  nameDevice(label: string): Promise<void>;
+  /**
+   * Removes another device from the account, for good; resolves when the server has the new list.
+   *
+   * LocalError(forbidden) for this device. Rejected; Unreachable: no answer within 30 s, it stays asked for.
+   */
+  revoke(device: DeviceId): Promise<void>;
+  /**
+   * Removes this device from its account and deletes the vault. The account's last device can only be wiped.
+   *
+   * Rejected, or Unreachable after 30 s without an answer: nothing is deleted then, and the removal stays asked for.
+   */
+  signOut(): Promise<void>;
+  /** Offers to link another device; a newer offer ends it. LocalError(too_many), Rejected, Unreachable. */
+  offerLink(): Promise<LinkOffer>;
+  /** Resolves once a device has opened the code and shows digits. LinkProblem, Rejected. */
+  linkJoined(offer: LinkId): Promise<void>;
+  /** Links the device that shows these digits. LinkProblem; Unreachable: call it again with the same digits. */
+  confirmLink(offer: LinkId, digits: string): Promise<Device>;
+  /** Takes the offer back; the other side, if it waits, is told. */
+  cancelLink(offer: LinkId): Promise<void>;
+
+  // --- identities ---
+
+  /** Somebody we know, as pinned here. */
+  contact(account: AccountId): Promise<Contact>;
+  /** The 60 digits to compare with a contact, in twelve groups of five; of the pinned identity. */
+  safetyNumber(account: AccountId): Promise<string>;
+  /** The person has compared safety numbers and they agree; false takes that back. Our other devices are told. */
+  verify(account: AccountId, verified?: boolean): Promise<void>;
+  /** The person goes on with a contact under the new identity, which is pinned, not verified. */
+  acknowledgeIdentity(account: AccountId): Promise<void>;
+  /** What was noticed that should not have happened: the newest entries (100 unless given, at most 1,000) first. */
+  securityLog(limit?: number): Promise<LogEntry[]>;
+}
+
+/** A device in this thread: what can be asked of it, and what it says by itself. */
+export interface DeviceInThread extends DeviceCalls {
+  /** Everything that happens from now on. Returns what ends that. The listener must not throw. */
+  onNews(listener: (news: News) => void): () => void;
+  /** Closes the connection and the vault. What is queued stays queued for the next time. */
+  close(): Promise<void>;
+}
