@@ -157,9 +157,15 @@ def node_folder() -> Path:
 
 def check_web() -> int:
     """Run the browser app's tests in Node.js, then those in Chromium one by one, then those with live Python peers."""
+    tests = {str(path): "chromium" in path.parts for path in sorted(WEB.glob("*/test/**/*.test.ts"))}
     sets = {
-        "in Node.js": ["node", "--test", *tests_in("test")],
-        "in Chromium": ["node", "--test", "--test-concurrency=1", *tests_in("test/chromium")],
+        "in Node.js": ["node", "--test", *(path for path, chromium in tests.items() if not chromium)],
+        "in Chromium": [
+            "node",
+            "--test",
+            "--test-concurrency=1",
+            *(path for path, chromium in tests.items() if chromium),
+        ],
         "with Python": ["pytest", "tests/web"],
     }
     failed = []
@@ -170,11 +176,6 @@ def check_web() -> int:
         say(f"tests {name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - started:.1f} s")
         failed += [name] if code else []
     return 1 if failed else 0
-
-
-def tests_in(folder: str) -> list[str]:
-    """List the test files in this folder of every package of the workspace."""
-    return [str(path) for path in sorted(WEB.glob(f"*/{folder}/*.test.ts"))]
 
 
 def check(pytest_arguments: list[str]) -> int:

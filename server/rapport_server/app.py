@@ -50,7 +50,7 @@ from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
-from rapport_server.web_files import WebAppProblem, WebFiles
+from rapport_server.web_files import WEB_APP, WebAppProblem, WebFiles
 
 __all__ = ["STREAM_PATH", "App", "create", "open_store", "server_origins"]
 
@@ -102,11 +102,13 @@ def create(
     bus: Bus | None = None,
     log_dropped: Callable[[], float] = lambda: 0,
     lan: Lan | None = None,
+    web_app: Path = WEB_APP,
 ) -> "App":
     """Wires one node and binds its port; nothing runs before `App.start`.
 
     store, clock, bus: the configured ones unless given. log_dropped: how many log values were withheld, for the
-    figures. lan: to speak TLS with, and to hand out the authority. Raises ConfigurationProblem with one sentence.
+    figures. lan: to speak TLS with, and to hand out the authority. web_app: where the browser app was built. Raises
+    ConfigurationProblem with one sentence.
     """
     check(config)
     require_c_parser()
@@ -115,7 +117,7 @@ def create(
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
         parts = _wire(config, store or open_store(config, clock), clock, bus or LocalBus(), origins)
-        return App(config, parts, bound, origins, log_dropped, lan)
+        return App(config, parts, bound, origins, log_dropped, lan, _web_files(config, web_app))
     except BaseException:
         bound.close()
         raise
@@ -142,12 +144,12 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     return _Parts(store, bus, sign_in, messaging, delivery, signals, seen, services, due, rates)
 
 
-def _web_files(config: Config) -> WebFiles | None:
+def _web_files(config: Config, folder: Path) -> WebFiles | None:
     """The browser app, where it is wanted and was built."""
     if not config.web.enabled:
         return None
     try:
-        return WebFiles.load()
+        return WebFiles.load(folder)
     except WebAppProblem as problem:
         raise ConfigurationProblem(str(problem)) from None
 
@@ -169,12 +171,13 @@ class App:
         origins: list[str],
         log_dropped: Callable[[], float],
         lan: Lan | None,
+        web_files: WebFiles | None,
     ) -> None:
         self._parts = parts
         self._lan = lan
         self._config = config
         self._origins = origins
-        self._web_files = _web_files(config)
+        self._web_files = web_files
         self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(

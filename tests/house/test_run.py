@@ -21,9 +21,7 @@ def copy_of_the_tooling(folder: Path) -> Path:
     """As much of the checkout as `deploy/run.py` reads, so that the real `.venv` stays out of it."""
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     shutil.copy(ROOT / "pyproject.toml", folder)
-    shutil.copytree(
-        ROOT / "client_sdk/protocol", folder / "client_sdk/protocol", ignore=shutil.ignore_patterns("node_modules")
-    )
+    shutil.copytree(ROOT / "client_sdk/web", folder / "client_sdk/web", ignore=shutil.ignore_patterns("node_modules"))
     return folder / "deploy/run.py"
 
 

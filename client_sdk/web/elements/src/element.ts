@@ -41,7 +41,10 @@ export abstract class RapportElement extends LitElement {
   }
 
   /** Emits an event that leaves every shadow root it passes. */
-  protected emit<Name extends keyof Emitted>(name: Name, ...detail: Emitted[Name] extends null ? [] : [Emitted[Name]]): void {
+  protected emit<Name extends keyof Emitted>(
+    name: Name,
+    ...detail: Emitted[Name] extends null ? [] : [Emitted[Name]]
+  ): void {
     this.dispatchEvent(new CustomEvent(name, { bubbles: true, composed: true, detail: detail[0] ?? null }));
   }
 

@@ -6,7 +6,13 @@ import type { Message, Notice } from "./views.ts";
 export type Line =
   | { readonly kind: "day"; readonly key: string; readonly atMs: number }
   | { readonly kind: "notice"; readonly key: string; readonly notice: Notice }
-  | { readonly kind: "message"; readonly key: string; readonly message: Message; readonly last: boolean; readonly gap: boolean };
+  | {
+      readonly kind: "message";
+      readonly key: string;
+      readonly message: Message;
+      readonly last: boolean;
+      readonly gap: boolean;
+    };
 
 const GROUP_MS = 5 * 60_000;
 

@@ -3,7 +3,7 @@
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
-import { inSentence, initialsOf } from "./texts/texts.ts";
+import { initialsOf, inSentence } from "./texts/texts.ts";
 import type { InviteCard } from "./views.ts";
 
 /** Longest name, bytes of UTF-8. */

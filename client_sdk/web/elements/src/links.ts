@@ -6,7 +6,7 @@ export interface Part {
   readonly href: string | null;
 }
 
-const ADDRESS = /\b(?:https?:\/\/|mailto:)[^\s<>"“”„‘’`\u0000-\u001f\p{Bidi_Control}]+/giu;
+const ADDRESS = /\b(?:https?:\/\/|mailto:)[^\s<>"“”„‘’`\p{Cc}\p{Bidi_Control}]+/giu;
 const TRAILING = /[.,;:!?'*_~…]+$/u;
 const ALLOWED: readonly string[] = ["http:", "https:", "mailto:"];
 const LONGEST = 2_000;
@@ -53,7 +53,10 @@ function hrefOf(shown: string): string | null {
     return null;
   }
   const url = new URL(shown);
-  const named = url.protocol === "mailto:" ? url.pathname.includes("@") : url.hostname.includes(".") || url.hostname === "localhost";
+  const named =
+    url.protocol === "mailto:"
+      ? url.pathname.includes("@")
+      : url.hostname.includes(".") || url.hostname === "localhost";
   // user:password@host is how an address pretends to lead somewhere else
   return ALLOWED.includes(url.protocol) && named && !url.username && !url.password ? url.href : null;
 }

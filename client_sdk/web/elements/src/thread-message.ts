@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import { door, icon } from "./icons.ts";
 import { partsOf } from "./links.ts";
 import type { Texts } from "./texts/texts.ts";
-import { inSentence, initialsOf, isolated } from "./texts/texts.ts";
+import { initialsOf, inSentence, isolated } from "./texts/texts.ts";
 import type { Times } from "./times.ts";
 import type { Message, Notice } from "./views.ts";
 
@@ -95,8 +95,11 @@ function replyOf(message: Message, { texts, find, nameOf }: Setting): TemplateRe
     return nothing;
   }
   const answered = find(message.replyTo);
-  const said = answered && !answered.deleted && answered.placeholder === null ? answered.text : texts.thread.earlierMessage;
-  const who = answered ? html`<span class="vh">${texts.thread.replyTo(inSentence(nameOf(answered.account), texts))} </span>` : nothing;
+  const said =
+    answered && !answered.deleted && answered.placeholder === null ? answered.text : texts.thread.earlierMessage;
+  const who = answered
+    ? html`<span class="vh">${texts.thread.replyTo(inSentence(nameOf(answered.account), texts))} </span>`
+    : nothing;
   return html`<span class="reply">${who}<span class="clip" dir="auto">${said}</span></span>`;
 }
 

@@ -226,7 +226,8 @@ export class RapportThread extends RapportElement {
 
   #key(event: KeyboardEvent): void {
     const inside = event.composedPath()[0];
-    const onLine = inside instanceof HTMLElement && (inside.classList.contains("msg") || inside.classList.contains("log"));
+    const onLine =
+      inside instanceof HTMLElement && (inside.classList.contains("msg") || inside.classList.contains("log"));
     if (event.key === "Escape" && this.opened !== null) {
       event.stopPropagation();
       this.#close();
@@ -269,7 +270,7 @@ export class RapportThread extends RapportElement {
   }
 
   #actionsFor(message: Message | undefined): MessageAction[] {
-    if (!message || message.kind !== "text" || message.deleted || message.placeholder !== null) {
+    if (message?.kind !== "text" || message.deleted || message.placeholder !== null) {
       return [];
     }
     const own = message.account === this.me && message.status !== "failed";
@@ -413,7 +414,8 @@ export class RapportThread extends RapportElement {
     }
     const drawings = { reply: "reply", edit: "pen", delete: "bin" } as const;
     return html`<div class="acts" role="group" aria-label=${thread.actions}>${this.#actionsFor(message).map(
-      (action) => html`<button class="btn quiet compact" @click=${press(action)}>${icon(drawings[action], "s")}${thread[action]}</button>`,
+      (action) =>
+        html`<button class="btn quiet compact" @click=${press(action)}>${icon(drawings[action], "s")}${thread[action]}</button>`,
     )}</div>`;
   }
 }

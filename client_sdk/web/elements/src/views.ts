@@ -21,7 +21,12 @@ export interface ClientRow {
   /** As they call themselves, "" until they have joined. */
   readonly name: string;
   /** The newest thing said, null for nothing. mine: by this account. */
-  readonly last: { readonly text: string; readonly mine: boolean; readonly atMs: number; readonly kind: LastKind } | null;
+  readonly last: {
+    readonly text: string;
+    readonly mine: boolean;
+    readonly atMs: number;
+    readonly kind: LastKind;
+  } | null;
   /** Messages not read yet. */
   readonly unread: number;
   /** Text that stands in the input, "" for none. */
@@ -43,7 +48,12 @@ export interface Notice {
 
 /** What the composer is about beside a new message. */
 export type ComposerTask =
-  | { readonly kind: "reply"; readonly id: import("@rapport/sdk").MessageId; readonly name: string; readonly text: string }
+  | {
+      readonly kind: "reply";
+      readonly id: import("@rapport/sdk").MessageId;
+      readonly name: string;
+      readonly text: string;
+    }
   | { readonly kind: "edit"; readonly id: import("@rapport/sdk").MessageId; readonly text: string };
 
 /** Why nothing can be written; the composer then says so in place of the field. */

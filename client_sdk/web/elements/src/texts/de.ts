@@ -5,6 +5,7 @@ import type { Texts } from "./texts.ts";
 
 /** The German catalogue. */
 export const de: Texts = {
+  languageTag: "de",
   rapport: "Rapport",
   today: "Heute",
   yesterday: "Gestern",
@@ -325,8 +326,7 @@ export const de: Texts = {
       title: "Der Server antwortet nicht",
       body: () =>
         "Ihre Nachrichten sind auf diesem Gerät aufbewahrt. Was Sie schreiben, geht später von selbst hinaus.",
-      advice: () =>
-        "Es wird von selbst wieder versucht. Öffnen sich auch andere Seiten nicht, liegt es an Ihrem Netz.",
+      advice: () => "Es wird von selbst wieder versucht. Öffnen sich auch andere Seiten nicht, liegt es an Ihrem Netz.",
       primary: () => "Jetzt versuchen",
     },
     wrongServer: {

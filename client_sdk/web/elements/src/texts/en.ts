@@ -5,6 +5,7 @@
 
 /** The English catalogue. */
 export const en = {
+  languageTag: "en",
   rapport: "Rapport",
   today: "Today",
   yesterday: "Yesterday",
@@ -25,7 +26,9 @@ export const en = {
     offlineSince: (since: string) => `No connection since ${since}.`,
     offline: "No connection.",
     kept: (count: number) =>
-      count === 1 ? "1 message is saved here and goes out by itself." : `${count} messages are saved here and go out by themselves.`,
+      count === 1
+        ? "1 message is saved here and goes out by itself."
+        : `${count} messages are saved here and go out by themselves.`,
     connecting: "Connecting.",
     reconnecting: "Reconnecting. The network dropped. You don’t need to do anything.",
     closed: "Not connected. What is here can be read; nothing new arrives.",
@@ -37,7 +40,8 @@ export const en = {
     from: "An invitation from",
     anonymous: "An invitation",
     roles: { owner: "Practice owner", therapist: "Therapist", client: "Client" },
-    checked: (name: string) => `This link carries ${name}’s key and it matches. You are writing to ${name} and to nobody else.`,
+    checked: (name: string) =>
+      `This link carries ${name}’s key and it matches. You are writing to ${name} and to nobody else.`,
     between: "What stays between you",
     lockedTitle: "Locked on this device:",
     locked: "what you write and your name here. The server cannot open any of it.",
@@ -80,10 +84,12 @@ export const en = {
     placeholders: {
       waiting: (name: string) =>
         `Waiting for ${name}’s device. It has to send the key for this message once more. You don’t need to do anything.`,
-      missing: (name: string) => `${name} wrote something here that has not arrived yet. You don’t need to do anything.`,
+      missing: (name: string) =>
+        `${name} wrote something here that has not arrived yet. You don’t need to do anything.`,
       update: () => "This message needs a newer version. Reload this page to get it.",
       not_addressed: () => "Written before this device was linked. Your other devices can show it.",
-      unknown_sender: (name: string) => `A message under ${name}’s name from a device that ${name} has not confirmed. It was not opened.`,
+      unknown_sender: (name: string) =>
+        `A message under ${name}’s name from a device that ${name} has not confirmed. It was not opened.`,
       expired: () => "This message waited 90 days on the server and was removed there.",
       lost: (name: string) => `This message could not be recovered. ${name} can send it once more.`,
     },
@@ -178,7 +184,8 @@ export const en = {
     save: "Save",
     leave: "Sign out here",
     leaveAsk: "Sign out and delete everything on this device? What has not been sent is lost.",
-    leaveLast: "This is your only device. Signing out deletes your keys and messages for good, nobody can bring them back.",
+    leaveLast:
+      "This is your only device. Signing out deletes your keys and messages for good, nobody can bring them back.",
     leaveYes: "Delete and sign out",
     few: "You have one device. If it is lost, so is what is on it. A second one keeps it safe.",
   },
@@ -186,7 +193,8 @@ export const en = {
     title: "Link another device",
     begin: "Show a code",
     beginText: "Your conversations move over to it. Both devices stay yours.",
-    point: (minutes: number) => `Open Rapport on the new device and point it at this square. Works for ${minutes} minutes.`,
+    point: (minutes: number) =>
+      `Open Rapport on the new device and point it at this square. Works for ${minutes} minutes.`,
     qr: "QR code for linking a device",
     useCode: "Use a code instead",
     useQr: "Use the square instead",
@@ -197,7 +205,10 @@ export const en = {
     digitsText: "The new device shows six digits. Type them here, so that no other device slips in.",
     digitsLabel: "Six digits",
     digitsMissing: "These are not six digits yet.",
-    wrong: (left: number) => (left === 1 ? "These are other digits than the new device shows. 1 try is left." : `These are other digits than the new device shows. ${left} tries are left.`),
+    wrong: (left: number) =>
+      left === 1
+        ? "These are other digits than the new device shows. 1 try is left."
+        : `These are other digits than the new device shows. ${left} tries are left.`,
     confirm: "Link this device",
     confirming: "Linking. Keep both devices open.",
     done: (label: string) => `${label} is linked.`,
@@ -235,7 +246,8 @@ export const en = {
     verified: (name: string) => `You compared it with ${name}, and it matched.`,
     unverify: "Take that back",
     differTitle: "Then somebody may be in between",
-    differText: (name: string) => `Write nothing here that only ${name} should read. Tell ${name} in person or by phone. Your messages stay on this device.`,
+    differText: (name: string) =>
+      `Write nothing here that only ${name} should read. Tell ${name} in person or by phone. Your messages stay on this device.`,
     compareAgain: "Compare again",
     changedTitle: (name: string) => `${name}’s key changed`,
     changedText: (name: string) =>
@@ -243,7 +255,8 @@ export const en = {
     changedMatch: (name: string) => `If ${name} still sees this same number, the change is false.`,
     stillSame: "The number is still the same",
     accept: "Go on with the new key",
-    acceptHint: (name: string) => `Only when ${name} has told you so. What waits is sent then, and there is a new number to compare.`,
+    acceptHint: (name: string) =>
+      `Only when ${name} has told you so. What waits is sent then, and there is a new number to compare.`,
   },
   state: {
     do: "What you can do",
@@ -253,8 +266,10 @@ export const en = {
   states: {
     expiredLink: {
       title: "This invitation has ended",
-      body: ({ until }: StateWords) => `It was good until ${until} and has not been used. Nothing was lost and nobody else got in with it.`,
-      advice: ({ name }: StateWords) => `Ask ${name} for a new link the way you got this one, by text or e-mail. It takes a few seconds.`,
+      body: ({ until }: StateWords) =>
+        `It was good until ${until} and has not been used. Nothing was lost and nobody else got in with it.`,
+      advice: ({ name }: StateWords) =>
+        `Ask ${name} for a new link the way you got this one, by text or e-mail. It takes a few seconds.`,
       primary: ({ name }: StateWords) => `Copy a message to ${name}`,
       message: ({ name }: StateWords) => `Hello ${name}, the Rapport link has run out. Could you send me a new one?`,
     },
@@ -267,7 +282,8 @@ export const en = {
     },
     usedLink: {
       title: "This invitation has been used",
-      body: () => "Each link works once. If you used it on another device, your conversation is there and nothing was lost.",
+      body: () =>
+        "Each link works once. If you used it on another device, your conversation is there and nothing was lost.",
       advice: () => "Link this device from the one you used. If it was not you, tell the person who invited you.",
       primary: () => "Link from another device",
     },
@@ -287,9 +303,11 @@ export const en = {
     mismatchedLink: {
       title: "This invitation is not what its link promised",
       body: () => "What the server shows was not made by the person who sent the link. Nothing was sent to it.",
-      advice: () => "Do not go on here. Tell the person who invited you, by phone or in person, and ask for a new link.",
+      advice: () =>
+        "Do not go on here. Tell the person who invited you, by phone or in person, and ask for a new link.",
       primary: () => "Copy a message",
-      message: () => "Hello, your Rapport link shows something that does not match it. I have not used it. Could you send me a new one?",
+      message: () =>
+        "Hello, your Rapport link shows something that does not match it. I have not used it. Could you send me a new one?",
     },
     serverDown: {
       title: "The server does not answer",
@@ -300,7 +318,8 @@ export const en = {
     wrongServer: {
       title: "Something else answers at this address",
       body: () => "It is not the server you joined. Nothing was sent to it, and everything is kept on this device.",
-      advice: () => "On a public network, sign in to the network first or use another one. If it stays, ask your practice.",
+      advice: () =>
+        "On a public network, sign in to the network first or use another one. If it stays, ask your practice.",
       primary: () => "Try now",
     },
     clockWrong: {
@@ -317,7 +336,8 @@ export const en = {
     },
     storageBroken: {
       title: "What is kept here cannot be read",
-      body: () => "Something on this device damaged it, or another program changed it. Your other devices are not affected.",
+      body: () =>
+        "Something on this device damaged it, or another program changed it. Your other devices are not affected.",
       advice: () => "Try again first. If that does not help, link this device anew from another one.",
       primary: () => "Try again",
     },
@@ -328,17 +348,20 @@ export const en = {
       advice: () =>
         "Link this device from another one of yours. Without one, ask for a new invitation: the people you write with are then told that your key is new.",
       primary: () => "Link from another device",
-      message: () => "Hello, my browser has cleared Rapport. Could you send me a new invitation? My key will be a new one.",
+      message: () =>
+        "Hello, my browser has cleared Rapport. Could you send me a new invitation? My key will be a new one.",
     },
     unsupportedBrowser: {
       title: "This browser cannot keep your messages safe",
-      body: () => "It is too old, or a private window that forgets. Nothing was sent, and the invitation is not used up.",
+      body: () =>
+        "It is too old, or a private window that forgets. Nothing was sent, and the invitation is not used up.",
       advice: () => "Open the link in an up-to-date Chrome, Edge, Firefox or Safari, in an ordinary window.",
       primary: () => "Copy the link",
     },
     signedOut: {
       title: "This device is signed out",
-      body: () => "Another device of yours has removed it, or the server no longer knows it. What is here stays and can be read.",
+      body: () =>
+        "Another device of yours has removed it, or the server no longer knows it. What is here stays and can be read.",
       advice: () => "Link it again from another device to write and to get new messages.",
       primary: () => "Link from another device",
     },
@@ -359,7 +382,8 @@ export const en = {
     looks: { system: "Like the device", light: "Light", dark: "Dark" },
     language: "Language",
     passphrase: "Passphrase",
-    passphraseText: "Asked whenever Rapport opens on this device. If you forget it, what is on this device cannot be opened.",
+    passphraseText:
+      "Asked whenever Rapport opens on this device. If you forget it, what is on this device cannot be opened.",
     passphraseSet: "Set a passphrase",
     passphraseChange: "Change the passphrase",
     passphraseOff: "Take it away",

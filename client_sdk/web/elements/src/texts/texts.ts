@@ -45,7 +45,11 @@ export function inSentence(name: string, texts: Texts): string {
 
 /** At most two letters that stand for somebody. */
 export function initialsOf(name: string): string {
-  const letters = name.trim().split(/\s+/u).map((word) => [...word][0] ?? "").filter((letter) => /[\p{L}\p{N}]/u.test(letter));
+  const letters = name
+    .trim()
+    .split(/\s+/u)
+    .map((word) => [...word][0] ?? "")
+    .filter((letter) => /[\p{L}\p{N}]/u.test(letter));
   const last = letters.length > 1 ? (letters.at(-1) ?? "") : "";
   return `${letters[0] ?? ""}${last}`.toLocaleUpperCase();
 }

@@ -10,8 +10,8 @@
 
 import type { Session } from "../crypto/ratchet.ts";
 import { makeSecurityEvent } from "../events.ts";
-import type { DeviceId, MessageId, SessionId } from "../protocol/ids.ts";
 import { equal } from "../protocol/bytes.ts";
+import type { DeviceId, MessageId, SessionId } from "../protocol/ids.ts";
 import { parseOuter } from "../protocol/signed.ts";
 import { accountOf, listAt } from "./contacts.ts";
 import type { RefusalReason, RefusedItem, ResendItem, ResendLost, ResendRequest } from "./content.ts";

@@ -25,11 +25,12 @@ import { keepFailed, retry } from "./healing.ts";
 import { giveKeys, takeGiven } from "./key-sharing.ts";
 import { takeEntry } from "./membership-steps.ts";
 import { Failed, messageId, type OpenedMessage, openEnvelope } from "./opening.ts";
-import * as outbox from "./outbox.ts";
+import { hurryAll } from "./outbox.ts";
 import * as pending from "./pending.ts";
 import { commitPost } from "./posts.ts";
 import { CONTACTS, type Envelope, MESSAGES, PEERS, PENDING, SEEN, type SeenMessage } from "./records.ts";
 import { heartbeats } from "./renewing.ts";
+import { takeAnswer } from "./server-answers.ts";
 import { tidy } from "./sessions.ts";
 import { accountSeq, changeStatus, plausible } from "./showing.ts";
 import { takeSignal } from "./signals.ts";
@@ -64,23 +65,30 @@ function setAside(turn: Turn, message: ServerMessage): void {
 function take(turn: Turn, flight: Flight, message: ServerMessage): void {
   switch (message.tag) {
     case "deliver":
-      return deliver(turn, envelopeOf(message));
+      deliver(turn, envelopeOf(message));
+      break;
     case "accepted":
     case "device_mismatch":
     case "epoch_stale":
     case "blocked":
     case "error":
-      return outbox.takeAnswer(turn, flight, message);
+      takeAnswer(turn, flight, message);
+      break;
     case "entry":
-      return takeEntry(turn, message);
+      takeEntry(turn, message);
+      break;
     case "notice":
-      return notice(turn, message);
+      notice(turn, message);
+      break;
     case "delivered":
-      return delivered(turn, message);
+      delivered(turn, message);
+      break;
     case "signal":
-      return takeSignal(turn, flight.signals, message);
+      takeSignal(turn, flight.signals, message);
+      break;
     case "caught_up":
-      return caughtUp(turn);
+      caughtUp(turn);
+      break;
     default: // the shell's own: sign-in, keep-alive, tokens
   }
 }
@@ -239,7 +247,7 @@ function notice(turn: Turn, { id, conv, seq, kind, about }: Notice): void {
   if (kind === "devices_changed" && subject !== null && CONTACTS.has(turn.tx, subject)) {
     errands.plan(turn, "lists", subject as AccountId);
     if (inGrace(turn)) {
-      outbox.hurryAll(turn); // a restored server knows more devices again
+      hurryAll(turn); // a restored server knows more devices again
     }
   } else if (kind === "tombstone" && subject !== null) {
     tombstone(turn, conv, seq, subject as MessageId);

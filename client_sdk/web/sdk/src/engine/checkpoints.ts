@@ -12,7 +12,7 @@ import type { Rejected } from "../protocol/errors.ts";
 import type { AccountId, ConversationId } from "../protocol/ids.ts";
 import { floorOf, memberOf } from "../protocol/membership.ts";
 import { isAdmin, parseSignedEntry, signEntry } from "../protocol/membership-entries.ts";
-import type { Appended, AppendEntry } from "../protocol/requests.ts";
+import type { AppendEntry, Appended } from "../protocol/requests.ts";
 import { listsOf, newestList } from "./contacts.ts";
 import { appendOwn } from "./conversations.ts";
 import type { Errand } from "./errands.ts";

@@ -18,6 +18,7 @@ import { CLOCK_TOLERANCE_MS, EXPIRE_LEAST_MS, EXPIRE_MOST_MS } from "../protocol
 import type { Content } from "./content.ts";
 import { parseContent } from "./content.ts";
 import { noteGone } from "./delivery.ts";
+import { fault } from "./faults.ts";
 import type { OutgoingPost } from "./outgoing.ts";
 import { OUTBOX, QUEUES, SENT, UNDELIVERED } from "./outgoing.ts";
 import type { Expiring, MessageRecord } from "./records.ts";
@@ -87,6 +88,7 @@ export function removeExpired(turn: Turn): void {
       if (problem instanceof VaultProblem) {
         throw problem;
       }
+      fault("an expired message could not be removed", problem);
       const order = turn.nowMs + AGAIN_MS;
       EXPIRING.put(turn.tx, message, { ...held, expiresMs: order }, { order });
       continue;

@@ -22,6 +22,7 @@ import { ASK_WITHIN_MS, ask, NEEDS_SESSION, repairSession } from "./asking.ts";
 import { stepSession } from "./directs.ts";
 import type { Errand } from "./errands.ts";
 import * as errands from "./errands.ts";
+import { fault } from "./faults.ts";
 import type { FailureClass, OpenedMessage } from "./opening.ts";
 import { Failed, messageId, openEnvelope, openWith, parseOuter } from "./opening.ts";
 import * as pending from "./pending.ts";
@@ -152,6 +153,7 @@ function alone(turn: Turn, held: PendingMessage, work: () => void): void {
     if (problem instanceof VaultProblem) {
       throw problem;
     }
+    fault("a kept message could not be taken in", problem);
     pending.update(turn, { ...held, failure: "F8", attempt: "update", reason: "update" });
   }
 }

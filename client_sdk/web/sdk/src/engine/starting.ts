@@ -17,7 +17,7 @@ export const PROGRAM_VERSION = "0.1.0";
 export function begin(turn: Turn, running: string): Figures {
   if (upkeepOf(turn).version !== running) {
     amendUpkeep(turn, { version: running });
-    retry(turn, "update");
+    retry(turn, ["update"]);
   }
   return allFigures(turn);
 }

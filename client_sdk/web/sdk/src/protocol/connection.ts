@@ -82,9 +82,15 @@ export type Event =
  * untrusted. "disconnect": close the stream, or cancel the attempt; what it still says is ignored. "changed": tell the
  * host; code is the close code behind it, 0 where there is none.
  */
-export type Effect =
-  | { readonly tag: "connect" | "disconnect" }
-  | { readonly tag: "changed"; readonly state: ConnectionState; readonly reason: Reason; readonly code: number };
+export type Effect = { readonly tag: "connect" | "disconnect" } | Changed;
+
+/** What the host is told of. */
+export interface Changed {
+  readonly tag: "changed";
+  readonly state: ConnectionState;
+  readonly reason: Reason;
+  readonly code: number;
+}
 
 const STATES = ["idle", "connecting", "connected", "reconnecting", "suspended", "closed"] as const;
 

@@ -1,0 +1,224 @@
+/** `rapport-client-list`: a therapist's clients, the most recently active first as the host orders them. */
+
+import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+import { define, RapportElement, SHEETS } from "./element.ts";
+import { icon } from "./icons.ts";
+import { initialsOf, isolated } from "./texts/texts.ts";
+import { tintOf } from "./tints.ts";
+import type { ClientRow, ConversationId } from "./views.ts";
+
+const FIND_FROM = 6;
+
+/** File spines in six tints, the last message, what is unread. Arrow keys go from row to row. */
+export class RapportClientList extends RapportElement {
+  static override styles = [
+    ...SHEETS,
+    css`
+      :host {
+        padding: var(--s4);
+      }
+      .find {
+        display: flex;
+        align-items: center;
+        gap: var(--s2);
+        border: 1px solid var(--edge);
+        border-radius: var(--r2);
+        background: var(--surface);
+        padding-inline: 0.625rem;
+        margin-block-end: var(--s2);
+        color: var(--ink-2);
+      }
+      .find input {
+        border: 0;
+        background: none;
+        outline: 0;
+        flex: 1;
+        min-inline-size: 0;
+        block-size: 2.5rem;
+      }
+      .find:focus-within {
+        outline: 2px solid var(--focus);
+        outline-offset: 1px;
+      }
+      .sect .btn {
+        margin-inline-end: -0.75rem;
+      }
+      .cl {
+        position: relative;
+        display: flex;
+        align-items: center;
+        gap: 0.625rem;
+        inline-size: calc(100% + 1.25rem);
+        min-block-size: 3.5rem;
+        padding: 0.3125rem 0.625rem;
+        margin-inline: -0.625rem;
+        border: 0;
+        border-radius: var(--r2);
+        background: none;
+        text-align: start;
+        cursor: pointer;
+      }
+      .cl:hover {
+        background: var(--sunken);
+      }
+      .cl[aria-current] {
+        background: var(--surface);
+        box-shadow: inset 0 0 0 1px var(--line);
+      }
+      .cl[aria-current]::before {
+        content: "";
+        position: absolute;
+        inset-block: 0.5rem;
+        inset-inline-start: 0;
+        inline-size: 4px;
+        border-radius: 2px;
+        background: var(--tint);
+      }
+      .nm,
+      .sub {
+        display: block;
+        white-space: nowrap;
+        overflow: hidden;
+        text-overflow: ellipsis;
+      }
+      .nm {
+        font-weight: var(--w-medium);
+        font-size: 0.9375rem;
+        line-height: 1.25rem;
+      }
+      .fresh .nm {
+        font-weight: var(--w-strong);
+      }
+      .sub {
+        font-size: var(--t-meta);
+        line-height: 1.125rem;
+        color: var(--ink-3);
+      }
+      .fresh .sub {
+        color: var(--ink);
+      }
+      .at {
+        display: grid;
+        justify-items: end;
+        font-size: var(--t-meta);
+        line-height: 1.125rem;
+        color: var(--ink-2);
+        white-space: nowrap;
+      }
+      .new {
+        font-weight: var(--w-strong);
+        color: var(--ink);
+      }
+      .empty {
+        padding-block: var(--s4);
+      }
+      @media (forced-colors: active) {
+        .cl[aria-current] {
+          outline: 2px solid Highlight;
+          outline-offset: -2px;
+        }
+      }
+    `,
+  ];
+  static override properties: PropertyDeclarations = {
+    ...RapportElement.properties,
+    rows: { attribute: false },
+    current: { attribute: false },
+    canInvite: { type: Boolean, attribute: "can-invite" },
+    sought: { state: true },
+  };
+
+  /** In the order in which they are shown. */
+  declare rows: readonly ClientRow[];
+  /** The open one, null for none. */
+  declare current: ConversationId | null;
+  /** Whether this account may invite. */
+  declare canInvite: boolean;
+  declare protected sought: string;
+
+  constructor() {
+    super();
+    this.rows = [];
+    this.current = null;
+    this.canInvite = false;
+    this.sought = "";
+  }
+
+  get #found(): readonly ClientRow[] {
+    const sought = this.sought.trim().toLocaleLowerCase();
+    return sought ? this.rows.filter((row) => row.name.toLocaleLowerCase().includes(sought)) : this.rows;
+  }
+
+  #key(event: KeyboardEvent): void {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    const buttons = [...this.renderRoot.querySelectorAll<HTMLElement>(".cl")];
+    const at = buttons.findIndex((button) => button === event.composedPath()[0]);
+    if (step && at >= 0) {
+      event.preventDefault();
+      buttons[at + step]?.focus();
+    }
+  }
+
+  protected override render(): TemplateResult {
+    const { clients } = this.texts;
+    const found = this.#found;
+    return html`
+      <div class="sect"><h2>${clients.title}</h2>${
+        this.canInvite
+          ? html`<button class="btn plain compact" @click=${() => this.emit("rapport-invite")}>${clients.invite}</button>`
+          : nothing
+      }</div>
+      ${this.rows.length >= FIND_FROM || this.sought ? this.#renderFind() : nothing}
+      ${this.rows.length ? nothing : html`<p class="small empty">${clients.none}</p>`}
+      ${this.rows.length && !found.length ? html`<p class="small empty" role="status">${clients.noMatch}</p>` : nothing}
+      <ul @keydown=${(event: KeyboardEvent) => this.#key(event)}>${repeat(
+        found,
+        (row) => row.conversation,
+        (row) => this.#renderRow(row),
+      )}</ul>`;
+  }
+
+  #renderFind(): TemplateResult {
+    const { find } = this.texts.clients;
+    const typed = (event: Event) => {
+      this.sought = event.target instanceof HTMLInputElement ? event.target.value : "";
+    };
+    return html`<label class="find">${icon("search", "s")}<input type="search" dir="auto" placeholder=${find} aria-label=${find} .value=${this.sought} @input=${typed}></label>`;
+  }
+
+  #renderRow(row: ClientRow): TemplateResult {
+    const { clients } = this.texts;
+    const open = () => this.emit("rapport-open", { conversation: row.conversation });
+    const tint = `t${tintOf(row.conversation)}`;
+    return html`<li><button class="cl ${tint} ${row.unread ? "fresh" : ""}" aria-current=${row.conversation === this.current ? "true" : nothing} @click=${open}>
+      <span class="face s" aria-hidden="true">${initialsOf(row.name) || icon("people", "s")}</span>
+      <span class="grow"><span class="nm" dir="auto">${row.name || clients.unnamed}</span><span class="sub ${row.identityChanged ? "bad" : ""}" dir="auto">${this.#saying(row)}</span></span>
+      <span class="at num">${row.last ? this.times.short(row.last.atMs) : nothing}${row.unread ? html`<span class="new">${clients.unread(row.unread)}</span>` : nothing}</span>
+    </button></li>`;
+  }
+
+  #saying(row: ClientRow): string {
+    const { clients } = this.texts;
+    if (row.identityChanged) {
+      return clients.keyChanged;
+    }
+    if (row.draft) {
+      return clients.draft(isolated(row.draft));
+    }
+    const last = row.last;
+    if (last === null) {
+      return "";
+    }
+    const words = last.kind === "deleted" ? clients.deleted : last.kind === "waiting" ? clients.waiting : last.text;
+    return last.mine ? clients.mine(isolated(words)) : words;
+  }
+}
+
+define("rapport-client-list", RapportClientList);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rapport-client-list": RapportClientList;
+  }
+}

@@ -1,0 +1,130 @@
+/** `rapport-devices`: the account's devices. */
+
+import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { bytesOf, define, RapportElement } from "./element.ts";
+import { icon } from "./icons.ts";
+import { isolated } from "./texts/texts.ts";
+import type { Device, DeviceId } from "./views.ts";
+
+/** Longest label of a device, bytes of UTF-8. */
+export const LABEL_BYTES = 40;
+
+/** A list with this device first; names it, removes others, signs this one out. Each removal is asked once more. */
+export class RapportDevices extends RapportElement {
+  static override properties: PropertyDeclarations = {
+    ...RapportElement.properties,
+    devices: { attribute: false },
+    removing: { attribute: false },
+    asking: { state: true },
+    naming: { state: true },
+  };
+
+  /** As the newest signed list says. */
+  declare devices: readonly Device[];
+  /** The device whose removal the server has not confirmed yet, null for none. */
+  declare removing: DeviceId | null;
+  declare protected asking: DeviceId | null;
+  declare protected naming: boolean;
+
+  constructor() {
+    super();
+    this.devices = [];
+    this.removing = null;
+    this.asking = null;
+    this.naming = false;
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("devices") && !this.devices.some((device) => device.id === this.asking)) {
+      this.asking = null;
+    }
+  }
+
+  #ask(device: DeviceId | null): void {
+    const before = this.asking;
+    this.asking = device;
+    void this.focusOn(device === null ? `[data-device="${before}"]` : ".keep");
+  }
+
+  #confirm(device: Device): void {
+    this.asking = null;
+    if (device.this) {
+      this.emit("rapport-sign-out");
+    } else {
+      this.emit("rapport-remove-device", { device: device.id });
+    }
+  }
+
+  #name(event: Event): void {
+    event.preventDefault();
+    const label = this.renderRoot.querySelector("input")?.value.trim() ?? "";
+    if (label && bytesOf(label) <= LABEL_BYTES) {
+      this.naming = false;
+      this.emit("rapport-name-device", { label });
+    }
+  }
+
+  #labelOf(device: Device): string {
+    return device.label || (device.this ? this.texts.devices.this : this.texts.devices.unnamed);
+  }
+
+  protected override render(): TemplateResult {
+    const { devices } = this.texts;
+    const ordered = [...this.devices].sort(
+      (one, other) => Number(other.this) - Number(one.this) || one.createdMs - other.createdMs,
+    );
+    return html`<section>
+      <div class="sect"><h2>${devices.title}</h2></div>
+      <ul class="list">${ordered.map((device) => this.#renderDevice(device))}</ul>
+      ${ordered.length === 1 ? html`<p class="small few">${devices.few}</p>` : nothing}
+    </section>`;
+  }
+
+  #renderDevice(device: Device): TemplateResult {
+    const { devices } = this.texts;
+    const label = this.#labelOf(device);
+    const button = device.this
+      ? html`<button class="btn plain compact" data-device=${device.id} @click=${() => this.#ask(device.id)}>${devices.leave}</button>`
+      : html`<button class="btn plain compact" data-device=${device.id} aria-label=${devices.removeNamed(isolated(label))} @click=${() => this.#ask(device.id)}>${devices.remove}</button>`;
+    return html`<li class="item">
+      ${icon(device.this ? "phone" : "laptop")}
+      <span class="grow"><span class="stack" dir="auto">${label}</span><br><span class="small">${device.this && device.label ? `${devices.this}. ` : ""}${devices.added(this.times.date(device.createdMs))}</span></span>
+      ${device.this ? html`<span class="pill good">${devices.inUse}</span>` : nothing}
+      ${this.removing === device.id ? html`<span class="meta" role="status">${devices.removing}</span>` : this.asking === device.id ? nothing : button}
+      ${device.this && this.asking === null ? this.#renderNaming(device) : nothing}
+      ${this.asking === device.id ? this.#renderAsking(device, label) : nothing}
+    </li>`;
+  }
+
+  #renderAsking(device: Device, label: string): TemplateResult {
+    const { devices } = this.texts;
+    const alone = this.devices.length === 1;
+    const words = device.this ? (alone ? devices.leaveLast : devices.leaveAsk) : devices.removeAsk(isolated(label));
+    return html`<div class="note stop asking" role="group" aria-label=${words}>${icon("warning")}<div class="grow stack-s"><p>${words}</p>
+      <div class="row wrap"><button class="btn stop compact" @click=${() => this.#confirm(device)}>${device.this ? devices.leaveYes : devices.removeYes}</button>
+      <button class="btn quiet compact keep" @click=${() => this.#ask(null)}>${devices.removeNo}</button></div></div></div>`;
+  }
+
+  #renderNaming(device: Device): TemplateResult {
+    const { devices } = this.texts;
+    const begin = () => {
+      this.naming = true;
+      void this.focusOn("input");
+    };
+    if (!this.naming) {
+      return html`<button class="btn plain compact" @click=${begin}>${devices.rename}</button>`;
+    }
+    return html`<form class="grow stack-s" @submit=${(event: Event) => this.#name(event)}>
+      <label class="field"><span class="label">${devices.rename}</span><input class="input" dir="auto" maxlength=${LABEL_BYTES} .value=${device.label} autocomplete="off" aria-describedby="hint"></label>
+      <p class="meta" id="hint">${devices.renameHint}</p>
+      <button class="btn quiet compact">${devices.save}</button></form>`;
+  }
+}
+
+define("rapport-devices", RapportDevices);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rapport-devices": RapportDevices;
+  }
+}

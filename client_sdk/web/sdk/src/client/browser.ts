@@ -1,0 +1,108 @@
+/** What a page does beside asking: it starts its worker, tells the device of the network, and keeps an eye on storage. */
+
+/** Where a page's worker comes from: its URL, or whatever makes one. */
+export type WorkerSource = string | URL | (() => Worker);
+
+interface ScriptPolicy {
+  createScriptURL(url: string): string;
+}
+interface PolicyFactory {
+  createPolicy(name: string, rules: ScriptPolicy): ScriptPolicy;
+}
+
+const policies = new Map<string, ScriptPolicy>();
+
+/** A worker from its source. Under Trusted Types it is the policy `rapport-worker` that lets this one URL through. */
+export function startWorker(source: WorkerSource): Worker {
+  if (typeof source === "function") {
+    return source();
+  }
+  const url = new URL(source, location.href).href;
+  return new Worker(policyFor(url)?.createScriptURL(url) ?? url, { type: "module", name: "rapport" });
+}
+
+function policyFor(url: string): ScriptPolicy | undefined {
+  const factory = "trustedTypes" in globalThis ? (globalThis.trustedTypes as PolicyFactory) : undefined;
+  let policy = policies.get(url);
+  if (policy === undefined && factory !== undefined) {
+    policy = factory.createPolicy("rapport-worker", {
+      createScriptURL(asked) {
+        if (asked !== url) {
+          throw new TypeError("no other worker");
+        }
+        return url;
+      },
+    });
+    policies.set(url, policy);
+  }
+  return policy;
+}
+
+/**
+ * Small notes of a page's that survive the database: that a vault was there, that a question was asked. Where the
+ * browser keeps no such notes, null is read and nothing is written.
+ */
+export interface Notes {
+  read(name: string): string | null;
+  write(name: string, value: string | null): void;
+}
+
+/** Notes in the origin's localStorage. */
+export function notesOf(vault: string): Notes {
+  const keyOf = (name: string) => `rapport:${vault}:${name}`;
+  return {
+    read(name) {
+      try {
+        return localStorage.getItem(keyOf(name));
+      } catch {
+        return null;
+      }
+    },
+    write(name, value) {
+      try {
+        if (value === null) {
+          localStorage.removeItem(keyOf(name));
+        } else {
+          localStorage.setItem(keyOf(name), value);
+        }
+      } catch {
+        // forbidden or full: the note is a help, not a promise
+      }
+    },
+  };
+}
+
+/** Asks the browser not to clear this origin's storage by itself; whether it agrees. */
+export async function askToPersist(): Promise<boolean> {
+  return (await navigator.storage?.persist?.().catch(() => false)) ?? false;
+}
+
+/** Calls back when the network comes or goes, or the page is looked at again; returns what ends that. */
+export function watchNetwork(available: (available: boolean) => void): () => void {
+  const back = () => available(true);
+  const gone = () => available(false);
+  const seen = () => {
+    if (document.visibilityState === "visible" && navigator.onLine) {
+      available(true);
+    }
+  };
+  addEventListener("online", back);
+  addEventListener("offline", gone);
+  document.addEventListener("visibilitychange", seen);
+  return () => {
+    removeEventListener("online", back);
+    removeEventListener("offline", gone);
+    document.removeEventListener("visibilitychange", seen);
+  };
+}
+
+/** Calls back when the page was taken out of the browser's cache: what happened meanwhile passed it by. */
+export function watchReturn(returned: () => void): () => void {
+  const shown = ({ persisted }: PageTransitionEvent) => {
+    if (persisted) {
+      returned();
+    }
+  };
+  addEventListener("pageshow", shown);
+  return () => removeEventListener("pageshow", shown);
+}
