@@ -1,4 +1,4 @@
-"""Live sessions of the SDK with the second implementation, in Node.js: handshake, loss, disorder, repetition, turns."""
+"""Live sessions of the Python SDK with the TypeScript SDK: handshake, loss, disorder, repetition, turns."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ from rapport.crypto.ratchet import RatchetMessage, Session, decrypt, encrypt
 from rapport_protocol.device_lists import SignedDeviceList, check_first
 from rapport_protocol.ids import SessionId
 from rapport_protocol.prekeys import PrekeyBundle
-from tests.vector_files import FOLDER
+from tests.house.tree import ROOT
 
 pytestmark = pytest.mark.node
+
+PEER = ROOT / "client_sdk/web/sdk/test/crypto/ratchet-peer.ts"
 
 NOW_MS = 1_800_000_000_000
 
@@ -60,7 +62,7 @@ class End(Protocol):
 
 
 class NodeEnd:
-    """The end that ratchet_peer.mjs plays."""
+    """The end that ratchet-peer.ts plays."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -187,7 +189,7 @@ class Direction:
 
 @pytest.fixture(scope="module")
 def node_end(node_js: Path) -> Iterator[NodeEnd]:
-    command = [str(node_js), str(FOLDER / "ratchet_peer.mjs")]
+    command = [str(node_js), str(PEER)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         guard = threading.Timer(LIMIT_S, process.kill)
         guard.start()

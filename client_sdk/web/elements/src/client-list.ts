@@ -98,6 +98,9 @@ export class RapportClientList extends RapportElement {
       .fresh .sub {
         color: var(--ink);
       }
+      .sub.bad {
+        color: var(--stop);
+      }
       .at {
         display: grid;
         justify-items: end;
@@ -153,7 +156,8 @@ export class RapportClientList extends RapportElement {
   #key(event: KeyboardEvent): void {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     const buttons = [...this.renderRoot.querySelectorAll<HTMLElement>(".cl")];
-    const at = buttons.findIndex((button) => button === event.composedPath()[0]);
+    const from = event.composedPath()[0];
+    const at = from instanceof HTMLElement ? buttons.indexOf(from) : -1;
     if (step && at >= 0) {
       event.preventDefault();
       buttons[at + step]?.focus();
@@ -193,7 +197,7 @@ export class RapportClientList extends RapportElement {
     const tint = `t${tintOf(row.conversation)}`;
     return html`<li><button class="cl ${tint} ${row.unread ? "fresh" : ""}" aria-current=${row.conversation === this.current ? "true" : nothing} @click=${open}>
       <span class="face s" aria-hidden="true">${initialsOf(row.name) || icon("people", "s")}</span>
-      <span class="grow"><span class="nm" dir="auto">${row.name || clients.unnamed}</span><span class="sub ${row.identityChanged ? "bad" : ""}" dir="auto">${this.#saying(row)}</span></span>
+      <span class="grow"><span class="nm"><bdi>${row.name || clients.unnamed}</bdi></span><span class="sub ${row.identityChanged ? "bad" : ""}" ><bdi>${this.#saying(row)}</bdi></span></span>
       <span class="at num">${row.last ? this.times.short(row.last.atMs) : nothing}${row.unread ? html`<span class="new">${clients.unread(row.unread)}</span>` : nothing}</span>
     </button></li>`;
   }

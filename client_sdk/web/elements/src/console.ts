@@ -150,7 +150,7 @@ export class RapportConsole extends RapportElement {
       )}</nav>
       <div class="strip"><slot name="strip"></slot></div>
       <section class="list" aria-label=${texts.listRegion}><slot name="list"></slot></section>
-      <main class="page-slot"><slot><p class="small page">${texts.nothingOpen}</p></slot></main>
+      <main class="page-slot"><h1 class="vh">${texts[this.place]}</h1><slot><p class="small page">${texts.nothingOpen}</p></slot></main>
     </div>`;
   }
 }

@@ -73,51 +73,63 @@ export class RapportDevices extends RapportElement {
     const ordered = [...this.devices].sort(
       (one, other) => Number(other.this) - Number(one.this) || one.createdMs - other.createdMs,
     );
-    return html`<section>
-      <div class="sect"><h2>${devices.title}</h2></div>
-      <ul class="list">${ordered.map((device) => this.#renderDevice(device))}</ul>
-      ${ordered.length === 1 ? html`<p class="small few">${devices.few}</p>` : nothing}
+    const here = ordered.find((device) => device.this);
+    return html`<section class="stack">
+      <div><div class="sect"><h2>${devices.title}</h2></div><ul class="list">${ordered.map((device) => this.#renderDevice(device))}</ul></div>
+      ${ordered.length === 1 ? html`<p class="small">${devices.few}</p>` : nothing}
+      ${here ? this.#renderHere(here) : nothing}
     </section>`;
   }
 
   #renderDevice(device: Device): TemplateResult {
     const { devices } = this.texts;
     const label = this.#labelOf(device);
-    const button = device.this
-      ? html`<button class="btn plain compact" data-device=${device.id} @click=${() => this.#ask(device.id)}>${devices.leave}</button>`
-      : html`<button class="btn plain compact" data-device=${device.id} aria-label=${devices.removeNamed(isolated(label))} @click=${() => this.#ask(device.id)}>${devices.remove}</button>`;
+    const added = devices.added(this.times.date(device.createdMs));
     return html`<li class="item">
       ${icon(device.this ? "phone" : "laptop")}
-      <span class="grow"><span class="stack" dir="auto">${label}</span><br><span class="small">${device.this && device.label ? `${devices.this}. ` : ""}${devices.added(this.times.date(device.createdMs))}</span></span>
-      ${device.this ? html`<span class="pill good">${devices.inUse}</span>` : nothing}
-      ${this.removing === device.id ? html`<span class="meta" role="status">${devices.removing}</span>` : this.asking === device.id ? nothing : button}
-      ${device.this && this.asking === null ? this.#renderNaming(device) : nothing}
-      ${this.asking === device.id ? this.#renderAsking(device, label) : nothing}
+      <span class="grow"><bdi>${label}</bdi><br><span class="small">${device.this && device.label ? `${devices.this}. ` : ""}${added}</span></span>
+      ${device.this ? html`<span class="pill good">${devices.inUse}</span>` : this.#renderRemove(device, label)}
+      ${this.asking === device.id && !device.this ? this.#renderAsking(device, label) : nothing}
     </li>`;
+  }
+
+  #renderRemove(device: Device, label: string): TemplateResult | typeof nothing {
+    const { devices } = this.texts;
+    if (this.removing === device.id) {
+      return html`<span class="meta" role="status">${devices.removing}</span>`;
+    }
+    return this.asking === device.id
+      ? nothing
+      : html`<button class="btn plain compact" data-device=${device.id} aria-label=${devices.removeNamed(isolated(label))} @click=${() => this.#ask(device.id)}>${devices.remove}</button>`;
   }
 
   #renderAsking(device: Device, label: string): TemplateResult {
     const { devices } = this.texts;
     const alone = this.devices.length === 1;
     const words = device.this ? (alone ? devices.leaveLast : devices.leaveAsk) : devices.removeAsk(isolated(label));
-    return html`<div class="note stop asking" role="group" aria-label=${words}>${icon("warning")}<div class="grow stack-s"><p>${words}</p>
+    return html`<div class="note stop" role="group" aria-label=${words}>${icon("warning")}<div class="grow stack-s"><p>${words}</p>
       <div class="row wrap"><button class="btn stop compact" @click=${() => this.#confirm(device)}>${device.this ? devices.leaveYes : devices.removeYes}</button>
       <button class="btn quiet compact keep" @click=${() => this.#ask(null)}>${devices.removeNo}</button></div></div></div>`;
   }
 
-  #renderNaming(device: Device): TemplateResult {
+  /** What can be done with this device: below the list, apart from what removes others. */
+  #renderHere(device: Device): TemplateResult {
     const { devices } = this.texts;
+    if (this.asking === device.id) {
+      return this.#renderAsking(device, this.#labelOf(device));
+    }
+    if (this.naming) {
+      return html`<form class="stack" novalidate @submit=${(event: Event) => this.#name(event)}>
+        <label class="field"><span class="label">${devices.rename}</span><input class="input" dir="auto" maxlength=${LABEL_BYTES} .value=${device.label} autocomplete="off" aria-describedby="hint"></label>
+        <p class="meta" id="hint">${devices.renameHint}</p>
+        <button class="btn quiet compact">${devices.save}</button></form>`;
+    }
     const begin = () => {
       this.naming = true;
       void this.focusOn("input");
     };
-    if (!this.naming) {
-      return html`<button class="btn plain compact" @click=${begin}>${devices.rename}</button>`;
-    }
-    return html`<form class="grow stack-s" @submit=${(event: Event) => this.#name(event)}>
-      <label class="field"><span class="label">${devices.rename}</span><input class="input" dir="auto" maxlength=${LABEL_BYTES} .value=${device.label} autocomplete="off" aria-describedby="hint"></label>
-      <p class="meta" id="hint">${devices.renameHint}</p>
-      <button class="btn quiet compact">${devices.save}</button></form>`;
+    return html`<div class="row wrap"><button class="btn quiet compact" @click=${begin}>${devices.rename}</button>
+      <button class="btn plain compact" data-device=${device.id} @click=${() => this.#ask(device.id)}>${devices.leave}</button></div>`;
   }
 }
 

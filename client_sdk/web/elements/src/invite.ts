@@ -41,10 +41,6 @@ export class RapportInvite extends RapportElement {
       .until {
         text-align: center;
       }
-      .other {
-        border-block-start: 1px solid var(--line);
-        padding-block-start: var(--s2);
-      }
     `,
   ];
   static override properties: PropertyDeclarations = {
@@ -99,7 +95,7 @@ export class RapportInvite extends RapportElement {
       ${card.kind === "owner" ? this.#renderOwner() : this.#renderInviter(card)}
       ${this.#renderPromises()}
       ${this.#renderForm(card)}
-      <p class="other"><button class="btn plain wide" @click=${() => this.emit("rapport-link-here")}>${icon("phone")}${invite.otherDevice}</button></p>
+      <p class="rows"><button @click=${() => this.emit("rapport-link-here")}>${icon("phone")}<span class="grow">${invite.otherDevice}</span>${icon("go", "s flip")}</button></p>
     </main>`;
   }
 

@@ -6,7 +6,7 @@ export interface Part {
   readonly href: string | null;
 }
 
-const ADDRESS = /\b(?:https?:\/\/|mailto:)[^\s<>"“”„‘’`\p{Cc}\p{Bidi_Control}]+/giu;
+const ADDRESS = /(?<![\p{L}\p{N}:/.@_-])(?:https?:\/\/|mailto:)[^\s<>"“”„‘’`\p{Cc}\p{Bidi_Control}]+/giu;
 const TRAILING = /[.,;:!?'*_~…]+$/u;
 const ALLOWED: readonly string[] = ["http:", "https:", "mailto:"];
 const LONGEST = 2_000;

@@ -29,24 +29,6 @@ export class RapportState extends RapportElement {
       .message {
         margin-block-start: var(--s3);
       }
-      .else {
-        border-block: 1px solid var(--line);
-      }
-      .else button {
-        display: flex;
-        gap: var(--s3);
-        align-items: center;
-        inline-size: 100%;
-        min-block-size: var(--target);
-        padding: var(--s2) 0;
-        border: 0;
-        background: none;
-        text-align: start;
-        cursor: pointer;
-      }
-      .else .icon {
-        color: var(--ink-2);
-      }
     `,
   ];
   static override properties: PropertyDeclarations = {
@@ -104,7 +86,7 @@ export class RapportState extends RapportElement {
       <section>${door("l")}<h1 class="display" tabindex="-1">${said.title}</h1><p>${said.body(words)}</p></section>
       <section><h2 class="label">${state.do}</h2><p class="small advice">${said.advice(words)}</p>
         ${this.#renderPrimary(said.primary(words), message)}
-        ${message === null ? nothing : html`<blockquote class="quote message">“${message}”</blockquote>`}
+        ${message === null ? nothing : this.#renderMessage(message)}
       </section>
       ${LINKABLE.includes(this.kind) ? this.#renderElse() : nothing}
     </main>`;
@@ -117,8 +99,17 @@ export class RapportState extends RapportElement {
       <p class="meta" role="status">${this.copied ? this.texts.state.messageCopied : nothing}</p>`;
   }
 
+  #renderMessage(message: string): TemplateResult {
+    const copy = () => void this.#copy(message);
+    return html`<blockquote class="quote message">“${message}”</blockquote>${
+      COPIES.includes(this.kind)
+        ? nothing
+        : html`<button class="btn plain" @click=${copy}>${icon("copy")}${this.texts.state.copyMessage}</button>`
+    }`;
+  }
+
   #renderElse(): TemplateResult {
-    return html`<p class="else"><button @click=${() => this.emit("rapport-link-here")}>${icon("phone")}<span class="grow">${this.texts.state.otherDevice}</span>${icon("go", "s flip")}</button></p>`;
+    return html`<p class="rows"><button @click=${() => this.emit("rapport-link-here")}>${icon("phone")}<span class="grow">${this.texts.state.otherDevice}</span>${icon("go", "s flip")}</button></p>`;
   }
 }
 

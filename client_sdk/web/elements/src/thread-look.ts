@@ -77,6 +77,7 @@ export const threadLook: CSSResult = css`
   }
   .words {
     white-space: pre-wrap;
+    overflow-wrap: anywhere;
   }
   .msg.last:not(.mine) > .bubble {
     border-end-start-radius: var(--r1);

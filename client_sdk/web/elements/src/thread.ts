@@ -180,7 +180,7 @@ export class RapportThread extends RapportElement {
     for (const line of this.renderRoot.querySelectorAll<HTMLElement>("[data-key]")) {
       const place = line.getBoundingClientRect();
       if (place.bottom > top) {
-        this.#held = { key: line.dataset["key"] ?? "", top: place.top };
+        this.#held = { key: line.getAttribute("data-key") ?? "", top: place.top };
         return;
       }
     }

@@ -47,7 +47,7 @@ export function timesFor(tag: string, nowMs: number): Times {
   const sameYear = (ms: number) => new Date(ms).getFullYear() === new Date(nowMs).getFullYear();
   const withYear = (ms: number, options: Intl.DateTimeFormatOptions) =>
     format(locale, sameYear(ms) ? options : { ...options, year: "numeric" }).format(ms);
-  const date = (ms: number) => withYear(ms, { day: "numeric", month: "long" });
+  const date = (ms: number) => withYear(ms, { day: "numeric", month: "long" }).replaceAll(" ", "\u00a0");
   const ago = (ms: number) => dayNumber(nowMs) - dayNumber(ms);
   return {
     time,

@@ -8,7 +8,7 @@ const ESCAPES = 3;
 const WITHIN_MS = 2_000;
 
 /**
- * The bar above a screen. Order of focus: back, Exit, then the page. Escape three times within two seconds is Exit too.
+ * The bar above a screen; beside a list, with a spine, above a file. Order of focus: back, Exit, then the page. Escape three times within two seconds is Exit too.
  * A host answers `rapport-exit` by replacing the page and its history entry and by clearing the title.
  */
 export class RapportTopBar extends RapportElement {
@@ -46,14 +46,15 @@ export class RapportTopBar extends RapportElement {
       .first {
         padding-inline-start: var(--s3);
       }
-      h1 {
+      h1,
+      h2 {
         font: var(--w-regular) var(--t-lead) / 1.5rem var(--font-voice);
         display: -webkit-box;
         -webkit-box-orient: vertical;
         -webkit-line-clamp: 2;
         overflow: hidden;
       }
-      .spine ~ .who h1 {
+      h2 {
         font-size: var(--t-title);
         line-height: var(--lh-title);
       }
@@ -62,6 +63,11 @@ export class RapportTopBar extends RapportElement {
       }
       .face {
         margin-inline: var(--s1) var(--s2);
+      }
+      @media (min-width: 45.0625rem) {
+        :host([narrow]) .tool.back {
+          display: none;
+        }
       }
       @media (max-width: 22.5rem) {
         h1 {
@@ -75,6 +81,7 @@ export class RapportTopBar extends RapportElement {
     name: { type: String },
     line: { type: String },
     back: { type: Boolean },
+    narrow: { type: Boolean, reflect: true },
     exit: { type: Boolean },
     spine: { type: Number, reflect: true },
     initials: { type: String },
@@ -86,6 +93,8 @@ export class RapportTopBar extends RapportElement {
   declare line: string;
   /** Whether there is somewhere to go back to. */
   declare back: boolean;
+  /** Whether back is only there while one column is shown, under 720 px. */
+  declare narrow: boolean;
   /** Whether the way out is shown: on every screen of a client. */
   declare exit: boolean;
   /** A file's colour, 1 to 6; null for none. */
@@ -109,6 +118,7 @@ export class RapportTopBar extends RapportElement {
     this.name = "";
     this.line = "";
     this.back = false;
+    this.narrow = false;
     this.exit = false;
     this.spine = null;
     this.initials = "";
@@ -128,9 +138,9 @@ export class RapportTopBar extends RapportElement {
     const { bar } = this.texts;
     return html`<header class=${this.spine === null ? "" : `t${this.spine}`}>
       ${this.spine === null ? nothing : html`<span class="spine" aria-hidden="true"></span>`}
-      ${this.back ? html`<button class="tool" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
+      ${this.back ? html`<button class="tool back" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
       ${this.initials ? html`<span class="face" aria-hidden="true">${this.initials}</span>` : nothing}
-      <div class="who ${this.back || this.initials ? "" : "first"}"><h1 dir="auto">${this.name}</h1>${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
+      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1 dir="auto">${this.name}</h1>` : html`<h2 dir="auto">${this.name}</h2>`}${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
       <slot></slot>
       ${
         this.exit

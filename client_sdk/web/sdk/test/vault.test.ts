@@ -1,8 +1,8 @@
 import "fake-indexeddb/auto";
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
+import { PassphraseNeeded, WrongPassphrase } from "../src/adapters/passphrase.ts";
 import { openIndexedDbVault } from "../src/adapters/vault-indexeddb.ts";
-import { PassphraseNeeded, WrongPassphrase } from "../src/adapters/vault-key.ts";
 import { Crash, MemoryStorage, MemoryVault } from "../src/adapters/vault-memory.ts";
 import { loadSodium } from "../src/crypto/sodium.ts";
 import { type Vault, VaultLocked, VaultProblem } from "../src/ports.ts";

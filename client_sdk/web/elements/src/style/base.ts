@@ -14,7 +14,7 @@ export const base: CSSResult = css`
     min-inline-size: 0;
     color: var(--ink);
     font: var(--w-regular) var(--t-body) / var(--lh-body) var(--font-ui);
-    overflow-wrap: anywhere;
+    overflow-wrap: break-word;
     text-align: start;
   }
   :host([hidden]) {

@@ -175,6 +175,22 @@ export const controls: CSSResult = css`
     color: var(--ink-2);
     margin-inline: 0.375rem;
   }
+  .rows button {
+    display: flex;
+    gap: var(--s3);
+    align-items: center;
+    inline-size: 100%;
+    min-block-size: var(--target);
+    padding: var(--s2) 0;
+    border: 0;
+    border-block: 1px solid var(--line);
+    background: none;
+    text-align: start;
+    cursor: pointer;
+  }
+  .rows .icon {
+    color: var(--ink-2);
+  }
   .pill {
     display: inline-flex;
     align-items: center;
@@ -203,11 +219,9 @@ export const controls: CSSResult = css`
     display: block;
     margin-block-end: var(--s1);
   }
-  .field .hint {
-    display: block;
+  .field + .meta {
     margin-block-start: 0.375rem;
   }
-  .field .bad,
   .bad {
     color: var(--stop);
   }

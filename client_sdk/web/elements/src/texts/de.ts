@@ -265,6 +265,7 @@ export const de: Texts = {
   },
   state: {
     do: "Was Sie tun können",
+    copyMessage: "Nachricht kopieren",
     messageCopied: "Kopiert. Fügen Sie es dort ein, wo Sie sonst schreiben.",
     otherDevice: "Ich nutze Rapport schon auf einem anderen Gerät",
   },
@@ -294,6 +295,18 @@ export const de: Texts = {
       advice: () =>
         "Verbinden Sie dieses Gerät von dort aus. Waren Sie es nicht, sagen Sie es der Person, die Sie eingeladen hat.",
       primary: () => "Von einem anderen Gerät verbinden",
+    },
+    noAccount: {
+      title: "Hier ist noch niemand beigetreten",
+      body: () => "Öffnen Sie zum Anfangen den Einladungslink, den Sie bekommen haben, in diesem Browser.",
+      advice: () => "Wenn Sie Rapport schon auf einem anderen Gerät nutzen, verknüpfen Sie dieses von dort aus.",
+      primary: () => "Von einem anderen Gerät verknüpfen",
+    },
+    occupied: {
+      title: "Dieser Browser hat schon ein Konto",
+      body: () => "Er fasst immer nur ein Konto. Nichts wurde gesendet, und die Einladung ist nicht verbraucht.",
+      advice: () => "Öffnen Sie den Link auf einem anderen Gerät oder in einem anderen Browserprofil.",
+      primary: () => "Zu Ihren Gesprächen",
     },
     wrongLink: {
       title: "Dieser Link ist nicht vollständig",
@@ -329,6 +342,14 @@ export const de: Texts = {
       advice: () => "Es wird von selbst wieder versucht. Öffnen sich auch andere Seiten nicht, liegt es an Ihrem Netz.",
       primary: () => "Jetzt versuchen",
     },
+    serverDownAtStart: {
+      title: "Der Server antwortet nicht",
+      body: () =>
+        "Nichts ging verloren. Die Einladung ist nicht verbraucht, und was Sie hier beginnen, geht weiter, wo es stehen blieb.",
+      advice: () =>
+        "Versuchen Sie es in ein paar Minuten noch einmal. Öffnen sich auch andere Seiten nicht, liegt es an Ihrem Netz.",
+      primary: () => "Jetzt versuchen",
+    },
     wrongServer: {
       title: "Unter dieser Adresse antwortet etwas anderes",
       body: () =>
@@ -361,7 +382,7 @@ export const de: Texts = {
     storageLost: {
       title: "Was hier aufbewahrt war, ist weg",
       body: () =>
-        "Der Browser hat die Schlüssel und Nachrichten dieses Geräts gelöscht. Ihre anderen Geräte haben sie noch, und die Menschen, mit denen Sie schreiben, auch.",
+        "Der Browser hat die Schlüssel und Nachrichten dieses Geräts gelöscht. Andere Geräte von Ihnen haben sie noch, und die Menschen, mit denen Sie schreiben, auch.",
       advice: () =>
         "Verbinden Sie dieses Gerät von einem anderen aus. Ohne ein anderes bitten Sie um eine neue Einladung: Alle, mit denen Sie schreiben, erfahren dann, dass Ihr Schlüssel neu ist.",
       primary: () => "Von einem anderen Gerät verbinden",

@@ -260,6 +260,7 @@ export const en = {
   },
   state: {
     do: "What you can do",
+    copyMessage: "Copy a message",
     messageCopied: "Copied. Paste it where you usually write.",
     otherDevice: "I already use Rapport on another device",
   },
@@ -287,6 +288,18 @@ export const en = {
       advice: () => "Link this device from the one you used. If it was not you, tell the person who invited you.",
       primary: () => "Link from another device",
     },
+    noAccount: {
+      title: "Nobody has joined here yet",
+      body: () => "To begin, open the invitation link that you were sent, in this browser.",
+      advice: () => "If you already use Rapport on another device, link this one from there.",
+      primary: () => "Link from another device",
+    },
+    occupied: {
+      title: "This browser already has an account",
+      body: () => "It holds one account at a time. Nothing was sent, and the invitation is not used up.",
+      advice: () => "Open the link on another device or in another browser profile.",
+      primary: () => "To your conversations",
+    },
     wrongLink: {
       title: "This link is not complete",
       body: () => "It may have been cut off when it was copied. Nothing was sent, and the invitation is not used up.",
@@ -313,6 +326,12 @@ export const en = {
       title: "The server does not answer",
       body: () => "Your messages are kept on this device. What you write goes out by itself later.",
       advice: () => "It is tried again by itself. If other pages do not open either, it is your network.",
+      primary: () => "Try now",
+    },
+    serverDownAtStart: {
+      title: "The server does not answer",
+      body: () => "Nothing was lost. The invitation is not used up, and what you begin here goes on where it stopped.",
+      advice: () => "Try it again in a few minutes. If other pages do not open either, it is your network.",
       primary: () => "Try now",
     },
     wrongServer: {
@@ -344,7 +363,7 @@ export const en = {
     storageLost: {
       title: "What was kept here is gone",
       body: () =>
-        "The browser has cleared the keys and messages of this device. Your other devices still have them, and so do the people you write with.",
+        "The browser has cleared the keys and messages of this device. Other devices of yours still have them, and so do the people you write with.",
       advice: () =>
         "Link this device from another one of yours. Without one, ask for a new invitation: the people you write with are then told that your key is new.",
       primary: () => "Link from another device",

@@ -18,21 +18,8 @@ import { sodium } from "../crypto/sodium.ts";
 import { VaultProblem } from "../ports.ts";
 import { concat, utf8 } from "../protocol/bytes.ts";
 import { systemRandom } from "./clock.ts";
+import { PassphraseNeeded, WrongPassphrase } from "./passphrase.ts";
 import { VAULT_KEY_BYTES } from "./vault-sealing.ts";
-
-/** The vault opens with a passphrase only, and none was given. */
-export class PassphraseNeeded extends VaultProblem {
-  constructor() {
-    super("the vault is locked with a passphrase");
-  }
-}
-
-/** Another passphrase than the vault was locked with; nothing has changed. */
-export class WrongPassphrase extends VaultProblem {
-  constructor() {
-    super("this is not the vault's passphrase");
-  }
-}
 
 /** What rests in the storage. salt: null when there is no passphrase. */
 export interface RestingKey {

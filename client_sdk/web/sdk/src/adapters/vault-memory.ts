@@ -21,7 +21,13 @@ export class Crash extends Error {}
 export class MemoryStorage {
   rev = 0;
   locked = false;
-  readonly records = new RecordSet();
+  records = new RecordSet();
+
+  /** Nothing is kept any more; for a storage whose vault is closed. */
+  wipe(): void {
+    this.rev = 0;
+    this.records = new RecordSet();
+  }
 
   /** All that an onlooker with the key would see, for tests that search for what must not be kept. */
   everything(): Uint8Array {

@@ -83,8 +83,10 @@ class WebSocketStream implements Stream {
     }
   }
 
-  close(): Promise<void> {
-    return closed(this.socket);
+  async close(): Promise<void> {
+    await closed(this.socket);
+    this.closeCode ??= BROKEN; // the server has not answered: nobody waits for it any more
+    this.wake();
   }
 
   private take(frame: string | ArrayBuffer): void {

@@ -22,7 +22,7 @@ export function startWorker(source: WorkerSource): Worker {
 }
 
 function policyFor(url: string): ScriptPolicy | undefined {
-  const factory = "trustedTypes" in globalThis ? (globalThis.trustedTypes as PolicyFactory) : undefined;
+  const factory: PolicyFactory | undefined = Reflect.get(globalThis, "trustedTypes");
   let policy = policies.get(url);
   if (policy === undefined && factory !== undefined) {
     policy = factory.createPolicy("rapport-worker", {

@@ -16,8 +16,8 @@ import {
   type Assignment,
   type CallName,
   type Calls,
-  namesOf,
   NEVER_REPEATED,
+  namesOf,
   type Standing,
   type Told,
 } from "../worker/messages.ts";
@@ -45,12 +45,21 @@ export interface Port {
   call<Name extends CallName>(name: Name, ...values: Parameters<Calls[Name]>): ReturnType<Calls[Name]>;
   /** Ends what belongs to this page. What is under way is refused. */
   close(): Promise<void>;
+  /** Asks how the vault stands, as at the beginning: for a page that slept and has missed news. */
+  greet?(): void;
 }
 
-/** A port to a device in this thread. Tells how it stands before it resolves. */
-export async function portInThread(device: DeviceInThread, listener: PortListener): Promise<Port> {
-  device.onNews((news) => listener.news(news));
-  listener.stands({ storage: "open", problem: null, snapshot: await device.snapshot() });
+/** A port to a device in this thread. */
+export function portInThread(device: DeviceInThread, listener: PortListener): Port {
+  let begun = false;
+  const leave = device.onNews((news) => {
+    if (!begun && news.type === "snapshot") {
+      begun = true; // the first news says how it stands
+      listener.stands({ storage: "open", problem: null, snapshot: news.snapshot });
+    } else {
+      listener.news(news);
+    }
+  });
   return {
     call(name, ...values) {
       const call: unknown = Reflect.get(device, name);
@@ -59,7 +68,10 @@ export async function portInThread(device: DeviceInThread, listener: PortListene
       }
       return Reflect.apply(call, device, values);
     },
-    close: () => device.close(),
+    close() {
+      leave();
+      return device.close();
+    },
   };
 }
 
@@ -102,7 +114,6 @@ export class SharedPort implements Port {
     this.greet();
   }
 
-  /** Asks how the vault stands, as at the beginning: for a page that slept and has missed news. */
   greet(): void {
     this.ask({ type: "hello", from: this.me });
   }
@@ -150,7 +161,9 @@ export class SharedPort implements Port {
     this.listener.stands(standing);
     if (taken) {
       this.refuse(({ name, owner: asked }) => asked !== null && NEVER_REPEATED.has(name), new Interrupted());
-      this.waiting.forEach((waiting, id) => this.send(id, waiting));
+      for (const [id, waiting] of this.waiting) {
+        this.send(id, waiting);
+      }
     }
   }
 
@@ -185,4 +198,3 @@ export class SharedPort implements Port {
     }
   }
 }
-

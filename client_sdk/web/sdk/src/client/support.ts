@@ -3,7 +3,13 @@
 import { RapportError } from "../protocol/errors.ts";
 
 /** What may be missing: something of the platform, by its name. */
-export type Requirement = "secure page" | "IndexedDB" | "Web Locks" | "WebAssembly" | "BroadcastChannel" | "module workers";
+export type Requirement =
+  | "secure page"
+  | "IndexedDB"
+  | "Web Locks"
+  | "WebAssembly"
+  | "BroadcastChannel"
+  | "module workers";
 
 /** This browser, or this page's address, does not allow for a safe vault. `missing` names what is not there. */
 export class Unsupported extends RapportError {

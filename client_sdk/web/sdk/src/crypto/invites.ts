@@ -101,27 +101,29 @@ export function sealCard(secret: InviteSecret, card: Card, random: Random): Uint
 /** Open a card. AuthenticationFailed if it was not sealed under this link; FormatError if it is no card. */
 export function openCard(secret: InviteSecret, sealed: Uint8Array): Card {
   const [nonce, box] = [sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES)];
-  const map = decodeMap(unpad(openSealed(cardKeyOf(secret), nonce, box, cardAad(idOfInvite(secret)))), "card");
+  const plain = unpad(openSealed(cardKeyOf(secret), nonce, box, cardAad(idOfInvite(secret))));
+  const { name, account, aik, version, dlh, server_id, conv, genesis, role, welcome, limits, crisis, office } =
+    decodeMap(plain, "card");
   const id = asBytes(16);
   const key = asBytes(32);
-  const role = ROLES[asCount(1)(map["role"], "card") - 1];
-  if (role === undefined) {
+  const becomes = ROLES[asCount(1)(role, "card") - 1];
+  if (becomes === undefined) {
     throw new FormatError("card");
   }
   return {
-    name: asText(1, 200)(map["name"], "card"),
-    account: idOf<AccountId>(id(map["account"], "card")),
-    aik: key(map["aik"], "card"),
-    version: asCount(1)(map["version"], "card"),
-    dlh: toHex(key(map["dlh"], "card")),
-    serverId: key(map["server_id"], "card"),
-    conv: idOf<ConversationId>(id(map["conv"], "card")),
-    genesis: toHex(key(map["genesis"], "card")),
-    role,
-    welcome: optional(asText())(map["welcome"] ?? undefined, "card"),
-    limits: map["limits"] ?? null,
-    crisis: map["crisis"] ?? null,
-    office: optional(asBytes(0, CARD_BYTES))(map["office"] ?? undefined, "card"),
+    name: asText(1, 200)(name, "card"),
+    account: idOf<AccountId>(id(account, "card")),
+    aik: key(aik, "card"),
+    version: asCount(1)(version, "card"),
+    dlh: toHex(key(dlh, "card")),
+    serverId: key(server_id, "card"),
+    conv: idOf<ConversationId>(id(conv, "card")),
+    genesis: toHex(key(genesis, "card")),
+    role: becomes,
+    welcome: optional(asText())(welcome ?? undefined, "card"),
+    limits: limits ?? null,
+    crisis: crisis ?? null,
+    office: optional(asBytes(0, CARD_BYTES))(office ?? undefined, "card"),
   };
 }
 

@@ -306,11 +306,12 @@ function mapOf(content: LinkContent): Fields {
 const READERS: { readonly [Tag in LinkContent["tag"]]: (map: Fields) => Extract<LinkContent, { tag: Tag }> } = {
   package: readPackage,
   answer: readAnswer,
-  done: (map) => ({ tag: "done", lists: asLists(map["lists"], WHAT) }),
+  done: ({ lists }) => ({ tag: "done", lists: asLists(lists, WHAT) }),
 };
 
 const asKey = asBytes(32);
 const asId = asBytes(16);
+const asDevice: Check<DeviceId> = (value, what) => idOf<DeviceId>(asId(value, what));
 const asAnyText = asText();
 const asLists = asArray(asBytes(0, LIST_BYTES), 1);
 
@@ -343,35 +344,34 @@ function asPair<Left, Right>(left: Check<Left>, right: Check<Right>): Check<read
 }
 
 function readPackage(map: Fields): LinkPackage {
-  const settings = optional(asMap)(map["settings"], WHAT) ?? {};
+  const { account, aik, lists, keys, server_id, base, role, name, pins, labels, settings } = map;
+  const shared = Object.entries(optional(asMap)(settings, WHAT) ?? {});
   return {
     tag: "package",
-    account: idOf<AccountId>(asId(map["account"], WHAT)),
-    aik: asKey(map["aik"], WHAT),
-    lists: asLists(map["lists"], WHAT),
-    keys: asArray(asPair(asCount(), asKey), 1)(map["keys"], WHAT),
-    serverId: asKey(map["server_id"], WHAT),
-    base: asAnyText(map["base"], WHAT),
-    role: asRole(map["role"], WHAT),
-    name: asAnyText(map["name"], WHAT),
-    pins: optional(asArray(asPin))(map["pins"], WHAT) ?? [],
-    labels: (optional(asArray(asPair(asId, asAnyText), 0, DEVICES_PER_ACCOUNT))(map["labels"], WHAT) ?? []).map(
-      ([device, name]) => [idOf<DeviceId>(device), name],
-    ),
-    settings: Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, asAnyText(value, WHAT)])),
+    account: idOf<AccountId>(asId(account, WHAT)),
+    aik: asKey(aik, WHAT),
+    lists: asLists(lists, WHAT),
+    keys: asArray(asPair(asCount(), asKey), 1)(keys, WHAT),
+    serverId: asKey(server_id, WHAT),
+    base: asAnyText(base, WHAT),
+    role: asRole(role, WHAT),
+    name: asAnyText(name, WHAT),
+    pins: optional(asArray(asPin))(pins, WHAT) ?? [],
+    labels: optional(asArray(asPair(asDevice, asAnyText), 0, DEVICES_PER_ACCOUNT))(labels, WHAT) ?? [],
+    settings: Object.fromEntries(shared.map(([key, value]) => [key, asAnyText(value, WHAT)])),
   };
 }
 
-function readAnswer(map: Fields): LinkAnswer {
-  const [signed, lastResort, oneTime] = asStructure(3)(map["prekeys"], WHAT);
+function readAnswer({ entry, prekeys, label: name }: Fields): LinkAnswer {
+  const [signed, lastResort, oneTime] = asStructure(3)(prekeys, WHAT);
   return {
     tag: "answer",
-    entry: asBytes(154)(map["entry"], WHAT),
+    entry: asBytes(154)(entry, WHAT),
     prekeys: {
       signed: asBytes(108)(signed, WHAT),
       lastResort: asBytes(1260)(lastResort, WHAT),
       oneTime: asArray(asBytes(1292), 0, ONE_TIME_MOST)(oneTime, WHAT),
     },
-    label: optional(asAnyText)(map["label"], WHAT) ?? "",
+    label: optional(asAnyText)(name, WHAT) ?? "",
   };
 }

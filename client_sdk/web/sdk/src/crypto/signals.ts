@@ -62,7 +62,8 @@ export function openSignal(frame: Uint8Array, key: Uint8Array): Fields {
     throw new FormatError("signal: size");
   }
   const content = decodeMap(unpadFrom(padded), "signal");
-  asText()(content["type"], "signal: type");
+  const { type } = content;
+  asText()(type, "signal: type");
   return content;
 }
 

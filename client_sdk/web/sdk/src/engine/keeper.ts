@@ -169,7 +169,8 @@ export class Keeper implements LinkEvents {
   private async nextEvent(signal: AbortSignal): Promise<Event | null> {
     for (;;) {
       const { deadline } = this.machine;
-      const delayMs = deadline === null ? null : Math.max(0, deadline - this.network.clock.monotonic()) * 1000;
+      const delayMs =
+        deadline === null ? null : Math.max(0, Math.ceil((deadline - this.network.clock.monotonic()) * 1000));
       await within(this.network.clock, delayMs, signal, (over) => this.inbox.wait(over));
       const said = this.inbox.take();
       if (said === undefined) {

@@ -9,6 +9,7 @@ import type { Card } from "../crypto/invites.ts";
 import type { MessageKind, PlaceholderReason, SecurityKind, Status } from "../events.ts";
 import type { AccountId, ConversationId, DeviceId, ItemId, MessageId, SessionId, StoreEpoch } from "../protocol/ids.ts";
 import type { MembershipState } from "../protocol/membership.ts";
+import type { Register } from "../protocol/requests.ts";
 import type { ContentMap } from "./content.ts";
 import { Table } from "./tables.ts";
 import type { Me } from "./turn.ts";
@@ -410,12 +411,12 @@ export interface Counters {
 export const NEW_COUNTERS: Counters = { orders: 0, prekeyId: 0 };
 
 /**
- * A registration that has not been answered. register: the request's bytes. chain: membership entries with our join at
- * the end.
+ * A registration that has not been answered. register: as it was or will be sent. chain: membership entries with our
+ * join at the end.
  */
 export interface Joining {
   readonly link: string;
-  readonly register: Uint8Array;
+  readonly register: Register;
   readonly chain: readonly Uint8Array[];
   readonly card: Card | null;
 }

@@ -202,13 +202,23 @@ export function decodeClientMessage(frame: Uint8Array): ClientMessage {
   return decode(frame, CLIENT_TAGS) as ClientMessage;
 }
 
+/** The bytes of a structure of `fields.ts`. */
+export function encodeStruct(struct: string, content: object): Uint8Array {
+  return encoder.encode(writtenStruct(content, struct));
+}
+
+/** A structure of `fields.ts`, checked. Throws FormatError("bad_frame"). */
+export function decodeStruct(struct: string, bytes: Uint8Array): object {
+  return readStruct(readArray(bytes), struct);
+}
+
 /** The body that an operation is asked with; null for one without. */
 export function encodeRequest<Name extends OperationName>(operation: Name, body: RequestOf<Name>): Uint8Array | null {
   const struct = OPERATIONS[operation][2];
-  return struct === null || body === null ? null : encoder.encode(writtenStruct(body, struct));
+  return struct === null || body === null ? null : encodeStruct(struct, body);
 }
 
 /** What an operation was answered with. Throws FormatError("bad_frame"). */
 export function decodeResponse<Name extends OperationName>(operation: Name, bytes: Uint8Array): ResponseOf<Name> {
-  return readStruct(readArray(bytes), OPERATIONS[operation][3]) as unknown as ResponseOf<Name>;
+  return decodeStruct(OPERATIONS[operation][3], bytes) as unknown as ResponseOf<Name>;
 }

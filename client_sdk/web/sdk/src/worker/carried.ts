@@ -4,7 +4,7 @@
  * What is not ours on purpose (a bug) arrives as an Error with its class's name and nothing else.
  */
 
-import { PassphraseNeeded, WrongPassphrase } from "../adapters/vault-key.ts";
+import { PassphraseNeeded, WrongPassphrase } from "../adapters/passphrase.ts";
 import { AuthenticationFailed, DuplicatePosition, TooFarAhead } from "../crypto/failures.ts";
 import { EventsUnread } from "../engine/listeners.ts";
 import { InviteProblem, LinkProblem } from "../local-device/problems.ts";
@@ -51,7 +51,7 @@ export function carried(error: unknown): Carried {
   if (found === undefined || !(error instanceof RapportError)) {
     return { kind: "", code: "internal", detail: error instanceof Error ? error.name : "", more: {} };
   }
-  const { code, detail, name, message, stack, ...more } = { name: "", message: "", stack: "", ...error };
+  const { code, detail, ...more } = error;
   return { kind: found[0], code, detail, more };
 }
 

@@ -10,8 +10,8 @@
 
 import { SYSTEM_CLOCK, systemRandom } from "../adapters/clock.ts";
 import { HttpApi } from "../adapters/http.ts";
+import { PassphraseNeeded } from "../adapters/passphrase.ts";
 import { deleteIndexedDbVault, type IndexedDbVault, openIndexedDbVault } from "../adapters/vault-indexeddb.ts";
-import { PassphraseNeeded } from "../adapters/vault-key.ts";
 import { WebSocketConnector } from "../adapters/websocket.ts";
 import { loadSodium } from "../crypto/sodium.ts";
 import { Deferred } from "../engine/waiting.ts";
@@ -143,7 +143,9 @@ class Owner implements VaultCalls {
 
   private async begin(first: IndexedDbVault): Promise<void> {
     try {
-      this.device = await LocalDevice.open(this.surroundings(first));
+      const device = await LocalDevice.open(this.surroundings(first));
+      this.device = device;
+      device.onNews((news) => this.news(news)); // the first news is how everything stands
     } catch (error) {
       this.stands("failed", error);
       if (!(error instanceof VaultProblem)) {
@@ -151,8 +153,6 @@ class Owner implements VaultCalls {
       }
       return;
     }
-    this.device.onNews((news) => this.news(news));
-    this.snapshot = await this.device.snapshot();
     this.stands("open");
   }
 

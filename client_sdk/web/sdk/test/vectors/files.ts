@@ -5,9 +5,8 @@ import * as conventions from "./conventions.ts";
 import * as linking from "./linking.ts";
 import * as memberships from "./memberships.ts";
 import * as messages from "./messages.ts";
-import { Difference, equal, isVector, inners } from "./reading.ts";
+import { Difference, equal, type Files, inners, isVector, text, type Vector } from "./reading.ts";
 import * as sessions from "./sessions.ts";
-import type { Files } from "./reading.ts";
 
 const FILES: Files = {
   ...conventions.files,
@@ -30,17 +29,19 @@ function at<T>(where: string, action: () => T): T {
 
 /** Check one file: its chapter and number of cases. Throws Difference at the first one. */
 function checkFile(file: string, content: unknown): [chapter: number, cases: number] {
-  const [chapter, checksFor] = FILES[file] ?? [0, () => ({})];
-  if (!isVector(content)) throw new Difference("no vectors");
+  const known = FILES[file];
+  if (known === undefined || !isVector(content)) throw new Difference("no vectors");
+  const [chapter, checksFor] = known;
   const { cases: _, ...rest } = content;
   equal("beside the cases", rest, { chapter });
   const cases = inners(content, "cases");
   const checks = checksFor(cases);
-  const missing = Object.keys(checks).filter((kind) => !cases.some((vector) => (vector["kind"] ?? "") === kind));
+  const kindOf = ({ kind = "" }: Vector) => String(kind);
+  const missing = Object.keys(checks).filter((kind) => !cases.some((vector) => kindOf(vector) === kind));
   equal("kinds without a case", missing, []);
   for (const vector of cases) {
-    const kind = String(vector["kind"] ?? "");
-    at(`"${String(vector["name"])}"`, () => {
+    const kind = kindOf(vector);
+    at(`"${text(vector, "name")}"`, () => {
       const check = Object.hasOwn(checks, kind) ? checks[kind] : undefined;
       if (check === undefined) throw new Difference(`unknown kind "${kind}"`);
       check(vector);

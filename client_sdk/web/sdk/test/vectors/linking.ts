@@ -15,7 +15,19 @@ import {
 } from "../../src/crypto/linking.ts";
 import { toHex } from "../../src/protocol/bytes.ts";
 import type { LinkId } from "../../src/protocol/ids.ts";
-import { bytes, type Check, checkVerdict, Difference, drawing, equal, type Files, inner, number, text, type Vector } from "./reading.ts";
+import {
+  bytes,
+  type Check,
+  checkVerdict,
+  Difference,
+  drawing,
+  equal,
+  type Files,
+  inner,
+  number,
+  text,
+  type Vector,
+} from "./reading.ts";
 
 const BASE = "https://rapport.example";
 

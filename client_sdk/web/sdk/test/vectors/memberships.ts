@@ -1,10 +1,28 @@
 /** Chapter 3: membership entries and the rules of their chain. */
 
 import { equal as equalBytes, fromHex } from "../../src/protocol/bytes.ts";
-import { checkFirst, checkSuccessor, parseSignedDeviceList, type SignedDeviceList } from "../../src/protocol/device-lists.ts";
+import {
+  checkFirst,
+  checkSuccessor,
+  parseSignedDeviceList,
+  type SignedDeviceList,
+} from "../../src/protocol/device-lists.ts";
 import { advance, begin, type ListLookup, type MembershipState } from "../../src/protocol/membership.ts";
 import { encodeEntryFields, parseSignedEntry, type SignedEntry } from "../../src/protocol/membership-entries.ts";
-import { bytes, type Check, checkVerdict, Difference, equal, type Files, inner, number, text, texts, type Vector, verdictOf } from "./reading.ts";
+import {
+  bytes,
+  type Check,
+  checkVerdict,
+  Difference,
+  equal,
+  type Files,
+  inner,
+  number,
+  text,
+  texts,
+  type Vector,
+  verdictOf,
+} from "./reading.ts";
 
 const OPS = ["genesis", "invite", "join", "remove", "leave", "role", "checkpoint"];
 const ROLES = ["owner", "therapist", "client"];
@@ -43,7 +61,11 @@ function verifiedLists(encoded: readonly string[]): SignedDeviceList[] {
   for (const one of encoded) {
     const list = parseSignedDeviceList(fromHex(one));
     const head = lists.findLast(({ content }) => content.account === list.content.account);
-    equal("device list", verdictOf(() => (head ? checkSuccessor(head, list) : checkFirst(list))), "ok");
+    equal(
+      "device list",
+      verdictOf(() => (head ? checkSuccessor(head, list) : checkFirst(list))),
+      "ok",
+    );
     lists.push(list);
   }
   return lists;

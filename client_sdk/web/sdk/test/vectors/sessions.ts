@@ -76,8 +76,8 @@ function bothSides(vector: Vector): void {
   const [one, two] = [inner(vector, "initiator"), inner(vector, "responder")];
   const [initiator, responder] = [partyOf(inner(one, "party")), partyOf(inner(two, "party"))];
   for (const side of [one, two]) {
-    equal("dsig", signingKey(bytes(side, "dsig_seed")).publicKey, inner(side, "party")["dsig"]);
-    equal("dik", x25519Public(bytes(side, "dik_secret")), inner(side, "party")["dik"]);
+    equal("dsig", signingKey(bytes(side, "dsig_seed")).publicKey, text(inner(side, "party"), "dsig"));
+    equal("dik", x25519Public(bytes(side, "dik_secret")), text(inner(side, "party"), "dik"));
   }
   const bundle = parsePrekeyBundle(bytes(vector, "bundle"));
   const kem = [bytes(vector, "kem_ciphertext"), bytes(vector, "kem_secret")] as const;
@@ -115,7 +115,7 @@ function bothSides(vector: Vector): void {
 const handshake = (cases: readonly Vector[]): Record<string, Check> => ({
   handshake: bothSides,
   refused: (vector) => {
-    const of = cases.find((held) => held["name"] === vector["of"]);
+    const of = cases.find((held) => text(held, "name") === text(vector, "of"));
     if (of === undefined) throw new Difference("no such case");
     const initiator = partyOf(inner(vector, "initiator_party"));
     checkVerdict(vector, () => receiveFirst(inner(of, "responder"), initiator, bytes(vector, "message")));
@@ -175,7 +175,7 @@ function trace(vector: Vector): void {
     const before = ends.get(end);
     if (before === undefined || act === undefined) throw new Difference(`step ${at}: unknown`);
     const after = act(before, step);
-    equal(`step ${at}: after`, stateOf(after), step["after"]);
+    equal(`step ${at}: after`, stateOf(after), inner(step, "after"));
     ends.set(end, after);
   }
 }

@@ -1,0 +1,293 @@
+/** `rapport-app`: which screen stands where, by the address, the account and the storage. */
+
+import { type Emitted, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
+import { type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
+import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { ClientElement } from "./client-element.ts";
+import { Latest } from "./latest.ts";
+import { addressOf, type Route, routeOf } from "./routes.ts";
+
+/** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
+const CLOCK_WRONG_MS = 12 * 3_600_000;
+
+/** The whole page. */
+export class App extends ClientElement {
+  static override styles = [
+    ...ClientElement.styles,
+    css`
+      :host {
+        display: block;
+      }
+      .column {
+        display: grid;
+        grid-template-rows: auto auto minmax(0, 1fr);
+        block-size: 100%;
+        max-inline-size: 48rem;
+        margin-inline: auto;
+      }
+      .state {
+        block-size: 100%;
+        overflow-y: auto;
+      }
+      .page {
+        display: grid;
+        grid-template-rows: auto minmax(0, 1fr);
+        block-size: 100%;
+        min-block-size: 0;
+      }
+      .tool {
+        min-block-size: var(--target);
+        padding-inline: var(--s3);
+        border: 0;
+        border-radius: var(--r2);
+        background: none;
+        color: var(--ink-2);
+        font: var(--w-medium) var(--t-small) / 1 var(--font-ui);
+        cursor: pointer;
+      }
+      .tool:focus-visible {
+        outline: 2px solid var(--focus);
+      }
+    `,
+  ];
+  static override properties: PropertyDeclarations = {
+    ...ClientElement.properties,
+    route: { state: true },
+    failed: { state: true },
+    unlocking: { state: true },
+    wrong: { state: true },
+    storage: { state: true },
+  };
+
+  declare protected route: Route;
+  declare protected failed: StateKind | null;
+  declare protected unlocking: boolean;
+  declare protected wrong: boolean;
+  declare protected storage: StorageNote | null;
+
+  #latest: Latest | null = null;
+  #lostMs: number | null = null;
+  #clockSeen = false;
+
+  constructor() {
+    super();
+    this.route = routeOf(new URL(location.href));
+    this.failed = null;
+    this.unlocking = false;
+    this.wrong = false;
+    this.storage = null;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#latest = new Latest(this.client, () => this.requestUpdate());
+    this.client.ready.catch((error: unknown) => {
+      this.failed = error instanceof Unsupported ? "unsupportedBrowser" : "storageBroken";
+    });
+    this.hear("storageProblem", () => {
+      this.storage = "unwritable";
+    });
+    this.hear("messageStatus", () => this.#writable());
+    this.hear("messageReceived", () => this.#writable());
+    this.hear("persistenceRefused", () => {
+      this.storage ??= "notPersistent";
+    });
+    this.hear("connectionChanged", ({ state }) => {
+      this.#lostMs = state === "connected" ? null : (this.#lostMs ?? Date.now());
+    });
+    this.addEventListener("app-go", (event) =>
+      this.#open((event as CustomEvent<Exclude<Route, { at: "join" }>>).detail),
+    );
+    addEventListener("popstate", this.#follow);
+    addEventListener("hashchange", this.#follow);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    removeEventListener("popstate", this.#follow);
+    removeEventListener("hashchange", this.#follow);
+  }
+
+  readonly #follow = () => {
+    this.route = routeOf(new URL(location.href));
+  };
+
+  #writable(): void {
+    if (this.storage === "unwritable") {
+      this.storage = null;
+    }
+  }
+
+  #open(route: Exclude<Route, { at: "join" }>): void {
+    const address = addressOf(route);
+    if (location.pathname !== address || location.hash) {
+      history.pushState(null, "", address);
+    }
+    this.route = route;
+  }
+
+  #exit(): void {
+    document.title = "";
+    location.replace("about:blank");
+  }
+
+  async #unlock({ passphrase }: Emitted["rapport-unlock"]): Promise<void> {
+    this.unlocking = true;
+    try {
+      await this.client.unlock(passphrase);
+      this.wrong = false;
+    } catch (error) {
+      if (!(error instanceof RapportError)) {
+        throw error;
+      }
+      this.wrong = error instanceof WrongPassphrase;
+    }
+    this.unlocking = false;
+  }
+
+  // --- which screen ---------------------------------------------------------------------------------------------------
+
+  protected override willUpdate(): void {
+    if (this.client.identity !== null && (this.route.at === "join" || (this.route.at === "link" && this.route.code))) {
+      if (this.client.identity !== null && this.#joinedHere) {
+        history.replaceState(null, "", "/"); // the secret has done its work
+        this.route = { at: "home" };
+      }
+    }
+    this.#joinedHere = this.client.storage === "open" && this.client.identity === null;
+  }
+
+  #joinedHere = false;
+
+  protected override render(): TemplateResult {
+    const { client, route } = this;
+    if (this.failed !== null) {
+      return this.#state(this.failed, () => location.reload());
+    }
+    switch (client.storage) {
+      case "opening":
+      case "failed":
+        return html``;
+      case "locked":
+        return html`<rapport-unlock .busy=${this.unlocking} .wrong=${this.wrong}
+          @rapport-unlock=${(event: CustomEvent<Emitted["rapport-unlock"]>) => void this.#unlock(event.detail)}></rapport-unlock>`;
+      default:
+    }
+    if (route.at === "join") {
+      return html`<div class="state"><app-joining .client=${client} .link=${route.link}></app-joining></div>`;
+    }
+    if (route.at === "link" && client.identity === null) {
+      return html`<div class="state"><app-linking-here .client=${client} .code=${route.code}></app-linking-here></div>`;
+    }
+    if (client.identity === null) {
+      const kind = client.storage === "lost" ? "storageLost" : "noAccount";
+      return this.#state(kind, () => this.#open({ at: "link", code: "" }));
+    }
+    if (Math.abs(client.snapshot.aheadMs) > CLOCK_WRONG_MS && !this.#clockSeen) {
+      return this.#state("clockWrong", () => this.#goOn());
+    }
+    return client.identity.role === "client" ? this.#clientApp(client.identity) : this.#console(client.identity);
+  }
+
+  #goOn(): void {
+    this.#clockSeen = true;
+    this.requestUpdate();
+  }
+
+  #state(kind: StateKind, act: () => void): TemplateResult {
+    const hereMs = Date.now();
+    const detail = { hereMs, thereMs: hereMs + this.client.snapshot.aheadMs };
+    return html`<div class="state"><rapport-state .kind=${kind} .detail=${detail} @rapport-act=${act}
+      @rapport-link-here=${() => this.#open({ at: "link", code: "" })}></rapport-state></div>`;
+  }
+
+  #strip(slot: string | typeof nothing): TemplateResult {
+    const { state, snapshot } = this.client;
+    const queued = snapshot.figures["queued"] ?? 0;
+    return html`<rapport-strip slot=${slot} .state=${state} .sinceMs=${this.#lostMs} .queued=${queued} .storage=${this.storage}
+      @rapport-dismiss=${() => this.#dismiss()}></rapport-strip>`;
+  }
+
+  #dismiss(): void {
+    this.storage = null;
+  }
+
+  // --- a client's screens ---------------------------------------------------------------------------------------------
+
+  #clientApp(me: Identity): TemplateResult {
+    const conversations = this.client.conversations();
+    const [only] = conversations;
+    const { route } = this;
+    if (route.at === "settings" || route.at === "devices") {
+      return html`<div class="column" @rapport-back=${() => this.#open({ at: "home" })} @rapport-exit=${() => this.#exit()}>
+        <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back exit></rapport-top-bar>${this.#strip(nothing)}
+        <div class="scroller"><app-settings .client=${this.client}></app-settings><app-devices .client=${this.client}></app-devices></div></div>`;
+    }
+    const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
+    if (open !== undefined && conversations.some(({ id }) => id === open)) {
+      return html`<div class="column" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
+        ${this.#conversation(open, { back: conversations.length > 1, exit: true })}</div>`;
+    }
+    const name = textsFor(document.documentElement.lang).clients.conversations;
+    return html`<div class="column" @rapport-exit=${() => this.#exit()}>
+      <rapport-top-bar .name=${name} exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}${this.#list(me, null, false)}</div>`;
+  }
+
+  #tools(slot: string | typeof nothing = nothing): TemplateResult {
+    const { settings } = textsFor(document.documentElement.lang).console;
+    return html`<button class="tool" slot=${slot} @click=${() => this.#open({ at: "settings" })}>${settings}</button>`;
+  }
+
+  #conversation(conversation: string, { back, exit }: { back: boolean; exit: boolean }): TemplateResult {
+    return html`<app-conversation .client=${this.client} .conversation=${conversation} .back=${back} .exit=${exit}>
+      ${exit ? this.#tools("tools") : nothing}${exit ? this.#strip("strip") : nothing}</app-conversation>`;
+  }
+
+  #list(
+    me: Identity,
+    current: string | null,
+    canInvite: boolean,
+    slot: string | typeof nothing = nothing,
+  ): TemplateResult {
+    return html`<rapport-client-list slot=${slot} .rows=${this.#latest?.rows(me.account) ?? []} .current=${current} .canInvite=${canInvite}
+      @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail })}
+      @rapport-invite=${() => this.#open({ at: "invite" })}></rapport-client-list>`;
+  }
+
+  // --- a therapist's desk ---------------------------------------------------------------------------------------------
+
+  #console(me: Identity): TemplateResult {
+    const { route } = this;
+    const current = route.at === "conversation" ? route.conversation : null;
+    const place: Place = route.at === "devices" || route.at === "settings" ? route.at : "clients";
+    return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"}
+      @rapport-go=${(event: CustomEvent<Emitted["rapport-go"]>) => this.#goTo(event.detail.place)} @rapport-back=${() => this.#open({ at: "home" })}>
+      ${this.#strip("strip")}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
+  }
+
+  #goTo(place: Place): void {
+    this.#open(place === "clients" ? { at: "home" } : { at: place });
+  }
+
+  #desk(current: string | null): TemplateResult | typeof nothing {
+    const { client, route } = this;
+    if (current !== null && client.conversations().some(({ id }) => id === current)) {
+      return this.#conversation(current, { back: true, exit: false });
+    }
+    const words = textsFor(document.documentElement.lang);
+    const page = (name: string, content: TemplateResult) =>
+      html`<div class="page"><rapport-top-bar .name=${name} back narrow></rapport-top-bar><div class="scroller">${content}</div></div>`;
+    switch (route.at) {
+      case "invite":
+        return page(words.newInvite.title, html`<app-inviting .client=${client}></app-inviting>`);
+      case "devices":
+        return page(words.console.devices, html`<app-devices .client=${client}></app-devices>`);
+      case "settings":
+        return page(words.console.settings, html`<app-settings .client=${client}></app-settings>`);
+      default:
+        return nothing;
+    }
+  }
+}
+
+customElements.define("rapport-app", App);

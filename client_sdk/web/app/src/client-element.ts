@@ -1,0 +1,63 @@
+/** What every screen of the app is: an element over the one client, drawn again whenever something has changed. */
+
+import { tokens } from "@rapport/elements";
+import type { ClientEvent, ClientEventOf, RapportClient } from "@rapport/sdk";
+import { css, LitElement, type PropertyDeclarations } from "lit";
+import type { Route } from "./routes.ts";
+
+/** Fills its parent; children scroll by themselves. */
+export const screen = css`
+  :host {
+    display: grid;
+    grid-template-rows: auto minmax(0, 1fr);
+    block-size: 100%;
+    min-block-size: 0;
+    background: var(--bg);
+    color: var(--ink);
+  }
+  .scroller {
+    overflow-y: auto;
+    padding: var(--s4);
+  }
+  .pages {
+    display: grid;
+    gap: var(--s6);
+    max-inline-size: 34rem;
+    margin-inline: auto;
+    padding-block-end: var(--s8);
+  }
+`;
+
+/** Base of the screens. */
+export abstract class ClientElement extends LitElement {
+  static override styles = [tokens, screen];
+  static override properties: PropertyDeclarations = { client: { attribute: false } };
+
+  /** The client of this page. */
+  declare client: RapportClient;
+
+  #heard: (() => void)[] = [];
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.hear("changed", () => this.requestUpdate());
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    for (const end of this.#heard.splice(0)) {
+      end();
+    }
+  }
+
+  /** Calls `handler` with every event of this type for as long as the element is in the page. */
+  protected hear<Type extends ClientEvent["type"]>(type: Type, handler: (event: ClientEventOf<Type>) => void): void {
+    this.client.on(type, handler);
+    this.#heard.push(() => this.client.off(type, handler));
+  }
+
+  /** Goes to another place of the app. */
+  protected go(route: Exclude<Route, { at: "join" }>): void {
+    this.dispatchEvent(new CustomEvent("app-go", { bubbles: true, composed: true, detail: route }));
+  }
+}

@@ -1,0 +1,317 @@
+/** `app-conversation`: what stands in one conversation, and where one writes. */
+
+import {
+  type Blocked,
+  type ComposerTask,
+  calledName,
+  type Emitted,
+  initialsOf,
+  type Notice,
+  type RapportComposer,
+  tintOf,
+} from "@rapport/elements";
+import {
+  type AccountId,
+  type Conversation,
+  type ConversationId,
+  type Member,
+  type Message,
+  type MessageId,
+  VaultProblem,
+} from "@rapport/sdk";
+import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { ClientElement, screen } from "./client-element.ts";
+
+/** Messages that are fetched at once. */
+const PAGE = 50;
+/** How long somebody counts as writing after the last sign of it, milliseconds: signs come every three seconds. */
+const TYPING_MS = 6_000;
+
+/** Reads what it shows from the vault again whenever something in the conversation has changed. */
+export class ConversationScreen extends ClientElement {
+  static override styles = [
+    ...ClientElement.styles,
+    screen,
+    css`
+      :host {
+        grid-template-rows: auto minmax(0, 1fr) auto;
+      }
+      .thread {
+        display: flex;
+        flex-direction: column;
+        min-block-size: 0;
+      }
+      rapport-thread {
+        flex: 1;
+        min-block-size: 0;
+      }
+    `,
+  ];
+  static override properties: PropertyDeclarations = {
+    ...ClientElement.properties,
+    conversation: { attribute: false },
+    back: { type: Boolean },
+    exit: { type: Boolean },
+    messages: { state: true },
+    hasEarlier: { state: true },
+    loadingEarlier: { state: true },
+    task: { state: true },
+    typing: { state: true },
+    comparing: { state: true },
+  };
+
+  /** Which one. */
+  declare conversation: ConversationId;
+  /** Whether there is somewhere to go back to. */
+  declare back: boolean;
+  /** Whether the way out is shown. */
+  declare exit: boolean;
+  declare protected messages: readonly Message[];
+  declare protected hasEarlier: boolean;
+  declare protected loadingEarlier: boolean;
+  declare protected task: ComposerTask | null;
+  declare protected typing: readonly AccountId[];
+  declare protected comparing: { readonly number: string } | null;
+
+  #unread = 0;
+  #reading: Promise<void> | null = null;
+  #stale = false;
+  readonly #stopped = new Map<AccountId, ReturnType<typeof setTimeout>>();
+
+  constructor() {
+    super();
+    this.back = false;
+    this.exit = false;
+    this.messages = [];
+    this.hasEarlier = false;
+    this.loadingEarlier = false;
+    this.task = null;
+    this.typing = [];
+    this.comparing = null;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const changed = [
+      "messageReceived",
+      "messageChanged",
+      "messageStatus",
+      "messageRemoved",
+      "placeholder",
+      "placeholderRemoved",
+      "notDelivered",
+      "notReadable",
+    ] as const;
+    for (const type of changed) {
+      this.hear(type, () => void this.#read());
+    }
+    this.hear("typing", ({ conversation, account }) => {
+      if (conversation === this.conversation) {
+        this.#writes(account);
+      }
+    });
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    for (const timer of this.#stopped.values()) {
+      clearTimeout(timer);
+    }
+    this.#stopped.clear();
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("conversation")) {
+      this.messages = [];
+      this.task = null;
+      this.typing = [];
+      this.comparing = null;
+      this.#unread = this.#held.view.unread;
+      void this.#read();
+    }
+  }
+
+  get #held(): Conversation {
+    return this.client.conversation(this.conversation);
+  }
+
+  get #others(): readonly Member[] {
+    return this.#held.members.filter(({ account }) => account !== this.client.identity?.account);
+  }
+
+  /** Reads as many messages as are shown, and those that came since; one reading at a time, and one more if needed. */
+  async #read(): Promise<void> {
+    this.#stale = true;
+    this.#reading ??= this.#readAll();
+    await this.#reading;
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#stale) {
+      this.#stale = false;
+      const { conversation } = this;
+      const limit = Math.min(1_000, Math.max(PAGE, this.messages.length + 10));
+      const read = await this.client.conversation(conversation).history({ limit });
+      if (conversation === this.conversation) {
+        const first = read[0]?.id;
+        const above = first === undefined ? -1 : this.messages.findIndex(({ id }) => id === first);
+        this.hasEarlier = above > 0 ? this.hasEarlier : read.length === limit || (above === 0 && this.hasEarlier);
+        this.messages = above > 0 ? [...this.messages.slice(0, above), ...read] : read;
+      }
+    }
+    this.#reading = null;
+  }
+
+  async #earlier(): Promise<void> {
+    const [first] = this.messages;
+    if (first === undefined || this.loadingEarlier) {
+      return;
+    }
+    this.loadingEarlier = true;
+    const { conversation } = this;
+    const earlier = await this.#held.history({ before: first.id, limit: PAGE });
+    if (conversation === this.conversation) {
+      this.messages = [...earlier, ...this.messages];
+      this.hasEarlier = earlier.length === PAGE;
+    }
+    this.loadingEarlier = false;
+  }
+
+  #writes(account: AccountId): void {
+    clearTimeout(this.#stopped.get(account));
+    const end = () => {
+      this.#stopped.delete(account);
+      this.typing = [...this.#stopped.keys()];
+    };
+    this.#stopped.set(account, setTimeout(end, TYPING_MS));
+    this.typing = [...this.#stopped.keys()];
+  }
+
+  async #send({ text, replyTo }: Emitted["rapport-send"]): Promise<void> {
+    this.task = null;
+    try {
+      await this.#held.sendText(text, { replyTo });
+    } catch (error) {
+      if (!(error instanceof VaultProblem)) {
+        throw error;
+      }
+      this.renderRoot.querySelector<RapportComposer>("rapport-composer")?.putBack(text); // the strip says why
+    }
+    await this.#read();
+  }
+
+  async #edit({ id, text }: Emitted["rapport-edit"]): Promise<void> {
+    this.task = null;
+    await this.#held.edit(id, text);
+  }
+
+  async #again(id: MessageId): Promise<void> {
+    const failed = this.messages.find((message) => message.id === id);
+    if (failed !== undefined) {
+      await this.#held.sendText(failed.text, { replyTo: failed.replyTo });
+      await this.#held.delete(id).catch(() => undefined); // it stays, marked as not sent, if it cannot be taken away
+      await this.#read();
+    }
+  }
+
+  #about(id: MessageId, kind: ComposerTask["kind"]): void {
+    const message = this.messages.find((one) => one.id === id);
+    if (message !== undefined) {
+      const name = this.#held.members.find(({ account }) => account === message.account)?.name ?? "";
+      this.task = kind === "edit" ? { kind, id, text: message.text } : { kind, id, name, text: message.text };
+    }
+  }
+
+  async #compare(): Promise<void> {
+    const [other] = this.#others;
+    if (other !== undefined) {
+      this.comparing = { number: await this.client.safetyNumber(other.account) };
+    }
+  }
+
+  get #blocked(): Blocked | null {
+    if (this.client.snapshot.signedOut) {
+      return "signedOut";
+    }
+    const [other] = this.#others;
+    if (other === undefined) {
+      return "alone";
+    }
+    return this.#contact(other.account)?.identityChanged ? "identityChanged" : null;
+  }
+
+  #contact(account: AccountId) {
+    return this.client.contacts().find((contact) => contact.account === account);
+  }
+
+  /** What is said between messages: devices that others added since the conversation began, and a changed key. */
+  get #notices(): readonly Notice[] {
+    return this.#others.flatMap(({ account, name }): Notice[] => {
+      const [, ...added] = [...this.client.contactDevices(account)].sort(
+        (one, other) => one.createdMs - other.createdMs,
+      );
+      const devices = added.map(({ id, createdMs: atMs }): Notice => ({ id, atMs, kind: "newDevice", name }));
+      const changed: Notice = { id: `${account} key`, atMs: Number.MAX_SAFE_INTEGER, kind: "keyChanged", name };
+      return this.#contact(account)?.identityChanged ? [...devices, changed] : devices;
+    });
+  }
+
+  protected override render(): TemplateResult {
+    const [other] = this.#others;
+    const name = other?.name ?? "";
+    const tool = html`<slot name="tools"></slot>`;
+    const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing !== null}
+      .exit=${this.exit} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && this.comparing === null}
+      @rapport-back=${(event: Event) => this.#back(event)}>${tool}</rapport-top-bar>`;
+    return html`${bar}${this.comparing === null || other === undefined ? this.#renderThread(name) : this.#renderNumber(other, this.comparing.number)}`;
+  }
+
+  #back(event: Event): void {
+    if (this.comparing !== null) {
+      event.stopPropagation();
+      this.comparing = null;
+    }
+  }
+
+  #renderThread(name: string): TemplateResult {
+    const { state, identity } = this.client;
+    const held = this.#held;
+    return html`<div class="thread">
+      <slot name="strip"></slot>
+      <rapport-thread .messages=${this.messages} .members=${held.members} .me=${identity?.account ?? null} .notices=${this.#notices}
+        .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
+        .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
+        @rapport-seen=${() => void (document.hasFocus() && held.markRead())} @rapport-earlier=${() => void this.#earlier()}
+        @rapport-send-again=${(event: CustomEvent<Emitted["rapport-send-again"]>) => void this.#again(event.detail.id)}
+        @rapport-reply=${(event: CustomEvent<Emitted["rapport-reply"]>) => this.#about(event.detail.id, "reply")}
+        @rapport-edit-wanted=${(event: CustomEvent<Emitted["rapport-edit-wanted"]>) => this.#about(event.detail.id, "edit")}
+        @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void held.delete(event.detail.id)}
+        @rapport-compare=${() => void this.#compare()}></rapport-thread></div>
+      <rapport-composer .name=${name} .draft=${held.view.draft} .task=${this.task} .blocked=${this.#blocked}
+        @rapport-send=${(event: CustomEvent<Emitted["rapport-send"]>) => void this.#send(event.detail)}
+        @rapport-edit=${(event: CustomEvent<Emitted["rapport-edit"]>) => void this.#edit(event.detail)}
+        @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void held.setDraft(event.detail.text)}
+        @rapport-typing=${() => void held.typing()} @rapport-task-left=${() => this.#leave()}
+        @rapport-compare=${() => void this.#compare()}></rapport-composer>`;
+  }
+
+  #leave(): void {
+    this.task = null;
+  }
+
+  #renderNumber({ account, name }: Member, number: string): TemplateResult {
+    const contact = this.#contact(account);
+    const verify = (event: CustomEvent<Emitted["rapport-verify"]>) =>
+      void this.client.verify(account, event.detail.verified).then(() => this.#closeNumber());
+    const acknowledge = () => void this.client.acknowledgeIdentity(account).then(() => this.#closeNumber());
+    return html`<div class="scroller"><div class="pages">
+      <rapport-safety-number .name=${calledName(name)} .number=${number} .verified=${contact?.verified ?? false} .changed=${contact?.identityChanged ?? false}
+        @rapport-verify=${verify} @rapport-acknowledge=${acknowledge}></rapport-safety-number></div></div>${nothing}`;
+  }
+
+  #closeNumber(): void {
+    this.comparing = null;
+  }
+}
+
+customElements.define("app-conversation", ConversationScreen);

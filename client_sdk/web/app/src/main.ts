@@ -1,0 +1,23 @@
+/** The app: one client, one page. */
+
+import { tokens } from "@rapport/elements";
+import { RapportClient } from "@rapport/sdk";
+import { App } from "./app.ts";
+import { showPreferences } from "./preferences.ts";
+import "./conversation-screen.ts";
+import "./devices-screen.ts";
+import "./inviting.ts";
+import "./joining.ts";
+import "./linking-here.ts";
+import "./settings-screen.ts";
+
+/** The worker's address, put in by the build. */
+declare const RAPPORT_WORKER: string;
+
+showPreferences();
+if (tokens.styleSheet !== undefined) {
+  document.adoptedStyleSheets.push(tokens.styleSheet);
+}
+const app = new App();
+app.client = new RapportClient({ worker: RAPPORT_WORKER });
+document.body.append(app);

@@ -1,0 +1,93 @@
+/** A conversation as hosts use it: what stands in it, and what can be said in it. */
+
+import { systemRandom } from "../adapters/clock.ts";
+import type { Member, Message } from "../events.ts";
+import type { ConversationView, HistoryOptions, RestoredCount, SendOptions } from "../local-device/types.ts";
+import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
+import type { Port } from "./port.ts";
+
+/** One conversation of this account. Made by the client; stays valid as long as the client is open. */
+export class Conversation {
+  /** The same on every device. */
+  readonly id: ConversationId;
+  private readonly port: Port;
+  private readonly look: () => ConversationView;
+
+  constructor(port: Port, id: ConversationId, look: () => ConversationView) {
+    this.port = port;
+    this.id = id;
+    this.look = look;
+  }
+
+  /** As it stands now: members, unread, draft, when it was last active. LocalError(not_found) when it is gone. */
+  get view(): ConversationView {
+    return this.look();
+  }
+
+  /** Everybody in it, ourselves included. */
+  get members(): readonly Member[] {
+    return this.view.members;
+  }
+
+  /**
+   * Writes a text: 1 to 15,000 bytes of UTF-8.
+   *
+   * Resolves once it is in the vault; it is sent as soon as there is a connection, whatever happens in between.
+   * `messageStatus` events tell how far it has come. LocalError (too_large, bad_format), VaultProblem: nothing was
+   * written.
+   */
+  sendText(text: string, options: SendOptions = {}): Promise<Message> {
+    const id = options.id ?? idOf<MessageId>(systemRandom(16));
+    return this.port.call("sendText", this.id, text, { ...options, id });
+  }
+
+  /** Changes a message of ours. LocalError: not_found, forbidden (not ours), too_large. */
+  edit(message: MessageId, text: string): Promise<Message> {
+    return this.port.call("edit", this.id, message, text);
+  }
+
+  /** Takes a message of ours out of view, here and at the others. LocalError: not_found, forbidden (not ours). */
+  delete(message: MessageId): Promise<Message> {
+    return this.port.call("delete", this.id, message);
+  }
+
+  /** Our one reaction to a message, at most 64 bytes of UTF-8; null takes it back. LocalError: not_found, too_large. */
+  react(message: MessageId, emoji: string | null): Promise<Message> {
+    return this.port.call("react", this.id, message, emoji);
+  }
+
+  /** The person has seen everything up to now; members and our other devices hear of it every ten seconds. */
+  markRead(): Promise<void> {
+    return this.port.call("markRead", this.id);
+  }
+
+  /** Tells connected members that we are writing: call it with every key, it is sent every three seconds at most. */
+  typing(): Promise<void> {
+    return this.port.call("typing", this.id);
+  }
+
+  /** Keeps what stands in the input, "" for nothing; our other devices hear of it. At most 15,000 bytes. */
+  setDraft(text: string): Promise<void> {
+    return this.port.call("setDraft", this.id, text);
+  }
+
+  /** Mutes it on all our devices until then (Unix time, ms; 2^53 - 1 = for good), null = not any more. */
+  mute(untilMs: number | null): Promise<void> {
+    return this.port.call("mute", this.id, untilMs);
+  }
+
+  /** The newest messages (50 unless told, at most 1,000), or those before one: oldest first, queued ones at the end. */
+  history(options: HistoryOptions = {}): Promise<Message[]> {
+    return this.port.call("history", this.id, options);
+  }
+
+  /** One message as it stands; null when there is none of that id here. */
+  message(id: MessageId): Promise<Message | null> {
+    return this.port.call("message", this.id, id);
+  }
+
+  /** Fetches archived history that this device does not hold. Rejected, Unreachable: what came is kept; go on later. */
+  restore(): Promise<RestoredCount> {
+    return this.port.call("restore", this.id);
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Rapport for browsers and Node.js: end-to-end encrypted conversations between therapists and clients.
+ *
+ * A page makes a `RapportClient`; keys, ratchets and history live in a worker. In Node.js a device runs in the thread:
+ * `openInThread` of `in-thread.ts`.
+ */
+
+export { PassphraseNeeded, WrongPassphrase } from "./adapters/passphrase.ts";
+export type { WorkerSource } from "./client/browser.ts";
+export {
+  type ClientOptions,
+  type InThreadOptions,
+  RapportClient,
+  type StorageState,
+  VERSION,
+} from "./client/client.ts";
+export { Conversation } from "./client/conversation.ts";
+export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
+export { Interrupted } from "./client/port.ts";
+export { type Requirement, Unsupported } from "./client/support.ts";
+export { EventsUnread } from "./engine/listeners.ts";
+export type * from "./events.ts";
+export { InviteProblem, type InviteTrouble, LinkProblem, type LinkTrouble } from "./local-device/problems.ts";
+export type {
+  ContactView,
+  ConversationView,
+  DeviceInThread,
+  HistoryOptions,
+  Identity,
+  InviteCard,
+  LinkOffer,
+  RestoredCount,
+  SendOptions,
+  Snapshot,
+} from "./local-device/types.ts";
+export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
+export type { ConnectionState, Reason } from "./protocol/connection.ts";
+export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";
+export type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
+export type { Role } from "./protocol/requests.ts";
