@@ -82,7 +82,10 @@ BLOCKS = (
 def test_letters_fold_as_in_the_other_sdk() -> None:
     folded = "".join(f"{fold(chr(code))}\n" for first, end in BLOCKS for code in range(first, end))
     # the same number stands in client_sdk/web/sdk/test/engine/searching.test.ts
-    assert hashlib.sha256(folded.encode()).hexdigest() == "6b13ee69ff9b192e64c3ad643349568a5b737fd559e2ff953b25fbbffbeac3e0"
+    assert (
+        hashlib.sha256(folded.encode()).hexdigest()
+        == "6b13ee69ff9b192e64c3ad643349568a5b737fd559e2ff953b25fbbffbeac3e0"
+    )
 
 
 @pytest.mark.parametrize("words", ["", " ", "a", "a b c", "?!", "\ud7ff"])

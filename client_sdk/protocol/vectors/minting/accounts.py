@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from minting.base import T0, Stream, case, flipped, plain, refused, verdict
+from minting.base import NOT_UTF8, T0, Stream, case, flipped, plain, refused, verdict
 from minting.cast import ANN, BEN, DANA
 from minting.membership import Chain
 from rapport.crypto.identity import new_last_resort, new_one_time, new_signed_prekey, next_list
@@ -401,6 +401,7 @@ def _no_cards(secret: InviteSecret, good: dict[str, Any]) -> list[dict[str, Any]
         ("card with an empty name", good | {"name": ""}),
         ("card with a short key", good | {"aik": bytes(31)}),
         ("card with a text as version", good | {"version": "1"}),
+        ("card with a name that is not UTF-8", good | {"name": NOT_UTF8}),
     ]
     cases = []
     for at, (name, inside) in enumerate(made):

@@ -9,17 +9,20 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from rapport.crypto.failures import AuthenticationFailed, DuplicatePosition, TooFarAhead
 from rapport_protocol.errors import RapportError
 from rapport_protocol.rules import RuleBroken
 
-__all__ = ["T0", "Stream", "case", "flipped", "plain", "refused", "stored", "verdict"]
+__all__ = ["NOT_UTF8", "T0", "Stream", "case", "flipped", "plain", "refused", "stored", "verdict"]
 
 FOLDER = Path(__file__).resolve().parents[1]
 T0 = 1_800_000_000_000
 """The vectors' beginning of time, milliseconds."""
+NOT_UTF8 = msgspec.Raw(b"\xa2\xc3\x28")
+"""A MessagePack text of two bytes that are not UTF-8."""
 
 
 class Stream:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from minting.base import T0, Stream, case, flipped, plain, refused
+from minting.base import NOT_UTF8, T0, Stream, case, flipped, plain, refused
 from minting.cast import BEN, DANA
 from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey
 from rapport.crypto.linking import (
@@ -206,6 +206,9 @@ def _misshapen(
         (f"without {first}", {held: value for held, value in good.items() if held != first}),
         (f"with a number as {first}", good | {first: 7}),
     ]
+    text = next((field for field in ("name", "label") if field in good), None)
+    if text:
+        made.append((f"with a {text} that is not UTF-8", good | {text: NOT_UTF8}))
     cases = []
     for what, inside in made:
         nonce = random(24)

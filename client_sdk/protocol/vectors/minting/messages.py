@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from minting.base import T0, Stream, case, flipped, plain, refused
+from minting.base import NOT_UTF8, T0, Stream, case, flipped, plain, refused
 from minting.cast import BEN, DANA
 from rapport.crypto.archive import ArchiveRecord, Trust, archive_key, open_entry, seal_entry
 from rapport.crypto.body import Body, RosterEntry, new_chain
@@ -216,6 +216,7 @@ def _no_bodies() -> list[dict[str, Any]]:
         ("body with a short prev", good | {"prev": bytes(15)}),
         ("body with nil as prev", good | {"prev": None}),
         ("body with a map as attachments", good | {"attachments": {}}),
+        ("body with a text that is not UTF-8", good | {"content": {"text": NOT_UTF8}}),
     ]
     cases = []
     for name, inside in made:

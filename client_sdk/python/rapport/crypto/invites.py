@@ -104,7 +104,7 @@ def open_card(secret: InviteSecret, sealed: bytes) -> Card:
     plain = unpad(open_sealed(secret.card_key(), sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], card_aad(secret.id)))
     try:
         return msgspec.msgpack.decode(plain, type=Card)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise FormatError("card") from None
 
 

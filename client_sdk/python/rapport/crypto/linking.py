@@ -253,5 +253,5 @@ def open_step(key: bytes, link: LinkId, wanted: type[Content], sealed: bytes) ->
     plain = open_sealed(key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _aad(link, _STEPS[wanted]))
     try:
         return msgspec.msgpack.decode(plain, type=wanted)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise FormatError("link step") from None

@@ -170,14 +170,17 @@ class Player:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, folder: Path, name: str) -> AsyncIterator[Self]:
-        """A player whose vaults and journals lie in `folder`; it ends with the block. Its log is `<name>.log` there."""
+    async def start(cls, folder: Path, name: str, command: Sequence[str] | None = None) -> AsyncIterator[Self]:
+        """A player whose vaults and journals lie in `folder`; it ends with the block. Its log is `<name>.log` there.
+
+        command: what to start instead of this SDK's player; the folder is added.
+        """
         log = folder / f"{name}.log"
+        program = command or (sys.executable, "-m", "rapport.testing.player")
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rapport.testing.player", str(folder),
-                stdin=PIPE, stdout=PIPE, stderr=errors,
-            )  # fmt: skip
+                *program, str(folder), stdin=PIPE, stdout=PIPE, stderr=errors
+            )
         player = cls(process, log)
         try:
             yield player

@@ -25,6 +25,9 @@ export class App extends ClientElement {
         max-inline-size: 48rem;
         margin-inline: auto;
       }
+      .column.whole {
+        grid-template-rows: minmax(0, 1fr);
+      }
       .state {
         block-size: 100%;
         overflow-y: auto;
@@ -225,7 +228,7 @@ export class App extends ClientElement {
     }
     const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
     if (open !== undefined && conversations.some(({ id }) => id === open)) {
-      return html`<div class="column" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
+      return html`<div class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
         ${this.#conversation(open, { back: conversations.length > 1, exit: true })}</div>`;
     }
     const name = textsFor(document.documentElement.lang).clients.conversations;

@@ -105,6 +105,7 @@ export class ConversationScreen extends ClientElement {
     for (const type of changed) {
       this.hear(type, () => void this.#read());
     }
+    this.hear("messageReceived", ({ message }) => this.#hasWritten(message.account));
     this.hear("typing", ({ conversation, account }) => {
       if (conversation === this.conversation) {
         this.#writes(account);
@@ -179,11 +180,16 @@ export class ConversationScreen extends ClientElement {
 
   #writes(account: AccountId): void {
     clearTimeout(this.#stopped.get(account));
-    const end = () => {
-      this.#stopped.delete(account);
-      this.typing = [...this.#stopped.keys()];
-    };
-    this.#stopped.set(account, setTimeout(end, TYPING_MS));
+    this.#stopped.set(
+      account,
+      setTimeout(() => this.#hasWritten(account), TYPING_MS),
+    );
+    this.typing = [...this.#stopped.keys()];
+  }
+
+  #hasWritten(account: AccountId): void {
+    clearTimeout(this.#stopped.get(account));
+    this.#stopped.delete(account);
     this.typing = [...this.#stopped.keys()];
   }
 

@@ -19,6 +19,18 @@ if (tokens.styleSheet) {
   document.adoptedStyleSheets.push(tokens.styleSheet);
 }
 
+/** Elements that stand alone. */
+const WHOLE: readonly string[] = [
+  "screen",
+  "rapport-invite",
+  "rapport-console",
+  "rapport-state",
+  "rapport-take-link",
+  "rapport-unlock",
+];
+/** Elements that stand below each other on a page. */
+const PARTS: readonly string[] = ["rapport-devices", "rapport-link-device", "rapport-safety-number"];
+
 function list(): TemplateResult {
   const elements = [...new Set(STATES.map((shown) => shown.element))];
   return html`<main class="page"><h1>Rapport elements</h1>${elements.map(
@@ -30,13 +42,9 @@ function list(): TemplateResult {
 }
 
 function alone(shown: Shown): TemplateResult {
-  const whole =
-    shown.element === "screen" ||
-    ["rapport-invite", "rapport-console", "rapport-state", "rapport-take-link", "rapport-unlock"].includes(
-      shown.element,
-    );
+  const whole = WHOLE.includes(shown.element);
   const drawn = shown.draw();
-  return html`<div class=${shown.fills ? "stage fills" : "stage"}>${whole ? drawn : html`<h1 class="vh">${nameOf(shown)}</h1><main class=${shown.fills ? "rest" : ""}>${drawn}</main>`}</div>`;
+  return html`<div class=${shown.fills ? "stage fills" : "stage"}>${whole ? drawn : html`<main class=${shown.fills ? "rest" : PARTS.includes(shown.element) ? "stacked" : ""}><h1 class="vh">${nameOf(shown)}</h1>${drawn}</main>`}</div>`;
 }
 
 /** Every state is drawn into a fresh element: nothing of the one before stays. */

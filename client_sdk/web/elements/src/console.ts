@@ -29,6 +29,9 @@ export class RapportConsole extends RapportElement {
         grid-template-rows: auto minmax(0, 1fr);
         block-size: 100%;
       }
+      main {
+        display: contents;
+      }
       .strip {
         grid-column: 2 / -1;
       }
@@ -149,8 +152,10 @@ export class RapportConsole extends RapportElement {
           html`<button aria-current=${place === this.place ? "page" : nothing} @click=${() => this.emit("rapport-go", { place })}>${icon(drawing)}<span>${texts[place]}</span></button>`,
       )}</nav>
       <div class="strip"><slot name="strip"></slot></div>
-      <section class="list" aria-label=${texts.listRegion}><slot name="list"></slot></section>
-      <main class="page-slot"><h1 class="vh">${texts[this.place]}</h1><slot><p class="small page">${texts.nothingOpen}</p></slot></main>
+      <main><h1 class="vh">${texts[this.place]}</h1>
+        <section class="list" aria-label=${texts.listRegion}><slot name="list"></slot></section>
+        <div class="page-slot"><slot><p class="small page">${texts.nothingOpen}</p></slot></div>
+      </main>
     </div>`;
   }
 }

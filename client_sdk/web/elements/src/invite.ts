@@ -109,7 +109,7 @@ export class RapportInvite extends RapportElement {
     return html`<section>
         <p class="small">${card.name ? invite.from : invite.anonymous}</p>
         <div class="row who"><span class="face l" aria-hidden="true">${initialsOf(card.name)}</span>
-          <div class="grow"><h1 class="display" dir="auto">${card.name || hostOf(card.base)}</h1><p class="small" dir="ltr">${hostOf(card.base)}</p></div></div>
+          <div class="grow"><h1 class="display"><bdi>${card.name || hostOf(card.base)}</bdi></h1><p class="small"><bdi>${hostOf(card.base)}</bdi></p></div></div>
         <p class="note good checked">${icon("shield")}<span>${invite.checked(inSentence(card.name, this.texts))}</span></p>
       </section>
       ${card.welcome ? html`<blockquote class="quote first-words" dir="auto">${card.welcome}</blockquote>` : nothing}`;

@@ -58,7 +58,7 @@ export class RapportSafetyNumber extends RapportElement {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    if (changed.has("number") || changed.has("changed")) {
+    if (this.hasUpdated && (changed.has("number") || changed.has("changed"))) {
       this.differs = false;
     }
   }

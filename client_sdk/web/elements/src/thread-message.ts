@@ -121,7 +121,7 @@ export function welcomeOf(message: Message, setting: Setting, compare: () => voi
   return html`<div class="card">
     <div class="row">
       <span class="face l" aria-hidden="true">${initialsOf(name) || door()}</span>
-      <h2 class="title grow" dir="auto">${whose}</h2>
+      <h2 class="title grow"><bdi>${whose}</bdi></h2>
     </div>
     ${message.text ? html`<blockquote class="quote" dir="auto">${message.text}</blockquote>` : nothing}
     ${

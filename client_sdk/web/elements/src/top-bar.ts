@@ -140,7 +140,7 @@ export class RapportTopBar extends RapportElement {
       ${this.spine === null ? nothing : html`<span class="spine" aria-hidden="true"></span>`}
       ${this.back ? html`<button class="tool back" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
       ${this.initials ? html`<span class="face" aria-hidden="true">${this.initials}</span>` : nothing}
-      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1 dir="auto">${this.name}</h1>` : html`<h2 dir="auto">${this.name}</h2>`}${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
+      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1><bdi>${this.name}</bdi></h1>` : html`<h2><bdi>${this.name}</bdi></h2>`}${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
       <slot></slot>
       ${
         this.exit

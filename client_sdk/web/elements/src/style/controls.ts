@@ -171,6 +171,9 @@ export const controls: CSSResult = css`
     min-block-size: 3.5rem;
     padding: var(--s3) var(--s4);
   }
+  .item > .grow {
+    flex-basis: 9rem;
+  }
   .item > .icon {
     color: var(--ink-2);
     margin-inline: 0.375rem;

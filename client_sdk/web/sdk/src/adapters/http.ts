@@ -117,12 +117,9 @@ function refusal(content: Uint8Array): Rejected {
   const title = "title" in problem && typeof problem.title === "string" ? problem.title : "";
   const after = "retry_after_ms" in problem ? Number(problem.retry_after_ms) : 0;
   const retryable = "retryable" in problem && problem.retryable === true;
-  const code = isCode(problem.code) ? problem.code : retryable ? "unavailable" : "unsupported";
+  const repeated = retryable && !Object.hasOwn(RETRY, problem.code);
+  const code = repeated ? "unavailable" : (problem.code as ErrorCode); // whatever is not known is refused for good
   return new Rejected(code, title, Number.isSafeInteger(after) && after > 0 ? after : 0);
-}
-
-function isCode(code: string): code is ErrorCode {
-  return Object.hasOwn(RETRY, code);
 }
 
 function base64url(bytes: Uint8Array): string {

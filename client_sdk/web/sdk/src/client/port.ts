@@ -11,6 +11,7 @@ import { VaultProblem } from "../ports.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { LocalError, RapportError } from "../protocol/errors.ts";
 import { arrived } from "../worker/carried.ts";
+import { follow } from "../worker/follow.ts";
 import {
   type Asked,
   type Assignment,
@@ -51,15 +52,14 @@ export interface Port {
 
 /** A port to a device in this thread. */
 export function portInThread(device: DeviceInThread, listener: PortListener): Port {
-  let begun = false;
-  const leave = device.onNews((news) => {
-    if (!begun && news.type === "snapshot") {
-      begun = true; // the first news says how it stands
-      listener.stands({ storage: "open", problem: null, snapshot: news.snapshot });
-    } else {
-      listener.news(news);
-    }
-  });
+  const following = follow(
+    device,
+    (snapshot) => listener.stands({ storage: "open", problem: null, snapshot }),
+    (news) => listener.news(news),
+  );
+  following.catch((error: unknown) =>
+    listener.failed(error instanceof RapportError ? error : new RapportError("internal")),
+  );
   return {
     call(name, ...values) {
       const call: unknown = Reflect.get(device, name);
@@ -68,9 +68,9 @@ export function portInThread(device: DeviceInThread, listener: PortListener): Po
       }
       return Reflect.apply(call, device, values);
     },
-    close() {
-      leave();
-      return device.close();
+    async close() {
+      await device.close();
+      (await following)();
     },
   };
 }

@@ -219,9 +219,12 @@ export class Link {
 
   /** Makes a call and brings its answer in, unless the connection ends first: then the errand is as it was. */
   private async make(call: Call, over: AbortSignal): Promise<void> {
-    const outcome = await this.outcome(call, over);
-    if (!over.aborted) {
-      this.turns.tell(this.core.finished(call, outcome));
+    try {
+      this.turns.tell(this.core.finished(call, await unlessAborted(this.outcome(call, over), over)));
+    } catch (problem) {
+      if (!over.aborted) {
+        throw problem;
+      }
     }
   }
 

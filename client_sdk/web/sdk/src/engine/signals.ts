@@ -78,8 +78,8 @@ function typingIn(turn: Turn, memory: SignalMemory, frame: Uint8Array): SignalFi
     if (!signalRises(fields, memory.last(fields), epochOf(conversation), turn.nowMs)) {
       return null;
     }
-    const content = openSignal(frame, signalKey(chain.key, fields.ref, fields.device));
-    return content["type"] === "typing" ? fields : null;
+    const { type } = openSignal(frame, signalKey(chain.key, fields.ref, fields.device));
+    return type === "typing" ? fields : null;
   } catch (problem) {
     if (problem instanceof RemoteError) {
       return null;

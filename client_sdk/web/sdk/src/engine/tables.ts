@@ -10,14 +10,17 @@ import { VaultProblem } from "../ports.ts";
 export class Table<R extends object> {
   readonly name: string;
   private readonly defaults: Partial<R>;
+  private readonly names: readonly string[];
 
   constructor(name: string, defaults: Partial<R> = {}) {
     this.name = name;
     this.defaults = defaults;
+    this.names = Object.keys(defaults);
   }
 
   private read(stored: object): R {
-    return { ...this.defaults, ...stored } as R; // written by `put` of this table, sealed since
+    const given = this.names.every((name) => name in stored) ? stored : { ...this.defaults, ...stored };
+    return given as R; // written by `put` of this table, sealed since
   }
 
   /** The record, or null. */

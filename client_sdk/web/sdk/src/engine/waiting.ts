@@ -103,6 +103,9 @@ export class Queue<T> {
   }
 }
 
+/** Why the loser of a race is told to stop: nobody reads it, and a fresh DOMException each time costs a stack trace. */
+const OVER = new Error("over");
+
 /**
  * Waits with a limit: true once `work` has ended, false after so many milliseconds (null: no limit), when `work` has
  * been told to stop through the signal it was given. Rejects as `work` does, and with the outer signal's reason.
@@ -129,6 +132,6 @@ export async function within(
     return await Promise.race([done, late]);
   } finally {
     signal.removeEventListener("abort", abort);
-    over.abort();
+    over.abort(OVER);
   }
 }

@@ -22,6 +22,7 @@ import { VaultProblem } from "../ports.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { LocalError } from "../protocol/errors.ts";
 import { carried } from "./carried.ts";
+import { follow } from "./follow.ts";
 import { type Asked, type Assignment, namesOf, type Standing, type Told, type VaultCalls } from "./messages.ts";
 
 /**
@@ -145,7 +146,13 @@ class Owner implements VaultCalls {
     try {
       const device = await LocalDevice.open(this.surroundings(first));
       this.device = device;
-      device.onNews((news) => this.news(news)); // the first news is how everything stands
+      await follow(
+        device,
+        (snapshot) => {
+          this.snapshot = snapshot;
+        },
+        (news) => this.news(news),
+      );
     } catch (error) {
       this.stands("failed", error);
       if (!(error instanceof VaultProblem)) {

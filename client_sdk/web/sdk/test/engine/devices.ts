@@ -87,7 +87,7 @@ export class Device {
   readonly relay: Relay;
   storage = new MemoryStorage();
   vault = new MemoryVault(this.storage);
-  readonly random: (size: number) => Uint8Array;
+  random: (size: number) => Uint8Array;
   core: Core | null = null;
   stream: Stream | null = null;
   inbox: ServerMessage[] = [];
@@ -105,6 +105,11 @@ export class Device {
   constructor(relay: Relay, seed: number) {
     this.relay = relay;
     this.random = seededRandom(seed);
+  }
+
+  /** Another device of this kind, for the same or somebody else's account. */
+  sibling(seed: number): Device {
+    return new Device(this.relay, seed);
   }
 
   // --- turns -------------------------------------------------------------------------------------------------------

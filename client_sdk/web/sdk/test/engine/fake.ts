@@ -13,7 +13,9 @@ export interface FakeRelay extends Relay {
 export type FakePair = Pair & { readonly relay: FakeRelay };
 
 /** A therapist and a client in one conversation on a new server, both connected and at rest. */
-export async function startPair(): Promise<FakePair> {
+export async function startPair(
+  make: (relay: Relay, seed: number) => Device = (relay, seed) => new Device(relay, seed),
+): Promise<FakePair> {
   await loadSodium();
   const clock = new HandClock();
   const server = new FakeServer({ clock, random: seededRandom(99) });
@@ -26,6 +28,6 @@ export async function startPair(): Promise<FakePair> {
     settle,
     close: async () => server.down(),
   };
-  const pair = await Pair.start(relay, (seed) => new Device(relay, seed));
+  const pair = await Pair.start(relay, (seed) => make(relay, seed));
   return Object.assign(pair, { relay });
 }

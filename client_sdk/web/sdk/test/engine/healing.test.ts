@@ -128,7 +128,12 @@ test("F7: a body that the server never gives comes from its sender", async () =>
   await quiet(dana, kim);
   await later(30_000, dana, kim);
   assert.deepEqual(kim.received(), ["b", "c"]);
-  const seqs = [kim, dana].map((device) => device.shown(conv).map((message) => message.seq).slice(-2));
+  const seqs = [kim, dana].map((device) =>
+    device
+      .shown(conv)
+      .map((message) => message.seq)
+      .slice(-2),
+  );
   assert.deepEqual(seqs[0], seqs[1]);
 });
 

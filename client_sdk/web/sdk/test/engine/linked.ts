@@ -19,7 +19,7 @@ import { Core } from "../../src/engine/core.ts";
 import * as steps from "../../src/engine/linking-steps.ts";
 import { Turn } from "../../src/engine/turn.ts";
 import type { LinkState } from "../../src/protocol/requests.ts";
-import { Device, quiet } from "./devices.ts";
+import { type Device, quiet } from "./devices.ts";
 
 /**
  * A new device of the same account, linked by `existing`, which is connected; signed in and caught up.
@@ -28,7 +28,7 @@ import { Device, quiet } from "./devices.ts";
  */
 export async function link(existing: Device, seed: number, label = ""): Promise<Device> {
   const { relay } = existing;
-  const fresh = new Device(relay, seed);
+  const fresh = existing.sibling(seed);
   const code = makeLinkCode(existing.random);
   const own = makeLinkEnd(existing.random);
   const id = idOfCode(code);

@@ -5,7 +5,7 @@ import * as conventions from "./conventions.ts";
 import * as linking from "./linking.ts";
 import * as memberships from "./memberships.ts";
 import * as messages from "./messages.ts";
-import { Difference, equal, type Files, inners, isVector, text, type Vector } from "./reading.ts";
+import { Difference, equal, type Files, inners, isVector, text, type Vector, verdictOf } from "./reading.ts";
 import * as sessions from "./sessions.ts";
 
 const FILES: Files = {
@@ -44,7 +44,11 @@ function checkFile(file: string, content: unknown): [chapter: number, cases: num
     at(`"${text(vector, "name")}"`, () => {
       const check = Object.hasOwn(checks, kind) ? checks[kind] : undefined;
       if (check === undefined) throw new Difference(`unknown kind "${kind}"`);
-      check(vector);
+      equal(
+        "verdict",
+        verdictOf(() => check(vector)),
+        "ok",
+      );
     });
   }
   return [chapter, cases.length];

@@ -1,0 +1,223 @@
+/**
+ * The end of a run: a fair network, and then the question who can read what.
+ *
+ * Every text that the server accepted stands readable on every device it was given to, or is visibly marked there; what
+ * was written and not accepted still waits or is marked as failed. Texts that a vault lost before anybody had them are
+ * counted.
+ */
+
+import assert from "node:assert/strict";
+import { entryEpoch } from "../../src/crypto/archive.ts";
+import { archiveKeyOf } from "../../src/engine/archive-keys.ts";
+import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
+import { sessionsOf } from "../../src/engine/kept-sessions.ts";
+import { DIRECTS, OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
+import { CONTACTS, PENDING } from "../../src/engine/records.ts";
+import { Turn } from "../../src/engine/turn.ts";
+import type { Message } from "../../src/events.ts";
+import { parseSignedDeviceList } from "../../src/protocol/device-lists.ts";
+import type { AccountId, ConversationId, DeviceId, MessageId } from "../../src/protocol/ids.ts";
+import type { Accepted, Fleet } from "./fleet.ts";
+import { laterNow, type Node, quietNow } from "./node.ts";
+import { Counter } from "./watching.ts";
+
+const MINUTE_MS = 60_000;
+const WAITS_MS = [15_000, 15 * MINUTE_MS, 180 * MINUTE_MS];
+const ROUND_TRIPS = 2;
+const SKIPPED_MOST = 2_000;
+const DIRECTS_MOST = 1_024;
+
+/** A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips. */
+export function settleFleet(fleet: Fleet): void {
+  const nodes = fleet.living;
+  for (const node of nodes) {
+    node.holdOutgoing = false;
+    node.disarm();
+    if (node.running) {
+      node.restart();
+    }
+    fleet.alive(node);
+  }
+  quietNow(...nodes);
+  const able = new Set(nodes.filter((node) => !node.rolledBack).map((node) => node.me.device));
+  const before = new Map(nodes.flatMap((node) => asked(node, able)));
+  for (const waitMs of WAITS_MS) {
+    laterNow(waitMs, ...fleet.living);
+    fleet.server.sweep();
+    quietNow(...fleet.living);
+    for (const [key, count] of fleet.living.flatMap((node) => asked(node, able))) {
+      assert.ok(count - (before.get(key) ?? 0) <= ROUND_TRIPS, "does not heal in two round trips");
+    }
+  }
+  knowEachOther(fleet);
+  lastWords(fleet);
+}
+
+/** Before anybody writes again: whoever shares a conversation has heard of every change of a device list. */
+function knowEachOther(fleet: Fleet): void {
+  for (const node of fleet.living) {
+    for (const [account, { lists }] of node.look((tx) => CONTACTS.list(tx))) {
+      const newest = fleet.state.accounts.get(account as AccountId)?.lists.at(-1)?.version;
+      const held = lists.at(-1);
+      assert.ok(held);
+      const { version } = parseSignedDeviceList(held).content;
+      assert.equal(version, newest, "has not heard of a changed device list");
+    }
+  }
+}
+
+/** How often each message that is still closed was asked for, of those that their sender is able to send again. */
+function asked(node: Node, able: ReadonlySet<DeviceId>): [key: string, count: number][] {
+  return node.conversations().flatMap((conv) =>
+    node
+      .look((tx) => PENDING.list(tx, conv))
+      .filter(([, held]) => able.has(held.device))
+      .map(([, held]): [string, number] => [node.me.device + held.id, held.asked]),
+  );
+}
+
+/** Everybody says something once more: it arrives, and every session is one that both ends know. */
+function lastWords(fleet: Fleet): void {
+  const nodes = fleet.living;
+  for (const node of nodes) {
+    node.conversations().forEach((_, which) => {
+      fleet.write(node, which);
+    });
+    quietNow(...nodes);
+  }
+  laterNow(MINUTE_MS, ...nodes);
+}
+
+type Boards = ReadonlyMap<ConversationId, ReadonlyMap<MessageId, Message>>;
+
+/** Throws AssertionError for what is lost; returns what is visibly marked, by reason. */
+export function judge(fleet: Fleet): Counter {
+  const marked = new Counter();
+  marked.add("locked out", fleet.nodes.filter((node) => node.lockedOut).length);
+  const accepted = new Map<MessageId, Accepted[]>();
+  for (const each of fleet.server.accepted.filter(({ id }) => fleet.written.has(id))) {
+    accepted.set(each.id, [...(accepted.get(each.id) ?? []), each]);
+  }
+  for (const node of fleet.living) {
+    atRest(node);
+    const boards = new Map(
+      node.conversations().map((conv) => [conv, new Map(node.shown(conv).map((message) => [message.id, message]))]),
+    );
+    for (const [id, times] of accepted) {
+      const mark = isEntitled(fleet, node, id, times) ? look(fleet, node, id, boards) : null;
+      if (mark !== null) {
+        marked.add(mark);
+      }
+    }
+    own(fleet, node, accepted, boards);
+  }
+  sameOrder(fleet);
+  return marked;
+}
+
+/** Written or given to this device; or archived by the account, which it has been added to since. */
+function isEntitled(fleet: Fleet, node: Node, id: MessageId, times: readonly Accepted[]): boolean {
+  const { device, account } = node.me;
+  const given = fleet.written.get(id)?.device === device || times.some(({ devices }) => devices.has(device));
+  return given || (fleet.itemOf(id)?.entries.has(account) ?? false);
+}
+
+/** Null: readable. Else how it is marked. */
+function look(fleet: Fleet, node: Node, id: MessageId, boards: Boards): string | null {
+  const written = fleet.written.get(id);
+  assert.ok(written);
+  const found = boards.get(written.conv)?.get(id);
+  if (found === undefined) {
+    return whyMissing(fleet, node, id, written.text);
+  }
+  if (found.placeholder !== null) {
+    const able = fleet.living.some((other) => other.me.device === written.device && !other.rolledBack);
+    const late = fleet.relay.clock.ms - found.atMs > ASK_WITHIN_MS; // the time in which a sender is asked is over
+    assert.ok(late || !able || node.rolledBack, `closed, though its sender could help: ${found.placeholder}`);
+    return found.placeholder;
+  }
+  assert.equal(found.text, written.text, "another text than was written");
+  return null;
+}
+
+function whyMissing(fleet: Fleet, node: Node, id: MessageId, text: string): string {
+  const item = fleet.itemOf(id);
+  if (node.rolledBack && item?.parked.has(node.me.device)) {
+    return "parked by a vault that was put back";
+  }
+  if (node.rolledBack && keyIsGone(node, item?.entries.get(node.me.account))) {
+    return "archive key lost with a vault";
+  }
+  const planned = item?.conv ? node.stored("history", item.conv) : null;
+  const progress = planned as { readonly next: number; readonly upto: number } | null;
+  if (progress !== null && item !== null && progress.next <= item.seq && item.seq <= progress.upto) {
+    return "looked for again later";
+  }
+  assert.ok(fleet.lost.has(id) || item === null, `silently lost: ${text}`);
+  return "lost with a vault";
+}
+
+/** The vault that was put back had minted the key of its account's entry, and no sibling has it. */
+function keyIsGone(node: Node, entry: Uint8Array | undefined): boolean {
+  return (
+    entry !== undefined &&
+    node.look((tx) => archiveKeyOf(new Turn(tx, node.me, 0, node.random), entryEpoch(entry))) === null
+  );
+}
+
+/** What this device has written: sent, or it says that it could not be. */
+function own(fleet: Fleet, node: Node, accepted: ReadonlyMap<MessageId, unknown>, boards: Boards): void {
+  for (const [id, written] of fleet.written) {
+    if (written.device !== node.me.device || fleet.lost.has(id)) {
+      continue;
+    }
+    const found = boards.get(written.conv)?.get(id);
+    assert.ok(found, `a text of one's own is gone: ${written.text}`);
+    if (found.status !== "failed" && !accepted.has(id)) {
+      assert.equal(found.status, "queued", "said to be sent, but was not");
+    }
+  }
+}
+
+/** Nothing waits for ever, and nothing has grown beyond its cap. */
+function atRest(node: Node): void {
+  for (const conv of node.conversations()) {
+    const [queued, queue] = node.look((tx) => [OUTBOX.count(tx, conv), QUEUES.get(tx, conv)] as const);
+    assert.ok(queued === 0 || queue?.hold === "alone", `posts wait: ${queue?.hold}`);
+  }
+  assert.ok(node.look((tx) => DIRECTS.count(tx)) <= DIRECTS_MOST);
+  for (const [device] of node.look((tx) => tx.list("peer"))) {
+    for (const session of node.look((tx) => sessionsOf(tx, device as DeviceId))) {
+      assert.ok(session.skipped.length <= SKIPPED_MOST);
+    }
+  }
+}
+
+/**
+ * Two devices that have the same messages have them in the same order.
+ *
+ * After a restore a message may be accepted at another place; whoever has it keeps the first one.
+ */
+function sameOrder(fleet: Fleet): void {
+  const times = new Counter();
+  for (const { id } of fleet.server.accepted) {
+    times.add(id);
+  }
+  const orders = new Map<ConversationId, MessageId[][]>();
+  for (const node of fleet.living) {
+    for (const conv of node.conversations()) {
+      const texts = node.shown(conv).filter(({ kind, seq, placeholder }) => kind === "text" && seq && !placeholder);
+      const board = texts.map(({ id }) => id).filter((id) => times.get(id) === 1);
+      orders.set(conv, [...(orders.get(conv) ?? []), board]);
+    }
+  }
+  for (const boards of orders.values()) {
+    for (const one of boards) {
+      for (const other of boards) {
+        const [mine, theirs] = [new Set(one), new Set(other)];
+        const [left, right] = [one.filter((id) => theirs.has(id)), other.filter((id) => mine.has(id))];
+        assert.deepEqual(left, right, "another order");
+      }
+    }
+  }
+}
