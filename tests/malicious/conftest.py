@@ -1,4 +1,4 @@
-"""Every attack runs twice: with the lie, which must be noticed, and without, when nothing may be."""
+"""Every attack runs with the lie, which must be noticed, and without, when nothing may be; and on both SDKs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,15 @@ def lying(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+@pytest.fixture(params=["Python", "TypeScript"])
+def victim(request: pytest.FixtureRequest) -> str:
+    """Whose program is the TypeScript SDK: whoever the attack is aimed at, in the runs in which anybody's is."""
+    marker = request.node.get_closest_marker("victim")
+    name: str = marker.args[0] if marker else "Dana"
+    return name if request.param == "TypeScript" else ""
+
+
 @pytest.fixture
-async def stage(vaults: Path, lying: bool) -> AsyncIterator[Stage]:
-    async with a_stage(vaults, lying=lying) as made:
+async def stage(vaults: Path, node_js: Path, lying: bool, victim: str) -> AsyncIterator[Stage]:
+    async with a_stage(vaults, node_js, lying=lying, victim=victim) as made:
         yield made

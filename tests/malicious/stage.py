@@ -4,32 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
-from msgspec.structs import replace
-
-import rapport
-from rapport import (
-    ConnectionState,
-    Conversation,
-    ConversationId,
-    Event,
-    LogEntry,
-    MessageReceived,
-    SecurityKind,
-    Status,
-)
-from rapport.adapters.vault_sqlite import SqliteVault
-from rapport.engine.listeners import Listener
-from rapport.engine.outgoing import OUTBOX, SENT
-from rapport.engine.records import CHAINS, ME
-from rapport.engine.registration import load_me
-from rapport.engine.turn import Me, Turn
+from rapport import ConnectionState, SecurityKind
 from rapport.testing.clock import FakeClock
-from rapport_protocol.ids import DeviceId, MessageId, PracticeId, split_ids
+from rapport_protocol.ids import DeviceId, PracticeId, split_ids
 from rapport_protocol.messages import Direct, Post
 from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.store.memory import MemoryStore
@@ -37,137 +18,38 @@ from rapport_server.app import App, create
 from rapport_server.config import Config, Server
 from rapport_server.serving import owner_link_text
 from rapport_server.testing import GENEROUS
+from tests.malicious.driven import Driven, Drivers
+from tests.malicious.person import WITHIN_S, Person
 from tests.malicious.proxy import Liar, Proxy
-from tests.sdk.linked import link_client
 
-WITHIN_S = 20.0
-T = TypeVar("T")
+__all__ = ["WITHIN_S", "Person", "Stage", "a_stage"]
 
 
-class Person:
-    """One device of somebody, and everything it was shown."""
+class _Clock(FakeClock):
+    """Drivers follow it."""
 
-    def __init__(self, stage: Stage, name: str, vault: Path) -> None:
-        self.stage, self.name, self.vault = stage, name, vault
-        self.client = rapport.Client(vault, clock=stage.clock)
-        self.events: list[Event] = []
-        self.said: list[MessageId] = []
-        self._changed = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.drivers: Drivers | None = None
+        self._jumped = 0.0
 
-    async def open(self) -> None:
-        """Starts the program over the vault."""
-        self.client = rapport.Client(self.vault, clock=self.stage.clock)
-        await self.client.__aenter__()
-        self._task = asyncio.create_task(self._listen(self.client.events()))
-
-    async def close(self) -> None:
-        """Ends it."""
-        if self._task is not None:
-            await self.client.__aexit__(None, None, None)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def reopen(self, base: str) -> None:
-        """Starts the program again, which now takes this for the server's address."""
-        await self.close()
-        vault = await SqliteVault.open(self.vault)
-        me = await vault.run(load_me)
-        assert me is not None
-        moved = replace(me, base=base)
-        await vault.run(lambda tx: ME.put(tx, b"", moved))
-        await vault.close()
-        await self.open()
-
-    async def _listen(self, events: Listener) -> None:
-        async for event in events:
-            async with self._changed:
-                self.events.append(event)
-                self._changed.notify_all()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Waits until it holds; looked at after every event."""
-        async with asyncio.timeout(WITHIN_S), self._changed:
-            await self._changed.wait_for(holds)
-
-    async def turns_until(self, holds: Callable[[], bool]) -> None:
-        """The same for what no event tells: looked at after every turn of the engine."""
-        async with asyncio.timeout(WITHIN_S):
-            while not holds():
-                await self.do(lambda turn: None)
-
-    @property
-    def connections(self) -> int:
-        """How often a connection was made."""
-        return sum(
-            isinstance(event, rapport.ConnectionChanged) and event.state is ConnectionState.CONNECTED
-            for event in self.events
-        )
-
-    @property
-    def talk(self) -> Conversation:
-        """The conversation with whomever there is."""
-        return self.client.conversations()[0]
-
-    def read(self) -> list[str]:
-        """Texts of others in the order they were shown."""
-        return [event.message.text for event in self.events if isinstance(event, MessageReceived)]
-
-    async def texts(self, conv: ConversationId | None = None) -> list[str]:
-        """Everything that stands in a conversation."""
-        talk = self.talk if conv is None else self.client.conversation(conv)
-        return [message.text for message in await talk.history()]
-
-    async def say(self, text: str, to: ConversationId | None = None) -> rapport.Message:
-        """Writes; the text must never be seen by the server."""
-        assert len(text) >= 8, "a search for it would find it by accident"
-        self.stage.texts.append(text)
-        talk = self.talk if to is None else self.client.conversation(to)
-        message = await talk.send_text(text)
-        self.said.append(message.id)
-        return message
-
-    def status_of(self, message: MessageId) -> Status:
-        """How far a message of theirs has come."""
-        told = [e.status for e in self.events if isinstance(e, rapport.MessageStatus) and e.id == message]
-        return told[-1] if told else Status.QUEUED
-
-    async def hears(self, text: str) -> None:
-        """Waits until the text is shown, at once or in the place of a placeholder."""
-        await self.until(lambda: any(text == getattr(getattr(e, "message", None), "text", None) for e in self.events))
-
-    async def noticed(self, kind: SecurityKind) -> None:
-        """Waits for a security event."""
-        await self.until(
-            lambda: any(isinstance(event, rapport.SecurityEvent) and event.kind is kind for event in self.events)
-        )
-
-    async def log(self) -> list[LogEntry]:
-        return await self.client.security_log(1_000)
-
-    async def do(self, step: Callable[[Turn], T]) -> T:
-        """A step of this device's engine: what a malicious or compromised program of theirs could do."""
-        return await self.client._running.do(step)
-
-    async def me(self) -> Me:
-        """This device's secrets: what its thief has, or its owner who means harm."""
-        return self.client._running.core.me
-
-
-def _keys(turn: Turn) -> list[bytes]:
-    """Every message key K that a device holds."""
-    kept = [sent.key for _, sent in SENT.list(turn.tx)] + [chain.key for _, chain in CHAINS.list(turn.tx)]
-    waiting = [post.sealed.key for _, post in OUTBOX.list(turn.tx) if post.sealed is not None]
-    return [key for key in kept + waiting if key]
+    async def advance(self, seconds: float) -> None:
+        self._jumped += seconds
+        await super().advance(seconds)
+        if self.drivers is not None:
+            await self.drivers.ask("", "clock", int(self._jumped * 1000))
 
 
 class Stage:
-    """The server, the proxy, the people. `lying`: whether `lie` does anything."""
+    """The server, the proxy, the people. `lying`: whether `lie` does anything.
 
-    def __init__(self, folder: Path, *, lying: bool) -> None:
-        self.folder, self.lying = folder, lying
-        self.clock = FakeClock()
+    victim: whose program is the TypeScript SDK, "" for nobody's; node: the Node.js that runs it.
+    """
+
+    def __init__(self, folder: Path, node: Path, *, lying: bool, victim: str = "") -> None:
+        self.folder, self.lying, self.victim = folder, lying, victim
+        self.clock = _Clock()
+        self._node = node
         self.store = MemoryStore(self.clock)
         self.proxy = Proxy()
         self.people: list[Person] = []
@@ -182,10 +64,16 @@ class Stage:
         self._app = create(config, store=self.store, clock=self.clock)
         self.proxy.server = f"http://127.0.0.1:{self._app.port}"
         await self._app.start()
+        if self.victim:
+            self.clock.drivers = Drivers(self._node, self.people)
+            await self.clock.drivers.start()
 
     async def end(self) -> None:
         for person in self.people:
             await person.close()
+        drivers, self.clock.drivers = self.clock.drivers, None
+        if drivers is not None:
+            await drivers.close()
         await self.proxy.close()
         if self._app is not None:
             await self._app.close()
@@ -204,15 +92,26 @@ class Stage:
 
     # --- people -------------------------------------------------------------------------------------------------------
 
+    def person(self, name: str) -> Person:
+        """Somebody with a program and an empty vault."""
+        vault = self.folder / name
+        if name == self.victim:
+            assert self.clock.drivers is not None
+            return Driven(self, name, vault, self.clock.drivers)
+        return Person(self, name, vault)
+
     async def joins(self, name: str, link: str) -> Person:
         """Somebody registers and comes online."""
-        vault = self.folder / name
-        await rapport.join(link, vault=vault, name=name, clock=self.clock)
-        return await self._opens(name, vault)
-
-    async def _opens(self, name: str, vault: Path) -> Person:
-        person = Person(self, name, vault)
+        person = self.person(name)
         self.people.append(person)
+        try:
+            await person.enter(link)
+        except BaseException:
+            self.people.remove(person)
+            raise
+        return await self._opens(person)
+
+    async def _opens(self, person: Person) -> Person:
         await person.open()
         self.devices.add(person.client.device)
         async with asyncio.timeout(WITHIN_S):
@@ -226,10 +125,11 @@ class Stage:
 
     async def links(self, owner: Person, label: str) -> Person:
         """Another device of somebody's account."""
-        vault = self.folder / f"{owner.name} {label}"
+        person = self.person(f"{owner.name} {label}")
+        self.people.append(person)
         async with asyncio.timeout(WITHIN_S):
-            await link_client(owner.client, vault, label)
-        return await self._opens(f"{owner.name} {label}", vault)
+            await person.link_to(owner, label)
+        return await self._opens(person)
 
     async def invited(self, by: Person, name: str) -> Person:
         """Somebody who accepts an invite; the two say hello in their conversation."""
@@ -279,7 +179,7 @@ class Stage:
         """
         for person in self.people:
             expected = {*noticed.get(person.name, ())} if self.lying else set()
-            assert {entry.kind for entry in await person.log()} == expected, person.name
+            assert {entry.kind for entry in await person.log()} == expected, (person.name, await person.log(), person.client.figures(), person.client.snapshot)
         await self.no_leak()
 
     async def no_leak(self) -> None:
@@ -288,7 +188,7 @@ class Stage:
         for text in self.texts:
             assert not self.proxy.holds(text.encode()), "a text was seen by the server"
         for person in self.people:
-            keys = await person.client._running.do(_keys)
+            keys = await person.keys()
             assert keys, "no message keys to look for"
             for key in keys:
                 assert not self.proxy.holds(key), "a message key was seen by the server"
@@ -302,9 +202,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(folder: Path, *, lying: bool) -> AsyncIterator[Stage]:
+async def a_stage(folder: Path, node: Path, *, lying: bool, victim: str = "") -> AsyncIterator[Stage]:
     """A stage that is cleared at the end."""
-    stage = Stage(folder, lying=lying)
+    stage = Stage(folder, node, lying=lying, victim=victim)
     await stage.begin()
     try:
         yield stage

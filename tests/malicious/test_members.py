@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-import rapport
 from rapport import ConversationId, SecurityKind
 from rapport.crypto.failures import AuthenticationFailed
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account
-from rapport.engine.records import CONVERSATIONS
 from rapport.engine.turn import Me
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, InviteId, MessageId
 from rapport_protocol.limits import INVITE_LIFE_MS
-from rapport_protocol.membership import MembershipState
 from rapport_protocol.membership_entries import EntryFields, Invite, Join, MemberRole, SignedEntry
 from rapport_protocol.messages import ClientMessage, EpochStale, MembershipEntry, Post
 from rapport_protocol.requests import AccountDevices, DeviceLists, InviteView, MembershipChain, MembershipItem
@@ -56,17 +53,11 @@ class LongerChain(Liar):
         return DeviceLists([self.lists]) if unknown else None
 
 
-async def membership(person: Person, conv: ConversationId) -> MembershipState:
-    state = await person.do(lambda turn: CONVERSATIONS.need(turn.tx, conv).membership)
-    assert state is not None
-    return state
-
-
 @catches("ghost member, or a removed device of an admin that goes on")
 async def test_nobody_joins_without_an_invite(stage: Stage) -> None:
     dana, kim = await stage.pair()
     conv, now = kim.talk.id, stage.clock.now_ms()
-    state = await membership(dana, conv)
+    state = await dana.membership(conv)
     account, aik = new_account(secrets.token_bytes)
     ghost = DeviceSecrets.make(account, aik.public, secrets.token_bytes, now)
     lists = first_list(ghost, aik, now)
@@ -92,10 +83,10 @@ async def test_a_removed_device_of_an_admin_invites_nobody_with_the_help_of_the_
     conv = dana.talk.id
     thief = await phone.me()
     await stage.leaves(phone)
-    before = await membership(dana, conv)
+    before = await dana.membership(conv)
     await dana.client.revoke(thief.device)
-    while (state := await membership(dana, conv)).epoch == before.epoch:  # until the checkpoint stands
-        await dana.do(lambda turn: None)
+    while (state := await dana.membership(conv)).epoch == before.epoch:  # until the checkpoint stands
+        await dana.turn()
     now = stage.clock.now_ms()
     invite = Invite(
         InviteId(b"i" * 16), SigningKey(secrets.token_bytes(32)).public, MemberRole.CLIENT, now + INVITE_LIFE_MS
@@ -105,7 +96,7 @@ async def test_a_removed_device_of_an_admin_invites_nobody_with_the_help_of_the_
     if stage.lying:
         await stage.proxy.wire_of(dana.client.device).to_device(MembershipEntry(entry.id, conv, 9, now, entry.encoded))
         await dana.noticed(SecurityKind.FORGED_ENTRY)
-    assert await membership(dana, conv) == state
+    assert await dana.membership(conv) == state
     kim = await stage.joins("Kim", link)
     await kim.say("the true guest")
     await dana.hears("the true guest")
@@ -132,6 +123,7 @@ class OtherInviter(Liar):
 
 
 @catches("substituted identity key")
+@pytest.mark.victim("Kim")
 @pytest.mark.parametrize("card", [False, True], ids=["its own card", "another card"])
 async def test_the_link_says_who_invites_whatever_the_server_shows(stage: Stage, card: bool) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
@@ -139,7 +131,7 @@ async def test_the_link_says_who_invites_whatever_the_server_shows(stage: Stage,
     stage.lie(OtherInviter(await dana.me(), stage.clock.now_ms(), card=card))
     if stage.lying:
         with pytest.raises((RemoteError, AuthenticationFailed)):
-            await rapport.join(link, vault=stage.folder / "Kim", name="Kim", clock=stage.clock)
+            await stage.person("Kim").enter(link)
         stage.honest()
     kim = await stage.joins("Kim", link)
     await kim.say("it really is you")

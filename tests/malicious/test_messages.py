@@ -262,6 +262,7 @@ async def test_a_dropped_message_is_missed_and_comes_from_its_sender(stage: Stag
 
 
 @catches("message dropped, reordered, delayed")
+@pytest.mark.victim("Kim")
 async def test_a_dropped_last_message_shows_in_what_the_other_writes_next(stage: Stage) -> None:
     dana, kim = await stage.pair()
     stage.lie(Dropped(dana, kim))
@@ -356,6 +357,7 @@ class Seen(Liar):
 
 
 @catches('false "seen"')
+@pytest.mark.victim("Kim")
 async def test_the_server_cannot_say_that_somebody_has_read_something(stage: Stage) -> None:
     dana, kim = await stage.pair()
     stage.lie(Seen(kim, dana))

@@ -46,6 +46,7 @@ async def newcomer(stage: Stage, dana: Person, liar: Liar) -> Person:
 
 
 @catches("ghost device in a bundle or a mismatch reply", "prekey substitution, one-time keys withheld, stale prekey")
+@pytest.mark.victim("Kim")
 async def test_prekeys_of_somebody_else_start_no_session(stage: Stage) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
     me, now = await dana.me(), stage.clock.now_ms()
@@ -64,6 +65,7 @@ async def test_prekeys_of_somebody_else_start_no_session(stage: Stage) -> None:
 
 
 @catches("weak keys")
+@pytest.mark.victim("Kim")
 async def test_a_weak_prekey_starts_no_session_though_its_device_signed_it(stage: Stage) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
     me = await dana.me()
@@ -84,6 +86,7 @@ def registered(stage: Stage, person: Person) -> Register:
 
 
 @catches("prekey substitution, one-time keys withheld, stale prekey")
+@pytest.mark.victim("Kim")
 async def test_one_time_keys_that_are_withheld_are_noted(stage: Stage) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
     last = registered(stage, dana).prekeys.last_resort
@@ -96,13 +99,14 @@ async def test_one_time_keys_that_are_withheld_are_noted(stage: Stage) -> None:
 
 
 @catches("prekey substitution, one-time keys withheld, stale prekey")
+@pytest.mark.victim("Kim")
 async def test_a_signed_prekey_of_last_month_is_noted(stage: Stage) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
     old = registered(stage, dana).prekeys.signed
     await stage.later(31 * 86_400)
     uploads = [asked.body for asked in stage.proxy.asked if isinstance(asked.body, PrekeyUpload)]
     while not any(upload.signed for upload in uploads):
-        await dana.do(lambda turn: None)
+        await dana.turn()
         uploads = [asked.body for asked in stage.proxy.asked if isinstance(asked.body, PrekeyUpload)]
     kim = await newcomer(stage, dana, OtherBundle(dana.client.device, lambda held: replace(held, signed=old)))
     await dana.hears("the first message")

@@ -14,7 +14,7 @@ from rapport_protocol.messages import Auth, Challenge, ClientMessage, Hello, Ser
 from rapport_protocol.signed import AuthTranscript, SigningKey
 from tests.malicious.proxy import Liar, Proxy, Wire
 from tests.malicious.rows import catches
-from tests.malicious.stage import WITHIN_S, Person, Stage
+from tests.malicious.stage import Person, Stage
 
 pytestmark = pytest.mark.malicious
 
@@ -49,7 +49,7 @@ async def test_nothing_is_said_to_a_server_with_another_key(stage: Stage) -> Non
         assert not [message for _, message in stage.proxy.said[said:] if isinstance(message, Auth)]
         stage.honest()
         dana.client.network(available=True)
-        await dana.client.wait_until(ConnectionState.CONNECTED, WITHIN_S)
+        await dana.wait_until(ConnectionState.CONNECTED)
     await dana.say("only to the right one")
     await kim.hears("only to the right one")
     await stage.verdict(Dana=[SecurityKind.WRONG_SERVER])
@@ -113,7 +113,7 @@ async def test_a_sign_in_that_is_passed_on_opens_nothing(stage: Stage) -> None:
             assert {auth.origin for auth in auths} == {base}
             assert not [message for _, message in lure.heard if isinstance(message, Hello)]
             await dana.reopen(stage.proxy.base)
-        await dana.client.wait_until(ConnectionState.CONNECTED, WITHIN_S)
+        await dana.wait_until(ConnectionState.CONNECTED)
     finally:
         await lure.close()
     await dana.say("at the right address")

@@ -45,9 +45,12 @@ def test_the_demo_says_how_to_join_and_stops_when_told(tmp_path: Path) -> None:
         assert f"rapport chat --vault {tmp_path}/therapist" in said
         assert f"rapport chat --vault {tmp_path}/client --name Dana" in said
     link = re.compile(r"(http://127\.0\.0\.1:\d+)/i/([\w-]+#[\w-]+)")
-    (address, secret), (same_address, other_secret) = link.findall(first) + link.findall(second)
-    assert address == same_address
-    assert secret != other_secret
+    found = [*link.findall(first), *link.findall(second)]
+    assert len({address for address, _ in found}) == 1
+    assert len({secret for _, secret in found}) == len(found) == 4, (
+        "one for a terminal and one for a browser, each time"
+    )
+    assert re.search(r"As the therapist, in a browser .*\n  http://127\.0\.0\.1:\d+/link#\w{32}", first)
 
 
 def host_until_told(folder: Path, controller: int, terminal: int) -> str:
@@ -56,7 +59,7 @@ def host_until_told(folder: Path, controller: int, terminal: int) -> str:
     with subprocess.Popen(command, stdout=terminal, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             said = b""
-            while b"Ctrl-C" not in said:
+            while b"/link#" not in said:
                 readable, _, _ = select.select([controller], [], [], 0.2)
                 said += os.read(controller, 4096) if readable else b""
                 assert readable or process.poll() is None, process.stderr and process.stderr.read().decode()

@@ -1,10 +1,11 @@
-"""A server with a demo practice that people join by hand from other terminals."""
+"""A server with a demo practice that people join by hand, from browsers and other terminals."""
 
 import asyncio
 import shlex
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -12,14 +13,19 @@ from typing import Final
 import click
 
 import rapport
+from rapport.terminal import Lines
 from rapport.testing.processes import ServerProcess
 
 __all__ = ["host"]
 
+_DESK: Final = "desk"
 _THERAPIST: Final = "therapist"
 _CLIENT: Final = "client"
 _CONNECTED_WITHIN_S: Final = 30.0
 """Seconds for the first sign-in, on a busy machine."""
+_WELCOME: Final = "Welcome. Write whenever you like; I answer in the morning."
+_AGAIN_S: Final = 30.0
+"""Seconds until a further code is asked for when the server gave none: it gives one every thirty."""
 
 
 async def host(folder: Path | None) -> None:
@@ -34,15 +40,67 @@ async def host(folder: Path | None) -> None:
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-demo-"))) if folder is None else folder
         )
         server = await stack.enter_async_context(_server(place))
-        owner_link = "" if (place / _THERAPIST).exists() else await server.init()
+        owner_link = "" if (place / _DESK).exists() else await server.init()
         await server.start()
-        link = "" if (place / _CLIENT).exists() else await _link_for_a_client(place / _THERAPIST, owner_link)
+        if owner_link:
+            await rapport.join(owner_link, vault=place / _DESK, name="Dr. Weiss")
+        desk = await stack.enter_async_context(rapport.Client(vault=place / _DESK))
+        await desk.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
+        if not (place / _THERAPIST).exists():
+            await _link_the_terminal(desk, place / _THERAPIST)
+        links = [await desk.invite(welcome=_WELCOME) for _ in range(1 if (place / _CLIENT).exists() else 2)]
         stopped = asyncio.Event()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
-        click.echo(_welcome(place, server.origin, link, temporary=temporary))
+        click.echo(_welcome(place, server.origin, links, temporary=temporary))
+        browsers = asyncio.create_task(_link_browsers(desk))
         await stopped.wait()
+        browsers.cancel()
+        await asyncio.gather(browsers, return_exceptions=True)
+        await desk.__aexit__(None, None, None)
         await server.stop()
+
+
+async def _link_the_terminal(desk: rapport.Client, vault: Path) -> None:
+    """A second device of the therapist's, for `rapport chat`: the first one stays with the demo, to link browsers."""
+    offer = await desk.link()
+    async with asyncio.TaskGroup() as both:
+        both.create_task(offer.joined())  # from then on the new device shows digits
+        async with rapport.link_device(offer.url, vault=vault, label="Terminal") as linking:
+            both.create_task(offer.confirm(linking.digits))
+            await linking.finished()
+
+
+async def _link_browsers(desk: rapport.Client) -> None:
+    """Prints an address that makes a browser the therapist's, and a new one whenever that is used or has ended."""
+    lines = aiter(Lines())
+    while True:
+        offer = await desk.link()
+        click.echo(f"As the therapist, in a browser (within three minutes, then a new one comes):\n  {offer.url}\n")
+        try:
+            await offer.joined()
+            while not await _confirmed(offer, lines):
+                pass
+        except rapport.LinkProblem as problem:
+            click.echo(f"{problem.detail}\n")
+        except rapport.RapportError:  # the server was stopped, or has had enough for now
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _confirmed(offer: rapport.LinkOffer, lines: AsyncIterator[str]) -> bool:
+    """Asks for the digits once; ends with the input. False: others were typed, and tries are left. LinkProblem."""
+    click.echo("Type the six digits that the browser shows:")
+    try:
+        device = await offer.confirm((await anext(lines)).strip())
+    except rapport.LinkProblem as problem:
+        if problem.tries_left:
+            click.echo(problem.detail)
+            return False
+        raise
+    except StopAsyncIteration:
+        raise asyncio.CancelledError from None
+    click.echo(f"{device.label or 'The browser'} is linked.\n")
+    return True
 
 
 def _server(folder: Path) -> ServerProcess:
@@ -54,24 +112,16 @@ def _server(folder: Path) -> ServerProcess:
     return server
 
 
-async def _link_for_a_client(vault: Path, owner_link: str) -> str:
-    """Registers the owner, who is the practice's therapist, unless there is one; then makes a link."""
-    if owner_link:
-        await rapport.join(owner_link, vault=vault, name="Dr. Weiss")
-    async with rapport.Client(vault=vault) as therapist:
-        await therapist.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
-        return await therapist.invite(welcome="Welcome. Write whenever you like; I answer in the morning.")
-
-
-def _welcome(folder: Path, origin: str, link: str, *, temporary: bool) -> str:
+def _welcome(folder: Path, origin: str, links: list[str], *, temporary: bool) -> str:
     program = Path(sys.executable).with_name("rapport")
     chat = f"{shlex.quote(str(program)) if program.exists() else f'{sys.executable} -m rapport'} chat --vault"
     therapist, client = (shlex.quote(str(folder / name)) for name in (_THERAPIST, _CLIENT))
-    joining = f" --name Dana {shlex.quote(link)}" if link else ""
+    joining = f" --name Dana {shlex.quote(links[1])}" if links[1:] else ""
     return (
         f"A practice is open at {origin}. Its data and the vaults are in {folder}"
         f"{' until this ends' if temporary else ''}.\n\n"
         f"As the therapist, in another terminal:\n  {chat} {therapist}\n\n"
         f"As the client, in a third:\n  {chat} {client}{joining}\n\n"
-        "There, /help lists commands; the therapist's /invite makes further links. Ctrl-C ends the server here."
+        "There, /help lists commands; the therapist's /invite makes further links. Ctrl-C ends the server here.\n\n"
+        f"As a client, in a browser:\n  {links[0]}\n"
     )

@@ -47,7 +47,7 @@ export class RapportComposer extends RapportElement {
         outline: 2px solid var(--focus);
         outline-offset: 1px;
       }
-      textarea {
+      .box textarea {
         flex: 1;
         min-inline-size: 0;
         border: 0;
@@ -230,7 +230,7 @@ export class RapportComposer extends RapportElement {
       ${this.#renderTask()}
       ${tooLong ? html`<p class="problem bad" id="problem" role="alert">${composer.tooLong}</p>` : nothing}
       <div class="write">
-        <div class="box"><textarea rows="1" dir="auto" .value=${this.text} placeholder=${composer.placeholder(name)}
+        <div class="box"><textarea rows="1" dir=${this.text ? "auto" : nothing} .value=${this.text} placeholder=${composer.placeholder(name)}
           aria-label=${composer.label(name)} aria-describedby=${tooLong ? "problem" : nothing} aria-invalid=${tooLong}
           enterkeyhint=${hasKeyboard() ? "send" : "enter"}
           @input=${(event: Event) => event.target instanceof HTMLTextAreaElement && this.#typed(event.target)}

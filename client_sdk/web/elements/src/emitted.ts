@@ -80,7 +80,7 @@ export interface Emitted {
 export type RapportEvent<Name extends keyof Emitted> = CustomEvent<Emitted[Name]>;
 
 declare global {
-  interface HTMLElementEventMap extends RapportEventMap {}
+  interface GlobalEventHandlersEventMap extends RapportEventMap {}
 }
 
 type RapportEventMap = { [Name in keyof Emitted]: RapportEvent<Name> };

@@ -148,6 +148,9 @@ export const threadLook: CSSResult = css`
     line-height: var(--lh-meta);
     color: var(--ink-3);
   }
+  .mine > .state {
+    justify-content: flex-end;
+  }
   .state.bad {
     color: var(--stop);
     font-weight: var(--w-medium);
@@ -224,7 +227,17 @@ export const threadLook: CSSResult = css`
     align-items: stretch;
     margin-block-end: var(--s2);
   }
-  .welcome .card:focus-visible {
+  .welcome .row {
+    gap: var(--s4);
+  }
+  .welcome .small.row {
+    align-items: flex-start;
+    gap: var(--s2);
+  }
+  .welcome .small .icon {
+    margin-block-start: 0.125rem;
+  }
+  .msg.welcome:focus-visible {
     border-radius: var(--r3);
   }
   .typing {

@@ -16,6 +16,8 @@ export interface Setting {
   readonly mine: boolean;
   /** As its writer calls themselves, "" where that is not known. */
   readonly name: string;
+  /** Whether it is the message that Tab reaches: only its links are stops then. */
+  readonly active: boolean;
   /** Whether what is queued is on its way now. */
   readonly online: boolean;
   /** Where queued messages are kept, in words. */
@@ -67,12 +69,12 @@ export function spoken(message: Message, setting: Setting): string {
   return `${who}, ${time}, ${text}${edited}${shown}`;
 }
 
-/** A person's words, with its addresses as links. */
-export function wordsOf(text: string): TemplateResult {
+/** A person's words, with its addresses as links. active: whether Tab stops at them. */
+export function wordsOf(text: string, active: boolean): TemplateResult {
   const parts = partsOf(text).map((part) =>
     part.href === null
       ? part.text
-      : html`<a href=${part.href} target="_blank" rel="noopener noreferrer">${part.text}</a>`,
+      : html`<a href=${part.href} tabindex=${active ? nothing : -1} target="_blank" rel="noopener noreferrer">${part.text}</a>`,
   );
   return html`<span class="words" dir="auto">${parts}</span>`;
 }
@@ -85,7 +87,7 @@ export function bubbleOf(message: Message, setting: Setting): TemplateResult {
     return html`<p class="bubble ghost">${icon(drawing)}<span>${ghost}</span></p>`;
   }
   const { texts } = setting;
-  return html`<p class="bubble">${replyOf(message, setting)}${wordsOf(message.text)}${
+  return html`<p class="bubble">${replyOf(message, setting)}${wordsOf(message.text, setting.active)}${
     message.edited ? html`<span class="meta changed">${texts.thread.edited}</span>` : nothing
   }</p>`;
 }

@@ -71,6 +71,7 @@ export class RapportThread extends RapportElement {
   declare protected announced: string;
 
   #byId = new Map<string, Message>();
+  #said: Pick<Setting, "texts" | "times" | "kept">;
   #atEnd = true;
   #held: { key: string; top: number } | null = null;
   #seen: MessageId | null = null;
@@ -95,6 +96,7 @@ export class RapportThread extends RapportElement {
     this.asking = false;
     this.below = 0;
     this.announced = "";
+    this.#said = this.#words();
   }
 
   override connectedCallback(): void {
@@ -112,7 +114,14 @@ export class RapportThread extends RapportElement {
 
   // --- before and after a change -----------------------------------------------------------------------------------
 
+  /** Looked up once per drawing, not once per message. */
+  #words(): Pick<Setting, "texts" | "times" | "kept"> {
+    const { texts, times } = this;
+    return { texts, times, kept: isPhone() ? texts.howKept.phone : texts.howKept.computer };
+  }
+
   protected override willUpdate(changed: PropertyValues<this>): void {
+    this.#said = this.#words();
     if (!changed.has("messages")) {
       return;
     }
@@ -177,7 +186,7 @@ export class RapportThread extends RapportElement {
       return;
     }
     const top = log.getBoundingClientRect().top;
-    for (const line of this.renderRoot.querySelectorAll<HTMLElement>("[data-key]")) {
+    for (const line of this.renderRoot.querySelectorAll<HTMLElement>(".msg")) {
       const place = line.getBoundingClientRect();
       if (place.bottom > top) {
         this.#held = { key: line.getAttribute("data-key") ?? "", top: place.top };
@@ -299,21 +308,22 @@ export class RapportThread extends RapportElement {
   }
 
   #setting(message: Message): Setting {
-    const { texts, times } = this;
+    const { texts, times, kept } = this.#said;
     return {
       texts,
       times,
+      active: message.id === this.active,
       mine: message.account === this.me,
       name: this.#nameOf(message.account),
       online: this.online,
-      kept: isPhone() ? texts.howKept.phone : texts.howKept.computer,
+      kept,
       find: (id) => this.#byId.get(id),
       nameOf: (account) => (account === this.me ? texts.you : this.#nameOf(account)),
     };
   }
 
   protected override render(): TemplateResult {
-    const { texts, times } = this;
+    const { texts, times } = this.#said;
     const others = this.members.filter((member) => member.account !== this.me);
     const name = others.map((member) => member.name).join(", ");
     const lines = linesOf(this.messages, this.notices, times.dayNumber);
@@ -362,9 +372,9 @@ export class RapportThread extends RapportElement {
     const compare = () => this.emit("rapport-compare");
     switch (line.kind) {
       case "day":
-        return html`<p class="day" data-key=${line.key}>${this.times.day(line.atMs)}</p>`;
+        return html`<p class="day">${this.#said.times.day(line.atMs)}</p>`;
       case "notice":
-        return noticeOf(line.notice, this.texts, this.times, compare);
+        return noticeOf(line.notice, this.#said.texts, this.#said.times, compare);
       case "message":
         return this.#renderMessage(line.message, line.last, line.gap, compare);
     }

@@ -40,7 +40,6 @@ export const de: Texts = {
   invite: {
     from: "Eine Einladung von",
     anonymous: "Eine Einladung",
-    roles: { owner: "Praxisinhaber:in", therapist: "Therapeut:in", client: "Klient:in" },
     checked: (name: string) =>
       `Dieser Link trägt den Schlüssel von ${name}, und er stimmt. Was Sie schreiben, geht an ${name} und an niemanden sonst.`,
     between: "Was unter Ihnen bleibt",
@@ -135,7 +134,6 @@ export const de: Texts = {
   },
   clients: {
     title: "Klient:innen",
-    conversations: "Gespräche",
     invite: "Einladen",
     find: "Jemanden finden",
     none: "Noch niemand hier. Laden Sie die erste Person ein.",

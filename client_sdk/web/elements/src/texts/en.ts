@@ -39,7 +39,6 @@ export const en = {
   invite: {
     from: "An invitation from",
     anonymous: "An invitation",
-    roles: { owner: "Practice owner", therapist: "Therapist", client: "Client" },
     checked: (name: string) =>
       `This link carries ${name}’s key and it matches. You are writing to ${name} and to nobody else.`,
     between: "What stays between you",
@@ -132,7 +131,6 @@ export const en = {
   },
   clients: {
     title: "Clients",
-    conversations: "Conversations",
     invite: "Invite",
     find: "Find a client",
     none: "No clients yet. Invite the first one.",

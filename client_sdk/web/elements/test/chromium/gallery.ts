@@ -58,8 +58,7 @@ export async function show(page: Page, state: string): Promise<void> {
     while (!shown()) {
       await new Promise(requestAnimationFrame);
     }
-    // Lit's elements finish in microtasks; two frames let the observers of sizes speak too.
-    await new Promise(requestAnimationFrame);
+    // Lit's elements finish in microtasks; a frame lets the observers of sizes speak too.
     await new Promise(requestAnimationFrame);
   }, state);
 }

@@ -86,7 +86,7 @@ describe("the thread", () => {
 
   it("sends again, compares, and shows earlier messages", async () => {
     const failed = await open("rapport-thread/delivery");
-    await tabs(failed, 3);
+    await tabs(failed, 4);
     assert.equal(await focused(failed), "Send again");
     await press(failed, "Enter");
     assert.deepEqual(await names(failed), ["rapport-send-again"]);

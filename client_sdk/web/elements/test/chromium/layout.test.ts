@@ -1,4 +1,7 @@
-/** Nothing is wider than the screen, nothing to press is too small: 320, 768 and 1440 px, both directions, German. */
+/**
+ * Nothing is wider than the screen, nothing to press is too small: 320, 768 and 1440 px, in German from left to right and in
+ * English from right to left.
+ */
 
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
@@ -41,7 +44,7 @@ function misfits(page: Page): Promise<string[]> {
   });
 }
 
-for (const query of [{}, { lang: "de" }, { dir: "rtl" }]) {
+for (const query of [{ lang: "de" }, { dir: "rtl" }]) {
   for (const width of [320, 768, 1440]) {
     it(`every state fits, ${width} px, ${JSON.stringify(query)}`, async () => {
       const page = await gallery.page(query, { viewport: { width, height: 800 } });

@@ -43,8 +43,7 @@ export class Hearers {
 
   /** See `RapportClient.events`. */
   listen(): Listener {
-    const nothing = () => undefined;
-    const listener = new Listener(nothing, (left) => this.listeners.delete(left));
+    const listener = new Listener((left) => this.listeners.delete(left));
     this.listeners.add(listener);
     return listener;
   }

@@ -35,15 +35,7 @@ export interface Network {
   readonly random: Random;
 }
 
-/** What the keeper's owner is told. */
-export interface KeeperEvents {
-  /** The state has changed. */
-  show(change: Changed): void;
-  /** Waits while hosts are far behind with what they were shown. */
-  room(signal: AbortSignal): Promise<void>;
-}
-
-/** Owns the link, if there is one. `run` until `stop`. */
+/** Owns the link, if there is one. `run` until `stop`. show: is told of every change of state. */
 export class Keeper implements LinkEvents {
   /** The attempt or connection under way. */
   link: Link | null = null;
@@ -53,19 +45,19 @@ export class Keeper implements LinkEvents {
   private readonly turns: Turns;
   private readonly serverClock: ServerClock;
   private readonly network: Network;
-  private readonly events: KeeperEvents;
+  private readonly show: (change: Changed) => void;
   private readonly machine = new Connection();
   private readonly inbox: Queue<{ link: Link | null; event: Event }> = new Queue();
   private task: { readonly done: Promise<void>; readonly abort: AbortController } | null = null;
   private stopping = false;
   private stopped = false;
 
-  constructor(core: Core, turns: Turns, serverClock: ServerClock, network: Network, events: KeeperEvents) {
+  constructor(core: Core, turns: Turns, serverClock: ServerClock, network: Network, show: (change: Changed) => void) {
     this.core = core;
     this.turns = turns;
     this.serverClock = serverClock;
     this.network = network;
-    this.events = events;
+    this.show = show;
   }
 
   /** Where the connection stands. */
@@ -124,11 +116,6 @@ export class Keeper implements LinkEvents {
     this.machine.handle({ tag: "drain", retryAfterS }, this.network.clock.monotonic());
   }
 
-  /** See LinkEvents. */
-  async room(signal: AbortSignal): Promise<void> {
-    await this.events.room(signal);
-  }
-
   // --- running -----------------------------------------------------------------------------------------------------
 
   /** Connects and reconnects until `stop`, or until aborted; when it ends the connection is closed. */
@@ -160,7 +147,7 @@ export class Keeper implements LinkEvents {
           await this.drop();
           break;
         case "changed":
-          this.events.show(effect);
+          this.show(effect);
       }
     }
   }

@@ -36,8 +36,6 @@ export interface LinkEvents {
   heard(): void;
   /** The node goes down on purpose. */
   draining(retryAfterS: number): void;
-  /** Waits while hosts are far behind with what they were shown. */
-  room(signal: AbortSignal): Promise<void>;
 }
 
 /** One connection. `run` opens it, lives with it, and ends with it. */
@@ -164,7 +162,6 @@ export class Link {
           throw outOfTurn();
         default:
           await this.turns.arrived(message, over);
-          await this.events.room(over);
       }
     }
   }

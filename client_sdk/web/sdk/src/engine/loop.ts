@@ -1,7 +1,7 @@
 /**
- * The shell as hosts know it: one device at work, its vault's turns, its connection, its listeners.
+ * The shell as hosts know it: one device at work, its vault's turns, its connection.
  *
- * Three things happen for ever: turns are run, the connection is kept, and what turns show is handed to whoever listens.
+ * Two things happen for ever: turns are run, and the connection is kept. What they show is handed to the host at once.
  */
 
 import type { Device, Event } from "../events.ts";
@@ -20,8 +20,6 @@ import type { Figures } from "./figures.ts";
 import type { Flight } from "./flight.ts";
 import type { Network } from "./keeper.ts";
 import { Keeper } from "./keeper.ts";
-import type { Listener } from "./listeners.ts";
-import { Listeners } from "./listeners.ts";
 import { settings } from "./own-state.ts";
 import { ServerClock } from "./server-clock.ts";
 import { begin, PROGRAM_VERSION } from "./starting.ts";
@@ -59,7 +57,6 @@ export class Engine {
   private readonly serverClock: ServerClock;
   private readonly turns: Turns;
   private readonly keeper: Keeper;
-  private readonly listeners: Listeners;
   private readonly waiting: Map<string, Deferred<void>> = new Map();
   private stateChanged: Gate = new Gate();
 
@@ -73,15 +70,11 @@ export class Engine {
     this.telling = telling;
     this.core = new Core(me, network.random);
     this.serverClock = new ServerClock(network.clock);
-    this.listeners = new Listeners(network.clock);
     this.turns = new Turns(vault, this.core, this.serverClock, {
       deliver: (done, flight) => this.deliver(done, flight),
       failed: (problem) => this.storageFailed(problem.detail),
     });
-    this.keeper = new Keeper(this.core, this.turns, this.serverClock, network, {
-      show: (change) => this.showState(change),
-      room: (signal) => this.listeners.caughtUp(signal),
-    });
+    this.keeper = new Keeper(this.core, this.turns, this.serverClock, network, (change) => this.showState(change));
   }
 
   // --- the host ----------------------------------------------------------------------------------------------------
@@ -104,11 +97,6 @@ export class Engine {
   /** Runs a step; see `Turns.do`. */
   async do<T>(step: Step<T>): Promise<T> {
     return await this.turns.do(step);
-  }
-
-  /** A new listener to all events from now on. */
-  listen(): Listener {
-    return this.listeners.add();
   }
 
   /** The host knows whether there is a network. */
@@ -171,7 +159,6 @@ export class Engine {
       await Promise.allSettled([keeper]);
       turning.abort();
       await Promise.allSettled([turns]);
-      this.listeners.end();
       for (const waiting of this.waiting.values()) {
         waiting.reject(new Unreachable());
       }
@@ -188,7 +175,7 @@ export class Engine {
     });
     if (!listed) {
       this.keeper.halt();
-      this.show(null, [{ type: "signedOut" }]);
+      this.telling(null, [{ type: "signedOut" }]);
     }
     this.started.open();
   }
@@ -202,7 +189,7 @@ export class Engine {
     if (state !== "connected") {
       this.caughtUp.close();
     }
-    this.show(null, [{ type: "connectionChanged", state, reason, code }]);
+    this.telling(null, [{ type: "connectionChanged", state, reason, code }]);
     this.stateChanged.open();
     this.stateChanged = new Gate();
   }
@@ -229,14 +216,7 @@ export class Engine {
         this.keeper.halt(); // it stops connecting, and never adds itself again
       }
     }
-    this.show(done, done.turn.events);
-  }
-
-  private show(done: Done | null, events: readonly Event[]): void {
-    for (const event of events) {
-      this.listeners.show(event);
-    }
-    this.telling(done, events);
+    this.telling(done, done.turn.events);
   }
 
   private showViews(views: readonly ConversationView[], contacts: readonly ContactView[]): void {
@@ -251,7 +231,7 @@ export class Engine {
   /** F10: nothing of the turn was kept, nothing is acknowledged; the connection starts over once there is hope. */
   private storageFailed(detail: string): void {
     this.figures = { ...this.figures, F10: (this.figures["F10"] ?? 0) + 1 };
-    this.show(null, [{ type: "storageProblem", detail }]);
+    this.telling(null, [{ type: "storageProblem", detail }]);
     this.keeper.storageFailed();
   }
 }

@@ -41,6 +41,7 @@ export async function launched(folder: string): Promise<BrowserContext> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      "--disable-features=LocalNetworkAccessChecks", // a page that is not fetched has no address to compare with
     ],
   });
 }

@@ -90,10 +90,10 @@ export class Player {
     return client;
   }
 
-  private async open({ client: name, link, name: shown = name }: Order): Promise<Answer> {
-    const client = await this.begin(name);
-    if (link) {
-      await client.sdk.join(link, shown);
+  private async open(order: Order): Promise<Answer> {
+    const client = await this.begin(order.client);
+    if (order.order === "join") {
+      await client.sdk.join(order.link ?? "", order.name || order.client);
     }
     await client.connected();
     return {};

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
 import type { ResendRequest } from "../../src/engine/content.ts";
 import { putContent } from "../../src/engine/directs.ts";
+import { putSession, sessionsOf } from "../../src/engine/kept-sessions.ts";
 import { DIRECTS, SENT } from "../../src/engine/outgoing.ts";
 import { KNOWN_MOST, RAW_MOST } from "../../src/engine/pending.ts";
 import { PENDING } from "../../src/engine/records.ts";
@@ -18,7 +19,18 @@ import type { Deliver } from "../../src/protocol/messages.ts";
 import { u64 } from "../../src/protocol/signed.ts";
 import { type Device, faults, later, type Pair, quiet } from "./devices.ts";
 import { startPair } from "./fake.ts";
-import { attempts, closed, dropForGood, figure, flipped, lieAboutFetched, loseSessions, tamper } from "./lies.ts";
+import {
+  attempts,
+  breakSessions,
+  callsOf,
+  closed,
+  dropForGood,
+  figure,
+  flipped,
+  lieAboutFetched,
+  loseSessions,
+  tamper,
+} from "./lies.ts";
 import { link } from "./linked.ts";
 
 let pair: Pair;
@@ -233,11 +245,43 @@ test("strange conversations are not asked for without end", async () => {
 });
 
 test("a fetched message with an absurd number is asked of its sender", async () => {
+  const sessions = kim.look((tx) => sessionsOf(tx, dana.me.device));
   loseSessions(kim, dana);
   dana.say(conv, "c");
   await quiet(dana, kim);
+  kim.look((tx) => sessions.map((session) => putSession(tx, dana.me.device, session))); // what is fetched would open
   lieAboutFetched(kim, (item) => [{ ...item, seq: 2 ** 53 - 1 }]);
   await later(20_000, dana, kim);
   assert.equal(kim.texts(conv).at(-1), "c");
   assert.ok((kim.shown(conv).at(-1)?.seq ?? 0) < 1_000);
+});
+
+test("a body that is here is not given up for none", async () => {
+  loseSessions(kim, dana);
+  dana.say(conv, "c");
+  await quiet(dana, kim);
+  lieAboutFetched(kim, (item) => [{ ...item, ct: new Uint8Array(0) }]);
+  await later(20_000, dana, kim);
+  assert.equal(kim.texts(conv).at(-1), "c");
+  assert.equal(callsOf(kim, "messages.fetch"), 1);
+});
+
+test("what opens only by the archive mends the session that it came on", async () => {
+  const tablet = await link(kim, 12);
+  await later(3_000, dana, kim, tablet);
+  dana.say(conv, "to both");
+  await quiet(dana, kim, tablet);
+  breakSessions(kim, dana);
+  const broken = new Set(kim.look((tx) => sessionsOf(tx, dana.me.device)).map((session) => session.sid));
+  dana.say(conv, "c");
+  await quiet(dana, tablet); // it writes the archive entry
+  await later(20_000, dana, kim, tablet);
+  assert.equal(kim.texts(conv).at(-1), "c");
+  assert.equal(figure(dana, "resends"), 0);
+  kim.say(conv, "d");
+  dana.say(conv, "e");
+  await later(20_000, dana, kim, tablet);
+  assert.equal(kim.texts(conv).at(-1), "e");
+  const chosen = dana.do((turn) => choose(turn, kim.me.device));
+  assert.ok(chosen !== null && !broken.has(chosen.sid), "and what comes next is on a sound one");
 });

@@ -307,6 +307,6 @@ test("a nonce or a ratchet position with two meanings would be seen", () => {
   assert.deepEqual(sealed.forked, []);
   sealed.note({ ...direct, ct: ct.map(() => 1) });
   assert.equal(sealed.forked.length, 2);
-  sealed.note({ ...direct, key: key.map((byte, at) => (at > 80 ? 2 : byte)) });
+  sealed.note({ ...direct, key: key.map((byte, at) => (at > 100 ? 2 : byte)) });
   assert.equal(sealed.forked.length, 4);
 });

@@ -83,6 +83,7 @@ test("a dropped last post shows in what the peer writes", async () => {
   for (const text of ["are you there?", "hello?", "hello??"]) {
     await later(11 * MINUTE_MS, dana, kim);
     kim.say(conv, text);
+    kim.say(conv, "and at once another");
     await quiet(dana, kim);
     heard.push(dana.alarms());
   }

@@ -125,7 +125,9 @@ test("a conversation comes back without the device that opened it", async () => 
   await restored(backup, dana, kim, phone, guest);
   await phone.connect(); // and Dana's first device never again
   await quiet(phone);
-  await guest.request("account.register", guest.do(registrationAgain), {});
+  const register = guest.do(registrationAgain);
+  assert.ok(register);
+  await guest.request("account.register", register, {});
   await guest.connect();
   guest.say(opened, "is anybody there?");
   await later(HOUR_MS, phone, guest);

@@ -27,8 +27,13 @@ const ROUND_TRIPS = 2;
 const SKIPPED_MOST = 2_000;
 const DIRECTS_MOST = 1_024;
 
-/** A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips. */
-export function settleFleet(fleet: Fleet): void {
+/**
+ * A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
+ *
+ * False: no verdict is possible, because an account has forgotten a change of its device list that others know, or has
+ * made it a second time in another way.
+ */
+export function settleFleet(fleet: Fleet): boolean {
   const nodes = fleet.living;
   for (const node of nodes) {
     node.holdOutgoing = false;
@@ -49,19 +54,46 @@ export function settleFleet(fleet: Fleet): void {
       assert.ok(count - (before.get(key) ?? 0) <= ROUND_TRIPS, "does not heal in two round trips");
     }
   }
+  if (hasForgottenItself(fleet) || hasEquivocated(fleet)) {
+    return false;
+  }
   knowEachOther(fleet);
   lastWords(fleet);
+  return true;
+}
+
+/** The version of an account's list that a device holds; 0 = none. */
+function heldVersion(node: Node, account: AccountId): number {
+  const list = node.look((tx) => CONTACTS.get(tx, account))?.lists.at(-1);
+  return list === undefined ? 0 : parseSignedDeviceList(list).content.version;
+}
+
+/**
+ * Whether the only devices of an account that knew of its newest list were put back, and then the server was restored
+ * from a time before that list: nobody is left who could bring it back, and contacts rightly hold on to it.
+ */
+function hasForgottenItself(fleet: Fleet): boolean {
+  return fleet.accounts.some((account) => {
+    const own = fleet.devicesOf(account);
+    const known = Math.max(0, ...own.map((node) => heldVersion(node, account)));
+    const others = fleet.living.map((node) => heldVersion(node, account));
+    return own.some((node) => node.rolledBack) && others.some((version) => version > known);
+  });
+}
+
+/** Whether an honest account has signed two lists of one version, for the same reasons: contacts must take it for a lie. */
+function hasEquivocated(fleet: Fleet): boolean {
+  const putBack = fleet.nodes.some((node) => node.rolledBack) && fleet.state.restoredMs > 0;
+  return putBack && fleet.watch.alarms.get("equivocation") > 0;
 }
 
 /** Before anybody writes again: whoever shares a conversation has heard of every change of a device list. */
 function knowEachOther(fleet: Fleet): void {
   for (const node of fleet.living) {
-    for (const [account, { lists }] of node.look((tx) => CONTACTS.list(tx))) {
-      const newest = fleet.state.accounts.get(account as AccountId)?.lists.at(-1)?.version;
-      const held = lists.at(-1);
-      assert.ok(held);
-      const { version } = parseSignedDeviceList(held).content;
-      assert.equal(version, newest, "has not heard of a changed device list");
+    for (const [key] of node.look((tx) => CONTACTS.list(tx))) {
+      const account = key as AccountId;
+      const newest = fleet.state.accounts.get(account)?.lists.at(-1)?.version;
+      assert.equal(heldVersion(node, account), newest, "has not heard of a changed device list");
     }
   }
 }

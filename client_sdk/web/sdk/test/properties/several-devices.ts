@@ -19,7 +19,8 @@ const CLASS_EACH = 20;
 /** In which `CLASS_EACH` counts. */
 const FULL_STEPS = 20_000;
 
-const ACTIONS = [
+/** What may happen, by the names that are counted. */
+export const ACTIONS = [
   "send",
   "deliver any",
   "deliver all",
@@ -62,12 +63,8 @@ async function work({ steps, seed, fault }: Task): Promise<Outcome> {
   if (fault !== null) {
     plant(fault);
   }
-  const [{ default: fc }, machine, { loadSodium }] = await Promise.all([
-    import("fast-check"),
-    import("./machine.ts"),
-    import("../../src/crypto/sodium.ts"),
-  ]);
-  await loadSodium();
+  const [{ default: fc }, machine] = await Promise.all([import("fast-check"), import("./machine.ts")]);
+  await machine.loadRepeatable();
   let found = "";
   for (let round = 0; machine.TAKEN.total < steps && found === ""; round++) {
     const numRuns = Math.max(1, Math.ceil((steps - machine.TAKEN.total) / STEPS_EACH));
@@ -76,7 +73,7 @@ async function work({ steps, seed, fault }: Task): Promise<Outcome> {
     if (details.failed) {
       const { errorInstance: error, counterexample } = details;
       const where = error instanceof Error ? error.stack : String(error);
-      found = `${where}\nseed ${details.seed}, path ${details.counterexamplePath}: ${JSON.stringify(counterexample[0])}`;
+      found = `${where}\nseed ${details.seed}, path ${details.counterexamplePath}: ${JSON.stringify(counterexample?.[0])}`;
     }
   }
   const titled = { taken: machine.TAKEN, counted: machine.CLASSES, marked: machine.MARKED, alarms: machine.ALARMS };
@@ -157,8 +154,8 @@ async function unfound(): Promise<string[]> {
   return missed;
 }
 
-if (isMainThread) {
+if (import.meta.main && isMainThread) {
   process.exitCode = await main();
-} else {
+} else if (!isMainThread) {
   parentPort?.postMessage(await work(workerData as Task)); // made by `inThread`
 }

@@ -1,0 +1,78 @@
+/** Takes pictures of the screens: `node elements/gallery/pictures.ts [folder]`, docs/screens unless said otherwise. */
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { Gallery, show } from "../test/chromium/gallery.ts";
+
+const SCREENS: string = fileURLToPath(new URL("../../../../docs/screens/", import.meta.url));
+
+interface Picture {
+  readonly name: string;
+  readonly state: string;
+  readonly width: number;
+  readonly height: number;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly forced?: boolean;
+}
+
+const PHONE = { width: 375, height: 812 };
+const DESK = { width: 1280, height: 800 };
+
+const PICTURES: readonly Picture[] = [
+  { name: "thread-light", state: "screen/client", ...PHONE },
+  { name: "thread-dark", state: "screen/client", ...PHONE, query: { theme: "dark" } },
+  { name: "thread-320", state: "screen/client", width: 320, height: 700 },
+  { name: "thread-rtl", state: "screen/client", ...PHONE, query: { dir: "rtl" } },
+  { name: "thread-forced-colors", state: "screen/client", ...PHONE, forced: true },
+  { name: "thread-german", state: "screen/client offline", ...PHONE, query: { lang: "de" } },
+  { name: "thread-first", state: "rapport-thread/talk", width: 375, height: 1250 },
+  { name: "thread-replies", state: "rapport-thread/replies and reactions", ...PHONE },
+  { name: "thread-cannot-be-read", state: "rapport-thread/placeholders", width: 375, height: 900 },
+  { name: "thread-deleted-edited", state: "rapport-thread/deleted and edited", ...PHONE },
+  { name: "offline", state: "screen/client offline", ...PHONE },
+  { name: "console-light", state: "rapport-console/thread", ...DESK },
+  { name: "console-dark", state: "rapport-console/thread", ...DESK, query: { theme: "dark" } },
+  { name: "console-768", state: "rapport-console/thread", width: 768, height: 1024 },
+  { name: "console-320", state: "rapport-console/list", width: 320, height: 700 },
+  { name: "console-forced-colors", state: "rapport-console/thread", ...DESK, forced: true },
+  { name: "invite", state: "rapport-invite/card", ...PHONE },
+  { name: "invite-dark", state: "rapport-invite/card", ...PHONE, query: { theme: "dark" } },
+  { name: "new-invite", state: "rapport-new-invite/ready", ...PHONE },
+  { name: "devices", state: "screen/devices and safety number", ...PHONE },
+  { name: "link-code", state: "rapport-link-device/code", ...PHONE },
+  { name: "link-new-device", state: "rapport-take-link/digits", ...PHONE },
+  { name: "key-changed", state: "rapport-safety-number/key changed", ...PHONE },
+  { name: "expired-link", state: "rapport-state/expiredLink", ...PHONE },
+  { name: "storage-lost", state: "rapport-state/storageLost", ...PHONE },
+  { name: "server-down", state: "rapport-state/serverDown", ...PHONE },
+  { name: "settings", state: "rapport-settings/passphrase set", ...PHONE },
+];
+
+async function take(gallery: Gallery, picture: Picture, folder: string): Promise<void> {
+  const { width, height, query = {} } = picture;
+  const { theme } = query;
+  const phone = width < 600;
+  const page: Page = await gallery.page(query, {
+    viewport: { width, height },
+    hasTouch: phone,
+    isMobile: phone,
+    forcedColors: picture.forced ? "active" : "none",
+    colorScheme: theme === "dark" ? "dark" : "light",
+  });
+  await show(page, picture.state);
+  await page.screenshot({ path: join(folder, `${picture.name}.png`), fullPage: true });
+  await page.context().close();
+}
+
+const folder = process.argv[2] ?? SCREENS;
+await mkdir(folder, { recursive: true });
+const gallery = await Gallery.open();
+try {
+  for (const picture of PICTURES) {
+    await take(gallery, picture, folder);
+  }
+} finally {
+  await gallery.close();
+}

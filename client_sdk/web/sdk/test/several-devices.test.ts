@@ -1,0 +1,39 @@
+/**
+ * Runs the machine of `properties/machine.ts` for a short while, and shows that it finds what is planted.
+ *
+ * The quick profile of every test run repeats the same schedules. `node test/properties/several-devices.ts` looks for new
+ * ones, as long as you like; with `--faults` it also has to find every planted fault by itself.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+import fc from "fast-check";
+import { FAULTS } from "./properties/faults.ts";
+import { loadRepeatable, play, schedules, TAKEN } from "./properties/machine.ts";
+import { ACTIONS } from "./properties/several-devices.ts";
+
+const QUICK_RUNS = 8;
+
+test("whatever happens, everything is readable or marked", async () => {
+  await loadRepeatable();
+  fc.assert(fc.property(schedules(40), play), { numRuns: QUICK_RUNS, seed: 5, endOnFailure: true });
+  const taken = ACTIONS.filter((action) => TAKEN.get(action) > 0);
+  assert.ok(taken.length > ACTIONS.length / 2, String(TAKEN));
+});
+
+/** What the machine finds in one schedule while a fault is planted; "" for nothing. */
+async function found(fault: string | null, schedule: unknown): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const worker = new Worker(new URL("./properties/planted.ts", import.meta.url), { workerData: { fault, schedule } });
+  worker.once("message", resolve);
+  worker.once("error", reject);
+  return await promise;
+}
+
+for (const [fault, { schedule, wrong }] of Object.entries(FAULTS)) {
+  test(`a planted fault is found: ${fault}`, async () => {
+    assert.equal(await found(null, schedule), "");
+    assert.ok((await found(fault, schedule)).startsWith(wrong), fault);
+  });
+}

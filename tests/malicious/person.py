@@ -1,0 +1,218 @@
+"""One device of somebody with the Python SDK, and everything it was shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+import rapport
+from rapport import (
+    ConnectionState,
+    ConversationId,
+    Event,
+    LogEntry,
+    MessageReceived,
+    SecurityKind,
+    Status,
+)
+from rapport.adapters.vault_sqlite import SqliteVault
+from rapport.engine.contacts import newest_list
+from rapport.engine.listeners import Listener
+from rapport.engine.outgoing import OUTBOX, SENT
+from rapport.engine.records import CHAINS, CONVERSATIONS, ME, MESSAGES, SEEN
+from rapport.engine.registration import load_me
+from rapport.engine.turn import Me, Turn
+from rapport_protocol.device_lists import SignedDeviceList
+from rapport_protocol.ids import AccountId, MessageId
+
+if TYPE_CHECKING:
+    from tests.malicious.stage import Stage
+
+__all__ = ["WITHIN_S", "Person", "Standing"]
+
+WITHIN_S = 20.0
+T = TypeVar("T")
+
+
+class Standing(Struct, frozen=True):
+    """Where the membership chain of a conversation stands. head: the last entry's hash."""
+
+    epoch: int
+    head: bytes
+
+
+class Person:
+    """One device of somebody, and everything it was shown."""
+
+    def __init__(self, stage: Stage, name: str, vault: Path) -> None:
+        self.stage, self.name, self.vault = stage, name, vault
+        self.client: Any = rapport.Client(vault, clock=stage.clock)
+        self.events: list[Event] = []
+        self.said: list[MessageId] = []
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def enter(self, link: str) -> None:
+        """Registers by a link; the program is not started yet."""
+        await rapport.join(link, vault=self.vault, name=self.name, clock=self.stage.clock)
+
+    async def link_to(self, owner: Person, label: str) -> None:
+        """Becomes another device of somebody's account; the program is not started yet."""
+        offer = await owner.offer()
+        joined = asyncio.create_task(offer.joined())
+        async with rapport.link_device(offer.url, vault=self.vault, label=label) as linking:
+            await joined
+            async with asyncio.TaskGroup() as both:
+                both.create_task(offer.confirm(linking.digits))
+                both.create_task(linking.finished())
+
+    async def offer(self) -> Any:
+        """Offers to link a device: url, joined(), confirm(digits)."""
+        return await self.client.link()
+
+    async def open(self) -> None:
+        """Starts the program over the vault."""
+        self.client = rapport.Client(self.vault, clock=self.stage.clock)
+        await self.client.__aenter__()
+        self._task = asyncio.create_task(self._listen(self.client.events()))
+
+    async def close(self) -> None:
+        """Ends it."""
+        if self._task is not None:
+            await self.client.__aexit__(None, None, None)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def reopen(self, base: str) -> None:
+        """Starts the program again, which now takes this for the server's address."""
+        await self.close()
+        vault = await SqliteVault.open(self.vault)
+        me = await vault.run(load_me)
+        assert me is not None
+        moved = replace(me, base=base)
+        await vault.run(lambda tx: ME.put(tx, b"", moved))
+        await vault.close()
+        await self.open()
+
+    async def _listen(self, events: Listener) -> None:
+        async for event in events:
+            async with self._changed:
+                self.events.append(event)
+                self._changed.notify_all()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits until it holds; looked at after every event."""
+        async with asyncio.timeout(WITHIN_S), self._changed:
+            await self._changed.wait_for(holds)
+
+    async def turns_until(self, holds: Callable[[], bool]) -> None:
+        """The same for what no event tells: looked at after every turn of the engine."""
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():
+                await self.turn()
+
+    async def turn(self) -> None:
+        """One turn in which nothing is done: everything before it has been worked through."""
+        await self.do(lambda turn: None)
+
+    async def wait_until(self, state: ConnectionState) -> None:
+        """Waits until the connection stands there."""
+        await self.client.wait_until(state, WITHIN_S)
+
+    @property
+    def connections(self) -> int:
+        """How often a connection was made."""
+        return sum(
+            isinstance(event, rapport.ConnectionChanged) and event.state is ConnectionState.CONNECTED
+            for event in self.events
+        )
+
+    @property
+    def talk(self) -> Any:
+        """The conversation with whomever there is."""
+        return self.client.conversations()[0]
+
+    def read(self) -> list[str]:
+        """Texts of others in the order they were shown."""
+        return [event.message.text for event in self.events if isinstance(event, MessageReceived)]
+
+    async def texts(self, conv: ConversationId | None = None) -> list[str]:
+        """Everything that stands in a conversation."""
+        talk = self.talk if conv is None else self.client.conversation(conv)
+        return [message.text for message in await talk.history()]
+
+    async def say(self, text: str, to: ConversationId | None = None) -> rapport.Message:
+        """Writes; the text must never be seen by the server."""
+        assert len(text) >= 8, "a search for it would find it by accident"
+        self.stage.texts.append(text)
+        talk = self.talk if to is None else self.client.conversation(to)
+        message = await talk.send_text(text)
+        self.said.append(message.id)
+        return message
+
+    def status_of(self, message: MessageId) -> Status:
+        """How far a message of theirs has come."""
+        told = [e.status for e in self.events if isinstance(e, rapport.MessageStatus) and e.id == message]
+        return told[-1] if told else Status.QUEUED
+
+    async def hears(self, text: str) -> None:
+        """Waits until the text is shown, at once or in the place of a placeholder."""
+        await self.until(lambda: any(text == getattr(getattr(e, "message", None), "text", None) for e in self.events))
+
+    async def noticed(self, kind: SecurityKind) -> None:
+        """Waits for a security event."""
+        await self.until(
+            lambda: any(isinstance(event, rapport.SecurityEvent) and event.kind is kind for event in self.events)
+        )
+
+    async def log(self) -> list[LogEntry]:
+        return await self.client.security_log(1_000)
+
+    async def do(self, step: Callable[[Turn], T]) -> T:
+        """A step of this device's engine: what a malicious or compromised program of theirs could do."""
+        return await self.client._running.do(step)
+
+    async def me(self) -> Me:
+        """This device's secrets: what its thief has, or its owner who means harm."""
+        return self.client._running.core.me
+
+    async def keys(self) -> list[bytes]:
+        """Every message key K that this device holds."""
+        return await self.do(_keys)
+
+    async def own_head(self) -> SignedDeviceList:
+        """The newest device list of its account."""
+        return await self.do(lambda turn: newest_list(turn, turn.me.account))
+
+    async def membership(self, conv: ConversationId) -> Standing:
+        """Where a conversation's chain stands for this device."""
+        state = await self.do(lambda turn: CONVERSATIONS.need(turn.tx, conv).membership)
+        assert state is not None
+        return Standing(state.epoch, state.head)
+
+    async def forget(self, conv: ConversationId) -> None:
+        """As a device that has just been linked: nothing of the conversation is here."""
+
+        def forget(turn: Turn) -> None:
+            for key in [key for key, _ in MESSAGES.list(turn.tx, conv)]:
+                MESSAGES.delete(turn.tx, key)
+                SEEN.delete(turn.tx, key)
+
+        await self.do(forget)
+
+    async def safety_number(self, account: AccountId) -> str:
+        """Of somebody's pinned identity and our own."""
+        return self.client.safety_number(account)
+
+
+def _keys(turn: Turn) -> list[bytes]:
+    """Every message key K that a device holds."""
+    kept = [sent.key for _, sent in SENT.list(turn.tx)] + [chain.key for _, chain in CHAINS.list(turn.tx)]
+    waiting = [post.sealed.key for _, post in OUTBOX.list(turn.tx) if post.sealed is not None]
+    return [key for key in kept + waiting if key]
