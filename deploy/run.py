@@ -156,7 +156,7 @@ def node_folder() -> Path:
 
 
 def check_web() -> int:
-    """Run the browser app's tests in Node.js, then those in Chromium one by one, then those with live Python peers."""
+    """Run the TypeScript tests in Node.js, then those in Chromium one by one, then those with Python beside them."""
     tests = {str(path): "chromium" in path.parts for path in sorted(WEB.glob("*/test/**/*.test.ts"))}
     sets = {
         "in Node.js": ["node", "--test", *(path for path, chromium in tests.items() if not chromium)],
@@ -166,7 +166,8 @@ def check_web() -> int:
             "--test-concurrency=1",
             *(path for path, chromium in tests.items() if chromium),
         ],
-        "with Python": ["pytest", "tests/web"],
+        "with Python": ["pytest", "-m", "web", "tests/web"],
+        "of a server that lies": ["pytest", "--numprocesses=logical", "-m", "web", "tests/malicious"],
     }
     failed = []
     for name, command in sets.items():
@@ -182,7 +183,7 @@ def check(pytest_arguments: list[str]) -> int:
     """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = [beside.submit(captured, name, command) for name, command in CHECKS]
-        command = ["pytest", "--numprocesses=logical", "--dist=worksteal", "--ignore=tests/web", *pytest_arguments]
+        command = ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", "not web", *pytest_arguments]
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, check=False).returncode

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 import rapport
 from rapport import (
     ConnectionState,
+    Conversation,
     ConversationId,
     Event,
     LogEntry,
@@ -51,7 +52,7 @@ class Person:
 
     def __init__(self, stage: Stage, name: str, vault: Path) -> None:
         self.stage, self.name, self.vault = stage, name, vault
-        self.client: Any = rapport.Client(vault, clock=stage.clock)
+        self.client = rapport.Client(vault, clock=stage.clock)
         self.events: list[Event] = []
         self.said: list[MessageId] = []
         self._changed = asyncio.Condition()
@@ -134,7 +135,7 @@ class Person:
         )
 
     @property
-    def talk(self) -> Any:
+    def talk(self) -> Conversation:
         """The conversation with whomever there is."""
         return self.client.conversations()[0]
 

@@ -179,7 +179,7 @@ class Stage:
         """
         for person in self.people:
             expected = {*noticed.get(person.name, ())} if self.lying else set()
-            assert {entry.kind for entry in await person.log()} == expected, (person.name, await person.log(), person.client.figures(), person.client.snapshot)
+            assert {entry.kind for entry in await person.log()} == expected, person.name
         await self.no_leak()
 
     async def no_leak(self) -> None:

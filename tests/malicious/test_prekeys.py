@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rapport import SecurityKind
+from rapport import SecurityKind, Status
 from rapport.crypto.identity import DeviceSecrets, new_one_time, new_signed_prekey
 from rapport_protocol.ids import DeviceId
 from rapport_protocol.prekeys import SignedPrekey
@@ -37,12 +37,23 @@ class OtherBundle(Liar):
 
 
 async def newcomer(stage: Stage, dana: Person, liar: Liar) -> Person:
-    """Kim joins while the server lies about Dana's prekeys, and writes."""
+    """Kim joins while the server lies about Dana's prekeys, and writes; Dana is away, or she would greet Kim first."""
+    return await guest(stage, dana, "Kim", "the first message", liar)
+
+
+async def guest(stage: Stage, dana: Person, name: str, text: str, liar: Liar) -> Person:
+    """Somebody joins and writes while Dana's program is closed, and the server lies."""
     link = await dana.client.invite()
+    await dana.close()
     stage.lie(liar)
-    kim = await stage.joins("Kim", link)
-    await kim.say("the first message")
-    return kim
+    joined = await stage.joins(name, link)
+    await joined.say(text)
+    return joined
+
+
+async def sent(person: Person) -> None:
+    """Waits until the server has what somebody said last."""
+    await person.until(lambda: person.status_of(person.said[-1]) is Status.SENT)
 
 
 @catches("ghost device in a bundle or a mismatch reply", "prekey substitution, one-time keys withheld, stale prekey")
@@ -57,9 +68,13 @@ async def test_prekeys_of_somebody_else_start_no_session(stage: Stage) -> None:
     kim = await newcomer(stage, dana, liar)
     if stage.lying:
         await kim.noticed(SecurityKind.FORGED_PREKEYS)
-        assert not dana.read()
+        assert kim.status_of(kim.said[-1]) is Status.QUEUED
         stage.honest()
+        await dana.open()
         await stage.later(CLAIM_AGAIN_S)
+    else:
+        await sent(kim)
+        await dana.open()
     await dana.hears("the first message")
     await stage.verdict(Kim=[SecurityKind.FORGED_PREKEYS])
 
@@ -74,7 +89,11 @@ async def test_a_weak_prekey_starts_no_session_though_its_device_signed_it(stage
     if stage.lying:
         await kim.noticed(SecurityKind.FORGED_PREKEYS)
         stage.honest()
+        await dana.open()
         await stage.later(CLAIM_AGAIN_S)
+    else:
+        await sent(kim)
+        await dana.open()
     await dana.hears("the first message")
     await stage.verdict(Kim=[SecurityKind.FORGED_PREKEYS])
 
@@ -92,6 +111,8 @@ async def test_one_time_keys_that_are_withheld_are_noted(stage: Stage) -> None:
     last = registered(stage, dana).prekeys.last_resort
     liar = OtherBundle(dana.client.device, lambda held: replace(held, key=last, last_resort=True))
     kim = await newcomer(stage, dana, liar)
+    await sent(kim)
+    await dana.open()
     await dana.hears("the first message")
     await dana.say("came all the same")
     await kim.hears("came all the same")
@@ -108,7 +129,10 @@ async def test_a_signed_prekey_of_last_month_is_noted(stage: Stage) -> None:
     while not any(upload.signed for upload in uploads):
         await dana.turn()
         uploads = [asked.body for asked in stage.proxy.asked if isinstance(asked.body, PrekeyUpload)]
-    kim = await newcomer(stage, dana, OtherBundle(dana.client.device, lambda held: replace(held, signed=old)))
+    liar = OtherBundle(dana.client.device, lambda held: replace(held, signed=old))
+    kim = await newcomer(stage, dana, liar)
+    await sent(kim)
+    await dana.open()
     await dana.hears("the first message")
     await dana.say("an old key opens too")
     await kim.hears("an old key opens too")
@@ -133,12 +157,14 @@ class SameForAll(Liar):
 @catches("one one-time key for two initiators")
 async def test_a_one_time_key_handed_out_twice_is_noticed_and_the_message_comes(stage: Stage) -> None:
     dana = await stage.joins("Dana", await stage.owner_link())
-    stage.lie(SameForAll(dana.client.device))
-    kim = await stage.joins("Kim", await dana.client.invite())
-    await kim.say("with a fresh key")
+    liar = SameForAll(dana.client.device)
+    kim = await guest(stage, dana, "Kim", "with a fresh key", liar)
+    await sent(kim)
+    await dana.open()
     await dana.hears("with a fresh key")
-    lee = await stage.joins("Lee", await dana.client.invite())
-    await lee.say("with a used key")
+    lee = await guest(stage, dana, "Lee", "with a used key", liar)
+    await sent(lee)
+    await dana.open()
     if stage.lying:
         await dana.noticed(SecurityKind.PREKEY_REUSED)
         stage.honest()

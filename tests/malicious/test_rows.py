@@ -65,13 +65,12 @@ def test_every_test_here_is_of_some_row() -> None:
 async def test_a_leak_would_be_seen(stage: Stage, what: str) -> None:
     import base64
 
-    from rapport.engine.records import CHAINS
     from rapport_protocol.ids import DeviceId
     from rapport_protocol.messages import Direct
 
     dana, _ = await stage.pair()
     await stage.no_leak()
-    keys = await dana.do(lambda turn: [chain.key for _, chain in CHAINS.list(turn.tx)])
+    keys = await dana.keys()
     text = stage.texts[0].encode()
     if what == "a strange device":
         stage.proxy.said.append((stage.proxy.wires[0], Direct(bytes(125), b"", b"", DeviceId(b"s" * 16), b"")))

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
-from rapport.engine import inviting, own_devices, registration
+from rapport.engine import catching_up, errands, inviting, own_devices, registration
 from rapport.engine.contacts import newest_list
 from rapport.engine.directs import put_note
+from rapport.engine.errands import ErrandKind
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import BUNDLELESS, DIRECTS, OUTBOX, SENT
-from rapport.engine.records import CONVERSATIONS
+from rapport.engine.records import CONVERSATIONS, MESSAGES, SEEN
+from rapport.engine.turn import Turn
+from rapport.ports import Transaction
 from rapport_protocol.ids import ConversationId, split_ids
 from rapport_protocol.requests import DeviceListUpdate, Prekeys, Role
 from tests.properties.backups import copy_of_store, restore_store
@@ -168,3 +171,32 @@ async def test_whoever_was_removed_is_sent_no_note(pair: Pair) -> None:
     assert dana.look(DIRECTS.count) == 0
     dana.do(lambda turn: put_note(turn, conv, kim.me.device, sessions_of(turn.tx, kim.me.device)[-1]))
     assert dana.look(DIRECTS.count) == 1
+
+
+async def test_what_lacked_an_archive_key_is_read_again_even_while_another_round_is_planned(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    phone, tablet = await link(dana, 11), await link(dana, 12)
+    await later(60_000, dana, kim, phone, tablet)
+    await remove(dana, tablet)
+    await later(60_000, dana, kim, phone)
+    kim.say(conv, "under the new key")
+    await quiet(dana, kim, phone)
+    message = phone.shown(conv)[-1].id
+
+    def forget(tx: Transaction) -> None:
+        for key, _ in list(tx.list("archive_key")):
+            tx.delete("archive_key", key)
+        MESSAGES.delete(tx, message)
+        SEEN.delete(tx, message)
+
+    def read_again(turn: Turn) -> None:
+        catching_up._HISTORY.put(turn.tx, conv, catching_up._Progress(1, 1_000))
+        errands.plan(turn, ErrandKind.HISTORY, conv)
+
+    phone.look(forget)
+    dana.drop_connection()
+    phone.do(read_again)
+    await later(60_000, phone, kim)  # siblings are asked, and the places that lack an entry are looked at later
+    await dana.connect()
+    await later(20 * 60_000, dana, kim, phone)
+    assert phone.look(lambda tx: MESSAGES.need(tx, message)).text == "under the new key"

@@ -79,9 +79,7 @@ async def talk(
         harness = stack.enter_context(Journal(folder / "harness.jsonl", "harness"))
         async with asyncio.TaskGroup() as group:
             flows = {
-                name: group.create_task(
-                    player.order("flow", name, within_s=None, text=f"from the {name}", rate=rate)
-                )
+                name: group.create_task(player.order("flow", name, within_s=None, text=f"from the {name}", rate=rate))
                 for name, player in players.items()
             }
             for _ in range(kills):

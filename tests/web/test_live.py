@@ -8,6 +8,8 @@ import pytest
 
 from tests.web.live import talk
 
+pytestmark = pytest.mark.web
+
 
 @pytest.mark.parametrize(
     ("first", "second"),

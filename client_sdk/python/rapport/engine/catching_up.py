@@ -251,10 +251,11 @@ def history_refused(turn: Turn, errand: Errand) -> None:
 
 
 def restore_again(turn: Turn) -> None:
-    """Archive keys have come: what could not be read for want of one is fetched once more."""
+    """Archive keys have come: what could not be read for want of one is fetched once more, now."""
     errands.drop(turn, ErrandKind.REREAD)
     for key, progress in list(_UNREADABLE.list(turn.tx)):
         _UNREADABLE.delete(turn.tx, key)
-        if not _HISTORY.has(turn.tx, key):
-            _HISTORY.put(turn.tx, key, progress)
-            errands.plan(turn, ErrandKind.HISTORY, key)
+        held = _HISTORY.get(turn.tx, key) or progress  # another round may be planned
+        upto = max(held.upto, progress.upto)
+        _HISTORY.put(turn.tx, key, replace(progress, rounds=held.rounds, introduce=held.introduce, upto=upto))
+        errands.plan(turn, ErrandKind.HISTORY, key)

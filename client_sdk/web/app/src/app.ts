@@ -60,6 +60,7 @@ export class App extends ClientElement {
     unlocking: { state: true },
     wrong: { state: true },
     storage: { state: true },
+    queued: { state: true },
   };
 
   declare protected route: Route;
@@ -67,6 +68,8 @@ export class App extends ClientElement {
   declare protected unlocking: boolean;
   declare protected wrong: boolean;
   declare protected storage: StorageNote | null;
+  /** Messages of the open conversation that wait for a connection. */
+  declare protected queued: number;
 
   #latest: Latest | null = null;
   #lostMs: number | null = null;
@@ -79,6 +82,7 @@ export class App extends ClientElement {
     this.unlocking = false;
     this.wrong = false;
     this.storage = null;
+    this.queued = 0;
   }
 
   override connectedCallback(): void {
@@ -101,6 +105,9 @@ export class App extends ClientElement {
     this.addEventListener("app-go", (event) =>
       this.#open((event as CustomEvent<Exclude<Route, { at: "join" }>>).detail),
     );
+    this.addEventListener("app-queued", (event) => {
+      this.queued = (event as CustomEvent<number>).detail;
+    });
     addEventListener("popstate", this.#follow);
     addEventListener("hashchange", this.#follow);
   }
@@ -205,9 +212,8 @@ export class App extends ClientElement {
   }
 
   #strip(slot: string | typeof nothing): TemplateResult {
-    const { state, snapshot } = this.client;
-    const queued = snapshot.figures["queued"] ?? 0;
-    return html`<rapport-strip slot=${slot} .state=${state} .sinceMs=${this.#lostMs} .queued=${queued} .storage=${this.storage}
+    const { state } = this.client;
+    return html`<rapport-strip slot=${slot} .state=${state} .sinceMs=${this.#lostMs} .queued=${this.queued} .storage=${this.storage}
       @rapport-dismiss=${() => this.#dismiss()}></rapport-strip>`;
   }
 

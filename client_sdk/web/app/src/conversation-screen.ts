@@ -127,17 +127,25 @@ export class ConversationScreen extends ClientElement {
       this.task = null;
       this.typing = [];
       this.comparing = null;
-      this.#unread = this.#held.view.unread;
+      this.#unread = this.#held?.view.unread ?? 0;
       void this.#read();
     }
   }
 
-  get #held(): Conversation {
-    return this.client.conversation(this.conversation);
+  protected override updated(changed: PropertyValues<this>): void {
+    if (changed.has("messages" as never)) {
+      const detail = this.messages.filter(({ status }) => status === "queued").length;
+      this.dispatchEvent(new CustomEvent("app-queued", { bubbles: true, composed: true, detail }));
+    }
+  }
+
+  /** Null when it is gone: the storage was cleared, or this device signed out, and the app is about to say so. */
+  get #held(): Conversation | null {
+    return this.client.conversations().find(({ id }) => id === this.conversation) ?? null;
   }
 
   get #others(): readonly Member[] {
-    return this.#held.members.filter(({ account }) => account !== this.client.identity?.account);
+    return (this.#held?.members ?? []).filter(({ account }) => account !== this.client.identity?.account);
   }
 
   /** Reads as many messages as are shown, and those that came since; one reading at a time, and one more if needed. */
@@ -152,7 +160,7 @@ export class ConversationScreen extends ClientElement {
       this.#stale = false;
       const { conversation } = this;
       const limit = Math.min(1_000, Math.max(PAGE, this.messages.length + 10));
-      const read = await this.client.conversation(conversation).history({ limit });
+      const read = (await this.#held?.history({ limit })) ?? [];
       if (conversation === this.conversation) {
         const first = read[0]?.id;
         const above = first === undefined ? -1 : this.messages.findIndex(({ id }) => id === first);
@@ -170,7 +178,7 @@ export class ConversationScreen extends ClientElement {
     }
     this.loadingEarlier = true;
     const { conversation } = this;
-    const earlier = await this.#held.history({ before: first.id, limit: PAGE });
+    const earlier = (await this.#held?.history({ before: first.id, limit: PAGE })) ?? [];
     if (conversation === this.conversation) {
       this.messages = [...earlier, ...this.messages];
       this.hasEarlier = earlier.length === PAGE;
@@ -196,7 +204,7 @@ export class ConversationScreen extends ClientElement {
   async #send({ text, replyTo }: Emitted["rapport-send"]): Promise<void> {
     this.task = null;
     try {
-      await this.#held.sendText(text, { replyTo });
+      await this.#held?.sendText(text, { replyTo });
     } catch (error) {
       if (!(error instanceof VaultProblem)) {
         throw error;
@@ -208,14 +216,14 @@ export class ConversationScreen extends ClientElement {
 
   async #edit({ id, text }: Emitted["rapport-edit"]): Promise<void> {
     this.task = null;
-    await this.#held.edit(id, text);
+    await this.#held?.edit(id, text);
   }
 
   async #again(id: MessageId): Promise<void> {
     const failed = this.messages.find((message) => message.id === id);
     if (failed !== undefined) {
-      await this.#held.sendText(failed.text, { replyTo: failed.replyTo });
-      await this.#held.delete(id).catch(() => undefined); // it stays, marked as not sent, if it cannot be taken away
+      await this.#held?.sendText(failed.text, { replyTo: failed.replyTo });
+      await this.#held?.delete(id).catch(() => undefined); // it stays, marked as not sent, if it cannot be taken away
       await this.#read();
     }
   }
@@ -223,7 +231,7 @@ export class ConversationScreen extends ClientElement {
   #about(id: MessageId, kind: ComposerTask["kind"]): void {
     const message = this.messages.find((one) => one.id === id);
     if (message !== undefined) {
-      const name = this.#held.members.find(({ account }) => account === message.account)?.name ?? "";
+      const name = this.#held?.members.find(({ account }) => account === message.account)?.name ?? "";
       this.task = kind === "edit" ? { kind, id, text: message.text } : { kind, id, name, text: message.text };
     }
   }
@@ -284,20 +292,20 @@ export class ConversationScreen extends ClientElement {
     const held = this.#held;
     return html`<div class="thread">
       <slot name="strip"></slot>
-      <rapport-thread .messages=${this.messages} .members=${held.members} .me=${identity?.account ?? null} .notices=${this.#notices}
+      <rapport-thread .messages=${this.messages} .members=${held?.members ?? []} .me=${identity?.account ?? null} .notices=${this.#notices}
         .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
         .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
-        @rapport-seen=${() => void (document.hasFocus() && held.markRead())} @rapport-earlier=${() => void this.#earlier()}
+        @rapport-seen=${() => void (document.hasFocus() && held?.markRead())} @rapport-earlier=${() => void this.#earlier()}
         @rapport-send-again=${(event: CustomEvent<Emitted["rapport-send-again"]>) => void this.#again(event.detail.id)}
         @rapport-reply=${(event: CustomEvent<Emitted["rapport-reply"]>) => this.#about(event.detail.id, "reply")}
         @rapport-edit-wanted=${(event: CustomEvent<Emitted["rapport-edit-wanted"]>) => this.#about(event.detail.id, "edit")}
-        @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void held.delete(event.detail.id)}
+        @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void held?.delete(event.detail.id)}
         @rapport-compare=${() => void this.#compare()}></rapport-thread></div>
-      <rapport-composer .name=${name} .draft=${held.view.draft} .task=${this.task} .blocked=${this.#blocked}
+      <rapport-composer .name=${name} .draft=${held?.view.draft ?? ""} .task=${this.task} .blocked=${this.#blocked}
         @rapport-send=${(event: CustomEvent<Emitted["rapport-send"]>) => void this.#send(event.detail)}
         @rapport-edit=${(event: CustomEvent<Emitted["rapport-edit"]>) => void this.#edit(event.detail)}
-        @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void held.setDraft(event.detail.text)}
-        @rapport-typing=${() => void held.typing()} @rapport-task-left=${() => this.#leave()}
+        @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void held?.setDraft(event.detail.text)}
+        @rapport-typing=${() => void held?.typing()} @rapport-task-left=${() => this.#leave()}
         @rapport-compare=${() => void this.#compare()}></rapport-composer>`;
   }
 

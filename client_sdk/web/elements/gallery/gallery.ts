@@ -29,7 +29,13 @@ const WHOLE: readonly string[] = [
   "rapport-unlock",
 ];
 /** Elements that stand below each other on a page. */
-const PARTS: readonly string[] = ["rapport-devices", "rapport-link-device", "rapport-safety-number"];
+const PARTS: readonly string[] = [
+  "rapport-devices",
+  "rapport-link-device",
+  "rapport-safety-number",
+  "rapport-settings",
+  "rapport-new-invite",
+];
 
 function list(): TemplateResult {
   const elements = [...new Set(STATES.map((shown) => shown.element))];

@@ -127,7 +127,7 @@ export const screens: readonly Shown[] = [
       consoleScreen(
         "settings",
         true,
-        html`<rapport-settings .nowMs=${NOW_MS} name=${DANA.name} look="light" .passphrase=${false}></rapport-settings>`,
+        html`<rapport-top-bar .nowMs=${NOW_MS} name="Settings" back narrow></rapport-top-bar><div class="stacked"><rapport-settings .nowMs=${NOW_MS} name=${DANA.name} look="light" .passphrase=${false}></rapport-settings></div>`,
       ),
   },
   ...kinds.map((kind) => ({

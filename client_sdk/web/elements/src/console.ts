@@ -154,7 +154,7 @@ export class RapportConsole extends RapportElement {
       <div class="strip"><slot name="strip"></slot></div>
       <main><h1 class="vh">${texts[this.place]}</h1>
         <section class="list" aria-label=${texts.listRegion}><slot name="list"></slot></section>
-        <div class="page-slot"><slot><p class="small page">${texts.nothingOpen}</p></slot></div>
+        <div class="page-slot">${this.open ? nothing : html`<p class="small page">${texts.nothingOpen}</p>`}<slot></slot></div>
       </main>
     </div>`;
   }

@@ -1,7 +1,7 @@
 /** `rapport-devices`: the account's devices. */
 
 import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { bytesOf, define, RapportElement } from "./element.ts";
+import { bytesOf, define, isPhone, RapportElement } from "./element.ts";
 import { icon } from "./icons.ts";
 import { isolated } from "./texts/texts.ts";
 import type { Device, DeviceId } from "./views.ts";
@@ -86,7 +86,7 @@ export class RapportDevices extends RapportElement {
     const label = this.#labelOf(device);
     const added = devices.added(this.times.date(device.createdMs));
     return html`<li class="item">
-      ${icon(device.this ? "phone" : "laptop")}
+      ${icon(device.this && isPhone() ? "phone" : "laptop")}
       <span class="grow"><bdi>${label}</bdi><br><span class="small">${device.this && device.label ? `${devices.this}. ` : ""}${added}</span></span>
       ${device.this ? html`<span class="pill good">${devices.inUse}</span>` : this.#renderRemove(device, label)}
       ${this.asking === device.id && !device.this ? this.#renderAsking(device, label) : nothing}

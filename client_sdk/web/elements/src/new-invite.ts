@@ -7,11 +7,14 @@ import { icon } from "./icons.ts";
 /** Longest welcome, bytes of UTF-8. */
 export const WELCOME_BYTES = 4_096;
 
-/** First words to write, then a link to copy. The link is a secret: hand it over as `link`, keep it nowhere. */
+/** First words to write, then a link to copy, on a page that the host titles. The link is a secret: hand it over as `link`, keep it nowhere. */
 export class RapportNewInvite extends RapportElement {
   static override styles = [
     ...SHEETS,
     css`
+      .parts > * + * {
+        margin-block-start: var(--s6);
+      }
       .link {
         font-family: var(--font-code);
         font-size: var(--t-small);
@@ -64,12 +67,12 @@ export class RapportNewInvite extends RapportElement {
   }
 
   protected override render(): TemplateResult {
-    return html`<section class="page">${this.link === null ? this.#renderForm() : this.#renderLink(this.link)}</section>`;
+    return html`<section class="parts">${this.link === null ? this.#renderForm() : this.#renderLink(this.link)}</section>`;
   }
 
   #renderForm(): TemplateResult {
     const { newInvite } = this.texts;
-    return html`<div class="stack-s"><h2 class="display">${newInvite.title}</h2><p>${newInvite.text}</p></div>
+    return html`<p>${newInvite.text}</p>
       <form class="stack" novalidate @submit=${(event: Event) => this.#make(event)}>
         <label class="field"><span class="label">${newInvite.welcomeLabel}</span><textarea class="input" dir="auto" rows="5" aria-invalid=${this.tooLong} aria-describedby="hint"></textarea></label>
         <p class="meta ${this.tooLong ? "bad" : ""}" id="hint" role=${this.tooLong ? "alert" : nothing}>${this.tooLong ? newInvite.tooLong : newInvite.welcomeHint}</p>

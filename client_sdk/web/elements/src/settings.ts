@@ -9,11 +9,14 @@ import { LANGUAGES } from "./texts/texts.ts";
 export const PASSPHRASE_LEAST = 8;
 const LOOKS = ["system", "light", "dark"] as const;
 
-/** Each part is saved by itself. The passphrase is there only where `passphrase` is not null. */
+/** Parts of a page that the host titles; each is saved by itself. The passphrase is there only where `passphrase` is not null. */
 export class RapportSettings extends RapportElement {
   static override styles = [
     ...SHEETS,
     css`
+      .parts > * + * {
+        margin-block-start: var(--s6);
+      }
       .seg {
         display: flex;
         flex-wrap: wrap;
@@ -97,8 +100,7 @@ export class RapportSettings extends RapportElement {
 
   protected override render(): TemplateResult {
     const { settings } = this.texts;
-    return html`<section class="page">
-      <h2 class="display">${settings.title}</h2>
+    return html`<section class="parts">
       <form class="card" novalidate @submit=${(event: Event) => this.#rename(event)}>
         <label class="field"><span class="label">${settings.nameLabel}</span><input class="input" id="name" dir="auto" autocomplete="off" .value=${this.name} aria-describedby="name-hint"></label>
         <p class="meta" id="name-hint">${settings.nameHint}</p>

@@ -42,8 +42,7 @@ function dayNumber(ms: number): number {
 export function timesFor(tag: string, nowMs: number): Times {
   const locale = localeFor(tag, navigator.languages);
   const texts = textsFor(tag);
-  const time = (ms: number) =>
-    format(locale, { hour: "2-digit", minute: "2-digit" }).format(ms).replaceAll(" ", "\u00a0");
+  const time = (ms: number) => format(locale, { timeStyle: "short" }).format(ms).replaceAll(" ", "\u00a0");
   const sameYear = (ms: number) => new Date(ms).getFullYear() === new Date(nowMs).getFullYear();
   const withYear = (ms: number, options: Intl.DateTimeFormatOptions) =>
     format(locale, sameYear(ms) ? options : { ...options, year: "numeric" }).format(ms);

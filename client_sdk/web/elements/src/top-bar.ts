@@ -68,6 +68,9 @@ export class RapportTopBar extends RapportElement {
         :host([narrow]) .tool.back {
           display: none;
         }
+        :host([narrow]) .tool.back + .who {
+          padding-inline-start: var(--s3);
+        }
       }
       @media (max-width: 22.5rem) {
         h1 {

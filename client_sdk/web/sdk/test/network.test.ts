@@ -12,7 +12,7 @@ import { HttpApi } from "../src/adapters/http.ts";
 import { WebSocketConnector } from "../src/adapters/websocket.ts";
 import { StreamClosed, Unreachable } from "../src/ports.ts";
 import { encodeMessage } from "../src/protocol/codec.ts";
-import { FormatError, LocalError, Rejected } from "../src/protocol/errors.ts";
+import { FormatError, LocalError } from "../src/protocol/errors.ts";
 import { SUBPROTOCOL_MSGPACK } from "../src/protocol/limits.ts";
 
 let answer: RequestListener = () => undefined;

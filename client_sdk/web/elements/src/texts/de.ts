@@ -134,6 +134,7 @@ export const de: Texts = {
   },
   clients: {
     title: "Klient:innen",
+    conversations: "Gespräche",
     invite: "Einladen",
     find: "Jemanden finden",
     none: "Noch niemand hier. Laden Sie die erste Person ein.",
@@ -412,7 +413,6 @@ export const de: Texts = {
     },
   },
   settings: {
-    title: "Einstellungen",
     nameLabel: "Ihr Name",
     nameHint: "Wer mit Ihnen schreibt, sieht ihn. Der Server nicht.",
     save: "Speichern",

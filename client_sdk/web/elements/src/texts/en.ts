@@ -131,6 +131,7 @@ export const en = {
   },
   clients: {
     title: "Clients",
+    conversations: "Conversations",
     invite: "Invite",
     find: "Find a client",
     none: "No clients yet. Invite the first one.",
@@ -390,7 +391,6 @@ export const en = {
     },
   },
   settings: {
-    title: "Settings",
     nameLabel: "Your name",
     nameHint: "The people you write with see it. The server does not.",
     save: "Save",

@@ -59,5 +59,10 @@ it("axe-core finds what is planted inside an element", async () => {
     document.querySelector("rapport-top-bar")?.shadowRoot?.querySelector("button")?.removeAttribute("aria-label"),
   );
   assert.match((await findings(page)).join(), /button-name/u);
+  await page.evaluate(() => {
+    const heading = document.querySelector("rapport-top-bar")?.shadowRoot?.querySelector("h1");
+    heading?.style.setProperty("color", "var(--line)");
+  });
+  assert.match((await findings(page)).join(), /color-contrast/u);
   await page.context().close();
 });

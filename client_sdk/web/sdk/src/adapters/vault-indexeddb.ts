@@ -12,6 +12,7 @@
  */
 
 import { type Transaction, type Vault, VaultProblem } from "../ports.ts";
+import { SYSTEM_CLOCK } from "./clock.ts";
 import { layToRest, newVaultKey, type RestingKey, wake } from "./vault-key.ts";
 import { type Held, RecordSet, RecordTransaction } from "./vault-records.ts";
 import { RecordSeal } from "./vault-sealing.ts";
@@ -21,6 +22,13 @@ const RECORDS = "records";
 const STATE = "state";
 const PROBE = "probe";
 const PROBE_ID = "0".repeat(32);
+
+/** A browser that clears storage closes what is opened meanwhile; opening is tried so often, waiting longer each time. */
+const ATTEMPTS = 6;
+const AGAIN_MS = 100;
+/** And what is opened while it clears may never be answered: it is given up after so long, ms. */
+const OPEN_WITHIN_MS = 3_000;
+const NEVER = new AbortController().signal;
 
 const GONE = "the vault was deleted, or its storage was closed by the browser";
 const FULL = "the browser's storage is full: the vault cannot be written";
@@ -144,7 +152,7 @@ export class IndexedDbVault implements Vault {
 
   /** One durable transaction that writes only if nobody else has written. */
   private async commit(write: (records: IDBObjectStore, state: IDBObjectStore) => void): Promise<void> {
-    let foreign = false;
+    let foreign: string | null = null;
     let problem: string;
     try {
       const transaction = this.database.transaction([RECORDS, STATE], "readwrite", { durability: "strict" });
@@ -157,7 +165,7 @@ export class IndexedDbVault implements Vault {
           write(records, state);
           state.put(this.rev + 1, "rev");
         } else {
-          foreign = true;
+          console.log("REV", asked.result, this.rev); foreign = asked.result === undefined ? GONE : "the vault was written by somebody else";
           transaction.abort();
         }
       };
@@ -165,7 +173,7 @@ export class IndexedDbVault implements Vault {
       this.rev += 1;
       return;
     } catch (error) {
-      problem = foreign ? "the vault was written by somebody else" : sentenceOf(error);
+      console.log("COMMIT", foreign, this.rev, String(error)); problem = foreign ? "the vault was written by somebody else" : sentenceOf(error);
     }
     if (problem !== FULL) {
       this.fail(problem); // nobody knows what is there now: not without opening it again
@@ -189,6 +197,19 @@ export class IndexedDbVault implements Vault {
  * was written by a later version, or the browser gives no storage. Nothing has changed then.
  */
 export async function openIndexedDbVault(name: string, passphrase: string | null = null): Promise<IndexedDbVault> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await attempted(name, passphrase);
+    } catch (error) {
+      if (!(error instanceof VaultProblem) || error.detail !== GONE || attempt === ATTEMPTS) {
+        throw error;
+      }
+      await SYSTEM_CLOCK.sleep(AGAIN_MS * attempt, NEVER);
+    }
+  }
+}
+
+async function attempted(name: string, passphrase: string | null): Promise<IndexedDbVault> {
   let database: IDBDatabase;
   try {
     database = await opened(name);
@@ -200,7 +221,10 @@ export async function openIndexedDbVault(name: string, passphrase: string | null
     );
   }
   try {
-    return new IndexedDbVault(database, await contentsOf(database, passphrase));
+    const closed = new Promise<never>((_, reject) => {
+      database.onclose = () => reject(new VaultProblem(GONE));
+    });
+    return new IndexedDbVault(database, await Promise.race([contentsOf(database, passphrase), closed]));
   } catch (error) {
     database.close();
     throw error instanceof VaultProblem ? error : new VaultProblem(sentenceOf(error));
@@ -218,13 +242,30 @@ export function deleteIndexedDbVault(name: string): Promise<void> {
   });
 }
 
-async function opened(name: string): Promise<IDBDatabase> {
+function opened(name: string): Promise<IDBDatabase> {
   const request = indexedDB.open(name, VERSION);
   request.onupgradeneeded = () => {
     request.result.createObjectStore(RECORDS, { keyPath: "id" });
     request.result.createObjectStore(STATE);
   };
-  return answered(request);
+  return new Promise((resolve, reject) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      reject(new DOMException("not answered", "AbortError"));
+    }, OPEN_WITHIN_MS);
+    request.onsuccess = () => {
+      clearTimeout(timer);
+      if (late) {
+        request.result.close();
+      }
+      resolve(request.result);
+    };
+    request.onerror = () => {
+      clearTimeout(timer);
+      reject(request.error);
+    };
+  });
 }
 
 async function contentsOf(database: IDBDatabase, passphrase: string | null): Promise<Contents> {
@@ -251,12 +292,12 @@ async function made(database: IDBDatabase): Promise<Contents> {
   const seal = new RecordSeal(key);
   const transaction = database.transaction([RECORDS, STATE], "readwrite", { durability: "strict" });
   const ended = completed(transaction);
-  const records = transaction.objectStore(RECORDS);
   const state = transaction.objectStore(STATE);
-  const counted = records.count();
-  counted.onsuccess = () => {
-    if (counted.result > 0) {
-      transaction.abort(); // records without their key: not ours to delete
+  const records = transaction.objectStore(RECORDS).count();
+  const states = state.count();
+  states.onsuccess = () => {
+    if (records.result + states.result > 0) {
+      transaction.abort(); // records without their key, or a vault that somebody else has made: not ours to replace
       return;
     }
     state.put(resting, "key");
@@ -292,6 +333,7 @@ function sentenceOf(error: unknown): string {
     case "InvalidStateError":
     case "AbortError":
     case "NotFoundError":
+    case "UnknownError":
       return GONE;
     default:
       return FAILED;

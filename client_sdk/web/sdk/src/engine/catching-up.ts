@@ -288,14 +288,13 @@ export function historyRefused(turn: Turn, errand: Errand): void {
   HISTORY.delete(turn.tx, errand.subject);
 }
 
-/** Archive keys have come: what could not be read for want of one is fetched once more. */
+/** Archive keys have come: what could not be read for want of one is fetched once more, now. */
 export function restoreAgain(turn: Turn): void {
   errands.drop(turn, "reread");
   for (const [conv, progress] of UNREADABLE.list(turn.tx)) {
     UNREADABLE.delete(turn.tx, conv);
-    if (!HISTORY.has(turn.tx, conv)) {
-      HISTORY.put(turn.tx, conv, progress);
-      errands.plan(turn, "history", conv);
-    }
+    const { rounds, introduce, upto } = HISTORY.get(turn.tx, conv) ?? progress; // another round may be planned
+    HISTORY.put(turn.tx, conv, { ...progress, rounds, introduce, upto: Math.max(upto, progress.upto) });
+    errands.plan(turn, "history", conv);
   }
 }

@@ -16,13 +16,14 @@ import { Core } from "./core.ts";
 import { isListed, notRecognised } from "./device-changes.ts";
 import { allDevices } from "./device-names.ts";
 import * as errands from "./errands.ts";
+import { fault } from "./faults.ts";
 import type { Figures } from "./figures.ts";
 import type { Flight } from "./flight.ts";
 import type { Network } from "./keeper.ts";
 import { Keeper } from "./keeper.ts";
 import { settings } from "./own-state.ts";
 import { ServerClock } from "./server-clock.ts";
-import { begin, PROGRAM_VERSION } from "./starting.ts";
+import { begin } from "./starting.ts";
 import type { Me } from "./turn.ts";
 import { Turns } from "./turns.ts";
 import type { ContactView, ConversationView } from "./views.ts";
@@ -35,7 +36,10 @@ import { Deferred, Gate } from "./waiting.ts";
  */
 export type Telling = (done: Done | null, events: readonly Event[]) => void;
 
-/** One device at work: make it, then `run` it until `stop`. The vault is the caller's. */
+/**
+ * One device at work: make it, then `run` it until `stop`. The vault is the caller's. version: of this program; messages
+ * that no earlier one could read are tried again when it is another than last time.
+ */
 export class Engine {
   readonly core: Core;
   /** Every conversation as it stands after the last turn. */
@@ -64,10 +68,16 @@ export class Engine {
     vault: Vault,
     me: Me,
     network: Network,
-    { telling = () => undefined, version = PROGRAM_VERSION }: { telling?: Telling; version?: string } = {},
+    { telling = () => undefined, version = "" }: { telling?: Telling; version?: string } = {},
   ) {
     this.version = version;
-    this.telling = telling;
+    this.telling = (done, events) => {
+      try {
+        telling(done, events);
+      } catch (problem) {
+        fault("a host stumbled over what it was told", problem); // turns go on for everybody else
+      }
+    };
     this.core = new Core(me, network.random);
     this.serverClock = new ServerClock(network.clock);
     this.turns = new Turns(vault, this.core, this.serverClock, {

@@ -10,9 +10,6 @@ import { retry } from "./healing.ts";
 import type { Turn } from "./turn.ts";
 import { amendUpkeep, upkeepOf } from "./upkeep.ts";
 
-/** This program's version. */
-export const PROGRAM_VERSION = "0.1.0";
-
 /** Messages that waited for an update (F8) are tried again once per version. Returns all counts so far. */
 export function begin(turn: Turn, running: string): Figures {
   if (upkeepOf(turn).version !== running) {

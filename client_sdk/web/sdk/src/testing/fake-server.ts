@@ -7,6 +7,7 @@
  * Everything that passes goes through the codec, as on a real connection.
  */
 
+import { SYSTEM_CLOCK, systemRandom } from "../adapters/clock.ts";
 import { encodeLink } from "../crypto/invites.ts";
 import {
   type Api,
@@ -41,23 +42,21 @@ import {
 } from "../protocol/messages.ts";
 import { OPERATIONS, type OperationName, type RequestOf, type ResponseOf } from "../protocol/requests.ts";
 import { encodeAuthTranscript, h256, type SigningKey, signAuthOk, signingKey, verifyAuth } from "../protocol/signed.ts";
-import { ClaimLimits, conversationsOf } from "./server-accounts.ts";
+import { conversationsOf } from "./server-accounts.ts";
 import { type Connection, Delivery, type Link } from "./server-delivery.ts";
 import { sweep } from "./server-mailbox.ts";
 import { asRejected } from "./server-membership.ts";
 import { HANDLERS, isForAnybody, mayAsk } from "./server-operations.ts";
+import { ClaimLimits } from "./server-prekeys.ts";
 import { newState, ownDevice, type Principal, restored, type ServerState, type Store } from "./server-state.ts";
 
-/** What a fake server is made of. random: 32-byte seeds and ids come from it; give a seeded one for repeatable runs. */
+/** What a fake server is made of. random: keys, ids and tokens come from it; give a seeded one for repeatable runs. */
 export interface FakeServerOptions {
-  readonly clock: Clock;
+  /** What it takes for the time; the platform's unless given. */
+  readonly clock?: Clock;
   readonly random?: Random;
   /** Scheme, host and port that devices believe they talk to. */
   readonly origin?: string;
-}
-
-function platformRandom(size: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(size));
 }
 
 function unauthenticated(): Rejected {
@@ -76,7 +75,8 @@ export class FakeServer {
   readonly store: Store;
   /** Names of the operations that were asked for, in order. */
   readonly calls: OperationName[] = [];
-  readonly #clock: Clock;
+  /** What it takes for the time. */
+  readonly clock: Clock;
   readonly #random: Random;
   readonly #key: SigningKey;
   readonly #limits: ClaimLimits;
@@ -84,8 +84,8 @@ export class FakeServer {
   readonly #streams = new Set<FakeStream>();
   #isDown = false;
 
-  constructor({ clock, random = platformRandom, origin = "https://rapport.test" }: FakeServerOptions) {
-    this.#clock = clock;
+  constructor({ clock = SYSTEM_CLOCK, random = systemRandom, origin = "https://rapport.test" }: FakeServerOptions = {}) {
+    this.clock = clock;
     this.#random = random;
     this.origin = origin;
     this.#key = signingKey(random(32));
@@ -114,7 +114,7 @@ export class FakeServer {
   challenge(): Challenge {
     const { serverId } = this;
     const [conn, nonce] = [this.#random(16), this.#random(32)];
-    return { tag: "challenge", conn, nonce, serverTimeMs: this.#clock.nowMs(), serverId };
+    return { tag: "challenge", conn, nonce, serverTimeMs: this.clock.nowMs(), serverId };
   }
 
   /** Checks a device's proof and opens its link. Rejected("unauthenticated") for anything wrong; nothing is kept then. */
@@ -168,7 +168,7 @@ export class FakeServer {
   renew(principal: Principal): Uint8Array {
     ownDevice(this.store, principal);
     const token = this.#random(32);
-    const expiresMs = this.#clock.nowMs() + TOKEN_LIFE_MS;
+    const expiresMs = this.clock.nowMs() + TOKEN_LIFE_MS;
     this.store.state.tokens.set(toHex(h256("http-token", token)), { principal, expiresMs });
     return token;
   }
@@ -217,7 +217,7 @@ export class FakeServer {
 
   #principalOf(token: Uint8Array | null): Principal | null {
     const held = token === null ? undefined : this.store.state.tokens.get(toHex(h256("http-token", token)));
-    if (held === undefined || held.expiresMs <= this.#clock.nowMs()) {
+    if (held === undefined || held.expiresMs <= this.clock.nowMs()) {
       return null;
     }
     return this.store.state.devices.get(held.principal.device)?.listed ? held.principal : null;
@@ -285,7 +285,7 @@ export class FakeServer {
   /** It comes back with an older store, as after `rapport restore`: every connection ends. */
   restore(backup: ServerState): void {
     this.cut(CLOSE_DRAINING);
-    this.store.state = restored(backup, idOf<StoreEpoch>(this.#random(16)), this.#clock.nowMs());
+    this.store.state = restored(backup, idOf<StoreEpoch>(this.#random(16)), this.clock.nowMs());
   }
 }
 

@@ -4,20 +4,14 @@ import { RapportClient } from "../client/client.ts";
 import { loadSodium } from "../crypto/sodium.ts";
 import type { Entry } from "./journal.ts";
 import type { Order, Reply } from "./orders.ts";
+import { startWorker } from "./page-worker.ts";
 import { Player } from "./player.ts";
 
 declare global {
-  /** The worker's program; the bundler puts it here. */
-  const RAPPORT_WORKER_SOURCE: string;
   /** What the process around the browser offers, and what it calls. */
   var keepEntry: (name: string, entry: Entry) => Promise<void>;
   var keptEntries: (name: string) => Promise<readonly Entry[]>;
   var obey: (order: Order) => Promise<Reply>;
-}
-
-function startWorker(): Worker {
-  const url = URL.createObjectURL(new Blob([RAPPORT_WORKER_SOURCE], { type: "text/javascript" }));
-  return new Worker(url, { type: "module" });
 }
 
 const player = new Player({

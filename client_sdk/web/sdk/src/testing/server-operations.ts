@@ -3,8 +3,6 @@
 import type { AccountId, ConversationId, InviteId, LinkId } from "../protocol/ids.ts";
 import type { OperationName, RequestOf, ResponseOf, Role } from "../protocol/requests.ts";
 import {
-  type ClaimLimits,
-  claimBundles,
   conversationsOf,
   openLink,
   readLink,
@@ -12,11 +10,11 @@ import {
   register,
   restoreLists,
   updateList,
-  uploadPrekeys,
   writeLink,
 } from "./server-accounts.ts";
 import { archivePage, fetchItems, receiptsOf } from "./server-mailbox.ts";
 import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-membership.ts";
+import { type ClaimLimits, claimBundles, uploadPrekeys } from "./server-prekeys.ts";
 import { conversationOf, type Principal, type Store } from "./server-state.ts";
 
 /** One request: who asks (null before having an account), the ids of its path, its query and its body. */

@@ -119,7 +119,8 @@ class Owner implements VaultCalls {
   private async openVault(passphrase: string | null): Promise<IndexedDbVault> {
     const vault = await openIndexedDbVault(this.database, passphrase);
     this.vault = vault;
-    void vault.lost.then(() => {
+    console.log("OPENED", this.id.slice(0,4), await vault.run((tx) => tx.rev));
+    void vault.lost.then(() => { console.log("LOST", this.id.slice(0,4));
       if (this.vault === vault) {
         this.broken.resolve();
       }
@@ -190,6 +191,7 @@ class Owner implements VaultCalls {
   // --- the pages ----------------------------------------------------------------------------------------------------
 
   private stands(storage: Standing["storage"], problem: unknown = null): void {
+    console.log("STANDS", this.id.slice(0,4), storage, String(problem), this.snapshot.identity?.account.slice(0,4) ?? null);
     this.standing = { storage, problem: problem === null ? null : carried(problem) };
     this.announce(null);
   }

@@ -3,6 +3,7 @@
 import { RapportClient } from "../../src/client/client.ts";
 import { RapportError } from "../../src/protocol/errors.ts";
 import type { MessageId } from "../../src/protocol/ids.ts";
+import { startWorker } from "../../src/testing/page-worker.ts";
 
 /** What a page offers a test. */
 export interface Tab {
@@ -16,15 +17,9 @@ export interface Tab {
 }
 
 declare global {
-  const RAPPORT_WORKER_SOURCE: string;
   var tab: Tab;
   /** The next text to send, with its message id; null = enough. Told what came of the last one. */
   var nextText: (stored: string | null) => Promise<{ readonly id: string; readonly text: string } | null>;
-}
-
-function startWorker(): Worker {
-  const url = URL.createObjectURL(new Blob([RAPPORT_WORKER_SOURCE], { type: "text/javascript" }));
-  return new Worker(url, { type: "module" });
 }
 
 const client = new RapportClient({ worker: startWorker });

@@ -272,16 +272,32 @@ test("what opens only by the archive mends the session that it came on", async (
   dana.say(conv, "to both");
   await quiet(dana, kim, tablet);
   breakSessions(kim, dana);
+  const claims = callsOf(kim, "prekeys.claim");
   const broken = new Set(kim.look((tx) => sessionsOf(tx, dana.me.device)).map((session) => session.sid));
   dana.say(conv, "c");
   await quiet(dana, tablet); // it writes the archive entry
   await later(20_000, dana, kim, tablet);
   assert.equal(kim.texts(conv).at(-1), "c");
-  assert.equal(figure(dana, "resends"), 0);
+  assert.deepEqual([figure(dana, "resends"), callsOf(kim, "prekeys.claim")], [0, claims + 1]);
   kim.say(conv, "d");
   dana.say(conv, "e");
   await later(20_000, dana, kim, tablet);
   assert.equal(kim.texts(conv).at(-1), "e");
   const chosen = dana.do((turn) => choose(turn, kim.me.device));
   assert.ok(chosen !== null && !broken.has(chosen.sid), "and what comes next is on a sound one");
+});
+
+test("a session that was made for asking is not relied on for ever", async () => {
+  loseSessions(kim, dana);
+  dana.say(conv, "c");
+  await quiet(dana, kim);
+  await later(60_000, dana, kim);
+  const claims = callsOf(kim, "prekeys.claim");
+  await later(3_600_000, dana, kim);
+  breakSessions(kim, dana);
+  dana.say(conv, "d");
+  await quiet(dana, kim);
+  await later(60_000, dana, kim);
+  assert.deepEqual(kim.texts(conv).slice(-2), ["c", "d"]);
+  assert.equal(callsOf(kim, "prekeys.claim"), claims + 1);
 });

@@ -144,6 +144,33 @@ test("unread counts what others wrote since it was read", async () => {
   assert.equal(unread(), 1);
 });
 
+test("what comes late, from before the newest that was read, is not unread", async () => {
+  dana.say(conv, "late");
+  dana.say(conv, "read");
+  await pair.relay.settle();
+  const [late, ...rest] = kim.inbox.splice(0);
+  kim.take(...rest);
+  kim.do((turn) => markRead(turn, conv));
+  kim.take(late ?? assert.fail());
+  assert.deepEqual(kim.received(), ["late", "read"]);
+  assert.equal(
+    kim.look((tx) => CONVERSATIONS.need(tx, conv).unread),
+    0,
+  );
+});
+
+test("a message that is only parked at a device has not arrived for the person", async () => {
+  const { id } = dana.say(conv, "hello");
+  await pair.relay.settle();
+  await dana.pump();
+  const hint = (parked: boolean) => dana.take({ tag: "delivered", items: [{ id, device: kim.me.device, parked }] });
+  hint(true);
+  assert.deepEqual(statuses(dana), ["sent"]);
+  hint(false);
+  assert.deepEqual(statuses(dana), ["sent", "delivered"]);
+  await quiet(dana, kim);
+});
+
 test("edits, deletions and reactions", async () => {
   const first = dana.say(conv, "frist");
   const second = dana.say(conv, "second");

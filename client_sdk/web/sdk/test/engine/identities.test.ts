@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { entryOfDevice, firstList, makeDeviceSecrets, newAccount, nextList } from "../../src/crypto/identity.ts";
+import { x25519Public } from "../../src/crypto/primitives.ts";
 import { checkRoster, newestList, takeLists, WITHHELD_MS } from "../../src/engine/contacts.ts";
 import type { OwnPin } from "../../src/engine/content.ts";
 import { QUEUES } from "../../src/engine/outgoing.ts";
@@ -13,7 +14,7 @@ import { acknowledgeIdentity, verify } from "../../src/engine/trust.ts";
 import { signingKeyOf } from "../../src/engine/turn.ts";
 import { amendUpkeep } from "../../src/engine/upkeep.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
-import { IDENTITY_KEY, type SignedDeviceList, versionOf } from "../../src/protocol/device-lists.ts";
+import { IDENTITY_KEY, makeDeviceEntry, type SignedDeviceList, versionOf } from "../../src/protocol/device-lists.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { AccountId, ItemId } from "../../src/protocol/ids.ts";
 import type { ServerMessage } from "../../src/protocol/messages.ts";
@@ -91,10 +92,8 @@ describe("device lists", () => {
   it("one that would list somebody else's device is forged", () => {
     const { me } = kim;
     const head = kim.do((turn) => newestList(turn, me.account));
-    const stolen = {
-      ...entryOfDevice(makeDeviceSecrets(me.account, me.secrets.aik, kim.random, 1)),
-      device: dana.me.device,
-    };
+    const key = signingKey(kim.random(32));
+    const stolen = makeDeviceEntry(me.account, me.secrets.aik, dana.me.device, key, x25519Public(kim.random(32)), 1);
     const list = nextList(head, [stolen], [], [me.device, signingKeyOf(me)], pair.relay.clock.ms);
     take(dana, me.account, list.encoded);
     assert.deepEqual(dana.alarms(), ["forged_list"]);

@@ -22,11 +22,17 @@ import type { LinkState } from "../../src/protocol/requests.ts";
 import { type Device, quiet } from "./devices.ts";
 
 /**
- * A new device of the same account, linked by `existing`, which is connected; signed in and caught up.
+ * A new device of the same account, linked by `existing`, which is connected; signed in and caught up unless `connect`
+ * is false.
  *
  * Every step goes through the server's rendezvous, with the real code, keys and digits at both ends.
  */
-export async function link(existing: Device, seed: number, label = ""): Promise<Device> {
+export async function link(
+  existing: Device,
+  seed: number,
+  label = "",
+  { connect = true }: { connect?: boolean } = {},
+): Promise<Device> {
   const { relay } = existing;
   const fresh = existing.sibling(seed);
   const code = makeLinkCode(existing.random);
@@ -61,7 +67,9 @@ export async function link(existing: Device, seed: number, label = ""): Promise<
     asFresh((turn) => steps.finishLinked(turn, done)),
     fresh.random,
   );
-  await fresh.connect();
-  await quiet(existing, fresh);
+  if (connect) {
+    await fresh.connect();
+    await quiet(existing, fresh);
+  }
   return fresh;
 }

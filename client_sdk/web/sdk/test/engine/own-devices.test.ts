@@ -2,32 +2,35 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-
 import { makeBody } from "../../src/crypto/body.ts";
+import { entryOfDevice, firstList, makeDeviceSecrets, newAccount } from "../../src/crypto/identity.ts";
 import * as agenda from "../../src/engine/agenda.ts";
 import { archiveKeys } from "../../src/engine/archive-keys.ts";
 import { changeName } from "../../src/engine/composing.ts";
-import { deviceParty, listedDevices, newestList, takeLists } from "../../src/engine/contacts.ts";
+import { deviceParty, listedDevices, newestList, pin, takeLists } from "../../src/engine/contacts.ts";
 import { asMap, type OwnArchiveKey, type Profile } from "../../src/engine/content.ts";
 import { heldVersion, listsTaken } from "../../src/engine/device-changes.ts";
 import { devicesOf, nameOf, noteProfile } from "../../src/engine/device-names.ts";
 import * as errands from "../../src/engine/errands.ts";
 import { takeHandedOver } from "../../src/engine/key-sharing.ts";
+import { acceptAnswer } from "../../src/engine/linking-steps.ts";
 import type { OpenedMessage } from "../../src/engine/opening.ts";
 import { OUTBOX, SENT } from "../../src/engine/outgoing.ts";
 import * as ownDevices from "../../src/engine/own-devices.ts";
 import { CONTACTS, CONVERSATIONS, PENDING, SETTINGS } from "../../src/engine/records.ts";
 import { makeCall, type Turn } from "../../src/engine/turn.ts";
+import { encodeDeviceEntry, versionOf } from "../../src/protocol/device-lists.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
-import type { MessageId } from "../../src/protocol/ids.ts";
-import { versionOf } from "../../src/protocol/device-lists.ts";
+import type { LinkId, MessageId } from "../../src/protocol/ids.ts";
+import type { DeviceListUpdate } from "../../src/protocol/requests.ts";
+import { RuleBroken } from "../../src/protocol/rules.ts";
 import { selfConversation } from "../../src/protocol/signed.ts";
 import { type Device, invite, later, quiet } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";
 import { link } from "./linked.ts";
 
 /** A linked device has done all that it does first. */
-const LINKED_MS = 20_000;
+const LINKED_MS = 2_000;
 
 let pair: FakePair;
 let dana: Device;
@@ -40,7 +43,11 @@ beforeEach(async () => {
 afterEach(() => pair.relay.close());
 
 async function talk(): Promise<void> {
-  for (const [device, text] of [[kim, "one"], [dana, "two"], [kim, "three"]] as const) {
+  for (const [device, text] of [
+    [kim, "one"],
+    [dana, "two"],
+    [kim, "three"],
+  ] as const) {
     device.say(pair.conv, text);
     await quiet(dana, kim);
   }
@@ -78,7 +85,10 @@ function addressed(device: Device, message: MessageId): readonly string[] {
 }
 
 function noAlarms(...held: readonly Device[]): void {
-  assert.deepEqual(held.flatMap((device) => device.alarms()), []);
+  assert.deepEqual(
+    held.flatMap((device) => device.alarms()),
+    [],
+  );
 }
 
 describe("a linked device", () => {
@@ -93,7 +103,13 @@ describe("a linked device", () => {
     for (const device of [dana, kim, phone]) {
       assert.deepEqual(device.texts(pair.conv).slice(-2).sort(), ["from the phone", "hello phone"]);
       const shown = device.do((turn) => devicesOf(turn, dana.me.account));
-      assert.deepEqual(new Map(shown.map((held) => [held.id, held.label])), new Map([[dana.me.device, "Praxis"], [phone.me.device, "Device 11"]]));
+      assert.deepEqual(
+        new Map(shown.map((held) => [held.id, held.label])),
+        new Map([
+          [dana.me.device, "Praxis"],
+          [phone.me.device, "Device 11"],
+        ]),
+      );
     }
     const added = { type: "devicesChanged", account: dana.me.account, added: [phone.me.device], removed: [] };
     assert.deepEqual([dana.told("devicesChanged"), kim.told("devicesChanged")], [[added], [added]]);
@@ -109,8 +125,38 @@ describe("a linked device", () => {
     assert.deepEqual([pinned.aik, pinned.name], [dana.me.secrets.aik, "Dana"]);
     tablet.say(pair.conv, "from the tablet");
     await quiet(dana, kim, tablet);
-    assert.deepEqual([dana, kim].map((device) => device.texts(pair.conv).at(-1)), ["from the tablet", "from the tablet"]);
+    assert.deepEqual(
+      [dana, kim].map((device) => device.texts(pair.conv).at(-1)),
+      ["from the tablet", "from the tablet"],
+    );
     noAlarms(dana, kim, tablet);
+  });
+
+  it("is not deceived about a contact that its account knows", async () => {
+    const tablet = await link(kim, 12, "Tablet", { connect: false });
+    const [, aik] = newAccount(kim.random);
+    const { account } = dana.me;
+    const other = firstList(makeDeviceSecrets(account, aik.publicKey, kim.random, 1), aik, 1).encoded;
+    const rule = (wanted: string) => (error: unknown) => error instanceof RuleBroken && error.rule === wanted;
+    assert.throws(() => tablet.do((turn) => pin(turn, account, aik.publicKey, [other])), rule("other_account"));
+    const [phone] = (await linked(11)) as [Device];
+    const promised = await link(kim, 13, "Laptop", { connect: false });
+    const { aik: known, lists } = kim.look((tx) => CONTACTS.need(tx, account));
+    assert.equal(lists.length, 2);
+    assert.throws(() => promised.do((turn) => pin(turn, account, known, lists.slice(0, 1))), rule("version_taken"));
+    promised.do((turn) => pin(turn, account, known, lists));
+    assert.ok(promised.do((turn) => listedDevices(turn, account)).includes(phone.me.device));
+  });
+
+  it("is a new one", () => {
+    const entry = encodeDeviceEntry(entryOfDevice(dana.me.secrets));
+    const prekeys = { signed: new Uint8Array(108), lastResort: new Uint8Array(1260), oneTime: [] };
+    const answer = { tag: "answer", entry, prekeys, label: "" } as const;
+    const again = (turn: Turn) => acceptAnswer(turn, "00".repeat(16) as LinkId, new Uint8Array(32), 1, answer);
+    assert.throws(
+      () => dana.do(again),
+      (error) => error instanceof RuleBroken && error.rule === "duplicate",
+    );
   });
 
   it("is sealed for in posts that were queued before the link", async () => {
@@ -123,9 +169,24 @@ describe("a linked device", () => {
     assert.ok(said.every((message) => addressed(kim, message.id).includes(phone.me.device)));
   });
 
+  it("has no gap where the sender's posts begin for it", async () => {
+    await talk();
+    const phone = await link(dana, 11, "", { connect: false });
+    kim.say(pair.conv, "just after");
+    await quiet(dana, kim);
+    await phone.connect();
+    await later(20_000, dana, kim, phone);
+    assert.deepEqual(phone.texts(pair.conv), dana.texts(pair.conv));
+    assert.deepEqual([phone.told("placeholder"), phone.received()], [[], ["just after"]]);
+    assert.equal(
+      phone.look((tx) => PENDING.count(tx, pair.conv)),
+      0,
+    );
+  });
+
   it("is one of eight at most", async () => {
     for (let seed = 20; seed < 27; seed++) {
-      await link(dana, seed);
+      await link(dana, seed, "", { connect: false });
     }
     assert.throws(() => dana.do(ownDevices.requireRoom), LocalError);
     await assert.rejects(link(dana, 40), LocalError);
@@ -156,7 +217,10 @@ describe("a linked device", () => {
     assert.equal(dana.look((tx) => SETTINGS.need(tx, "")).name, "Dr. Dana");
     assert.equal(kim.look((tx) => CONTACTS.need(tx, dana.me.account)).name, "Dr. Dana");
     for (const device of [dana, kim, phone]) {
-      assert.equal(device.do((turn) => nameOf(turn, phone.me.device)), "Mobile");
+      assert.equal(
+        device.do((turn) => nameOf(turn, phone.me.device)),
+        "Mobile",
+      );
     }
     assert.throws(() => phone.do((turn) => ownDevices.nameDevice(turn, "x".repeat(41))), LocalError);
   });
@@ -168,7 +232,10 @@ describe("a removed device", () => {
     revoke(dana, phone);
     await quiet(dana, kim);
     const gone = { type: "devicesChanged", account: dana.me.account, added: [], removed: [phone.me.device] };
-    assert.deepEqual([dana, kim].map((device) => device.told("devicesChanged").at(-1)), [gone, gone]);
+    assert.deepEqual(
+      [dana, kim].map((device) => device.told("devicesChanged").at(-1)),
+      [gone, gone],
+    );
     const said = [dana.say(pair.conv, "after"), kim.say(pair.conv, "after too")] as const;
     await quiet(dana, kim);
     assert.ok(!addressed(dana, said[0].id).includes(phone.me.device));
@@ -178,7 +245,7 @@ describe("a removed device", () => {
   });
 
   it("hears it from the list itself, and never adds itself again", async () => {
-    const [phone] = (await linked(11)) as [Device];
+    const [phone, tablet] = (await linked(11, 12)) as [Device, Device];
     phone.say(pair.conv, "written and not sent");
     revoke(dana, phone);
     await quiet(dana);
@@ -189,11 +256,14 @@ describe("a removed device", () => {
     const call = makeCall(errands.errandKey("lists", dana.me.account), "devices.lists");
     phone.do((turn) => agenda.answered(turn, call, answer as never)); // of the operation called
     assert.equal(phone.told("signedOut").length, 1);
-    const key = phone.do((turn) => ownDevices.planChange(turn, null, [dana.me.device]));
+    const key = phone.do((turn) => ownDevices.planChange(turn, null, [tablet.me.device]));
     const errand = phone.do((turn) => errands.get(turn, key)) ?? assert.fail();
     phone.do((turn) => assert.equal(ownDevices.listCall(turn, errand), null));
-    assert.equal(phone.do((turn) => errands.get(turn, key)), null);
-    assert.deepEqual(devices(phone), idsOf(dana));
+    assert.equal(
+      phone.do((turn) => errands.get(turn, key)),
+      null,
+    );
+    assert.deepEqual(devices(phone), idsOf(dana, tablet));
   });
 
   it("gets nothing of what was sealed before and has not left", async () => {
@@ -201,7 +271,9 @@ describe("a removed device", () => {
     kim.holdOutgoing = true;
     kim.say(pair.conv, "sealed");
     const keys = () =>
-      kim.look((tx) => OUTBOX.list(tx, pair.conv).flatMap(([, post]) => post.sealed?.keys.map(([device]) => device) ?? []));
+      kim.look((tx) =>
+        OUTBOX.list(tx, pair.conv).flatMap(([, post]) => post.sealed?.keys.map(([device]) => device) ?? []),
+      );
     assert.ok(keys().includes(phone.me.device));
     kim.dropConnection();
     kim.holdOutgoing = false;
@@ -249,8 +321,17 @@ describe("a removed device", () => {
     revoke(dana, phone);
     revoke(tablet, phone);
     await later(10_000, dana, tablet, kim);
-    assert.equal(dana.do((turn) => versionOf(newestList(turn, turn.me.account))), 4);
-    assert.deepEqual([epochs(dana), epochs(tablet)], [[1, 4], [1, 4]]);
+    assert.equal(
+      dana.do((turn) => versionOf(newestList(turn, turn.me.account))),
+      4,
+    );
+    assert.deepEqual(
+      [epochs(dana), epochs(tablet)],
+      [
+        [1, 4],
+        [1, 4],
+      ],
+    );
   });
 
   it("is removed once though the answer was lost", async () => {
@@ -258,7 +339,7 @@ describe("a removed device", () => {
     revoke(dana, phone);
     const call = dana.calls.shift() ?? assert.fail();
     assert.equal(call.operation, "devices.update");
-    await dana.request(call.operation, call.body);
+    await dana.request("devices.update", call.body as DeviceListUpdate);
     dana.restart();
     await dana.connect();
     await later(5_000, dana, kim);
@@ -267,7 +348,10 @@ describe("a removed device", () => {
   });
 
   it("is another listed one of ours", () => {
-    for (const [other, code] of [[dana, "forbidden"], [kim, "not_found"]] as const) {
+    for (const [other, code] of [
+      [dana, "forbidden"],
+      [kim, "not_found"],
+    ] as const) {
       assert.throws(() => revoke(dana, other), { code });
     }
   });
@@ -275,7 +359,10 @@ describe("a removed device", () => {
   it("that leaves by itself makes another mint the key; the last one cannot leave", async () => {
     const [phone, tablet] = (await linked(11, 12)) as [Device, Device];
     phone.do(ownDevices.leave);
-    await later(5_000, phone, dana, tablet, kim);
+    const [eldest, younger] = dana.me.device < tablet.me.device ? [dana, tablet] : [tablet, dana];
+    await quiet(phone, younger);
+    assert.deepEqual([devices(younger), epochs(younger)], [idsOf(dana, tablet), [1]]); // that is the eldest's part
+    await later(5_000, eldest, younger, phone, kim);
     assert.deepEqual(devices(dana), idsOf(dana, tablet));
     assert.deepEqual(dana.do(archiveKeys), tablet.do(archiveKeys));
     assert.deepEqual([epochs(dana), epochs(phone)], [[1, 4], [1]]);
@@ -287,6 +374,7 @@ describe("a removed device", () => {
     const [phone] = (await linked(11)) as [Device];
     revoke(dana, phone);
     await quiet(dana);
+    const none = new Uint8Array(0);
     const said = (turn: Turn, content: OwnArchiveKey | Profile): OpenedMessage => ({
       outer: {
         conv: selfConversation(turn.me.account),
@@ -300,23 +388,19 @@ describe("a removed device", () => {
         actUntilMs: 0,
         commitment: new Uint8Array(32),
       },
-      envelope: {
-        seq: 99,
-        at: turn.nowMs,
-        outer: new Uint8Array(0),
-        nonce: new Uint8Array(0),
-        ct: new Uint8Array(0),
-        key: new Uint8Array(0),
-      },
+      envelope: { seq: 99, at: turn.nowMs, outer: none, nonce: none, ct: none, key: none },
       known: deviceParty(turn, turn.me.account, phone.me.device) ?? assert.fail(),
       opened: null,
       payload: null,
       body: makeBody(content.type, asMap(content), 1, 1),
-      entry: null,
-    }) as unknown as OpenedMessage; // nothing else of it is looked at
+      keyed: null,
+    });
     const minted = { type: "own.archive_key", epoch: 99, key: new Uint8Array(32).fill(1) } as const;
     const renamed = { type: "profile", name: "Mallory", device: "mine" } as const;
-    assert.equal(dana.do((turn) => takeHandedOver(turn, said(turn, minted), minted)), false);
+    assert.equal(
+      dana.do((turn) => takeHandedOver(turn, said(turn, minted), minted)),
+      false,
+    );
     dana.do((turn) => noteProfile(turn, said(turn, renamed), renamed));
     assert.equal(dana.look((tx) => SETTINGS.need(tx, "")).name, "Dana");
     assert.ok(!epochs(dana).includes(99));
@@ -329,24 +413,12 @@ describe("archive keys", () => {
     revoke(dana, phone);
     await quiet(dana, kim);
     await talk();
-    dana.holdOutgoing = true;
-    const tablet = await link(dana, 12);
-    const newest = epochs(dana).at(-1) ?? assert.fail();
-    tablet.restart();
-    tablet.look((tx) => {
-      tx.delete("archive_key", String(newest)); // minted while it was linked
-      for (const [key] of tx.list("message", pair.conv)) {
-        tx.delete("message", key);
-        tx.delete("seen", key);
-      }
-      tx.delete("history", pair.conv);
-      CONVERSATIONS.put(tx, pair.conv, { ...CONVERSATIONS.need(tx, pair.conv), shown: 0 });
-    });
-    dana.holdOutgoing = false;
-    dana.sendAll();
+    const tablet = await link(dana, 12, "", { connect: false });
+    tablet.look((tx) => tx.delete("archive_key", String(epochs(dana).at(-1)))); // minted while it was linked
+    assert.deepEqual(epochs(tablet), [1]);
     await tablet.connect();
     await later(60_000, dana, kim, tablet);
-    assert.equal(tablet.look((tx) => PENDING.count(tx, pair.conv)), 0);
-    assert.deepEqual(tablet.do(archiveKeys).length, 1);
+    assert.deepEqual(tablet.do(archiveKeys), dana.do(archiveKeys));
+    assert.deepEqual(tablet.texts(pair.conv), dana.texts(pair.conv));
   });
 });

@@ -226,9 +226,12 @@ test("a server that knows of higher prekey ids gets new keys above them, within 
   const last = () => kim.look((tx) => COUNTERS.need(tx, "")).prekeyId;
   const before = last();
   const claimed = (highest: number) => {
-    kim.heard = (call, answer): PrekeysLeft => {
+    kim.heard = (call, answer) => {
+      if (call.operation !== "prekeys.upload") {
+        return answer;
+      }
       kim.heard = (_call, honest) => honest;
-      return call.operation === "prekeys.upload" ? { oneTime: ONE_TIME_KEYS, highest } : (answer as PrekeysLeft);
+      return { oneTime: ONE_TIME_KEYS, highest } satisfies PrekeysLeft;
     };
   };
   claimed(2 ** 40);

@@ -77,6 +77,7 @@ test("what was posted since the backup is posted again, once, in its order and b
   kim.say(conv, "four");
   await quiet(dana, kim);
   await restored(backup, dana, kim);
+  const { chain } = dana.look((tx) => CONVERSATIONS.need(tx, conv));
   dana.say(conv, "five");
   await dana.connect();
   await kim.connect();
@@ -89,6 +90,12 @@ test("what was posted since the backup is posted again, once, in its order and b
   const desk = await link(dana, 5);
   await later(60_000, dana, kim, desk);
   assert.deepEqual(new Set(desk.texts(conv)), new Set(["a", "b", ...texts]));
+  const own = desk.shown(conv).filter((message) => message.account === dana.me.account);
+  assert.deepEqual(
+    own.map((message) => message.text),
+    ["b", "one", "two", "three", "five"],
+  );
+  assert.notEqual(dana.look((tx) => CONVERSATIONS.need(tx, conv)).chain, chain, "a chain of its own after the loss");
 });
 
 test("what a removed device had signed its account brings back", async () => {

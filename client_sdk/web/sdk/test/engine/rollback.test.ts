@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { CONVERSATIONS, COUNTERS, PENDING } from "../../src/engine/records.ts";
+import { CONVERSATIONS, COUNTERS, MESSAGES, PENDING } from "../../src/engine/records.ts";
 import * as signIn from "../../src/engine/sign-in.ts";
 import { signingKeyOf } from "../../src/engine/turn.ts";
 import { upkeepOf } from "../../src/engine/upkeep.ts";
@@ -82,6 +82,8 @@ test("what a rolled back device has forgotten it does not deny", async () => {
   kim.dropConnection();
   await kim.connect();
   await rollBack(kim, yesterday);
+  await quiet(kim);
+  kim.look((tx) => MESSAGES.delete(tx, id)); // nor is it in the archive
   loseSessions(dana, kim);
   await dana.connect();
   await later(60_000, dana, kim);

@@ -18,15 +18,24 @@ import {
 import { parseRatchetMessage } from "../../src/crypto/ratchet.ts";
 import { receive } from "../../src/engine/arrivals.ts";
 import { newestList } from "../../src/engine/contacts.ts";
+import { NOTE_MS } from "../../src/engine/directs.ts";
 import { newInvite } from "../../src/engine/inviting.ts";
 import { sessionsOf } from "../../src/engine/kept-sessions.ts";
 import { messageId } from "../../src/engine/opening.ts";
-import { OUTBOX, QUEUES, SENT } from "../../src/engine/outgoing.ts";
-import { UPLOADS } from "../../src/engine/records.ts";
+import { DIRECTS, OUTBOX, QUEUES, SENT } from "../../src/engine/outgoing.ts";
+import { CHAINS, UPLOADS } from "../../src/engine/records.ts";
+import { claimFor } from "../../src/engine/sealing.ts";
 import { choose } from "../../src/engine/sessions.ts";
 import { signingKeyOf } from "../../src/engine/turn.ts";
 import { EMPTY } from "../../src/protocol/bytes.ts";
-import { type ClaimId, type ConversationId, idBytes, idOf, type MessageId } from "../../src/protocol/ids.ts";
+import {
+  type ClaimId,
+  type ConversationId,
+  type DeviceId,
+  idBytes,
+  idOf,
+  type MessageId,
+} from "../../src/protocol/ids.ts";
 import { ONE_TIME_KEYS } from "../../src/protocol/limits.ts";
 import type { Deliver, ServerMessage } from "../../src/protocol/messages.ts";
 import { encodeLastResortKey, encodeOneTimeBundle, encodeSignedPrekey } from "../../src/protocol/prekeys.ts";
@@ -167,6 +176,58 @@ test("a stale epoch seals anew under the same id and place", async () => {
   assert.deepEqual(kim.received(), ["b", "c", "d"]);
 });
 
+test("a stale epoch that is none seals nothing anew: the same bytes go out later", async () => {
+  dana.holdOutgoing = true;
+  const { id } = dana.say(conv, "c");
+  const first = dana.waiting("post");
+  dana.outgoing = [];
+  dana.take({ tag: "epoch_stale", id, epoch: 3 });
+  assert.equal(
+    dana.look((tx) => QUEUES.need(tx, conv).hold),
+    "later",
+  );
+  assert.deepEqual(dana.waiting("post"), []);
+  await later(60_000, dana);
+  assert.deepEqual(dana.waiting("post"), first);
+  dana.holdOutgoing = false;
+  dana.sendAll();
+  await quiet(dana, kim);
+  assert.deepEqual(kim.received(), ["b", "c"]);
+});
+
+test("nothing overtakes what is on its way from before a refusal", async () => {
+  dana.holdOutgoing = true;
+  const [c, d] = [dana.say(conv, "c").id, dana.say(conv, "d").id];
+  dana.outgoing = [];
+  dana.take({ tag: "device_mismatch", id: c, missing: EMPTY, stale: EMPTY });
+  dana.say(conv, "e");
+  await quiet(dana);
+  const sent = () => dana.waiting("post").map((post) => messageId(post.outer));
+  assert.deepEqual(sent(), [c]);
+  dana.take({ tag: "blocked", id: d, by: c });
+  await later(1_000, dana);
+  assert.equal(new Set(sent()).size, 3);
+  dana.holdOutgoing = false;
+  dana.sendAll();
+  await quiet(dana, kim);
+  assert.deepEqual(kim.received(), ["b", "c", "d", "e"]);
+});
+
+test("what is blocked by a post whose refusal is lost is sent again with it, after a pause", async () => {
+  dana.holdOutgoing = true;
+  const [c, d] = [dana.say(conv, "c").id, dana.say(conv, "d").id];
+  dana.outgoing = [];
+  dana.take({ tag: "blocked", id: d, by: c });
+  const sent = () => dana.waiting("post").map((post) => messageId(post.outer));
+  assert.deepEqual([sent(), dana.wakeMs], [[], pair.relay.clock.ms + 1_000]);
+  await later(1_000, dana);
+  assert.deepEqual(sent(), [c, d]);
+  dana.holdOutgoing = false;
+  dana.sendAll();
+  await quiet(dana, kim);
+  assert.deepEqual(kim.received(), ["b", "c", "d"]);
+});
+
 test("a post that is refused for good is given up and the rest goes on", async () => {
   dana.holdOutgoing = true;
   const { id } = dana.say(conv, "bad");
@@ -187,17 +248,24 @@ test("a post that is refused for good is given up and the rest goes on", async (
   // the good one names the bad one as its predecessor: its author says that there is none
   await later(20_000, dana, kim);
   assert.equal(kim.texts(conv).at(-1), "good");
+  const chain = () => kim.look((tx) => CHAINS.need(tx, conv + dana.me.device));
+  const before = chain();
   dana.say(conv, "more");
   await later(20_000, dana, kim);
   assert.deepEqual(kim.texts(conv).slice(-2), ["good", "more"]);
+  assert.notEqual(chain().chain, before.chain);
+  assert.equal(chain().sseq, 1);
 });
 
 test("patience is kept when the server asks for it", async () => {
   refusedBy("c", (re) => ({ tag: "error", code: "rate_limited", re, retryable: true, retryAfterMs: 5_000 }));
   assert.equal(dana.wakeMs, pair.relay.clock.ms + 5_000);
-  await later(4_999, dana, kim);
+  await later(4_000, dana, kim);
+  dana.dropConnection();
+  await dana.connect(); // a new connection is no reason to hurry
+  await quiet(dana, kim);
   assert.deepEqual(kim.received(), ["b"]);
-  await later(1, dana, kim);
+  await later(1_000, dana, kim);
   assert.deepEqual(kim.received(), ["b", "c"]);
 });
 
@@ -249,6 +317,44 @@ test("a replayed last-resort handshake is refused", async () => {
   kim.take(delivered);
   assert.equal(held(), before);
   assert.deepEqual(kim.received(), ["b", "c"]);
+});
+
+test("a claim that is made again within nine minutes has the same id", () => {
+  const claim = (...devices: DeviceId[]) => dana.do((turn) => claimFor(turn, conv, devices).claim);
+  const other = "0e".repeat(16) as DeviceId;
+  const first = claim(kim.me.device);
+  assert.equal(claim(kim.me.device), first);
+  pair.relay.clock.ms += 9 * 60_000;
+  assert.equal(claim(kim.me.device), first);
+  pair.relay.clock.ms += 1;
+  const second = claim(kim.me.device);
+  assert.notEqual(second, first);
+  assert.notEqual(claim(kim.me.device, other), second);
+});
+
+test("a direct whose time is over does not leave", async () => {
+  loseSessions(kim, dana);
+  kim.say(conv, "c");
+  await quiet(kim);
+  dana.holdOutgoing = true;
+  await quiet(dana);
+  assert.equal(
+    dana.look((tx) => DIRECTS.count(tx)),
+    1,
+  ); // acknowledges the new session
+  dana.dropConnection();
+  pair.relay.clock.ms += NOTE_MS;
+  await dana.connect();
+  assert.deepEqual([dana.waiting("direct"), dana.look((tx) => DIRECTS.count(tx))], [[], 0]);
+});
+
+test("a one-time key is gone once a message has opened with it", async () => {
+  const left = () => kim.look((tx) => tx.list("one_time").length);
+  const before = left();
+  loseSessions(dana, kim);
+  dana.say(conv, "c");
+  await quiet(dana, kim);
+  assert.deepEqual([kim.received().at(-1), left()], ["c", before - 1]);
 });
 
 test("both start at the same time and settle on one session", async () => {

@@ -108,7 +108,7 @@ describe("what hosts see", () => {
     await dana.device.markRead(conv);
     await dana.device.mute(conv, 2 ** 53 - 1);
     await phone.device.setDraft(conv, "soon");
-    await dana.device.setSetting("a", "b");
+    await dana.device.setSetting("theme", "dark");
     await dana.device.rename("Dana Okafor");
     await dana.device.nameDevice("Desk");
     await kim.device.delete(conv, id);
@@ -117,7 +117,8 @@ describe("what hosts see", () => {
       const view = phone.mirror.views.find((held) => held.id === conv);
       const draft = dana.mirror.views.find((held) => held.id === conv)?.draft;
       const labels = kim.mirror.devices[dana.account]?.map((device) => device.label).join();
-      const settled = view?.mutedUntilMs && view.unread === 0 && phone.mirror.settings["a"] === "b";
+      const { theme } = phone.mirror.settings;
+      const settled = view?.mutedUntilMs && view.unread === 0 && theme === "dark";
       return settled && draft === "soon" && labels === "Desk,Phone";
     });
     await until("it is deleted", async () => (await dana.device.message(conv, id))?.deleted);

@@ -158,6 +158,11 @@ describe("linking", () => {
     await Promise.allSettled([confirming]);
     assert.equal(cut.phone.mirror.identity, null);
     assert.notEqual(digits, "");
+    assert.equal(cut.phone.storage.rev, 0);
+    const { url } = await dana.device.offerLink();
+    const again = cut.phone.device.takeLink(url, "");
+    await until("it is read", async () => practice.server.calls.at(-1) === "linking.state");
+    await Promise.all([assert.rejects(again, LinkProblem), cut.phone.device.endTakenLink()]);
     await cut.phone.device.join(await dana.device.invite("client", null), "Kim");
     assert.notEqual(cut.phone.account, dana.account);
   });

@@ -17,7 +17,7 @@ interface Fault {
 export const FAULTS: Readonly<Record<string, Fault>> = {
   // The sending chain's next state is not kept.
   "skipped commit": {
-    edits: [["engine/sessions.ts", "  putSession(turn.tx, device, after);\n", ""]],
+    edits: [["engine/sessions.ts", "turn.random);\n  putSession(turn.tx, device, after);", "turn.random);"]],
     schedule: [],
     wrong: "closed, though its sender could help",
   },

@@ -177,7 +177,7 @@ function whyMissing(fleet: Fleet, node: Node, id: MessageId, text: string): stri
   if (node.rolledBack && item?.parked.has(node.me.device)) {
     return "parked by a vault that was put back";
   }
-  if (node.rolledBack && keyIsGone(node, item?.entries.get(node.me.account))) {
+  if (keyIsGone(fleet, node, item?.entries.get(node.me.account))) {
     return "archive key lost with a vault";
   }
   const planned = item?.conv ? node.stored("history", item.conv) : null;
@@ -189,11 +189,18 @@ function whyMissing(fleet: Fleet, node: Node, id: MessageId, text: string): stri
   return "lost with a vault";
 }
 
-/** The vault that was put back had minted the key of its account's entry, and no sibling has it. */
-function keyIsGone(node: Node, entry: Uint8Array | undefined): boolean {
-  return (
-    entry !== undefined &&
-    node.look((tx) => archiveKeyOf(new Turn(tx, node.me, 0, node.random), entryEpoch(entry))) === null
+/**
+ * The vault that was put back had minted the key of its account's entry; or another vault of the account that was put
+ * back had held it, and nobody who is left in the account has it.
+ */
+function keyIsGone(fleet: Fleet, node: Node, entry: Uint8Array | undefined): boolean {
+  const { account } = node.me;
+  if (entry === undefined || !fleet.nodes.some((other) => other.me.account === account && other.rolledBack)) {
+    return false;
+  }
+  const epoch = entryEpoch(entry);
+  return (node.rolledBack ? [node] : fleet.devicesOf(account)).every(
+    (other) => other.look((tx) => archiveKeyOf(new Turn(tx, other.me, 0, other.random), epoch)) === null,
   );
 }
 

@@ -14,7 +14,7 @@ import { loadSodium, sodium } from "../../src/crypto/sodium.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import { type ClaimId, idOf } from "../../src/protocol/ids.ts";
 import type { Deliver } from "../../src/protocol/messages.ts";
-import { claimBundles } from "../../src/testing/server-accounts.ts";
+import { claimBundles } from "../../src/testing/server-prekeys.ts";
 import { DAY_MS, Fleet, pick } from "./fleet.ts";
 import { judge, settleFleet } from "./judging.ts";
 import { type Node, quietNow } from "./node.ts";

@@ -1,0 +1,164 @@
+/** What can go wrong says what happened, what was kept and what to do; and it is true. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Page } from "playwright-core";
+import { House, inviteBy, joinWith, said, write } from "./people.ts";
+
+const DAY_MS = 86_400_000;
+/** Before the worker's program: a disk that is full while it is told so, as IndexedDB reports it. */
+const FULL_DISK = `{
+  let full = false;
+  new BroadcastChannel("disk").onmessage = (event) => { full = event.data; };
+  const put = IDBObjectStore.prototype.put;
+  IDBObjectStore.prototype.put = function (...values) {
+    if (full) throw new DOMException("no room", "QuotaExceededError");
+    return put.apply(this, values);
+  };
+}
+`;
+let house: House;
+let dana: Page;
+before(async () => {
+  house = await House.open();
+  dana = await house.browser("dana");
+  await joinWith(dana, house.server.ownerLink, "Dana Weiss");
+});
+after(async () => {
+  await house?.close();
+});
+
+async function invitation(): Promise<string> {
+  await dana.goto(house.server.origin);
+  return inviteBy(dana, "Welcome.");
+}
+
+/** A client at the conversation with Dana. */
+async function client(name: string, page?: Page): Promise<Page> {
+  page ??= await house.browser(name, 375);
+  await joinWith(page, await invitation(), name);
+  await page.locator("rapport-composer textarea").waitFor();
+  return page;
+}
+
+/** The page that says so, with all three of its sentences. */
+async function says(page: Page, title: string): Promise<void> {
+  const state = page.locator("rapport-state");
+  await state.getByRole("heading", { name: title }).waitFor();
+  const texts = (await state.locator("p").allInnerTexts()).filter((text) => text.trim().length > 10);
+  assert.ok(texts.length >= 2, `says what was kept and what to do: ${texts}`);
+}
+
+describe("links", () => {
+  it("one that was cut off", async () => {
+    const page = await house.browser("cut");
+    await page.goto((await invitation()).slice(0, -5));
+    await says(page, "This link is not complete");
+  });
+
+  it("one that was used", async () => {
+    const link = await invitation();
+    await joinWith(await house.browser("first"), link, "First");
+    const second = await house.browser("second");
+    await second.locator("body").waitFor();
+    await dana.locator("rapport-client-list").getByText("First").waitFor();
+    await second.goto(link);
+    await says(second, "This invitation has ended");
+  });
+
+  it("an invitation where there is an account already", async () => {
+    const page = await client("Toni");
+    await page.goto(await invitation());
+    await page.locator("rapport-invite input").fill("Toni");
+    await page.keyboard.press("Enter");
+    await says(page, "This browser already has an account");
+    await page.getByRole("button", { name: "To your conversations" }).click();
+    await page.locator("rapport-composer").waitFor();
+  });
+
+  it("none at all", async () => {
+    const page = await house.browser("nobody");
+    await page.goto(house.server.origin);
+    await says(page, "Nobody has joined here yet");
+  });
+});
+
+describe("this device", () => {
+  it("a server that does not answer: the invitation can be tried again", async () => {
+    const page = await house.browser("unreached");
+    const link = await invitation();
+    await page.route("**/v1/**", (route) => route.abort());
+    await page.goto(link);
+    await says(page, "The server does not answer");
+    await page.unroute("**/v1/**");
+    await page.getByRole("button", { name: "Try now" }).click();
+    await page.getByText("Dana Weiss").first().waitFor();
+  });
+
+  it("a clock that is wrong by a day: said once, and everything works", async () => {
+    const page = await house.browser("tomorrow");
+    const shift = `{const now = Date.now.bind(Date); Date.now = () => now() + ${DAY_MS};}\n`;
+    await page.context().route(/\/assets\/worker-.*\.js$/, async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: shift + (await answer.text()) });
+    });
+    await joinWith(page, await invitation(), "Tomorrow");
+    await says(page, "The clock of this device is wrong");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await write(page, "It is tomorrow here.");
+    await page.getByText(/, (sent|delivered)$/).waitFor();
+  });
+
+  it("a browser that lacks what is needed", async () => {
+    const page = await house.browser("old");
+    await page.addInitScript(() => {
+      Reflect.deleteProperty(Navigator.prototype, "locks");
+    });
+    await page.goto(await invitation());
+    await says(page, "This browser cannot keep your messages safe");
+  });
+
+  it("storage that is full: the text stays in the field, and goes out when there is room", async () => {
+    const page = await house.browser("Full", 375);
+    await page.context().route(/\/assets\/worker-.*\.js$/, async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: FULL_DISK + (await answer.text()) });
+    });
+    await client("Full", page);
+    const full = (now: boolean) => page.evaluate((value) => new BroadcastChannel("disk").postMessage(value), now);
+    await full(true);
+    await write(page, "There is no room for this.");
+    await page
+      .locator("rapport-strip")
+      .getByText(/cannot save anything/)
+      .waitFor();
+    const field = page.locator("rapport-composer textarea");
+    assert.equal(await field.inputValue(), "There is no room for this.");
+    await full(false);
+    await field.press("Enter");
+    await said(page, "There is no room for this.").waitFor();
+    await page.getByText(/, (sent|delivered|read)$/).waitFor({ timeout: 45_000 }); // connects again after a pause
+  });
+
+  it("storage cleared while the page is open: said, and no new identity", async () => {
+    const page = await client("Cleared", await house.profile("cleared"));
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send("Storage.clearDataForOrigin", { origin: house.server.origin, storageTypes: "indexeddb" });
+    await says(page, "What was kept here is gone");
+    await page.getByRole("button", { name: "Link from another device" }).first().click();
+    await page.locator("rapport-take-link").waitFor();
+  });
+
+  it("storage cleared while it was closed: said at the next opening", async () => {
+    const page = await client("Away", await house.profile("away"));
+    await page.goto("about:blank");
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send("Storage.clearDataForOrigin", { origin: house.server.origin, storageTypes: "indexeddb" });
+    await page.goto(house.server.origin);
+    await says(page, "What was kept here is gone");
+  });
+});
+
+it("no page complained, and none broke the policy", () => {
+  assert.deepEqual(house.complaints, []);
+});
