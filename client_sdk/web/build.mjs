@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -85,18 +85,20 @@ function describe(path, bytes) {
   return { path, file: name, type, sha256: digest("sha256", "hex", bytes), bytes: bytes.length };
 }
 
+/** Writes the site unless it is there already: whoever reads the folder meanwhile never sees half of another one. */
 async function main(folder) {
   const files = new Map([...(await site())].sort(([left], [right]) => (left < right ? -1 : 1)));
-  await rm(folder, { recursive: true, force: true });
-  const listed = [];
-  for (const [path, bytes] of files) {
-    const entry = describe(path, bytes);
-    await mkdir(dirname(join(folder, entry.file)), { recursive: true });
-    await writeFile(join(folder, entry.file), bytes);
-    listed.push(entry);
+  const listed = [...files].map(([path, bytes]) => describe(path, bytes));
+  const manifest = `${JSON.stringify({ version: 1, files: listed }, null, 1)}\n`;
+  if ((await readFile(join(folder, "manifest.json"), "utf8").catch(() => "")) === manifest) {
+    return;
   }
-  await writeFile(join(folder, "manifest.json"), `${JSON.stringify({ version: 1, files: listed }, null, 1)}\n`);
-  process.stdout.write(`${files.size} files in ${relative(process.cwd(), folder) || "."}\n`);
+  await rm(folder, { recursive: true, force: true });
+  for (const { path, file } of listed) {
+    await mkdir(dirname(join(folder, file)), { recursive: true });
+    await writeFile(join(folder, file), files.get(path));
+  }
+  await writeFile(join(folder, "manifest.json"), manifest);
 }
 
 const [folder, ...rest] = process.argv.slice(2);

@@ -16,7 +16,8 @@ export class App extends ClientElement {
     ...ClientElement.styles,
     css`
       :host {
-        display: block;
+        block-size: 100%;
+        background: var(--bg);
       }
       .column {
         display: grid;

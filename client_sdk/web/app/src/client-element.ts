@@ -5,14 +5,10 @@ import type { ClientEvent, ClientEventOf, RapportClient } from "@rapport/sdk";
 import { css, LitElement, type PropertyDeclarations } from "lit";
 import type { Route } from "./routes.ts";
 
-/** Fills its parent; children scroll by themselves. */
-export const screen = css`
+/** What every screen has: its colours, and pages in a column. */
+export const page = css`
   :host {
-    display: grid;
-    grid-template-rows: auto minmax(0, 1fr);
-    block-size: 100%;
-    min-block-size: 0;
-    background: var(--bg);
+    display: block;
     color: var(--ink);
   }
   .scroller {
@@ -28,9 +24,21 @@ export const screen = css`
   }
 `;
 
+/** Fills its parent; children scroll by themselves. */
+export const screen = css`
+  :host {
+    display: grid;
+    grid-template-rows: auto minmax(0, 1fr);
+    block-size: 100%;
+    min-block-size: 0;
+    background: var(--bg);
+    color: var(--ink);
+  }
+`;
+
 /** Base of the screens. */
 export abstract class ClientElement extends LitElement {
-  static override styles = [tokens, screen];
+  static override styles = [tokens, page];
   static override properties: PropertyDeclarations = { client: { attribute: false } };
 
   /** The client of this page. */

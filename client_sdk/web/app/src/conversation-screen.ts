@@ -132,8 +132,8 @@ export class ConversationScreen extends ClientElement {
     }
   }
 
-  protected override updated(changed: PropertyValues<this>): void {
-    if (changed.has("messages" as never)) {
+  protected override updated(changed: PropertyValues): void {
+    if (changed.has("messages")) {
       const detail = this.messages.filter(({ status }) => status === "queued").length;
       this.dispatchEvent(new CustomEvent("app-queued", { bubbles: true, composed: true, detail }));
     }

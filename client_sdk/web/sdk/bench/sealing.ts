@@ -18,10 +18,10 @@ import {
   startAsInitiator,
   startAsResponder,
 } from "../src/crypto/ratchet.ts";
-import { loadSodium, sodium } from "../src/crypto/sodium.ts";
 import { type ConversationId, idOf, type MessageId, type SessionId } from "../src/protocol/ids.ts";
 import { encodePrekeyBundle, parsePrekeyBundle } from "../src/protocol/prekeys.ts";
 import type { Outer } from "../src/protocol/signed.ts";
+import { loadSodium, sodium } from "../src/protocol/sodium.ts";
 
 const DEVICES = 50;
 const RUNS = 5;

@@ -5,8 +5,8 @@ import { HttpApi } from "./adapters/http.ts";
 import { MemoryStorage, MemoryVault } from "./adapters/vault-memory.ts";
 import { WebSocketConnector } from "./adapters/websocket.ts";
 import { RapportClient, VERSION } from "./client/client.ts";
-import { loadSodium } from "./crypto/sodium.ts";
 import { LocalDevice } from "./local-device/local-device.ts";
+import { loadSodium } from "./protocol/sodium.ts";
 
 export { MemoryStorage };
 

@@ -17,11 +17,11 @@ import {
   SKIPPED_LIFE_MS,
   unheldKey,
 } from "../src/crypto/ratchet.ts";
-import { loadSodium } from "../src/crypto/sodium.ts";
 import { concat, EMPTY, fromHex } from "../src/protocol/bytes.ts";
 import { FormatError, LocalError, RemoteError } from "../src/protocol/errors.ts";
 import { idOf, type SessionId } from "../src/protocol/ids.ts";
 import { checkPrekeyBundle, encodePrekeyBundle, parsePrekeyBundle } from "../src/protocol/prekeys.ts";
+import { loadSodium } from "../src/protocol/sodium.ts";
 import { chance, type Ends, established, everyFlipIsRefused, NOW, newDevice, newEnds, take } from "./crypto/pair.ts";
 
 const PAYLOAD = Uint8Array.from({ length: 96 }, (_, at) => at);

@@ -6,8 +6,8 @@ import fc from "fast-check";
 
 import { encrypt, type Session, startAsInitiator } from "../src/crypto/ratchet.ts";
 import { heartbeatDue, receivable, renewalDue, sendingSession } from "../src/crypto/session-choice.ts";
-import { loadSodium } from "../src/crypto/sodium.ts";
 import type { SessionId } from "../src/protocol/ids.ts";
+import { loadSodium } from "../src/protocol/sodium.ts";
 import { DAY, NOW, newEnds, take } from "./crypto/pair.ts";
 
 function session(sid: number, fields: Partial<Session> = {}): Session {

@@ -4,9 +4,9 @@ import { before, describe, it } from "node:test";
 import { PassphraseNeeded, WrongPassphrase } from "../src/adapters/passphrase.ts";
 import { openIndexedDbVault } from "../src/adapters/vault-indexeddb.ts";
 import { Crash, MemoryStorage, MemoryVault } from "../src/adapters/vault-memory.ts";
-import { loadSodium } from "../src/crypto/sodium.ts";
 import { type Vault, VaultLocked, VaultProblem } from "../src/ports.ts";
 import { utf8 } from "../src/protocol/bytes.ts";
+import { loadSodium } from "../src/protocol/sodium.ts";
 
 const keysOf = (found: readonly [string, object][]) => found.map(([key]) => key);
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-import { loadSodium } from "../src/crypto/sodium.ts";
+import { loadSodium } from "../src/protocol/sodium.ts";
 import { checkAll } from "./vectors/files.ts";
 import { FOLDER, vectorsIn } from "./vectors/folder.ts";
 

@@ -55,6 +55,7 @@ interface Contents {
 export class IndexedDbVault implements Vault {
   /** Resolves when the vault can never be used again: its storage went away. Never rejects; does not end on close. */
   readonly lost: Promise<void>;
+  isLost = false;
   private readonly database: IDBDatabase;
   private readonly seal: RecordSeal;
   private readonly key: Uint8Array;
@@ -64,6 +65,7 @@ export class IndexedDbVault implements Vault {
   private queue: Promise<unknown> = Promise.resolve();
   private failed: string | null = null;
   private lose: () => void = () => undefined;
+  private cutOff: (problem: DOMException) => void = () => undefined;
 
   constructor(database: IDBDatabase, contents: Contents) {
     this.database = database;
@@ -165,15 +167,19 @@ export class IndexedDbVault implements Vault {
           write(records, state);
           state.put(this.rev + 1, "rev");
         } else {
-          console.log("REV", asked.result, this.rev); foreign = asked.result === undefined ? GONE : "the vault was written by somebody else";
+          foreign = asked.result === undefined ? GONE : "the vault was written by somebody else";
           transaction.abort();
         }
       };
-      await ended;
+      // A browser that takes the storage away does not always say so to the transactions that it cuts off.
+      const cutOff = new Promise<never>((_, reject) => {
+        this.cutOff = reject;
+      });
+      await Promise.race([ended, cutOff]);
       this.rev += 1;
       return;
     } catch (error) {
-      console.log("COMMIT", foreign, this.rev, String(error)); problem = foreign ? "the vault was written by somebody else" : sentenceOf(error);
+      problem = foreign ? "the vault was written by somebody else" : sentenceOf(error);
     }
     if (problem !== FULL) {
       this.fail(problem); // nobody knows what is there now: not without opening it again
@@ -184,8 +190,10 @@ export class IndexedDbVault implements Vault {
   private fail(sentence: string): void {
     if (this.failed === null) {
       this.failed = sentence;
+      this.isLost = true;
       this.database.close();
       this.lose();
+      this.cutOff(new DOMException("cut off", "AbortError"));
     }
   }
 }

@@ -14,9 +14,9 @@
 
 import { AuthenticationFailed } from "../crypto/failures.ts";
 import { NONCE_BYTES, openSealed, seal } from "../crypto/primitives.ts";
-import { sodium } from "../crypto/sodium.ts";
 import { VaultProblem } from "../ports.ts";
 import { concat, utf8 } from "../protocol/bytes.ts";
+import { sodium } from "../protocol/sodium.ts";
 import { systemRandom } from "./clock.ts";
 import { PassphraseNeeded, WrongPassphrase } from "./passphrase.ts";
 import { VAULT_KEY_BYTES } from "./vault-sealing.ts";

@@ -91,7 +91,7 @@ export class RapportClient {
       this.fail(problem);
       return;
     }
-    this.port = new SharedPort(startWorker(worker), { vault, server, version: VERSION }, listener);
+    this.port = new SharedPort(() => startWorker(worker), { vault, server, version: VERSION }, listener);
     this.watches.push(
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),

@@ -91,27 +91,36 @@ const END_WITHIN_MS = 2_000;
 export class SharedPort implements Port {
   private readonly me = toHex(systemRandom(16));
   private readonly listener: PortListener;
-  private readonly worker: Worker;
+  private readonly start: () => Worker;
+  private readonly assignment: Assignment;
+  private worker: Worker;
   private readonly asks: BroadcastChannel;
   private readonly tells: BroadcastChannel;
   private readonly waiting = new Map<number, Waiting>();
   private owner: string | null = null;
   private calls = 0;
 
-  constructor(worker: Worker, assignment: Assignment, listener: PortListener) {
+  constructor(start: () => Worker, assignment: Assignment, listener: PortListener) {
     const channels = namesOf(assignment.vault);
     this.listener = listener;
-    this.worker = worker;
+    this.start = start;
+    this.assignment = assignment;
     this.asks = new BroadcastChannel(channels.asks);
     this.tells = new BroadcastChannel(channels.tells);
     this.tells.onmessage = ({ data }: MessageEvent<Told>) => this.told(data);
+    this.worker = this.begun();
+    this.greet();
+  }
+
+  private begun(): Worker {
+    const worker = this.start();
     worker.onerror = () => {
       if (this.owner === null) {
-        listener.failed(new VaultProblem("the program could not be started in the background: reload the page"));
+        this.listener.failed(new VaultProblem("the program could not be started in the background: reload the page"));
       }
     };
-    worker.postMessage(assignment);
-    this.greet();
+    worker.postMessage(this.assignment);
+    return worker;
   }
 
   greet(): void {
@@ -146,6 +155,9 @@ export class SharedPort implements Port {
       if (told.owner === this.owner) {
         this.listener.news(told.news);
       }
+    } else if (told.type === "gone") {
+      this.worker.terminate();
+      this.worker = this.begun();
     } else if (told.to === this.me || told.to === null) {
       if (told.type === "standing") {
         this.stands(told.owner, told.standing);

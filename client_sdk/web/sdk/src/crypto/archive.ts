@@ -15,7 +15,7 @@ import { archiveAad, exact, label, Reader, u32, u64 } from "../protocol/signed.t
 import { type KeyPayload, NO_MESSAGE } from "./envelope.ts";
 import { hkdf, NONCE_BYTES, openSealed, type Random, seal } from "./primitives.ts";
 
-export const ENTRY_BYTES = 149;
+const ENTRY_BYTES = 149;
 const NO_SALT = new Uint8Array(32);
 
 /**

@@ -56,7 +56,7 @@ export interface Body {
 }
 
 /** What a body has unless it is said. */
-export const NEW_BODY = {
+const NEW_BODY = {
   roster: [],
   prev: null,
   after: null,

@@ -18,7 +18,7 @@ import { pad, unpad } from "./padding.ts";
 import { NONCE_BYTES, openSealed, type Random, same, seal } from "./primitives.ts";
 
 /** kc of a message without a body. */
-export const NO_COMMITMENT: Uint8Array = new Uint8Array(32);
+const NO_COMMITMENT: Uint8Array = new Uint8Array(32);
 /** ref of a payload that refers to no other message. */
 export const NO_MESSAGE = "0".repeat(32) as MessageId;
 
@@ -91,11 +91,6 @@ export interface SealedBody {
 /** The 96 bytes to encrypt for every device; one value for all. */
 export function payloadOf(body: SealedBody): Uint8Array {
   return encodeKeyPayload({ kind: "key", key: body.key, bodyHash: body.hash, ref: NO_MESSAGE });
-}
-
-/** The 96 bytes that answer a resend request for the message `original`. */
-export function resendOf(body: SealedBody, original: MessageId): Uint8Array {
-  return encodeKeyPayload({ kind: "resend", key: body.key, bodyHash: body.hash, ref: original });
 }
 
 /**

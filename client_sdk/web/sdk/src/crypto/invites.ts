@@ -13,13 +13,13 @@ import { FormatError } from "../protocol/errors.ts";
 import { type AccountId, type ConversationId, type InviteId, idBytes, idOf } from "../protocol/ids.ts";
 import type { MemberRole } from "../protocol/membership-entries.ts";
 import { cardAad, exact, inviteId, label, type SigningKey, signingKey } from "../protocol/signed.ts";
+import { sodium } from "../protocol/sodium.ts";
 import { asBytes, asCount, asText, decodeMap, encodeMap, optional } from "./maps.ts";
 import { pad, unpad } from "./padding.ts";
 import { hkdf, NONCE_BYTES, openSealed, type Random, seal } from "./primitives.ts";
-import { sodium } from "./sodium.ts";
 
 /** Largest sealed card. */
-export const CARD_BYTES = 24 + 16_384 + 16;
+const CARD_BYTES = 24 + 16_384 + 16;
 
 const VERSION = 1;
 const NO_SALT = new Uint8Array(32);

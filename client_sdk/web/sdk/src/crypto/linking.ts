@@ -32,7 +32,7 @@ import {
 import { hkdf, NONCE_BYTES, openSealed, type Random, same, seal, x25519, x25519Public } from "./primitives.ts";
 
 /** How many digits people carry from the new device to the existing one. */
-export const DIGITS = 6;
+const DIGITS = 6;
 
 const VERSION = 1;
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -7,8 +7,8 @@
 
 import { decode, encode } from "@msgpack/msgpack";
 
-import { fromUtf8 } from "../protocol/bytes.ts";
 import { FormatError } from "../protocol/errors.ts";
+import { checkTexts } from "../protocol/texts.ts";
 
 /** A decoded map; its values are whatever the peer wrote. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -39,43 +39,8 @@ export function decodeMap(source: Uint8Array, what: string): Fields {
   throw new FormatError(what);
 }
 
-/** By heads c0 to df: bytes that follow; negative: a length of so many bytes follows. */
-const AFTER_HEAD = [
-  0, 0, 0, 0, -1, -2, -4, -1, -2, -4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17, -1, -2, -4, -2, -4, -2, -4,
-] as const;
-
-/** Throws TypeError for a text that is not UTF-8, which the library reads as something else. source: MessagePack. */
-function checkTexts(source: Uint8Array): void {
-  let at = 0;
-  const skip = (size: number) => {
-    at += size;
-    return source.subarray(at - size, at);
-  };
-  for (let left = 1; left > 0; left--) {
-    const [head = 0] = skip(1);
-    const after = AFTER_HEAD[head - 0xc0] ?? 0;
-    const size = after < 0 ? skip(-after).reduce((value, byte) => value * 256 + byte, 0) : after;
-    if (head >= 0xe0 || head < 0x80) {
-    } else if (head < 0x90) {
-      left += 2 * (head & 0x0f);
-    } else if (head < 0xa0) {
-      left += head & 0x0f;
-    } else if (head < 0xc0) {
-      fromUtf8(skip(head & 0x1f));
-    } else if (head >= 0xde) {
-      left += 2 * size;
-    } else if (head >= 0xdc) {
-      left += size;
-    } else if (head >= 0xd9) {
-      fromUtf8(skip(size));
-    } else {
-      skip(head >= 0xc7 && head < 0xca ? size + 1 : size);
-    }
-  }
-}
-
 /** Whether a decoded value is a map. */
-export function isMap(value: unknown): value is Fields {
+function isMap(value: unknown): value is Fields {
   return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 }
 

@@ -11,7 +11,7 @@
 import { FormatError, LocalError } from "../protocol/errors.ts";
 
 /** Largest padded size, bytes. */
-export const PADDED_MOST = 16_384;
+const PADDED_MOST = 16_384;
 
 const BUCKETS = [256, 512, 1024, 2048, 4096] as const;
 const MARK = 0x80;

@@ -9,8 +9,8 @@ import { concat, EMPTY } from "../protocol/bytes.ts";
 import { FormatError, LocalError } from "../protocol/errors.ts";
 import { RuleBroken } from "../protocol/rules.ts";
 import { exact } from "../protocol/signed.ts";
+import { sodium } from "../protocol/sodium.ts";
 import { AuthenticationFailed } from "./failures.ts";
-import { sodium } from "./sodium.ts";
 
 /** A source of `size` secret random bytes; the product passes the platform's, tests a counted one. */
 export type Random = (size: number) => Uint8Array;

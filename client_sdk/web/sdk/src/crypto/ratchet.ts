@@ -31,9 +31,9 @@ export const RETIRED_KEYS = 32;
 /** How long a skipped key is kept: a message lives 90 days on the server, and a week of slack. */
 export const SKIPPED_LIFE_MS = 97 * 86_400_000;
 export const PAYLOAD_BYTES = 96;
-export const PREKEY_HEADER_BYTES = 1129;
-export const MESSAGE_BYTES = 195;
-export const PREKEY_MESSAGE_BYTES = 1324;
+const PREKEY_HEADER_BYTES = 1129;
+const MESSAGE_BYTES = 195;
+const PREKEY_MESSAGE_BYTES = 1324;
 
 const N_MOST = 2 ** 32 - 1;
 const NORMAL = Uint8Array.of(1, 0, 1);

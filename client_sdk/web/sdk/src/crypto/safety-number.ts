@@ -11,10 +11,10 @@
 import { concat } from "../protocol/bytes.ts";
 import { type AccountId, idBytes } from "../protocol/ids.ts";
 import { exact, u16 } from "../protocol/signed.ts";
-import { sodium } from "./sodium.ts";
+import { sodium } from "../protocol/sodium.ts";
 
 /** Digits of one side. */
-export const HALF_DIGITS = 30;
+const HALF_DIGITS = 30;
 /** Slow enough that keys with a chosen number cost 2^112 hashes. */
 const ROUNDS = 5_200;
 const VERSION = 0;

@@ -16,7 +16,7 @@ export const RENEW_AFTER_MESSAGES = 100;
 /** This many messages without an answer renew a session too: half of what a receiver may skip. */
 export const RENEW_UNANSWERED = 1000;
 /** An unconfirmed session of our own younger than a day counts as the renewal under way. */
-export const RETRY_RENEWAL_MS = 86_400_000;
+const RETRY_RENEWAL_MS = 86_400_000;
 const HEARTBEAT_RECEIVED = 40;
 const HEARTBEAT_MS = 7 * 86_400_000;
 

@@ -17,9 +17,9 @@ import { padTo, unpadFrom } from "./padding.ts";
 import { hkdf, NONCE_BYTES, openSealed, type Random, seal } from "./primitives.ts";
 
 /** Padded sizes: 256 for typing, the others for ICE. */
-export const SIGNAL_SIZES = [256, 1024, 2048, 4096] as const;
+const SIGNAL_SIZES = [256, 1024, 2048, 4096] as const;
 /** A signal whose time is further off the server's clock is dropped. */
-export const SIGNAL_TOLERANCE_MS = 60_000;
+const SIGNAL_TOLERANCE_MS = 60_000;
 
 /** K_s from K of the message `ref` that `device` sent; 32 bytes. */
 export function signalKey(messageKey: Uint8Array, ref: MessageId, device: DeviceId): Uint8Array {

@@ -2,8 +2,6 @@
 
 import { originOf } from "../adapters/addresses.ts";
 import { type LinkCode, parseCode } from "../crypto/linking.ts";
-import { safetyNumber, shownInGroups } from "../crypto/safety-number.ts";
-import { loadSodium } from "../crypto/sodium.ts";
 import * as composing from "../engine/composing.ts";
 import type { Step } from "../engine/core.ts";
 import * as delivery from "../engine/delivery.ts";
@@ -21,12 +19,13 @@ import { asShown, history } from "../engine/showing.ts";
 import { sendTyping } from "../engine/signals.ts";
 import * as trust from "../engine/trust.ts";
 import type { Me } from "../engine/turn.ts";
-import type { ContactView } from "../engine/views.ts";
 import type { Contact, Device, LogEntry, Message } from "../events.ts";
 import { Unreachable, type Vault } from "../ports.ts";
-import { LocalError } from "../protocol/errors.ts";
+import { LocalError, Rejected, retryOf } from "../protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
+import { loadSodium } from "../protocol/sodium.ts";
+import { numberWith, pinned } from "./identities.ts";
 import { type Entrance, inspect, isOwnLink, join, readLink, requireName, serverFor } from "./joining.ts";
 import { LinkOffering, TakenLink } from "./linking.ts";
 import { EMPTY_SNAPSHOT } from "./mirror.ts";
@@ -220,8 +219,7 @@ export class LocalDevice implements DeviceInThread {
     try {
       return await this.entering(link.base, (entrance) => join(entrance, link, name));
     } catch (problem) {
-      const refused = problem instanceof InviteProblem && problem.trouble === "ended";
-      if (refused && (await this.vault.run(loadMe)) !== null) {
+      if (isFinal(problem) && (await this.vault.run(loadMe)) !== null) {
         await this.wipe();
       }
       throw problem;
@@ -426,10 +424,13 @@ export class LocalDevice implements DeviceInThread {
       this.running = null;
       this.endOffer();
       this.typed.clear();
-      await running?.stop();
-      await this.wipe();
+      try {
+        await running?.stop();
+        await this.wipe();
+      } finally {
+        this.show({ type: "snapshot", snapshot: EMPTY_SNAPSHOT });
+      }
     });
-    this.show({ type: "snapshot", snapshot: EMPTY_SNAPSHOT });
   }
 
   async offerLink(): Promise<LinkOffer> {
@@ -464,25 +465,12 @@ export class LocalDevice implements DeviceInThread {
 
   // --- identities --------------------------------------------------------------------------------------------------
 
-  private pinned(account: AccountId): ContactView {
-    const found = this.engine.contacts.get(account);
-    if (found === undefined) {
-      throw new LocalError("not_found", "no such contact");
-    }
-    return found;
-  }
-
   async contact(account: AccountId): Promise<Contact> {
-    return this.pinned(account).shown;
+    return pinned(this.engine, account).shown;
   }
 
   async safetyNumber(account: AccountId): Promise<string> {
-    const { me } = this.engine.core;
-    const theirs = this.pinned(account);
-    if (account === me.account) {
-      throw new LocalError("not_found", "a safety number is of two accounts");
-    }
-    return shownInGroups(safetyNumber([me.account, me.secrets.aik], [account, theirs.aik]));
+    return numberWith(this.engine, account);
   }
 
   async verify(account: AccountId, verified = true): Promise<void> {
@@ -496,6 +484,14 @@ export class LocalDevice implements DeviceInThread {
   async securityLog(limit = 100): Promise<LogEntry[]> {
     return await this.do((turn) => readLog(turn, limit));
   }
+}
+
+/** Whether the server will never take the registration that it has answered so. */
+function isFinal(problem: unknown): boolean {
+  if (problem instanceof InviteProblem) {
+    return problem.trouble === "ended";
+  }
+  return problem instanceof Rejected && retryOf(problem.code) === "never";
 }
 
 function bounded(limit: number, most: number): number {

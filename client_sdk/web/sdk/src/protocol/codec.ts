@@ -15,6 +15,7 @@ import { ID_BYTES, idBytes, idOf } from "./ids.ts";
 import { FRAME_BYTES, MAX_INTEGER } from "./limits.ts";
 import type { ClientMessage, ServerMessage } from "./messages.ts";
 import { OPERATIONS, type OperationName, type RequestOf, type ResponseOf } from "./requests.ts";
+import { checkTexts } from "./texts.ts";
 
 /**
  * A well-formed message whose tag this version does not know.
@@ -165,6 +166,7 @@ function readArray(bytes: Uint8Array): readonly unknown[] {
   let value: unknown;
   try {
     value = decoder.decode(bytes);
+    checkTexts(bytes);
   } catch {
     throw new FormatError("malformed message", "bad_frame");
   }

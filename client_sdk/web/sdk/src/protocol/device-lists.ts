@@ -7,13 +7,13 @@
  * Source: docs/protocol.md, chapter 2.
  */
 
-import { sodium } from "../crypto/sodium.ts";
 import { concat, equal, fromHex, toHex } from "./bytes.ts";
 import { FormatError, LocalError } from "./errors.ts";
 import type { AccountId, DeviceId } from "./ids.ts";
 import { DEVICES_PER_ACCOUNT } from "./limits.ts";
 import { RuleBroken } from "./rules.ts";
 import { exact, h256, id16, Reader, type SigningKey, sign, u16, u64, verify } from "./signed.ts";
+import { sodium } from "./sodium.ts";
 
 /** Most revoked device ids in a list: the removals of an account's life. */
 export const REVOKED_PER_LIST = 256;

@@ -8,7 +8,6 @@
  * Source: docs/protocol.md, chapters 1 (conventions), 4 (outer, associated data) and 9 (sign-in).
  */
 
-import { sodium } from "../crypto/sodium.ts";
 import { concat, toHex, utf8 } from "./bytes.ts";
 import { FormatError, LocalError, RemoteError } from "./errors.ts";
 import {
@@ -24,6 +23,7 @@ import {
 } from "./ids.ts";
 import type { Label } from "./labels.ts";
 import { MAX_INTEGER } from "./limits.ts";
+import { sodium } from "./sodium.ts";
 
 /** The only suite: X25519, ML-KEM-768, Ed25519, XChaCha20-Poly1305, HKDF/HMAC-SHA256, BLAKE2b. */
 export const SUITE = 1;

@@ -84,7 +84,11 @@ export class FakeServer {
   readonly #streams = new Set<FakeStream>();
   #isDown = false;
 
-  constructor({ clock = SYSTEM_CLOCK, random = systemRandom, origin = "https://rapport.test" }: FakeServerOptions = {}) {
+  constructor({
+    clock = SYSTEM_CLOCK,
+    random = systemRandom,
+    origin = "https://rapport.test",
+  }: FakeServerOptions = {}) {
     this.clock = clock;
     this.#random = random;
     this.origin = origin;

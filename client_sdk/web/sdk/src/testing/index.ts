@@ -11,8 +11,8 @@
 import { systemRandom } from "../adapters/clock.ts";
 import { MemoryStorage, MemoryVault } from "../adapters/vault-memory.ts";
 import { RapportClient, VERSION } from "../client/client.ts";
-import { loadSodium } from "../crypto/sodium.ts";
 import { LocalDevice } from "../local-device/local-device.ts";
+import { loadSodium } from "../protocol/sodium.ts";
 import { FakeServer, type FakeServerOptions } from "./fake-server.ts";
 
 export { FakeServer, type FakeServerOptions } from "./fake-server.ts";

@@ -1,7 +1,7 @@
 /** Writes what happens to one client, line by line; the judge of journals is a part of the testing kit of the Python SDK. */
 
-import { sodium } from "../crypto/sodium.ts";
 import { toHex, utf8 } from "../protocol/bytes.ts";
+import { sodium } from "../protocol/sodium.ts";
 
 /** One line of a journal, without its time. Ids are hexadecimal; what a kind does not have is left out. */
 export interface Entry {

@@ -1,7 +1,7 @@
 /** The page of a Chromium player: a `Player` whose clients work as in any tab. `player-chromium.ts` drives it. */
 
 import { RapportClient } from "../client/client.ts";
-import { loadSodium } from "../crypto/sodium.ts";
+import { loadSodium } from "../protocol/sodium.ts";
 import type { Entry } from "./journal.ts";
 import type { Order, Reply } from "./orders.ts";
 import { startWorker } from "./page-worker.ts";

@@ -54,7 +54,9 @@ export interface MembershipChange {
 
 // --- the fold ------------------------------------------------------------------------------------------------------
 
+/** What chains amount to, by their heads. A head names all that is before it. */
 const folded = new Map<string, MembershipState>();
+const FOLDED_MOST = 4096;
 
 /** The device lists of the store, and one that is about to come. */
 function lookup(store: Store, coming: SignedDeviceList | null = null): ListLookup {
@@ -91,6 +93,9 @@ function foldOn(state: MembershipState | null, entries: readonly SignedEntry[], 
       throw new Rejected("too_many", "the chain of this conversation is full");
     }
     next = next === null ? begin(entry, lists) : advance(next, entry, lists);
+    if (folded.size >= FOLDED_MOST) {
+      folded.clear();
+    }
     folded.set(entryIdOf(entry), next);
   }
   if (next === null) {

@@ -8,8 +8,13 @@
  *      | -- call {owner, id, name, values} ---> |       to this owner only: another one does not touch it
  *      | <-- answer {to, id, …} --------------- |
  *      | <-- news {owner, news} --------------- |       to all pages
+ *      | <-- gone {owner} --------------------- |       the vault broke under its owner: every page starts a new worker
  *
  * A new owner means that the last one died. A page then repeats what was not answered, if it may be repeated.
+ *
+ * Locks belong to the storage that they were asked in: when a browser clears an origin's storage, workers from before
+ * and after hold the "same" lock side by side. An owner that hears another one therefore gives up, and all pages start
+ * their workers anew. Until then the vault's revision sees to it that only one of them writes.
  */
 
 import type { DeviceCalls, News, Snapshot } from "../local-device/types.ts";
@@ -54,6 +59,7 @@ export type Asked =
 export type Told =
   | { readonly type: "standing"; readonly to: string | null; readonly owner: string; readonly standing: Standing }
   | { readonly type: "news"; readonly owner: string; readonly news: News }
+  | { readonly type: "gone"; readonly owner: string }
   | { readonly type: "answer"; readonly to: string; readonly id: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly to: string; readonly id: number; readonly problem: Carried };
 

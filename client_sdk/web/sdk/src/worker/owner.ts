@@ -13,7 +13,6 @@ import { HttpApi } from "../adapters/http.ts";
 import { PassphraseNeeded } from "../adapters/passphrase.ts";
 import { deleteIndexedDbVault, type IndexedDbVault, openIndexedDbVault } from "../adapters/vault-indexeddb.ts";
 import { WebSocketConnector } from "../adapters/websocket.ts";
-import { loadSodium } from "../crypto/sodium.ts";
 import { Deferred } from "../engine/waiting.ts";
 import { LocalDevice } from "../local-device/local-device.ts";
 import { applyDelta, EMPTY_SNAPSHOT } from "../local-device/mirror.ts";
@@ -21,12 +20,14 @@ import type { DeviceInThread, News, Snapshot, Surroundings } from "../local-devi
 import { VaultProblem } from "../ports.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { LocalError } from "../protocol/errors.ts";
+import { loadSodium } from "../protocol/sodium.ts";
 import { carried } from "./carried.ts";
 import { follow } from "./follow.ts";
 import { type Asked, type Assignment, namesOf, type Standing, type Told, type VaultCalls } from "./messages.ts";
 
 /**
- * Waits for the lock, then is the owner until the signal is aborted; resolves when vault and lock are given back.
+ * Waits for the lock, then is the owner until the signal is aborted or the vault breaks; resolves when both are given
+ * back.
  *
  * Never rejects for a reason of the vault's: that is told to the pages.
  */
@@ -37,11 +38,10 @@ export async function ownWhenFree(assignment: Assignment, signal: AbortSignal): 
     const asks = new BroadcastChannel(channels.asks);
     const tells = new BroadcastChannel(channels.tells);
     try {
-      while (!signal.aborted) {
-        const owner = new Owner(assignment, (told) => tells.postMessage(told));
-        asks.onmessage = ({ data }: MessageEvent<Asked>) => owner.asked(data);
-        await owner.work(signal);
-      }
+      const owner = new Owner(assignment, (told) => tells.postMessage(told));
+      asks.onmessage = ({ data }: MessageEvent<Asked>) => owner.asked(data);
+      tells.onmessage = ({ data }: MessageEvent<Told>) => owner.overheard(data);
+      await owner.work(signal);
     } finally {
       asks.close();
       tells.close();
@@ -60,6 +60,7 @@ class Owner implements VaultCalls {
   private vault: IndexedDbVault | null = null;
   private device: DeviceInThread | null = null;
   private snapshot: Snapshot = EMPTY_SNAPSHOT;
+  private problem: unknown = null;
   /** null while it is not known yet: nobody is answered before. */
   private standing: Pick<Standing, "storage" | "problem"> | null = null;
 
@@ -78,7 +79,7 @@ class Owner implements VaultCalls {
       const problem = await this.open();
       if (problem !== null) {
         this.stands("failed", problem);
-        await ended.promise;
+        await Promise.race([this.broken.promise, ended.promise]);
         return;
       }
       const first = await Promise.race([this.opened.promise, ended.promise.then(() => null)]);
@@ -88,6 +89,9 @@ class Owner implements VaultCalls {
       }
     } finally {
       signal.removeEventListener("abort", end);
+      if (this.broken.settled) {
+        this.tell({ type: "gone", owner: this.id }); // the page ends this worker then, however far it has come
+      }
       await this.device?.close().catch(() => undefined); // a broken vault cannot be closed in order
       await this.vault?.close();
     }
@@ -99,6 +103,13 @@ class Owner implements VaultCalls {
       this.announce(asked.from);
     } else if (asked.owner === this.id) {
       void this.answer(asked);
+    }
+  }
+
+  /** Takes what another owner says: there must be none. */
+  overheard(told: Told): void {
+    if (told.type === "standing" && told.owner !== this.id) {
+      this.broken.resolve();
     }
   }
 
@@ -119,8 +130,7 @@ class Owner implements VaultCalls {
   private async openVault(passphrase: string | null): Promise<IndexedDbVault> {
     const vault = await openIndexedDbVault(this.database, passphrase);
     this.vault = vault;
-    console.log("OPENED", this.id.slice(0,4), await vault.run((tx) => tx.rev));
-    void vault.lost.then(() => { console.log("LOST", this.id.slice(0,4));
+    void vault.lost.then(() => {
       if (this.vault === vault) {
         this.broken.resolve();
       }
@@ -191,7 +201,7 @@ class Owner implements VaultCalls {
   // --- the pages ----------------------------------------------------------------------------------------------------
 
   private stands(storage: Standing["storage"], problem: unknown = null): void {
-    console.log("STANDS", this.id.slice(0,4), storage, String(problem), this.snapshot.identity?.account.slice(0,4) ?? null);
+    this.problem = problem;
     this.standing = { storage, problem: problem === null ? null : carried(problem) };
     this.announce(null);
   }
@@ -207,7 +217,9 @@ class Owner implements VaultCalls {
     try {
       this.tell({ type: "answer", to, id, value: await this.performed(name, values) });
     } catch (error) {
-      this.tell({ type: "refusal", to, id, problem: carried(error) });
+      if (!(error instanceof VaultProblem && this.vault?.isLost)) {
+        this.tell({ type: "refusal", to, id, problem: carried(error) });
+      } // else the page asks the next owner
     }
   }
 
@@ -216,7 +228,7 @@ class Owner implements VaultCalls {
       return Reflect.apply(this[name], this, values);
     }
     if (this.device === null) {
-      throw new PassphraseNeeded();
+      throw this.problem ?? new PassphraseNeeded();
     }
     const call: unknown = Reflect.get(this.device, name);
     if (typeof call !== "function") {

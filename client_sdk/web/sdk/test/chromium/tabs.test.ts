@@ -16,11 +16,11 @@ import { MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { WebSocketConnector } from "../../src/adapters/websocket.ts";
 import { RapportClient } from "../../src/client/client.ts";
 import { parseRatchetMessage } from "../../src/crypto/ratchet.ts";
-import { loadSodium } from "../../src/crypto/sodium.ts";
 import { LocalDevice } from "../../src/local-device/local-device.ts";
 import type { Connector, Stream } from "../../src/ports.ts";
 import { toHex } from "../../src/protocol/bytes.ts";
 import type { ServerMessage } from "../../src/protocol/messages.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { bundled, launched, staged } from "../../src/testing/chromium.ts";
 import { serve, type TestServer } from "./server.ts";
 

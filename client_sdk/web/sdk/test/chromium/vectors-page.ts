@@ -1,6 +1,6 @@
 /** In a page: `checkVectors`, which replays vector files given by name. */
 
-import { loadSodium } from "../../src/crypto/sodium.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { checkAll } from "../vectors/files.ts";
 
 declare global {

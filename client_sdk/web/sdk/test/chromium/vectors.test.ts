@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import type { Browser, Page } from "playwright-core";
 
-import { loadSodium } from "../../src/crypto/sodium.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { checkAll } from "../vectors/files.ts";
 import { FOLDER, vectorsIn } from "../vectors/folder.ts";
 import { launch, pageOf } from "./browser.ts";

@@ -21,10 +21,10 @@ import {
 } from "../../src/crypto/identity.ts";
 import { kemEncapsulate, type Random } from "../../src/crypto/primitives.ts";
 import { decrypt, encrypt, parseRatchetMessage, type Session } from "../../src/crypto/ratchet.ts";
-import { loadSodium, sodium } from "../../src/crypto/sodium.ts";
 import { toHex } from "../../src/protocol/bytes.ts";
 import { checkFirst, parseSignedDeviceList } from "../../src/protocol/device-lists.ts";
 import { encodePrekeyBundle, parsePrekeyBundle } from "../../src/protocol/prekeys.ts";
+import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { bytes, isVector, text, type Vector, verdictOf } from "../vectors/reading.ts";
 import { NOW, type Responder, take } from "./pair.ts";
 

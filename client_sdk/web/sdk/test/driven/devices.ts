@@ -21,7 +21,6 @@ import { systemRandom } from "../../src/adapters/clock.ts";
 import { HttpApi } from "../../src/adapters/http.ts";
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { WebSocketConnector } from "../../src/adapters/websocket.ts";
-import { loadSodium, sodium } from "../../src/crypto/sodium.ts";
 import { newestList } from "../../src/engine/contacts.ts";
 import type { Step } from "../../src/engine/core.ts";
 import { onFault } from "../../src/engine/faults.ts";
@@ -34,6 +33,7 @@ import { applyDelta, EMPTY_SNAPSHOT } from "../../src/local-device/mirror.ts";
 import type { News, Snapshot } from "../../src/local-device/types.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import { RapportError } from "../../src/protocol/errors.ts";
+import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { ShiftedClock } from "./shifted-clock.ts";
 
 const clock = new ShiftedClock();

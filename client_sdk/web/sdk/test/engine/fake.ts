@@ -1,6 +1,6 @@
 /** Two devices over a fake server that a test may reach into. */
 
-import { loadSodium } from "../../src/crypto/sodium.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { FakeServer } from "../../src/testing/fake-server.ts";
 import { Device, HandClock, Pair, type Relay, seededRandom, settle } from "./devices.ts";
 

@@ -2,7 +2,6 @@
 
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { idOfInvite, openCard, parseLink } from "../../src/crypto/invites.ts";
-import { loadSodium } from "../../src/crypto/sodium.ts";
 import { writeText } from "../../src/engine/composing.ts";
 import { errandKey } from "../../src/engine/errands.ts";
 import { onFault } from "../../src/engine/faults.ts";
@@ -17,6 +16,7 @@ import type { Event, Message } from "../../src/events.ts";
 import type { Transaction, Vault } from "../../src/ports.ts";
 import { VaultProblem } from "../../src/ports.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { FakeServer } from "../../src/testing/fake-server.ts";
 import { HandClock } from "../../src/testing/hand-clock.ts";
 import { settle } from "../settle.ts";

@@ -42,7 +42,7 @@ import { encodeLastResortKey, encodeOneTimeBundle, encodeSignedPrekey } from "..
 import { splitSealedKeys } from "../../src/protocol/sealed-keys.ts";
 import { type Device, faults, later, quiet } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";
-import { loseSessions } from "./lies.ts";
+import { closed, figure, loseSessions } from "./lies.ts";
 
 let pair: FakePair;
 let dana: Device;
@@ -410,6 +410,28 @@ test("roles decide who may invite", () => {
   assert.throws(() => kim.do((turn) => newInvite(turn, "client", null)), { code: "forbidden" });
   assert.throws(() => dana.do((turn) => newInvite(turn, "owner", null)), { code: "forbidden" });
   assert.throws(() => dana.do((turn) => newInvite(turn, "client", "x".repeat(5_000))), { code: "too_large" });
+});
+
+test("a repeated delivery is acknowledged again with the same entry, and is no failure", async () => {
+  dana.say(conv, "c");
+  await pair.relay.settle();
+  const item = kim.inbox.splice(0).find((message) => message.tag === "deliver") ?? assert.fail();
+  kim.holdOutgoing = true;
+  kim.take(item);
+  const [first] = kim.outgoing.splice(0);
+  kim.take(item);
+  assert.deepEqual(kim.waiting("ack"), [first]);
+  assert.deepEqual([closed(kim, conv), figure(kim, "F0")], [[], 1]);
+  assert.deepEqual(kim.received(), ["b", "c"]);
+});
+
+test("a post that is delivered as a direct is refused as altered", async () => {
+  kim.holdOutgoing = true;
+  kim.say(conv, "c");
+  const { outer, nonce, ct, keys: key } = kim.waiting("post")[0] ?? assert.fail();
+  dana.take({ tag: "deliver", seq: 0, at: pair.relay.clock.ms, outer, nonce, ct, key });
+  assert.deepEqual(dana.alarms(), ["altered"]);
+  assert.deepEqual(dana.received(), ["a"]);
 });
 
 test("an acknowledgement never carries more than a window", async () => {

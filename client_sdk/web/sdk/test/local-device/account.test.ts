@@ -145,6 +145,28 @@ describe("what hosts see", () => {
     await kim.read(conv, "later");
   });
 
+  for (const days of [1, -1]) {
+    it(`goes by the server's clock when the machine's is wrong by a day (${days})`, async () => {
+      const wrongMs = days * 86_400_000;
+      const late = await practice.host({ wrongMs });
+      await late.device.join(await dana.device.invite("therapist", null), "Lee");
+      await late.device.caughtUp();
+      const kim2 = await practice.person(await late.device.invite("client", null), "Mo");
+      const { id } = await kim2.conversation("Lee");
+      await late.device.sendText(id, "on time");
+      await kim2.read(id, "on time");
+      await kim2.device.sendText(id, "and back");
+      await late.read(id, "and back");
+      assert.ok(Math.abs(late.mirror.aheadMs + wrongMs) < 5_000);
+      for (const message of await late.device.history(id)) {
+        assert.ok(Math.abs(message.atMs - Date.now()) < 60_000);
+      }
+      const phone = await late.link("Phone");
+      await phone.conversation("Mo");
+      await phone.read(id, "on time");
+    });
+  }
+
   it("finds what was written", async () => {
     await kim.device.sendText(conv, "The café on Friday");
     await dana.read(conv, "The café on Friday");

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 
 import { SYSTEM_CLOCK, systemRandom } from "../../src/adapters/clock.ts";
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
-import { loadSodium } from "../../src/crypto/sodium.ts";
 import type { Event } from "../../src/events.ts";
 import { LocalDevice } from "../../src/local-device/local-device.ts";
 import { applyDelta, EMPTY_SNAPSHOT } from "../../src/local-device/mirror.ts";
@@ -12,6 +11,7 @@ import type { ConversationView, Snapshot } from "../../src/local-device/types.ts
 import type { Api, CallOptions } from "../../src/ports.ts";
 import type { AccountId, ConversationId } from "../../src/protocol/ids.ts";
 import type { OperationName, RequestOf, ResponseOf } from "../../src/protocol/requests.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { FakeServer } from "../../src/testing/fake-server.ts";
 
 const WITHIN_MS = 5_000;
@@ -42,9 +42,9 @@ export class Practice {
     return new Practice();
   }
 
-  /** A program over a storage; a new one unless given. only: it may talk to this practice's server alone. */
-  async host({ storage = new MemoryStorage(), between = HONEST, only = false }: Partial<Host> = {}): Promise<Host> {
-    const host = new Host(this, storage, between, only);
+  /** A program over a new storage. only: it may talk to this practice's server alone. */
+  async host({ between = HONEST, only = false, wrongMs = 0 }: Partial<Host> = {}): Promise<Host> {
+    const host = new Host(this, between, only, wrongMs);
     await host.open();
     this.hosts.push(host);
     return host;
@@ -75,19 +75,21 @@ export class Practice {
 /** One program: a device, what it has told, and the mirror that a page would keep. */
 export class Host {
   readonly practice: Practice;
-  readonly storage: MemoryStorage;
+  readonly storage = new MemoryStorage();
   between: Between;
   readonly only: boolean;
+  /** By so much its machine's clock is wrong. */
+  readonly wrongMs: number;
   vault = new MemoryVault(new MemoryStorage());
   events: Event[] = [];
   mirror: Snapshot = EMPTY_SNAPSHOT;
   private opened: LocalDevice | null = null;
 
-  constructor(practice: Practice, storage: MemoryStorage, between: Between, only: boolean) {
+  constructor(practice: Practice, between: Between, only: boolean, wrongMs: number) {
     this.practice = practice;
-    this.storage = storage;
     this.between = between;
     this.only = only;
+    this.wrongMs = wrongMs;
   }
 
   get device(): LocalDevice {
@@ -109,7 +111,7 @@ export class Host {
         assert.equal(origin, server.origin);
         return { api: { call, close: async () => undefined }, connector: server.connector() };
       },
-      clock: SYSTEM_CLOCK,
+      clock: { ...SYSTEM_CLOCK, nowMs: () => SYSTEM_CLOCK.nowMs() + this.wrongMs },
       random: systemRandom,
       server: this.only ? server.origin : null,
     });

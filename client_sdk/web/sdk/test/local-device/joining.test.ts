@@ -208,6 +208,23 @@ describe("joining", () => {
     await troubled(kim.device.join(used, "Kim"), "occupied");
   });
 
+  it("may be tried anew after any refusal that is final", async () => {
+    const link = await dana.device.invite("client", "Welcome.");
+    const kim = await practice.host({
+      between: async (operation, body, options, on) => {
+        if (operation === "account.register") {
+          throw new Rejected("bad_time");
+        }
+        return await on.call(operation, body, options);
+      },
+    });
+    await assert.rejects(kim.device.join(link, "Kim"), Rejected);
+    assert.equal(kim.storage.rev, 0);
+    kim.between = HONEST;
+    await kim.device.join(link, "Kim");
+    await isAtWork(kim);
+  });
+
   it("by another link first asks what became of the unanswered one", async () => {
     const [first, second] = [await dana.device.invite("client", "Welcome."), await dana.device.invite("client", null)];
     const taken = await practice.host({ between: losing("account.register") });

@@ -10,10 +10,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Crash, type CrashPoint } from "../../src/adapters/vault-memory.ts";
-import { loadSodium, sodium } from "../../src/crypto/sodium.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import { type ClaimId, idOf } from "../../src/protocol/ids.ts";
 import type { Deliver } from "../../src/protocol/messages.ts";
+import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { claimBundles } from "../../src/testing/server-prekeys.ts";
 import { DAY_MS, Fleet, pick } from "./fleet.ts";
 import { judge, settleFleet } from "./judging.ts";

@@ -7,7 +7,7 @@
 
 import { statSync } from "node:fs";
 
-import { loadSodium } from "../../src/crypto/sodium.ts";
+import { loadSodium } from "../../src/protocol/sodium.ts";
 import { checkAll } from "./files.ts";
 import { FOLDER, vectorsIn } from "./folder.ts";
 import { Difference } from "./reading.ts";

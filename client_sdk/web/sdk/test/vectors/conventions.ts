@@ -1,7 +1,6 @@
 /** Chapter 1: labels, key derivation, hashes, signatures, weak keys, ML-KEM-768. */
 
 import { hkdf, hmacSha256, kemDecapsulate, kemEncapsulate, kemPublic, x25519 } from "../../src/crypto/primitives.ts";
-import { sodium } from "../../src/crypto/sodium.ts";
 import { toHex } from "../../src/protocol/bytes.ts";
 import { type AccountId, idOf } from "../../src/protocol/ids.ts";
 import type { Label } from "../../src/protocol/labels.ts";
@@ -16,6 +15,7 @@ import {
   signingKey,
   verify,
 } from "../../src/protocol/signed.ts";
+import { sodium } from "../../src/protocol/sodium.ts";
 import { bytes, type Check, checkVerdict, equal, type Files, number, text, type Vector } from "./reading.ts";
 
 const labelOf = (vector: Vector, name: string) => text(vector, name) as Label;
