@@ -19,7 +19,10 @@ pytestmark = pytest.mark.node
 
 VERDICTS = ROOT / "client_sdk/web/sdk/test/driven/verdicts.ts"
 FRAMES = 5_000
-READERS = {"client": SERVER_CODECS[SUBPROTOCOL_MSGPACK], "server": CLIENT_CODECS[SUBPROTOCOL_MSGPACK]}
+READERS: dict[str, Codec[Any, Any]] = {
+    "client": SERVER_CODECS[SUBPROTOCOL_MSGPACK],
+    "server": CLIENT_CODECS[SUBPROTOCOL_MSGPACK],
+}
 """By who speaks."""
 
 

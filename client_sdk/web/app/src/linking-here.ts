@@ -20,6 +20,8 @@ export function troubleOf(error: unknown): LinkTrouble | null {
         return null;
       case "too_many":
         return "tooMany";
+      case "forbidden":
+        return "foreign";
       default:
         return "ended";
     }

@@ -92,6 +92,7 @@ const TROUBLES: Record<LinkTrouble, OfferStep & JoinStep> = {
   expired: { phase: "failed", trouble: "expired" },
   taken: { phase: "failed", trouble: "taken" },
   forged: { phase: "failed", trouble: "forged" },
+  foreign: { phase: "failed", trouble: "foreign" },
   tooMany: { phase: "failed", trouble: "tooMany" },
 };
 

@@ -60,7 +60,7 @@ export type ComposerTask =
 export type Blocked = "identityChanged" | "signedOut" | "alone";
 
 /** Why two devices did not come together, and nothing was changed. */
-export type LinkTrouble = "ended" | "expired" | "taken" | "forged" | "tooMany";
+export type LinkTrouble = "ended" | "expired" | "taken" | "forged" | "tooMany" | "foreign";
 
 /** Where linking stands, seen from the device that belongs to the account. Digits are kept by nobody but the person. */
 export type OfferStep =

@@ -5,7 +5,15 @@ import { before, describe, it } from "node:test";
 
 import { type ArchiveRecord, archiveKey, openEntry, sealEntry } from "../src/crypto/archive.ts";
 import { encodeBody, makeBody, newChain, parseBody } from "../src/crypto/body.ts";
-import { openBody, openNote, parseKeyPayload, payloadOf, sealBody, sealNote } from "../src/crypto/envelope.ts";
+import {
+  encodeKeyPayload,
+  openBody,
+  openNote,
+  parseKeyPayload,
+  payloadOf,
+  sealBody,
+  sealNote,
+} from "../src/crypto/envelope.ts";
 import { AuthenticationFailed } from "../src/crypto/failures.ts";
 import { entryOfDevice } from "../src/crypto/identity.ts";
 import {

@@ -223,6 +223,8 @@ export const de: Texts = {
     taken:
       "Ein anderes Gerät hat diesen Code benutzt. Waren das nicht Sie, bestätigen Sie nichts. Nichts wurde geändert.",
     forged: "Die Antwort der anderen Seite passt nicht zu diesem Code. Nichts wurde geändert.",
+    foreign:
+      "Dieser Code gehört zu einem anderen Server. Öffnen Sie stattdessen seine ganze Adresse. Nichts wurde geändert.",
     tooMany: "Sie haben so viele Geräte, wie ein Konto haben kann. Entfernen Sie zuerst eines.",
     newTitle: "Dieses Gerät verbinden",
     newText: "Öffnen Sie auf einem Gerät, das Ihre Gespräche hat, „Geräte“ und wählen Sie „Code zeigen“.",

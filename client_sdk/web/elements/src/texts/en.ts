@@ -218,6 +218,7 @@ export const en = {
     expired: "The code is no longer valid, its three minutes are over. Nothing was changed.",
     taken: "Another device has used this code. If that was not you, do not confirm anything. Nothing was changed.",
     forged: "The other side’s answer does not fit this code. Nothing was changed.",
+    foreign: "This code belongs to another server. Open its whole address instead. Nothing was changed.",
     tooMany: "You have as many devices as an account can have. Remove one first.",
     newTitle: "Link this device",
     newText: "On a device that already has your conversations, open Devices and choose “Show a code”.",

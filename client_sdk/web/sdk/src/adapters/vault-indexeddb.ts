@@ -55,6 +55,7 @@ interface Contents {
 export class IndexedDbVault implements Vault {
   /** Resolves when the vault can never be used again: its storage went away. Never rejects; does not end on close. */
   readonly lost: Promise<void>;
+  /** Whether that has happened. */
   isLost = false;
   private readonly database: IDBDatabase;
   private readonly seal: RecordSeal;

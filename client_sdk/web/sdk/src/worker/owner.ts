@@ -59,6 +59,7 @@ class Owner implements VaultCalls {
   private readonly opened = new Deferred<IndexedDbVault>();
   private vault: IndexedDbVault | null = null;
   private device: DeviceInThread | null = null;
+  private over = false;
   private snapshot: Snapshot = EMPTY_SNAPSHOT;
   private problem: unknown = null;
   /** null while it is not known yet: nobody is answered before. */
@@ -89,6 +90,7 @@ class Owner implements VaultCalls {
       }
     } finally {
       signal.removeEventListener("abort", end);
+      this.over = true;
       if (this.broken.settled) {
         this.tell({ type: "gone", owner: this.id }); // the page ends this worker then, however far it has come
       }
@@ -217,9 +219,9 @@ class Owner implements VaultCalls {
     try {
       this.tell({ type: "answer", to, id, value: await this.performed(name, values) });
     } catch (error) {
-      if (!(error instanceof VaultProblem && this.vault?.isLost)) {
+      if (!this.over && !this.vault?.isLost) {
         this.tell({ type: "refusal", to, id, problem: carried(error) });
-      } // else the page asks the next owner
+      } // else it is our end that refuses, and the page asks the next owner
     }
   }
 

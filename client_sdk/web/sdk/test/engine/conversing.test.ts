@@ -8,7 +8,7 @@ import { TEXT_BYTES } from "../../src/engine/content.ts";
 import { markRead } from "../../src/engine/delivery.ts";
 import { OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
 import { CONTACTS, CONVERSATIONS } from "../../src/engine/records.ts";
-import { history } from "../../src/engine/showing.ts";
+import { AHEAD_MOST, accountSeq, history } from "../../src/engine/showing.ts";
 import { sendTyping } from "../../src/engine/signals.ts";
 import { utf8 } from "../../src/protocol/bytes.ts";
 import type { ConversationId, MessageId } from "../../src/protocol/ids.ts";
@@ -236,6 +236,32 @@ test("a new name is told to everybody", async () => {
   dana.do((turn) => changeName(turn, "Dr. Dana"));
   await quiet(dana, kim);
   assert.equal(kim.told("profileChanged").at(-1)?.name, "Dr. Dana");
+});
+
+test("of several names the one that was accepted last counts, in whatever order they come", async () => {
+  dana.do((turn) => changeName(turn, "Dana the first"));
+  dana.do((turn) => changeName(turn, "Dana the second"));
+  await pair.relay.settle();
+  const posts = kim.inbox.splice(0).filter((message) => message.tag === "deliver");
+  assert.equal(posts.length, 2);
+  kim.take(...posts.reverse());
+  assert.equal(
+    kim.look((tx) => CONTACTS.need(tx, dana.me.account).name),
+    "Dana the second",
+  );
+});
+
+test("a missing number is not waited for beyond 1,024 later ones", () => {
+  const { shown } = kim.look((tx) => CONVERSATIONS.need(tx, conv));
+  const later = Array.from({ length: AHEAD_MOST }, (_, at) => shown + 2 + at);
+  kim.do((turn) => later.forEach((seq) => accountSeq(turn, conv, seq)));
+  assert.deepEqual(
+    kim.look((tx) => CONVERSATIONS.need(tx, conv).ahead),
+    later,
+  );
+  kim.do((turn) => accountSeq(turn, conv, shown + 2 + AHEAD_MOST));
+  const after = kim.look((tx) => CONVERSATIONS.need(tx, conv));
+  assert.deepEqual([after.shown, after.ahead], [shown + 2 + AHEAD_MOST, []]);
 });
 
 test("the largest text goes through and a larger one is refused", async () => {
