@@ -10,6 +10,13 @@ from tests.house.tree import Module, modules
 #: libsodium disagree on which malformed signatures and keys to accept, and every implementation must refuse the same.
 ML_KEM = "cryptography.hazmat.primitives.asymmetric.mlkem"
 
+#: What the server's certificate authority on a local network is made with: TLS, outside the protocol.
+CERTIFICATES = (
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.hashes",
+    "cryptography.hazmat.primitives.serialization",
+)
+
 #: Libraries that check ours in tests, and would hide a mistake if ours were built on them.
 ORACLES = {"doubleratchet", "x3dh", "xeddsa"}
 
@@ -39,6 +46,9 @@ def importers(of: str) -> dict[str, set[str]]:
 
 def test_only_ml_kem_comes_from_cryptography_and_into_one_module() -> None:
     users = importers("cryptography")
+    made = users.pop("rapport_server.lan")
+    elliptic = "cryptography.hazmat.primitives.asymmetric.ec"
+    assert {name for name in made if not name.startswith(CERTIFICATES)} == {elliptic}
     strangers = {name for names in users.values() for name in names if not f"{name}.".startswith(f"{ML_KEM}.")}
     assert strangers - {"cryptography.exceptions.InvalidKey"} == set()
     assert len(users) <= 1

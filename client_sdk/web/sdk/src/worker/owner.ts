@@ -5,7 +5,7 @@
  * it ends. The next in line then opens the vault and goes on: nothing but the vault is handed over. So a ratchet has
  * one writer at any time, and should the browser's lock ever fail, the vault's revision lets only one commit.
  *
- * Source: W3C Web Locks API; docs/protocol.md, "One writer".
+ * Source: W3C Web Locks API; docs/threat-model.md, "What a browser keeps".
  */
 
 import { SYSTEM_CLOCK, systemRandom } from "../adapters/clock.ts";

@@ -83,6 +83,10 @@ describe("storage that is cleared", { timeout: 120_000 }, () => {
   it("while no tab is open: noticed where anything survived", async () => {
     const first = await opened();
     await joined(first);
+    await first.waitForFunction(() => tab.told.includes("persistenceRefused")); // a new profile earns no promise
+    await first.reload();
+    await first.evaluate(() => tab.client.ready);
+    assert.deepEqual(await first.evaluate(() => tab.told), [], "the refusal is shown once");
     await first.goto("about:blank");
     await cleared(first, "indexeddb");
     const again = await opened();
