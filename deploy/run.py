@@ -45,13 +45,14 @@ LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.
 #: What a checkout's own use leaves in `client_sdk/web`: no source of the browser app.
 NO_SOURCE = {"node_modules", "build"}
 
+#: Name, command, and the folder that it runs in.
 CHECKS = (
-    ("lint", ["ruff", "check", "."]),
-    ("format", ["ruff", "format", "--check", "."]),
-    ("types", ["mypy"]),
-    ("floors", ["lint-imports"]),
-    ("TypeScript types", ["node", str(WEB / "node_modules/typescript/bin/tsc"), "--build", str(WEB)]),
-    ("TypeScript lint", ["node", str(WEB / "node_modules/@biomejs/biome/bin/biome"), "ci", str(WEB)]),
+    ("lint", ["ruff", "check", "."], ROOT),
+    ("format", ["ruff", "format", "--check", "."], ROOT),
+    ("types", ["mypy"], ROOT),
+    ("floors", ["lint-imports"], ROOT),
+    ("TypeScript types", ["node", "node_modules/typescript/bin/tsc", "--build"], WEB),
+    ("TypeScript lint", ["node", "node_modules/@biomejs/biome/bin/biome", "ci", "."], WEB),
 )
 
 
@@ -182,7 +183,7 @@ def check_web() -> int:
 def check(pytest_arguments: list[str]) -> int:
     """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        checks = [beside.submit(captured, name, command) for name, command in CHECKS]
+        checks = [beside.submit(captured, *check) for check in CHECKS]
         command = ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", "not web", *pytest_arguments]
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
@@ -197,10 +198,10 @@ def check(pytest_arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def captured(name: str, command: list[str]) -> tuple[str, int, str, float]:
+def captured(name: str, command: list[str], folder: Path) -> tuple[str, int, str, float]:
     """Run one check; return its name, exit code, output and seconds."""
     started = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return name, done.returncode, f"\n{' '.join(command)}\n{done.stdout}", time.monotonic() - started
 
 

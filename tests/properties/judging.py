@@ -18,7 +18,7 @@ from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
 from rapport.engine.records import CONTACTS, PENDING
 from rapport.engine.turn import Turn
-from rapport.events import Message, MessageKind, Status
+from rapport.events import Message, MessageKind, SecurityKind, Status
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from tests.sdk.relay import later, quiet
@@ -36,8 +36,12 @@ SKIPPED_MOST = 2_000
 DIRECTS_MOST = 1_024
 
 
-async def settle(fleet: Fleet) -> None:
-    """A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips."""
+async def settle(fleet: Fleet) -> bool:
+    """A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
+
+    False: no verdict is possible, because an account has forgotten a change of its device list that others know, or has
+    made it a second time in another way.
+    """
     nodes = fleet.living
     for node in nodes:
         node.hold_outgoing = False
@@ -56,8 +60,35 @@ async def settle(fleet: Fleet) -> None:
         for node in nodes:
             for key, count in _asked(node, able).items():
                 assert count - asked.get(key, 0) <= ROUND_TRIPS, "does not heal in two round trips"
+    if _has_forgotten_itself(fleet) or _has_equivocated(fleet):
+        return False
     _know_each_other(fleet)
     await _last_words(fleet)
+    return True
+
+
+def _held_version(node: Node, account: AccountId) -> int:
+    contact = node.look(lambda tx: CONTACTS.get(tx, account))
+    return SignedDeviceList.parse(contact.lists[-1]).version if contact is not None else 0
+
+
+def _has_forgotten_itself(fleet: Fleet) -> bool:
+    """Whether an account's devices that knew of its newest list were put back, and then the server was restored.
+
+    Nobody is left who could bring the list back, and contacts rightly hold on to it.
+    """
+    for account in fleet.accounts():
+        own = fleet.devices_of(account)
+        known = max((_held_version(node, account) for node in own), default=0)
+        if any(node.rolled_back for node in own) and any(_held_version(node, account) > known for node in fleet.living):
+            return True
+    return False
+
+
+def _has_equivocated(fleet: Fleet) -> bool:
+    """Whether an honest account has signed two lists of one version, for the same reasons: it must look like a lie."""
+    put_back = any(node.rolled_back for node in fleet.nodes) and fleet.store._restored_ms > 0
+    return put_back and fleet.watch.alarms[SecurityKind.EQUIVOCATION] > 0
 
 
 def _know_each_other(fleet: Fleet) -> None:
@@ -128,7 +159,7 @@ def _look(
     if found is None:
         if node.rolled_back and _parked(fleet, node, message):
             return Counter({"parked by a vault that was put back": 1})
-        if node.rolled_back and _key_is_gone(fleet, node, message):
+        if _key_is_gone(fleet, node, message):
             return Counter({"archive key lost with a vault": 1})
         if _looks_again(fleet, node, message):
             return Counter({"looked for again later": 1})
@@ -158,13 +189,22 @@ def _looks_again(fleet: Fleet, node: Node, message: MessageId) -> bool:
 
 
 def _key_is_gone(fleet: Fleet, node: Node, message: MessageId) -> bool:
-    """The vault that was put back had minted the key of its account's entry, and no sibling has it."""
+    """A vault of the account that was put back had held the key of its entry.
+
+    The vault itself has it no more; or nobody who is left in the account has it.
+    """
+    account = node.me.account
     item = next((item for item in fleet.store._items.values() if bytes(item.id) == message), None)
-    entry = item.entries.get(node.me.account) if item is not None else None
-    if entry is None:
+    entry = item.entries.get(account) if item is not None else None
+    if entry is None or not any(other.rolled_back and other.me.account == account for other in fleet.nodes):
         return False
     epoch = entry_epoch(entry)
-    return node.look(lambda tx: archive_key_of(Turn(tx, node.me, 0, node.random), epoch)) is None
+    asked = [node] if node.rolled_back else fleet.devices_of(account)
+    return not any(_holds_key(other, epoch) for other in asked)
+
+
+def _holds_key(node: Node, epoch: int) -> bool:
+    return node.look(lambda tx: archive_key_of(Turn(tx, node.me, 0, node.random), epoch)) is not None
 
 
 def _kept_by_server(fleet: Fleet, message: MessageId) -> bool:

@@ -376,8 +376,8 @@ class SeveralDevices(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self.fleet.nodes:
-                self.run(settle(self.fleet))
-                MARKED.update(judge(self.fleet))
+                verdict = self.run(settle(self.fleet))
+                MARKED.update(judge(self.fleet) if verdict else ["without a verdict"])
         finally:
             for node in self.fleet.nodes:
                 CLASSES.update(node.figures())

@@ -55,7 +55,7 @@ async def test_a_refusal_is_a_problem_document() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("GET", "/v1/invites/zz", 404, "not_found"),
         ("GET", "/v1/invites/" + "a" * 31, 404, "not_found"),

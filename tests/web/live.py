@@ -33,6 +33,10 @@ KINDS: Final = ("python", "node", "chromium")
 """What a player may run in."""
 SETTLED_WITHIN_S: Final = 120.0
 """Until everything that is queued is through, on a busy machine."""
+FROZEN: Final = 0.5
+"""How many of the kills strike a server that has stopped reading before."""
+FROZEN_S: Final = (0.1, 1.5)
+"""For so many seconds."""
 _WEB: Final = Path(__file__).parents[2] / "client_sdk/web/sdk/src/testing"
 
 
@@ -59,6 +63,8 @@ async def talk(
 ) -> Outcome:
     """The therapist in `first` and the client in `second` each send `rate` messages per second through `kills` kills.
 
+    Half of the kills strike a server that has been frozen for a while.
+
     Raises ProcessProblem when the server does not come back or a player gets stuck.
     """
     began, chance = time.monotonic(), random.Random(seed)
@@ -84,6 +90,9 @@ async def talk(
             }
             for _ in range(kills):
                 await asyncio.wait(flows.values(), timeout=chance.uniform(*lives_s))
+                if chance.random() < FROZEN:
+                    server.freeze()  # what is sent from now on is lost
+                    await asyncio.wait(flows.values(), timeout=chance.uniform(*FROZEN_S))
                 harness.kill()
                 await server.kill()
                 await server.start()

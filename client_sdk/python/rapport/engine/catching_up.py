@@ -113,7 +113,8 @@ def begin_linked(turn: Turn) -> None:
 def online(turn: Turn, *, behind: bool = False) -> None:
     """Signed in. After 44 days away the lists of everybody and the archive are asked, not the mailbox alone.
 
-    behind: the vault is an earlier state of itself, which has acknowledged what it does not hold: the same is done.
+    behind: the vault is an earlier state of itself, which has acknowledged what it does not hold, or the server did not
+    know this device for a while: the same is done.
     """
     held = _PRESENCE.get(turn.tx, b"") or _Presence()
     away = behind or (bool(held.online_ms) and turn.now_ms - held.online_ms >= AWAY_MS)

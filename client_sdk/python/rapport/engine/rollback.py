@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from rapport.engine import prekeys
 from rapport.engine.figures import count
 from rapport.engine.kept_sessions import put_session, sessions_of
+from rapport.engine.outgoing import DIRECTS
 from rapport.engine.records import CONVERSATIONS, DEVICES
 from rapport.engine.turn import Turn
 from rapport.engine.upkeep import amend_upkeep
@@ -61,13 +62,18 @@ def _own_auth(turn: Turn, last_auth: bytes) -> AuthTranscript | None:
 
 
 def _begin_anew(turn: Turn) -> None:
-    """What was sealed before the copy was made is sent again as it is; all else is sealed on new sessions."""
+    """Posts that were sealed before the copy was made are sent again as they are; all else is sealed on new sessions.
+
+    Directs that wait are dropped: one may have been sealed since the copy was put back, on a state that is used up.
+    """
     count(turn, "rollbacks")
     amend_upkeep(turn, rolled_back_ms=turn.now_ms)
     for key, _ in list(DEVICES.list(turn.tx)):
         device = DeviceId(key)
         for session in sessions_of(turn.tx, device):
             put_session(turn.tx, device, replace(session, stopped=True))
+    for key, _ in list(DIRECTS.list(turn.tx)):
+        DIRECTS.delete(turn.tx, key)
     new_chains(turn)
     prekeys.begin_anew(turn, leap=True)
 

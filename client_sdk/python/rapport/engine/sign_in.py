@@ -103,7 +103,8 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     Everything that waited for one is due, and what it tells about the server, and about this vault, is taken note of.
     state: of the vault as it was prepared for this sign-in.
     """
-    behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms)
+    forgotten = hello.last_auth is None and state.signed_ms > 0  # what a restored server took meanwhile never waited
+    behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms) or forgotten
     _note_signed(turn, state)
     catching_up.online(turn, behind=behind)  # before places are skipped: history goes on behind what was shown
     notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})

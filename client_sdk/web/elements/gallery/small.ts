@@ -1,6 +1,7 @@
 /** Bars, strips, lists, devices, linking, safety number and settings in their states. */
 
 import { html, type TemplateResult } from "lit";
+import type { PassphraseState } from "../src/settings.ts";
 import type { StorageNote } from "../src/strip.ts";
 import type { ConnectionState, JoinStep, LinkTrouble, OfferStep } from "../src/views.ts";
 import { at, DANA, DEVICES, deviceId, LAYLA, LONG, NOW_MS, NUMBER } from "./people.ts";
@@ -43,6 +44,8 @@ const connections: Record<ConnectionState, readonly Entry[]> = {
 const storages: Record<StorageNote, Entry> = {
   unwritable: ["cannot save", () => strip("connected", 0, null, "unwritable")],
   notPersistent: ["may be cleared", () => strip("connected", 0, null, "notPersistent")],
+  notDone: ["not done", () => strip("suspended", 0, at(0, 21, 36), "notDone")],
+  signedOut: ["signed out", () => strip("closed", 0, null, "signedOut")],
 };
 const strips: readonly Entry[] = [...Object.values(connections).flat(), ...Object.values(storages)];
 
@@ -159,16 +162,27 @@ const invites: readonly Entry[] = [
   ],
 ];
 
+function passphrase(state: PassphraseState): TemplateResult {
+  return html`<rapport-settings name="Sam" look="light" .passphrase=${true} .passphraseState=${state}></rapport-settings>`;
+}
+
+const passphrases: Record<Exclude<PassphraseState, "idle">, Entry> = {
+  busy: ["passphrase is being changed", () => passphrase("busy")],
+  done: ["passphrase changed", () => passphrase("done")],
+  missing: ["passphrase that holds now is missing", () => passphrase("missing")],
+  wrong: ["passphrase that holds now is wrong", () => passphrase("wrong")],
+  short: ["passphrase too short", () => passphrase("short")],
+  different: ["passphrase not the same twice", () => passphrase("different")],
+};
+
 const settings: readonly Entry[] = [
   ["without passphrase", () => html`<rapport-settings name="Sam" look="system"></rapport-settings>`],
   [
     "passphrase possible",
     () => html`<rapport-settings name="Sam" look="dark" .passphrase=${false} saved></rapport-settings>`,
   ],
-  [
-    "passphrase set",
-    () => html`<rapport-settings name="Sam" look="light" .passphrase=${true} .short=${true}></rapport-settings>`,
-  ],
+  ["passphrase set", () => html`<rapport-settings name="Sam" look="light" .passphrase=${true}></rapport-settings>`],
+  ...Object.values(passphrases),
 ];
 
 const unlocks: readonly Entry[] = [

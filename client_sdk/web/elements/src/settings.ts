@@ -1,6 +1,6 @@
 /** `rapport-settings`: one's name, how the screen looks, the language, and the passphrase of this device. */
 
-import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { NAME_BYTES } from "./invite.ts";
 import { LANGUAGES } from "./texts/texts.ts";
@@ -8,6 +8,20 @@ import { LANGUAGES } from "./texts/texts.ts";
 /** Fewest characters of a passphrase. */
 export const PASSPHRASE_LEAST = 8;
 const LOOKS = ["system", "light", "dark"] as const;
+
+/**
+ * How far a change of the passphrase is. The element itself says what is missing, too short or not the same twice; the
+ * host says busy, done (it empties the fields) and wrong, and idle when there is nothing to say.
+ */
+export type PassphraseState = "idle" | "busy" | "done" | "missing" | "wrong" | "short" | "different";
+
+/** States that are about a field, and which. */
+const FIELDS: Partial<Record<PassphraseState, string>> = {
+  missing: "passphrase-now",
+  wrong: "passphrase-now",
+  short: "passphrase",
+  different: "passphrase-again",
+};
 
 /** Parts of a page that the host titles; each is saved by itself. The passphrase is there only where `passphrase` is not null. */
 export class RapportSettings extends RapportElement {
@@ -55,7 +69,7 @@ export class RapportSettings extends RapportElement {
     look: { type: String },
     passphrase: { attribute: false },
     saved: { type: Boolean },
-    short: { state: true },
+    passphraseState: { attribute: false },
   };
 
   /** What others call this account. */
@@ -66,7 +80,8 @@ export class RapportSettings extends RapportElement {
   declare passphrase: boolean | null;
   /** Whether the last change is saved. */
   declare saved: boolean;
-  declare protected short: boolean;
+  /** How far a change of the passphrase is. */
+  declare passphraseState: PassphraseState;
 
   constructor() {
     super();
@@ -74,7 +89,15 @@ export class RapportSettings extends RapportElement {
     this.look = "system";
     this.passphrase = null;
     this.saved = false;
-    this.short = false;
+    this.passphraseState = "idle";
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    if (changed.has("passphraseState") && this.passphraseState === "done") {
+      for (const field of this.renderRoot.querySelectorAll<HTMLInputElement>("input[type=password]")) {
+        field.value = "";
+      }
+    }
   }
 
   #valueOf(id: string): string {
@@ -92,9 +115,33 @@ export class RapportSettings extends RapportElement {
   #protect(event: Event): void {
     event.preventDefault();
     const passphrase = this.#valueOf("passphrase");
-    this.short = [...passphrase].length < PASSPHRASE_LEAST;
-    if (!this.short) {
-      this.emit("rapport-passphrase", { passphrase });
+    if (this.#lacksCurrent()) {
+      this.#refuse("missing");
+    } else if ([...passphrase].length < PASSPHRASE_LEAST) {
+      this.#refuse("short");
+    } else if (passphrase !== this.#valueOf("passphrase-again")) {
+      this.#refuse("different");
+    } else {
+      this.#change(passphrase);
+    }
+  }
+
+  #lacksCurrent(): boolean {
+    return this.passphrase === true && !this.#valueOf("passphrase-now");
+  }
+
+  #refuse(state: PassphraseState): void {
+    this.passphraseState = state;
+    void this.focusOn(`#${FIELDS[state]}`);
+  }
+
+  #change(passphrase: string | null): void {
+    if (this.passphraseState !== "busy") {
+      this.passphraseState = "idle";
+      this.emit("rapport-passphrase", {
+        passphrase,
+        current: this.passphrase ? this.#valueOf("passphrase-now") : null,
+      });
     }
   }
 
@@ -120,15 +167,27 @@ export class RapportSettings extends RapportElement {
 
   #renderPassphrase(set: boolean): TemplateResult {
     const { settings } = this.texts;
+    const busy = this.passphraseState === "busy";
+    const bad = this.passphraseState in FIELDS;
+    const off = () => (this.#lacksCurrent() ? this.#refuse("missing") : this.#change(null));
     return html`<form class="card" novalidate @submit=${(event: Event) => this.#protect(event)}>
       <div><h2 class="title">${settings.passphrase}</h2><p class="small">${settings.passphraseText}</p></div>
-      <label class="field"><span class="label">${settings.passphraseNew}</span><input class="input" id="passphrase" type="password" autocomplete="new-password" aria-invalid=${this.short} aria-describedby="short"></label>
-      <p class="meta ${this.short ? "bad" : ""}" id="short" role=${this.short ? "alert" : nothing}>${settings.passphraseShort}</p>
-      <div class="row wrap"><button class="btn quiet">${set ? settings.passphraseChange : settings.passphraseSet}</button>${
+      ${set ? this.#renderField("passphrase-now", settings.passphraseNow, "current-password") : nothing}
+      ${this.#renderField("passphrase", settings.passphraseNew, "new-password")}
+      ${this.#renderField("passphrase-again", settings.passphraseAgain, "new-password")}
+      <p class="meta" id="least">${settings.passphraseShort}</p>
+      <div class="row wrap"><button class="btn quiet" aria-disabled=${busy}>${set ? settings.passphraseChange : settings.passphraseSet}</button>${
         set
-          ? html`<button type="button" class="btn plain" @click=${() => this.emit("rapport-passphrase", { passphrase: null })}>${settings.passphraseOff}</button>`
+          ? html`<button type="button" class="btn plain" aria-disabled=${busy} @click=${off}>${settings.passphraseOff}</button>`
           : nothing
-      }</div></form>`;
+      }</div>
+      <p class="meta ${bad ? "bad" : ""}" id="said" role=${bad ? "alert" : "status"}>${settings.passphraseStates[this.passphraseState]}</p></form>`;
+  }
+
+  #renderField(id: string, label: string, kind: "current-password" | "new-password"): TemplateResult {
+    const wrong = FIELDS[this.passphraseState] === id;
+    const hint = wrong ? "said" : id === "passphrase" ? "least" : nothing;
+    return html`<label class="field"><span class="label">${label}</span><input class="input" id=${id} type="password" autocomplete=${kind} aria-invalid=${wrong} aria-describedby=${hint}></label>`;
   }
 }
 

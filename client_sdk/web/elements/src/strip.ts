@@ -5,8 +5,14 @@ import { define, RapportElement, SHEETS } from "./element.ts";
 import { icon } from "./icons.ts";
 import type { ConnectionState } from "./views.ts";
 
-/** What is wrong with this device's storage: nothing can be written, or the browser may clear it. */
-export type StorageNote = "unwritable" | "notPersistent";
+/**
+ * What is wrong on this device: nothing can be written, the browser may clear what is kept, what was asked for last
+ * could not be done, or the device is signed out.
+ */
+export type StorageNote = "unwritable" | "notPersistent" | "notDone" | "signedOut";
+
+/** Notes that the person closes when they are read. */
+const CLOSED_BY_HAND: readonly StorageNote[] = ["notPersistent", "notDone"];
 
 /** Says nothing while everything is well. Changes are announced politely. */
 export class RapportStrip extends RapportElement {
@@ -45,7 +51,7 @@ export class RapportStrip extends RapportElement {
   declare sinceMs: number | null;
   /** How many messages wait on this device. */
   declare queued: number;
-  /** A note about storage, null for none; `notPersistent` can be closed. */
+  /** A note about this device, null for none; `notPersistent` and `notDone` can be closed. */
   declare storage: StorageNote | null;
 
   constructor() {
@@ -70,7 +76,7 @@ export class RapportStrip extends RapportElement {
       case "suspended":
         return this.#offline(kept);
       case "closed":
-        return strip.closed;
+        return this.storage === "signedOut" ? "" : strip.closed;
     }
   }
 
@@ -81,18 +87,27 @@ export class RapportStrip extends RapportElement {
   }
 
   protected override render(): TemplateResult {
-    const { strip } = this.texts;
     const words = this.#words();
     const moving = this.state === "connecting" || (this.state === "reconnecting" && this.sinceMs === null);
     return html`<div role="status">
       ${words ? html`<p>${icon(moving ? "clock" : "offline")}<span class="grow">${words}</span></p>` : nothing}
-      ${this.storage === "unwritable" ? html`<p>${icon("warning")}<span class="grow">${strip.storage}</span></p>` : nothing}
-      ${
-        this.storage === "notPersistent"
-          ? html`<p>${icon("laptop")}<span class="grow">${strip.notPersistent}</span><button class="tool" aria-label=${strip.dismiss} @click=${() => this.emit("rapport-dismiss")}>${icon("cross", "s")}</button></p>`
-          : nothing
-      }
+      ${this.storage === null ? nothing : this.#renderNote(this.storage)}
     </div>`;
+  }
+
+  #renderNote(note: StorageNote): TemplateResult {
+    const { strip, composer } = this.texts;
+    const words = {
+      unwritable: strip.storage,
+      notPersistent: strip.notPersistent,
+      notDone: strip.notDone,
+      signedOut: composer.signedOut,
+    };
+    return html`<p>${icon(note === "notPersistent" ? "laptop" : "warning")}<span class="grow">${words[note]}</span>${
+      CLOSED_BY_HAND.includes(note)
+        ? html`<button class="tool" aria-label=${strip.dismiss} @click=${() => this.emit("rapport-dismiss")}>${icon("cross", "s")}</button>`
+        : nothing
+    }</p>`;
   }
 }
 

@@ -6,7 +6,6 @@ import { MemoryStorage, MemoryVault } from "../src/adapters/vault-memory.ts";
 import { RapportClient } from "../src/client/client.ts";
 import { missingHere, Unsupported } from "../src/client/support.ts";
 import { AuthenticationFailed } from "../src/crypto/failures.ts";
-import { loadSodium } from "../src/protocol/sodium.ts";
 import type { Event } from "../src/events.ts";
 import { LocalDevice } from "../src/local-device/local-device.ts";
 import { InviteProblem, LinkProblem } from "../src/local-device/problems.ts";
@@ -14,6 +13,7 @@ import { type Clock, Unreachable, VaultProblem } from "../src/ports.ts";
 import { FormatError, LocalError, RapportError, Rejected } from "../src/protocol/errors.ts";
 import type { ConversationId, MessageId } from "../src/protocol/ids.ts";
 import { RuleBroken } from "../src/protocol/rules.ts";
+import { loadSodium } from "../src/protocol/sodium.ts";
 import { FakeServer } from "../src/testing/fake-server.ts";
 import { arrived, carried } from "../src/worker/carried.ts";
 

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { FAULTS } from "./properties/faults.ts";
-import { loadRepeatable, play, schedules, TAKEN } from "./properties/machine.ts";
+import { loadRepeatable, play, type Step, schedules, TAKEN } from "./properties/machine.ts";
 import { ACTIONS } from "./properties/several-devices.ts";
 
 const QUICK_RUNS = 8;
@@ -21,6 +21,35 @@ test("whatever happens, everything is readable or marked", async () => {
   const taken = ACTIONS.filter((action) => TAKEN.get(action) > 0);
   assert.ok(taken.length > ACTIONS.length / 2, String(TAKEN));
 });
+
+/** Schedules in which it once found something, and what. */
+const ONCE_FOUND: Readonly<Record<string, readonly Step[]>> = {
+  "a direct sealed between the putting back of a vault and its sign-in": [
+    ["corrupt", 11, 2, 3],
+    ["bothStart", 6, 1, 9],
+    ["revokeDevice", 3, 0, 7],
+    ["holdWhatGoesOut", 3, 0, 10],
+    ["rollBack", 4, 5, 5],
+    ["restored", 11, 9, 2],
+    ["copies", 4, 5, 3],
+    ["dormantReturn", 6, 0, 1],
+    ["rollBack", 2, 11, 0],
+  ],
+  "a post taken by a restored server that did not know a device": [
+    ["cut", 3, 4, 0],
+    ["send", 0, 0, 10],
+    ["addDevice", 5, 1, 5],
+    ["membershipChanges", 8, 3, 10],
+    ["restored", 5, 4, 3],
+  ],
+};
+
+for (const [story, schedule] of Object.entries(ONCE_FOUND)) {
+  test(`holds: ${story}`, async () => {
+    await loadRepeatable();
+    play(schedule);
+  });
+}
 
 /** What the machine finds in one schedule while a fault is planted; "" for nothing. */
 async function found(fault: string | null, schedule: unknown): Promise<string> {

@@ -35,6 +35,7 @@ export const de: Texts = {
     storage: "Dieses Gerät kann gerade nichts speichern. Was ankommt, wartet so lange auf dem Server.",
     notPersistent:
       "Dieser Browser löscht womöglich, was hier liegt, wenn der Platz knapp wird. Ein zweites Gerät bewahrt es.",
+    notDone: "Das ging gerade nicht, und nichts wurde geändert. Versuchen Sie es noch einmal.",
     dismiss: "Diesen Hinweis schließen",
   },
   invite: {
@@ -385,7 +386,7 @@ export const de: Texts = {
       body: () =>
         "Der Browser hat die Schlüssel und Nachrichten dieses Geräts gelöscht. Andere Geräte von Ihnen haben sie noch, und die Menschen, mit denen Sie schreiben, auch.",
       advice: () =>
-        "Verbinden Sie dieses Gerät von einem anderen aus. Ohne ein anderes bitten Sie um eine neue Einladung: Alle, mit denen Sie schreiben, erfahren dann, dass Ihr Schlüssel neu ist.",
+        "Verbinden Sie dieses Gerät von einem anderen aus. Ohne ein anderes bitten Sie um eine neue Einladung: Damit beginnen Sie ein neues Gespräch, mit einem neuen Schlüssel.",
       primary: () => "Von einem anderen Gerät verbinden",
       message: () =>
         "Guten Tag, mein Browser hat Rapport gelöscht. Können Sie mir eine neue Einladung senden? Mein Schlüssel wird ein neuer sein.",
@@ -428,7 +429,18 @@ export const de: Texts = {
     passphraseSet: "Passwort setzen",
     passphraseChange: "Passwort ändern",
     passphraseOff: "Wegnehmen",
+    passphraseNow: "Das Passwort, das jetzt gilt",
     passphraseNew: "Neues Passwort",
+    passphraseAgain: "Neues Passwort, noch einmal",
+    passphraseStates: {
+      idle: "",
+      busy: "Wird geändert.",
+      done: "Fertig. Es gilt ab jetzt.",
+      missing: "Geben Sie das Passwort ein, das jetzt gilt. Nichts wurde geändert.",
+      wrong: "Das ist nicht das Passwort, das jetzt gilt. Nichts wurde geändert.",
+      short: "Mindestens 8 Zeichen. Drei Wörter sind gut.",
+      different: "Die beiden neuen sind verschieden. Nichts wurde geändert.",
+    },
     passphraseShort: "Mindestens 8 Zeichen. Drei Wörter sind gut.",
   },
   unlock: {

@@ -34,6 +34,7 @@ export const en = {
     closed: "Not connected. What is here can be read; nothing new arrives.",
     storage: "This device cannot save anything now. What arrives waits on the server until it can.",
     notPersistent: "This browser may clear what is kept here when space runs out. A second device keeps it safe.",
+    notDone: "That could not be done just now, and nothing was changed. Try it again.",
     dismiss: "Close this note",
   },
   invite: {
@@ -365,7 +366,7 @@ export const en = {
       body: () =>
         "The browser has cleared the keys and messages of this device. Other devices of yours still have them, and so do the people you write with.",
       advice: () =>
-        "Link this device from another one of yours. Without one, ask for a new invitation: the people you write with are then told that your key is new.",
+        "Link this device from another one of yours. Without one, ask for a new invitation: you then begin a new conversation, under a new key.",
       primary: () => "Link from another device",
       message: () =>
         "Hello, my browser has cleared Rapport. Could you send me a new invitation? My key will be a new one.",
@@ -405,7 +406,18 @@ export const en = {
     passphraseSet: "Set a passphrase",
     passphraseChange: "Change the passphrase",
     passphraseOff: "Take it away",
+    passphraseNow: "The passphrase that holds now",
     passphraseNew: "New passphrase",
+    passphraseAgain: "New passphrase, once more",
+    passphraseStates: {
+      idle: "",
+      busy: "It is being changed.",
+      done: "Done. It holds from now on.",
+      missing: "Type the passphrase that holds now. Nothing was changed.",
+      wrong: "That is not the passphrase that holds now. Nothing was changed.",
+      short: "Use at least 8 characters. Three words are good.",
+      different: "The two new ones differ. Nothing was changed.",
+    },
     passphraseShort: "Use at least 8 characters. Three words are good.",
   },
   unlock: {

@@ -345,16 +345,21 @@ describe("forms and dead ends", () => {
     await press(settings, "Tab", "Control+a");
     await settings.keyboard.type("Samira");
     await press(settings, "Enter", "Tab", "Tab", "Tab", "Enter", "Tab", "Tab", "Tab", "Enter", "Tab");
+    await press(settings, "Enter");
+    await settings.keyboard.type("the old one");
+    await press(settings, "Tab");
     await settings.keyboard.type("short");
     await press(settings, "Enter");
     await settings.keyboard.type(" no longer");
+    await press(settings, "Enter");
+    await settings.keyboard.type("short no longer");
     await press(settings, "Enter", "Tab", "Tab", "Enter");
     assert.deepEqual(await heard(settings), [
       ["rapport-rename", { name: "Samira" }],
       ["rapport-look", { look: "light" }],
       ["rapport-language", { language: "de" }],
-      ["rapport-passphrase", { passphrase: "short no longer" }],
-      ["rapport-passphrase", { passphrase: null }],
+      ["rapport-passphrase", { passphrase: "short no longer", current: "the old one" }],
+      ["rapport-passphrase", { passphrase: null, current: "the old one" }],
     ]);
     const unlock = await open("rapport-unlock/asked");
     await press(unlock, "Tab", "Enter");

@@ -104,6 +104,11 @@ export class IndexedDbVault implements Vault {
     });
   }
 
+  /** Whether it opens with a passphrase only. */
+  get hasPassphrase(): boolean {
+    return this.resting.salt !== null;
+  }
+
   /** See `Vault.close`. */
   close(): Promise<void> {
     return this.inTurn(async () => {

@@ -69,6 +69,7 @@ export class RapportClient {
   private readonly held = new Map<ConversationId, Conversation>();
   private mirror: Snapshot = EMPTY_SNAPSHOT;
   private stored: StorageState = "opening";
+  private passphrase: boolean | null = null;
 
   constructor(options: ClientOptions | InThreadOptions) {
     this.ready = this.known.promise;
@@ -128,6 +129,11 @@ export class RapportClient {
   /** Where the storage stands. */
   get storage(): StorageState {
     return this.stored;
+  }
+
+  /** Whether this device's vault opens with a passphrase only; null where it cannot have one: outside browsers. */
+  get hasPassphrase(): boolean | null {
+    return this.passphrase;
   }
 
   /** All conversations with others, the most recently active first. */
@@ -349,7 +355,7 @@ export class RapportClient {
 
   // --- what the device says -------------------------------------------------------------------------------------------
 
-  private stands({ storage, problem, snapshot }: Standing): void {
+  private stands({ storage, problem, passphrase, snapshot }: Standing): void {
     if (problem !== null) {
       const error = arrived(problem);
       this.fail(error instanceof RapportError ? error : new RapportError("internal", error.message));
@@ -358,6 +364,7 @@ export class RapportClient {
     const before = this.stored;
     const had = this.mirror.identity !== null || this.notes?.read("joined") != null;
     this.mirror = snapshot;
+    this.passphrase = passphrase;
     this.stored = storage === "open" && snapshot.identity === null && had ? "lost" : storage;
     this.remember();
     if (this.stored === "lost" && before !== "lost") {
@@ -379,6 +386,7 @@ export class RapportClient {
         this.remember();
       } else if (had) {
         this.notes?.write("joined", null); // it was signed out, on purpose
+        this.passphrase &&= false; // the vault was wiped, and the new one is open
       }
     } else {
       this.mirror = applyDelta(this.mirror, news.changed);

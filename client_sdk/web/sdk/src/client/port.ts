@@ -54,7 +54,7 @@ export interface Port {
 export function portInThread(device: DeviceInThread, listener: PortListener): Port {
   const following = follow(
     device,
-    (snapshot) => listener.stands({ storage: "open", problem: null, snapshot }),
+    (snapshot) => listener.stands({ storage: "open", problem: null, passphrase: null, snapshot }),
     (news) => listener.news(news),
   );
   following.catch((error: unknown) =>
@@ -64,7 +64,7 @@ export function portInThread(device: DeviceInThread, listener: PortListener): Po
     call(name, ...values) {
       const call: unknown = Reflect.get(device, name);
       if (typeof call !== "function") {
-        throw new LocalError("unsupported", "this vault has no passphrase");
+        return Promise.reject(new LocalError("unsupported", "this vault has no passphrase")) as never;
       }
       return Reflect.apply(call, device, values);
     },

@@ -114,7 +114,8 @@ export function beginLinked(turn: Turn): void {
 /**
  * Signed in. After 44 days away the lists of everybody and the archive are asked, not the mailbox alone.
  *
- * behind: the vault is an earlier state of itself, which has acknowledged what it does not hold: the same is done.
+ * behind: the vault is an earlier state of itself, which has acknowledged what it does not hold, or the server did not
+ * know this device for a while: the same is done.
  */
 export function online(turn: Turn, { behind = false }: { behind?: boolean } = {}): void {
   const held = presenceOf(turn);

@@ -16,6 +16,7 @@ import type { AuthTranscript } from "../protocol/signed.ts";
 import { parseAuthTranscript, verifyAuth } from "../protocol/signed.ts";
 import { count } from "./figures.ts";
 import { putSession, sessionsOf } from "./kept-sessions.ts";
+import { DIRECTS } from "./outgoing.ts";
 import * as prekeys from "./prekeys.ts";
 import { CONVERSATIONS, DEVICES } from "./records.ts";
 import type { Turn } from "./turn.ts";
@@ -65,7 +66,11 @@ function ownAuth(turn: Turn, lastAuth: Uint8Array): AuthTranscript | null {
   return own && equal(transcript.serverId, me.serverId) ? transcript : null;
 }
 
-/** What was sealed before the copy was made is sent again as it is; all else is sealed on new sessions. */
+/**
+ * Posts that were sealed before the copy was made are sent again as they are; all else is sealed on new sessions.
+ *
+ * Directs that wait are dropped: one may have been sealed since the copy was put back, on a state that is used up.
+ */
 function beginAnew(turn: Turn): void {
   count(turn, "rollbacks");
   amendUpkeep(turn, { rolledBackMs: turn.nowMs });
@@ -74,6 +79,9 @@ function beginAnew(turn: Turn): void {
     for (const session of sessionsOf(turn.tx, device)) {
       putSession(turn.tx, device, { ...session, stopped: true });
     }
+  }
+  for (const [id] of DIRECTS.list(turn.tx)) {
+    DIRECTS.delete(turn.tx, id);
   }
   newChains(turn);
   prekeys.beginAnew(turn, { leap: true });

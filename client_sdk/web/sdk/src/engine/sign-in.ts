@@ -93,7 +93,8 @@ export function checkHello(me: Me, proof: Proof, hello: Hello): void {
  * is taken note of. state: of the vault as it was prepared for this sign-in.
  */
 export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
-  const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedMs);
+  const forgotten = hello.lastAuth === null && state.signedMs > 0; // what a restored server took meanwhile never waited
+  const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedMs) || forgotten;
   noteSigned(turn, state);
   catchingUp.online(turn, { behind }); // before places are skipped: history goes on behind what was shown
   noticeEpoch(turn, hello.storeEpoch, new Map(hello.bases.map(({ conv, base }) => [conv, base])));

@@ -40,6 +40,8 @@ export type CallName = keyof Calls;
 export interface Standing {
   readonly storage: "open" | "locked" | "failed";
   readonly problem: Carried | null;
+  /** Whether the vault opens with a passphrase only; null where it cannot have one. */
+  readonly passphrase: boolean | null;
   readonly snapshot: Snapshot;
 }
 

@@ -32,8 +32,10 @@ import { type Asked, type Assignment, namesOf, type Standing, type Told, type Va
  * Never rejects for a reason of the vault's: that is told to the pages.
  */
 export async function ownWhenFree(assignment: Assignment, signal: AbortSignal): Promise<void> {
+  const loading = loadSodium(); // while the lock is waited for
+  loading.catch(() => undefined);
   await navigator.locks.request(namesOf(assignment.vault).lock, { signal }, async () => {
-    await loadSodium();
+    await loading;
     const channels = namesOf(assignment.vault);
     const asks = new BroadcastChannel(channels.asks);
     const tells = new BroadcastChannel(channels.tells);
@@ -151,6 +153,7 @@ class Owner implements VaultCalls {
       throw new LocalError("bad_format", "a passphrase has at least one character");
     }
     await this.vault.setPassphrase(next, current);
+    this.announce(null);
   }
 
   // --- the device ---------------------------------------------------------------------------------------------------
@@ -210,7 +213,8 @@ class Owner implements VaultCalls {
 
   private announce(to: string | null): void {
     if (this.standing !== null) {
-      const standing = { ...this.standing, snapshot: this.snapshot };
+      const passphrase = this.vault?.hasPassphrase ?? this.standing.storage === "locked";
+      const standing = { ...this.standing, passphrase, snapshot: this.snapshot };
       this.tell({ type: "standing", to, owner: this.id, standing });
     }
   }
