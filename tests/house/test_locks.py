@@ -60,9 +60,8 @@ def test_every_locked_package_has_hashes() -> None:
 def test_locks_name_no_host() -> None:
     for lock in (RUN, TEST):
         assert "://" not in lock.read_text(encoding="utf-8")
-    packages = json.loads((ROOT / "client_sdk/web/package-lock.json").read_text(encoding="utf-8"))["packages"]
-    fetched = {
-        name: entry for name, entry in packages.items() if name.startswith("node_modules/") and "link" not in entry
-    }
-    assert fetched
-    assert [name for name, entry in fetched.items() if "resolved" in entry or "integrity" not in entry] == []
+    for lock in ("client_sdk/web/package-lock.json", "client_sdk/web/api-docs/package-lock.json"):
+        packages = json.loads((ROOT / lock).read_text(encoding="utf-8"))["packages"]
+        fetched = {name: it for name, it in packages.items() if name.startswith("node_modules/") and "link" not in it}
+        assert fetched
+        assert [name for name, it in fetched.items() if "resolved" in it or "integrity" not in it] == []

@@ -27,6 +27,7 @@ def test_the_wheel_holds_the_three_packages_whole(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in packed if ".dist-info/" not in name} == ours
+    assert "rapport_server/web_app/manifest.json" in packed
     assert any(name.endswith("licenses/LICENSE") for name in packed)
     assert "rapport = rapport.cli:main" in entry_points
     assert "[rapport.commands]" in entry_points

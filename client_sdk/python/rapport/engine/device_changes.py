@@ -73,7 +73,9 @@ def _own(turn: Turn, lists: Sequence[SignedDeviceList], removed: Sequence[Device
         if held.content.signer in gone and eldest and archive_key_of(turn, held.version) is None:
             hand_over_key(turn, held.version, turn.random(32))
     if removed:
-        checkpoints.plan_checkpoints(turn, at_once=newest.content.signer == me.device or eldest)
+        signer = newest.content.signer
+        signer_is_gone = newest.content.entry(signer) is None
+        checkpoints.plan_checkpoints(turn, at_once=signer == me.device or (eldest and signer_is_gone))
 
 
 def hand_over_key(turn: Turn, epoch: int, key: bytes) -> None:

@@ -2,13 +2,17 @@
 
 import { type Emitted, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
 import { type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
-import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
-import { ClientElement } from "./client-element.ts";
+import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { ClientElement, tool } from "./client-element.ts";
+import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
 import { addressOf, type Route, routeOf } from "./routes.ts";
 
 /** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
 const CLOCK_WRONG_MS = 12 * 3_600_000;
+
+/** What a screen's heading is in. */
+const SCREENS = "rapport-top-bar, rapport-state, rapport-take-link, rapport-invite";
 
 /** The whole page. */
 export class App extends ClientElement {
@@ -39,20 +43,8 @@ export class App extends ClientElement {
         block-size: 100%;
         min-block-size: 0;
       }
-      .tool {
-        min-block-size: var(--target);
-        padding-inline: var(--s3);
-        border: 0;
-        border-radius: var(--r2);
-        background: none;
-        color: var(--ink-2);
-        font: var(--w-medium) var(--t-small) / 1 var(--font-ui);
-        cursor: pointer;
-      }
-      .tool:focus-visible {
-        outline: 2px solid var(--focus);
-      }
     `,
+    tool,
   ];
   static override properties: PropertyDeclarations = {
     ...ClientElement.properties,
@@ -106,6 +98,9 @@ export class App extends ClientElement {
     this.addEventListener("app-go", (event) =>
       this.#open((event as CustomEvent<Exclude<Route, { at: "join" }>>).detail),
     );
+    this.addEventListener("app-note", (event) => {
+      this.storage = (event as CustomEvent<StorageNote>).detail;
+    });
     this.addEventListener("app-queued", (event) => {
       this.queued = (event as CustomEvent<number>).detail;
     });
@@ -134,6 +129,9 @@ export class App extends ClientElement {
     if (location.pathname !== address || location.hash) {
       history.pushState(null, "", address);
     }
+    if (this.storage === "notDone") {
+      this.storage = null;
+    }
     this.route = route;
   }
 
@@ -152,6 +150,7 @@ export class App extends ClientElement {
         throw error;
       }
       this.wrong = error instanceof WrongPassphrase;
+      this.failed = this.wrong ? null : "storageBroken";
     }
     this.unlocking = false;
   }
@@ -170,6 +169,15 @@ export class App extends ClientElement {
 
   #joinedHere = false;
 
+  /** Whoever goes somewhere, by key or by pointer, is there: the next Tab is on the new screen, and its name is read. */
+  protected override updated(changed: PropertyValues): void {
+    const before: unknown = changed.get("route");
+    if (before !== undefined) {
+      const home = this.route.at === "home" && this.client.identity?.role !== "client";
+      void focusHeading(this.renderRoot, home ? "rapport-client-list" : SCREENS);
+    }
+  }
+
   protected override render(): TemplateResult {
     const { client, route } = this;
     if (this.failed !== null) {
@@ -183,6 +191,9 @@ export class App extends ClientElement {
         return html`<rapport-unlock .busy=${this.unlocking} .wrong=${this.wrong}
           @rapport-unlock=${(event: CustomEvent<Emitted["rapport-unlock"]>) => void this.#unlock(event.detail)}></rapport-unlock>`;
       default:
+    }
+    if (route.at === "link" && route.code && client.identity !== null) {
+      return this.#state("occupied", () => this.#open({ at: "home" }));
     }
     if (route.at === "join") {
       return html`<div class="state"><app-joining .client=${client} .link=${route.link}></app-joining></div>`;
@@ -213,8 +224,9 @@ export class App extends ClientElement {
   }
 
   #strip(slot: string | typeof nothing): TemplateResult {
-    const { state } = this.client;
-    return html`<rapport-strip slot=${slot} .state=${state} .sinceMs=${this.#lostMs} .queued=${this.queued} .storage=${this.storage}
+    const { state, snapshot } = this.client;
+    const note = snapshot.signedOut ? "signedOut" : this.storage;
+    return html`<rapport-strip slot=${slot} .state=${state} .sinceMs=${this.#lostMs} .queued=${this.queued} .storage=${note}
       @rapport-dismiss=${() => this.#dismiss()}></rapport-strip>`;
   }
 
@@ -235,8 +247,9 @@ export class App extends ClientElement {
     }
     const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
     if (open !== undefined && conversations.some(({ id }) => id === open)) {
+      const comparing = route.at === "conversation" && route.comparing;
       return html`<div class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
-        ${this.#conversation(open, { back: conversations.length > 1, exit: true })}</div>`;
+        ${this.#conversation(open, { back: conversations.length > 1, exit: true, comparing })}</div>`;
     }
     const name = textsFor(document.documentElement.lang).clients.conversations;
     return html`<div class="column" @rapport-exit=${() => this.#exit()}>
@@ -248,8 +261,11 @@ export class App extends ClientElement {
     return html`<button class="tool" slot=${slot} @click=${() => this.#open({ at: "settings" })}>${settings}</button>`;
   }
 
-  #conversation(conversation: string, { back, exit }: { back: boolean; exit: boolean }): TemplateResult {
-    return html`<app-conversation .client=${this.client} .conversation=${conversation} .back=${back} .exit=${exit}>
+  #conversation(
+    conversation: string,
+    { back, exit, comparing }: { back: boolean; exit: boolean; comparing: boolean },
+  ): TemplateResult {
+    return html`<app-conversation .client=${this.client} .conversation=${conversation} .back=${back} .exit=${exit} .comparing=${comparing}>
       ${exit ? this.#tools("tools") : nothing}${exit ? this.#strip("strip") : nothing}</app-conversation>`;
   }
 
@@ -260,7 +276,7 @@ export class App extends ClientElement {
     slot: string | typeof nothing = nothing,
   ): TemplateResult {
     return html`<rapport-client-list slot=${slot} .rows=${this.#latest?.rows(me.account) ?? []} .current=${current} .canInvite=${canInvite}
-      @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail })}
+      @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail, comparing: false })}
       @rapport-invite=${() => this.#open({ at: "invite" })}></rapport-client-list>`;
   }
 
@@ -282,7 +298,11 @@ export class App extends ClientElement {
   #desk(current: string | null): TemplateResult | typeof nothing {
     const { client, route } = this;
     if (current !== null && client.conversations().some(({ id }) => id === current)) {
-      return this.#conversation(current, { back: true, exit: false });
+      return this.#conversation(current, {
+        back: true,
+        exit: false,
+        comparing: route.at === "conversation" && route.comparing,
+      });
     }
     const words = textsFor(document.documentElement.lang);
     const page = (name: string, content: TemplateResult) =>

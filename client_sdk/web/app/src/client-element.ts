@@ -1,7 +1,7 @@
 /** What every screen of the app is: an element over the one client, drawn again whenever something has changed. */
 
 import { tokens } from "@rapport/elements";
-import type { ClientEvent, ClientEventOf, RapportClient } from "@rapport/sdk";
+import { type ClientEvent, type ClientEventOf, type RapportClient, RapportError, VaultProblem } from "@rapport/sdk";
 import { css, LitElement, type PropertyDeclarations } from "lit";
 import type { Route } from "./routes.ts";
 
@@ -36,6 +36,23 @@ export const screen = css`
   }
 `;
 
+/** A tool with words, in a bar. */
+export const tool = css`
+  .tool {
+    min-block-size: var(--target);
+    padding-inline: var(--s3);
+    border: 0;
+    border-radius: var(--r2);
+    background: none;
+    color: var(--ink-2);
+    font: var(--w-medium) var(--t-small) / 1 var(--font-ui);
+    cursor: pointer;
+  }
+  .tool:focus-visible {
+    outline: 2px solid var(--focus);
+  }
+`;
+
 /** Base of the screens. */
 export abstract class ClientElement extends LitElement {
   static override styles = [tokens, page];
@@ -62,6 +79,21 @@ export abstract class ClientElement extends LitElement {
   protected hear<Type extends ClientEvent["type"]>(type: Type, handler: (event: ClientEventOf<Type>) => void): void {
     this.client.on(type, handler);
     this.#heard.push(() => this.client.off(type, handler));
+  }
+
+  /** Does `work`; whether it was done. If not, the app says so above the screen: nothing that a person asks for ends in silence. */
+  protected async attempt(work: Promise<unknown> | undefined): Promise<boolean> {
+    try {
+      await work;
+      return true;
+    } catch (error) {
+      if (!(error instanceof RapportError)) {
+        throw error; // a fault of ours: the browser reports it
+      }
+      const detail = error instanceof VaultProblem ? "unwritable" : "notDone";
+      this.dispatchEvent(new CustomEvent("app-note", { bubbles: true, composed: true, detail }));
+      return false;
+    }
   }
 
   /** Goes to another place of the app. */

@@ -8,19 +8,12 @@ import {
   initialsOf,
   type Notice,
   type RapportComposer,
+  textsFor,
   tintOf,
 } from "@rapport/elements";
-import {
-  type AccountId,
-  type Conversation,
-  type ConversationId,
-  type Member,
-  type Message,
-  type MessageId,
-  VaultProblem,
-} from "@rapport/sdk";
+import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { ClientElement, screen } from "./client-element.ts";
+import { ClientElement, screen, tool } from "./client-element.ts";
 
 /** Messages that are fetched at once. */
 const PAGE = 50;
@@ -32,6 +25,7 @@ export class ConversationScreen extends ClientElement {
   static override styles = [
     ...ClientElement.styles,
     screen,
+    tool,
     css`
       :host {
         grid-template-rows: auto minmax(0, 1fr) auto;
@@ -57,7 +51,8 @@ export class ConversationScreen extends ClientElement {
     loadingEarlier: { state: true },
     task: { state: true },
     typing: { state: true },
-    comparing: { state: true },
+    comparing: { type: Boolean },
+    number: { state: true },
   };
 
   /** Which one. */
@@ -71,7 +66,9 @@ export class ConversationScreen extends ClientElement {
   declare protected loadingEarlier: boolean;
   declare protected task: ComposerTask | null;
   declare protected typing: readonly AccountId[];
-  declare protected comparing: { readonly number: string } | null;
+  /** Whether the safety number is shown instead of the messages. */
+  declare comparing: boolean;
+  declare protected number: string | null;
 
   #unread = 0;
   #reading: Promise<void> | null = null;
@@ -87,7 +84,8 @@ export class ConversationScreen extends ClientElement {
     this.loadingEarlier = false;
     this.task = null;
     this.typing = [];
-    this.comparing = null;
+    this.comparing = false;
+    this.number = null;
   }
 
   override connectedCallback(): void {
@@ -126,9 +124,15 @@ export class ConversationScreen extends ClientElement {
       this.messages = [];
       this.task = null;
       this.typing = [];
-      this.comparing = null;
+      this.number = null;
       this.#unread = this.#held?.view.unread ?? 0;
       void this.#read();
+    }
+    if (this.comparing && this.number === null) {
+      void this.#compare();
+    }
+    if (changed.has("comparing") && !this.comparing) {
+      this.number = null; // another key has another number
     }
   }
 
@@ -151,7 +155,9 @@ export class ConversationScreen extends ClientElement {
   /** Reads as many messages as are shown, and those that came since; one reading at a time, and one more if needed. */
   async #read(): Promise<void> {
     this.#stale = true;
-    this.#reading ??= this.#readAll();
+    this.#reading ??= this.attempt(this.#readAll()).then(() => {
+      this.#reading = null;
+    });
     await this.#reading;
   }
 
@@ -168,7 +174,6 @@ export class ConversationScreen extends ClientElement {
         this.messages = above > 0 ? [...this.messages.slice(0, above), ...read] : read;
       }
     }
-    this.#reading = null;
   }
 
   async #earlier(): Promise<void> {
@@ -178,8 +183,9 @@ export class ConversationScreen extends ClientElement {
     }
     this.loadingEarlier = true;
     const { conversation } = this;
-    const earlier = (await this.#held?.history({ before: first.id, limit: PAGE })) ?? [];
-    if (conversation === this.conversation) {
+    const reading = this.#held?.history({ before: first.id, limit: PAGE });
+    if ((await this.attempt(reading)) && conversation === this.conversation) {
+      const earlier = (await reading) ?? [];
       this.messages = [...earlier, ...this.messages];
       this.hasEarlier = earlier.length === PAGE;
     }
@@ -203,12 +209,7 @@ export class ConversationScreen extends ClientElement {
 
   async #send({ text, replyTo }: Emitted["rapport-send"]): Promise<void> {
     this.task = null;
-    try {
-      await this.#held?.sendText(text, { replyTo });
-    } catch (error) {
-      if (!(error instanceof VaultProblem)) {
-        throw error;
-      }
+    if (!(await this.attempt(this.#held?.sendText(text, { replyTo })))) {
       this.renderRoot.querySelector<RapportComposer>("rapport-composer")?.putBack(text); // the strip says why
     }
     await this.#read();
@@ -216,14 +217,17 @@ export class ConversationScreen extends ClientElement {
 
   async #edit({ id, text }: Emitted["rapport-edit"]): Promise<void> {
     this.task = null;
-    await this.#held?.edit(id, text);
+    if (!(await this.attempt(this.#held?.edit(id, text)))) {
+      this.task = { kind: "edit", id, text };
+    }
   }
 
   async #again(id: MessageId): Promise<void> {
     const failed = this.messages.find((message) => message.id === id);
     if (failed !== undefined) {
-      await this.#held?.sendText(failed.text, { replyTo: failed.replyTo });
-      await this.#held?.delete(id).catch(() => undefined); // it stays, marked as not sent, if it cannot be taken away
+      if (await this.attempt(this.#held?.sendText(failed.text, { replyTo: failed.replyTo }))) {
+        await this.#held?.delete(id).catch(() => undefined); // it stays, marked as not sent, if it cannot be taken away
+      }
       await this.#read();
     }
   }
@@ -238,8 +242,11 @@ export class ConversationScreen extends ClientElement {
 
   async #compare(): Promise<void> {
     const [other] = this.#others;
-    if (other !== undefined) {
-      this.comparing = { number: await this.client.safetyNumber(other.account) };
+    const asked = other && this.client.safetyNumber(other.account);
+    if (await this.attempt(asked)) {
+      this.number = (await asked) ?? null;
+    } else {
+      this.#closeNumber();
     }
   }
 
@@ -273,17 +280,17 @@ export class ConversationScreen extends ClientElement {
   protected override render(): TemplateResult {
     const [other] = this.#others;
     const name = other?.name ?? "";
-    const tool = html`<slot name="tools"></slot>`;
-    const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing !== null}
-      .exit=${this.exit} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && this.comparing === null}
+    const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : html`<button class="tool" @click=${() => this.#openNumber()}>${textsFor(document.documentElement.lang).safety.number}</button>`}`;
+    const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing}
+      .exit=${this.exit} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && !this.comparing}
       @rapport-back=${(event: Event) => this.#back(event)}>${tool}</rapport-top-bar>`;
-    return html`${bar}${this.comparing === null || other === undefined ? this.#renderThread(name) : this.#renderNumber(other, this.comparing.number)}`;
+    return html`${bar}${this.comparing && other !== undefined ? this.#renderNumber(other) : this.#renderThread(name)}`;
   }
 
   #back(event: Event): void {
-    if (this.comparing !== null) {
+    if (this.comparing) {
       event.stopPropagation();
-      this.comparing = null;
+      this.#closeNumber();
     }
   }
 
@@ -295,36 +302,46 @@ export class ConversationScreen extends ClientElement {
       <rapport-thread .messages=${this.messages} .members=${held?.members ?? []} .me=${identity?.account ?? null} .notices=${this.#notices}
         .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
         .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
-        @rapport-seen=${() => void (document.hasFocus() && held?.markRead())} @rapport-earlier=${() => void this.#earlier()}
+        @rapport-seen=${() => void (document.hasFocus() && this.attempt(held?.markRead()))} @rapport-earlier=${() => void this.#earlier()}
         @rapport-send-again=${(event: CustomEvent<Emitted["rapport-send-again"]>) => void this.#again(event.detail.id)}
         @rapport-reply=${(event: CustomEvent<Emitted["rapport-reply"]>) => this.#about(event.detail.id, "reply")}
         @rapport-edit-wanted=${(event: CustomEvent<Emitted["rapport-edit-wanted"]>) => this.#about(event.detail.id, "edit")}
-        @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void held?.delete(event.detail.id)}
-        @rapport-compare=${() => void this.#compare()}></rapport-thread></div>
+        @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void this.attempt(held?.delete(event.detail.id))}
+        @rapport-compare=${() => this.#openNumber()}></rapport-thread></div>
       <rapport-composer .name=${name} .draft=${held?.view.draft ?? ""} .task=${this.task} .blocked=${this.#blocked}
         @rapport-send=${(event: CustomEvent<Emitted["rapport-send"]>) => void this.#send(event.detail)}
         @rapport-edit=${(event: CustomEvent<Emitted["rapport-edit"]>) => void this.#edit(event.detail)}
-        @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void held?.setDraft(event.detail.text)}
-        @rapport-typing=${() => void held?.typing()} @rapport-task-left=${() => this.#leave()}
-        @rapport-compare=${() => void this.#compare()}></rapport-composer>`;
+        @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void this.attempt(held?.setDraft(event.detail.text))}
+        @rapport-typing=${() => void held?.typing().catch(() => undefined)} @rapport-task-left=${() => this.#leave()}
+        @rapport-compare=${() => this.#openNumber()}></rapport-composer>`;
   }
 
   #leave(): void {
     this.task = null;
   }
 
-  #renderNumber({ account, name }: Member, number: string): TemplateResult {
+  #renderNumber({ account, name }: Member): TemplateResult {
     const contact = this.#contact(account);
     const verify = (event: CustomEvent<Emitted["rapport-verify"]>) =>
-      void this.client.verify(account, event.detail.verified).then(() => this.#closeNumber());
-    const acknowledge = () => void this.client.acknowledgeIdentity(account).then(() => this.#closeNumber());
-    return html`<div class="scroller"><div class="pages">
-      <rapport-safety-number .name=${calledName(name)} .number=${number} .verified=${contact?.verified ?? false} .changed=${contact?.identityChanged ?? false}
-        @rapport-verify=${verify} @rapport-acknowledge=${acknowledge}></rapport-safety-number></div></div>${nothing}`;
+      void this.#decide(this.client.verify(account, event.detail.verified));
+    const acknowledge = () => void this.#decide(this.client.acknowledgeIdentity(account));
+    return html`<div class="thread"><slot name="strip"></slot><div class="scroller"><div class="pages">
+      <rapport-safety-number .name=${calledName(name)} .number=${this.number ?? ""} .verified=${contact?.verified ?? false} .changed=${contact?.identityChanged ?? false}
+        @rapport-verify=${verify} @rapport-acknowledge=${acknowledge}></rapport-safety-number></div></div></div>`;
+  }
+
+  async #decide(work: Promise<void>): Promise<void> {
+    if (await this.attempt(work)) {
+      this.#closeNumber();
+    }
+  }
+
+  #openNumber(): void {
+    this.go({ at: "conversation", conversation: this.conversation, comparing: true });
   }
 
   #closeNumber(): void {
-    this.comparing = null;
+    this.go({ at: "conversation", conversation: this.conversation, comparing: false });
   }
 }
 

@@ -1,7 +1,7 @@
 /** `app-devices`: the account's devices, and linking another one from here. */
 
 import type { Emitted, OfferStep } from "@rapport/elements";
-import { type DeviceId, LinkProblem, RapportError } from "@rapport/sdk";
+import { type DeviceId, type LinkId, LinkProblem, RapportError } from "@rapport/sdk";
 import { html, type PropertyDeclarations, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 import { troubleOf } from "./linking-here.ts";
@@ -17,7 +17,7 @@ export class DevicesScreen extends ClientElement {
   declare protected step: OfferStep;
   declare protected removing: DeviceId | null;
 
-  #offer: Awaited<ReturnType<typeof this.client.offerLink>>["offer"] | null = null;
+  #offer: LinkId | null = null;
 
   constructor() {
     super();
@@ -40,9 +40,11 @@ export class DevicesScreen extends ClientElement {
 
   async #begin(): Promise<void> {
     this.#withdraw();
+    let offer: LinkId | null = null;
     try {
       const made = await this.client.offerLink();
-      const { offer, code, url, expiresMs } = made;
+      const { code, url, expiresMs } = made;
+      offer = made.offer;
       this.#offer = offer;
       this.step = { phase: "offered", code, url, expiresMs: expiresMs - this.client.snapshot.aheadMs };
       await this.client.linkJoined(offer);
@@ -50,7 +52,9 @@ export class DevicesScreen extends ClientElement {
         this.step = { phase: "joined", triesLeft: null };
       }
     } catch (error) {
-      this.#failed(error);
+      if (offer === this.#offer) {
+        this.#failed(error); // else it was taken back here
+      }
     }
   }
 
@@ -105,8 +109,8 @@ export class DevicesScreen extends ClientElement {
     return html`<div class="pages">
       <rapport-devices .devices=${this.client.devices()} .removing=${this.removing}
         @rapport-remove-device=${(event: CustomEvent<Emitted["rapport-remove-device"]>) => void this.#remove(event.detail)}
-        @rapport-name-device=${(event: CustomEvent<Emitted["rapport-name-device"]>) => void this.client.nameDevice(event.detail.label)}
-        @rapport-sign-out=${() => void this.client.signOut()}></rapport-devices>
+        @rapport-name-device=${(event: CustomEvent<Emitted["rapport-name-device"]>) => void this.attempt(this.client.nameDevice(event.detail.label))}
+        @rapport-sign-out=${() => void this.attempt(this.client.signOut())}></rapport-devices>
       <rapport-link-device .step=${this.step} @rapport-offer=${() => void this.#begin()}
         @rapport-digits=${(event: CustomEvent<Emitted["rapport-digits"]>) => void this.#confirm(event.detail)}
         @rapport-link-end=${() => this.#end()}></rapport-link-device>

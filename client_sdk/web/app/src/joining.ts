@@ -2,7 +2,7 @@
 
 import type { Emitted, StateDetail, StateKind } from "@rapport/elements";
 import { type InviteCard, InviteProblem, type InviteTrouble, RapportError } from "@rapport/sdk";
-import { html, type PropertyDeclarations, type TemplateResult } from "lit";
+import { html, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 
 /** What a page says about each trouble with an invitation. */
@@ -41,17 +41,25 @@ export class Joining extends ClientElement {
     this.failed = null;
   }
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    void this.#open();
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("link")) {
+      void this.#open();
+    }
   }
 
   async #open(): Promise<void> {
+    const { link } = this;
     this.failed = null;
+    this.card = null;
     try {
-      this.card = await this.client.inspect(this.link);
+      const card = await this.client.inspect(link);
+      if (link === this.link) {
+        this.card = card;
+      }
     } catch (error) {
-      this.#fail(error);
+      if (link === this.link) {
+        this.#fail(error);
+      }
     }
   }
 
@@ -71,7 +79,7 @@ export class Joining extends ClientElement {
       const over = late && this.card !== null && Date.now() + this.client.snapshot.aheadMs > this.card.expiresMs;
       this.failed = over ? "expiredLink" : PAGES[error.trouble];
     } else if (error instanceof RapportError) {
-      this.failed = error.code === "bad_time" ? "clockWrong" : "serverDown";
+      this.failed = error.code === "bad_time" ? "clockWrong" : "serverDownAtStart";
     } else {
       throw error;
     }

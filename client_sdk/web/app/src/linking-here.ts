@@ -2,7 +2,7 @@
 
 import type { Emitted, JoinStep, LinkTrouble } from "@rapport/elements";
 import { LinkProblem, RapportError } from "@rapport/sdk";
-import { html, type PropertyDeclarations, type TemplateResult } from "lit";
+import { html, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 
 const ENTER: Extract<JoinStep, { phase: "enter" }> = { phase: "enter", code: "", label: "", codeWrong: false };
@@ -41,15 +41,18 @@ export class LinkingHere extends ClientElement {
   declare code: string;
   declare protected step: JoinStep;
 
+  #attempt = 0;
+
   constructor() {
     super();
     this.code = "";
     this.step = ENTER;
   }
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    this.step = { ...ENTER, code: this.code };
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("code") && (this.step.phase === "enter" || this.step.phase === "failed")) {
+      this.step = { ...ENTER, code: this.code };
+    }
   }
 
   override disconnectedCallback(): void {
@@ -60,14 +63,22 @@ export class LinkingHere extends ClientElement {
   }
 
   async #take({ code, label }: Emitted["rapport-take-link"]): Promise<void> {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     this.step = { phase: "opening" };
     try {
-      this.step = { phase: "digits", digits: await this.client.takeLink(code, label) };
+      const digits = await this.client.takeLink(code, label);
+      if (attempt === this.#attempt) {
+        this.step = { phase: "digits", digits };
+      }
       await this.client.linkFinished();
       this.step = { phase: "linked" };
       this.go({ at: "home" });
     } catch (error) {
       const trouble = troubleOf(error);
+      if (attempt !== this.#attempt) {
+        return; // it was given up here
+      }
       this.step = trouble === null ? { ...ENTER, code, label, codeWrong: true } : { phase: "failed", trouble };
     }
   }
@@ -78,8 +89,9 @@ export class LinkingHere extends ClientElement {
       return;
     }
     if (this.step.phase !== "linked") {
+      this.#attempt += 1;
       this.step = ENTER;
-      await this.client.endTakenLink();
+      await this.attempt(this.client.endTakenLink());
     }
     this.go({ at: "home" });
   }

@@ -1,5 +1,7 @@
 /** How this browser shows the app: kept in it alone, forgotten with it, and no secret. */
 
+import { textsFor } from "@rapport/elements";
+
 const LOOK = "rapport:look";
 const LANGUAGE = "rapport:language";
 
@@ -44,5 +46,7 @@ export function setLanguage(language: string): void {
 export function showPreferences(): void {
   const root = document.documentElement;
   root.dataset["look"] = look();
-  root.lang = read(LANGUAGE) ?? navigator.language;
+  const wanted = read(LANGUAGE) ?? navigator.language;
+  const spoken = textsFor(wanted).languageTag;
+  root.lang = wanted.toLowerCase().startsWith(spoken) ? wanted : spoken; // what is read aloud is what is written
 }

@@ -7,14 +7,14 @@ export type Route =
   | { readonly at: "home" }
   | { readonly at: "join"; readonly link: string }
   | { readonly at: "link"; readonly code: string }
-  | { readonly at: "conversation"; readonly conversation: ConversationId }
+  | { readonly at: "conversation"; readonly conversation: ConversationId; readonly comparing: boolean }
   | { readonly at: "invite" }
   | { readonly at: "devices" }
   | { readonly at: "settings" };
 
 /** The place that an address means; one that means none is home. */
 export function routeOf(address: URL): Route {
-  const [first = "", second = ""] = address.pathname.split("/").filter(Boolean);
+  const [first = "", second = "", third = ""] = address.pathname.split("/").filter(Boolean);
   switch (first) {
     case "i":
     case "o":
@@ -23,7 +23,7 @@ export function routeOf(address: URL): Route {
       return { at: "link", code: address.hash ? address.href : "" };
     case "c":
       return /^[0-9a-f]{32}$/.test(second)
-        ? { at: "conversation", conversation: second as ConversationId } // checked: 32 hexadecimal digits
+        ? { at: "conversation", conversation: second as ConversationId, comparing: third === "number" } // 32 hexadecimal digits
         : { at: "home" };
     case "invite":
     case "devices":
@@ -40,7 +40,7 @@ export function addressOf(route: Exclude<Route, { at: "join" }>): string {
     case "home":
       return "/";
     case "conversation":
-      return `/c/${route.conversation}`;
+      return `/c/${route.conversation}${route.comparing ? "/number" : ""}`;
     default:
       return `/${route.at}`;
   }

@@ -1,6 +1,7 @@
-/** `app-settings`: one's name, the look, the language. Look and language are this browser's alone. */
+/** `app-settings`: one's name; and this browser's alone: the look, the language, the passphrase. */
 
-import type { Emitted } from "@rapport/elements";
+import type { Emitted, PassphraseState } from "@rapport/elements";
+import { WrongPassphrase } from "@rapport/sdk";
 import { html, type PropertyDeclarations, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 import { look, setLanguage, setLook } from "./preferences.ts";
@@ -10,19 +11,35 @@ export class SettingsScreen extends ClientElement {
   static override properties: PropertyDeclarations = {
     ...ClientElement.properties,
     saved: { state: true },
+    passphrase: { state: true },
   };
 
   declare protected saved: boolean;
+  declare protected passphrase: PassphraseState;
 
   constructor() {
     super();
     this.saved = false;
+    this.passphrase = "idle";
   }
 
   async #rename({ name }: Emitted["rapport-rename"]): Promise<void> {
     this.saved = false;
-    await this.client.rename(name);
-    this.saved = true;
+    this.saved = await this.attempt(this.client.rename(name));
+  }
+
+  async #protect({ passphrase, current }: Emitted["rapport-passphrase"]): Promise<void> {
+    this.passphrase = "busy";
+    const work = this.client.setPassphrase(passphrase, current);
+    try {
+      await work;
+      this.passphrase = "done";
+    } catch (error) {
+      this.passphrase = error instanceof WrongPassphrase ? "wrong" : "idle";
+      if (this.passphrase === "idle") {
+        await this.attempt(work);
+      }
+    }
   }
 
   #look({ look: wanted }: Emitted["rapport-look"]): void {
@@ -32,6 +49,8 @@ export class SettingsScreen extends ClientElement {
 
   protected override render(): TemplateResult {
     return html`<div class="pages"><rapport-settings .name=${this.client.identity?.name ?? ""} .look=${look()} .saved=${this.saved}
+      .passphrase=${this.client.hasPassphrase} .passphraseState=${this.passphrase}
+      @rapport-passphrase=${(event: CustomEvent<Emitted["rapport-passphrase"]>) => void this.#protect(event.detail)}
       @rapport-rename=${(event: CustomEvent<Emitted["rapport-rename"]>) => void this.#rename(event.detail)}
       @rapport-look=${(event: CustomEvent<Emitted["rapport-look"]>) => this.#look(event.detail)}
       @rapport-language=${(event: CustomEvent<Emitted["rapport-language"]>) => setLanguage(event.detail.language)}></rapport-settings></div>`;

@@ -14,7 +14,7 @@ export { DIGITS, RapportLinkDevice } from "./link-device.ts";
 export { type Part, partsOf } from "./links.ts";
 export { RapportNewInvite, WELCOME_BYTES } from "./new-invite.ts";
 export { RapportSafetyNumber } from "./safety-number.ts";
-export { PASSPHRASE_LEAST, RapportSettings } from "./settings.ts";
+export { PASSPHRASE_LEAST, type PassphraseState, RapportSettings } from "./settings.ts";
 export { RapportState } from "./state.ts";
 export { RapportStrip, type StorageNote } from "./strip.ts";
 export { tokens } from "./style/tokens.ts";

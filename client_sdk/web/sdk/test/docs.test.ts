@@ -27,6 +27,13 @@ const CONFIG = JSON.stringify({
   include: ["*.ts"],
 });
 
+/** What the README's lines stand in. */
+const AROUND_README = `
+  import { type Message, RapportClient } from "@rapport/sdk";
+  declare const link: string;
+  declare function show(message: Message): void;
+`;
+
 /** What the type check says of these programs; "" for nothing. */
 async function complaints(programs: ReadonlyMap<string, string>): Promise<string> {
   let said = "";
@@ -41,7 +48,8 @@ async function complaints(programs: ReadonlyMap<string, string>): Promise<string
 test("every program in the pages passes the type check, and a wrong one does not", { timeout: 120_000 }, async () => {
   const browser = await snippetsOf("browser.md");
   assert.deepEqual([...browser.keys()], ["main.ts", "echo.ts", "changes.ts", "thread.ts", "outage.test.ts"]);
-  const programs = new Map([...browser, ...(await snippetsOf("testing.md"))]);
+  const readme = [...(await snippetsOf("../README.md"))].map(([name, text]) => [name, AROUND_README + text] as const);
+  const programs = new Map([...browser, ...(await snippetsOf("testing.md")), ...readme]);
   assert.equal(await complaints(programs), "");
   const wrong = new Map([["echo.ts", (programs.get("echo.ts") ?? "").replace("client.invite(", "client.inviteThem(")]]);
   assert.match(await complaints(wrong), /echo\.ts.*inviteThem/su);
@@ -60,8 +68,8 @@ test("the program for Node.js answers what it is told, through a real server", {
   const server = await serve(data);
   try {
     await inWorkspace(await snippetsOf("browser.md"), async (folder) => {
-      const options = { stdio: ["ignore", "pipe", "inherit"] } as const;
-      const echo = spawn(process.execPath, [join(folder, "echo.ts"), server.ownerLink], options);
+      const command = [join(folder, "echo.ts"), server.ownerLink];
+      const echo = spawn(process.execPath, command, { stdio: ["ignore", "pipe", "inherit"] });
       const client = await openInThread();
       try {
         const [invite] = await once(createInterface({ input: echo.stdout }), "line");

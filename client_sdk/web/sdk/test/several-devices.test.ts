@@ -42,6 +42,14 @@ const ONCE_FOUND: Readonly<Record<string, readonly Step[]>> = {
     ["membershipChanges", 8, 3, 10],
     ["restored", 5, 4, 3],
   ],
+  "a checkpoint that a sibling signs again before the first one is brought back": [
+    ["addDevice", 8, 6, 1],
+    ["membershipChanges", 7, 3, 2],
+    ["copies", 5, 9, 5],
+    ["revokeDevice", 3, 7, 4],
+    ["membershipChanges", 10, 9, 0],
+    ["restored", 7, 2, 1],
+  ],
 };
 
 for (const [story, schedule] of Object.entries(ONCE_FOUND)) {

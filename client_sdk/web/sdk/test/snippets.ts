@@ -1,7 +1,7 @@
 /** The TypeScript in the project's pages: every block ```ts, under the name that its first line gives it. */
 
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** The workspace's folder. */
 export const WEB = join(import.meta.dirname, "../..");
@@ -12,7 +12,7 @@ const BLOCK = /^```ts\n(?:\/\/ ([\w.-]+\.ts)\n)?(.*?)^```/gmsu;
 export async function snippetsOf(page: string): Promise<ReadonlyMap<string, string>> {
   const text = await readFile(join(DOCS, page), "utf8");
   const blocks = [...text.matchAll(BLOCK)];
-  return new Map(blocks.map(([, name, program = ""], at) => [name ?? `${page}-${at}.ts`, program]));
+  return new Map(blocks.map(([, name, program = ""], at) => [name ?? `${basename(page)}-${at}.ts`, program]));
 }
 
 /** Runs `work` with a folder of the workspace that holds these files, in which its packages are found. */

@@ -157,6 +157,21 @@ describe("this device", () => {
     await page.goto(house.server.origin);
     await says(page, "What was kept here is gone");
   });
+
+  it("without another device: a new invitation is joined in that same browser", async () => {
+    const page = await client("Again", await house.profile("again"));
+    await write(page, "Before.");
+    await page.getByText(/, (sent|delivered)$/).waitFor();
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send("Storage.clearDataForOrigin", { origin: house.server.origin, storageTypes: "indexeddb" });
+    await says(page, "What was kept here is gone");
+    await client("Again", page);
+    await write(page, "From the beginning.");
+    await page.getByText(/, (sent|delivered)$/).waitFor();
+    await page.reload();
+    await said(page, "From the beginning.").waitFor();
+    assert.equal(await said(page, "Before.").count(), 0, "a new conversation");
+  });
 });
 
 it("no page complained, and none broke the policy", () => {

@@ -80,7 +80,9 @@ function ownListsTaken(turn: Turn, lists: readonly SignedDeviceList[], removed: 
     }
   }
   if (removed.length > 0) {
-    checkpoints.planCheckpoints(turn, { atOnce: newest.content.signer === me.device || eldest });
+    const { signer } = newest.content;
+    const signerIsGone = entryOf(newest.content, signer) === null;
+    checkpoints.planCheckpoints(turn, { atOnce: signer === me.device || (eldest && signerIsGone) });
   }
 }
 
