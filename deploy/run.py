@@ -157,14 +157,14 @@ def node_folder() -> Path:
 
 
 def check_web() -> int:
-    """Run the TypeScript tests in Node.js, then those in Chromium one by one, then those with Python beside them."""
+    """Run the TypeScript tests in Node.js, then those in Chromium, then those with Python beside them."""
     tests = {str(path): "chromium" in path.parts for path in sorted(WEB.glob("*/test/**/*.test.ts"))}
     sets = {
         "in Node.js": ["node", "--test", *(path for path, chromium in tests.items() if not chromium)],
         "in Chromium": [
             "node",
             "--test",
-            "--test-concurrency=1",
+            "--test-concurrency=2",
             *(path for path, chromium in tests.items() if chromium),
         ],
         "with Python": ["pytest", "-m", "web", "tests/web"],

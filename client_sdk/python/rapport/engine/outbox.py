@@ -153,6 +153,7 @@ def hold(turn: Turn, conv: ConversationId, why: Hold, *, wait_ms: int = 0) -> No
     until = turn.now_ms + wait_ms if wait_ms else 0
     _put_queue(turn, replace(queue, hold=why, until_ms=until))
     if until:
+        errands.drop(turn, ErrandKind.RESUME, conv)  # an earlier one would come in vain, again and again
         errands.plan(turn, ErrandKind.RESUME, conv, due_ms=until)
 
 

@@ -33,6 +33,9 @@ export class App extends ClientElement {
       .column.whole {
         grid-template-rows: minmax(0, 1fr);
       }
+      .rows {
+        overflow-y: auto;
+      }
       .state {
         block-size: 100%;
         overflow-y: auto;
@@ -243,17 +246,17 @@ export class App extends ClientElement {
     if (route.at === "settings" || route.at === "devices") {
       return html`<div class="column" @rapport-back=${() => this.#open({ at: "home" })} @rapport-exit=${() => this.#exit()}>
         <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back exit></rapport-top-bar>${this.#strip(nothing)}
-        <div class="scroller"><app-settings .client=${this.client}></app-settings><app-devices .client=${this.client}></app-devices></div></div>`;
+        <main class="scroller"><app-settings .client=${this.client}></app-settings><app-devices .client=${this.client}></app-devices></main></div>`;
     }
     const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
     if (open !== undefined && conversations.some(({ id }) => id === open)) {
       const comparing = route.at === "conversation" && route.comparing;
-      return html`<div class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
-        ${this.#conversation(open, { back: conversations.length > 1, exit: true, comparing })}</div>`;
+      return html`<main class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
+        ${this.#conversation(open, { back: conversations.length > 1, exit: true, comparing })}</main>`;
     }
     const name = textsFor(document.documentElement.lang).clients.conversations;
     return html`<div class="column" @rapport-exit=${() => this.#exit()}>
-      <rapport-top-bar .name=${name} exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}${this.#list(me, null, false)}</div>`;
+      <rapport-top-bar .name=${name} exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}<main class="rows">${this.#list(me, null, false)}</main></div>`;
   }
 
   #tools(slot: string | typeof nothing = nothing): TemplateResult {

@@ -50,6 +50,16 @@ const ONCE_FOUND: Readonly<Record<string, readonly Step[]>> = {
     ["membershipChanges", 10, 9, 0],
     ["restored", 7, 2, 1],
   ],
+  "a conversation that is put off for longer while a shorter wait is planned": [
+    ["addDevice", 3, 3, 3],
+    ["corrupt", 10, 9, 0],
+    ["dormantReturn", 7, 9, 9],
+    ["revokeDevice", 11, 0, 2],
+    ["bothStart", 2, 7, 6],
+    ["revokeDevice", 7, 10, 1],
+    ["deliverAll", 1, 9, 4],
+    ["restored", 10, 6, 10],
+  ],
 };
 
 for (const [story, schedule] of Object.entries(ONCE_FOUND)) {

@@ -13,7 +13,17 @@ from rapport_server.web_files import MANIFEST_PATH, WebFile, WebFiles
 
 __all__ = ["SHELL_PATHS", "page_routes"]
 
-SHELL_PATHS: Final = ("/", "/i/{invite}", "/o", "/link", "/c/{conversation}", "/devices", "/settings")
+SHELL_PATHS: Final = (
+    "/",
+    "/i/{invite}",
+    "/o",
+    "/link",
+    "/c/{conversation}",
+    "/c/{conversation}/number",
+    "/invite",
+    "/devices",
+    "/settings",
+)
 """Addresses that people open: each is answered with the shell, which looks at the rest itself."""
 
 _DIRECTIVES: Final = (

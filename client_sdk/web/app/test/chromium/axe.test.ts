@@ -78,6 +78,8 @@ it("axe-core finds nothing on any main screen, and finds what is planted", async
   found.push(...(await check(dana, "console, a thread")));
   await dana.getByRole("button", { name: "Safety number" }).click();
   await dana.locator("rapport-safety-number li").first().waitFor();
+  await dana.reload();
+  await dana.locator("rapport-safety-number li").first().waitFor();
   found.push(...(await check(dana, "safety number")));
   await dana.goBack();
   await said(dana, "Are you there?").waitFor();

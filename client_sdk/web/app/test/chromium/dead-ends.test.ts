@@ -23,6 +23,7 @@ before(async () => {
   house = await House.open();
   dana = await house.browser("dana");
   await joinWith(dana, house.server.ownerLink, "Dana Weiss");
+  await dana.locator("rapport-console").waitFor();
 });
 after(async () => {
   await house?.close();
@@ -47,6 +48,13 @@ async function says(page: Page, title: string): Promise<void> {
   await state.getByRole("heading", { name: title }).waitFor();
   const texts = (await state.locator("p").allInnerTexts()).filter((text) => text.trim().length > 10);
   assert.ok(texts.length >= 2, `says what was kept and what to do: ${texts}`);
+}
+
+/** Resolves once it is so; the test's own time-out ends it otherwise. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 describe("links", () => {
@@ -118,7 +126,9 @@ describe("this device", () => {
     await says(page, "This browser cannot keep your messages safe");
   });
 
-  it("storage that is full: the text stays in the field, and goes out when there is room", async () => {
+  it("storage that is full: the text stays in the field, and goes out when there is room", {
+    timeout: 120_000,
+  }, async () => {
     const page = await house.browser("Full", 375);
     await page.context().route(/\/assets\/worker-.*\.js$/, async (route) => {
       const answer = await route.fetch();
@@ -133,7 +143,7 @@ describe("this device", () => {
       .getByText(/cannot save anything/)
       .waitFor();
     const field = page.locator("rapport-composer textarea");
-    assert.equal(await field.inputValue(), "There is no room for this.");
+    await until(async () => (await field.inputValue()) === "There is no room for this.");
     await full(false);
     await field.press("Enter");
     await said(page, "There is no room for this.").waitFor();

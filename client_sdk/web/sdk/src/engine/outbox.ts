@@ -137,6 +137,7 @@ export function hold(turn: Turn, conv: ConversationId, why: Hold, { waitMs = 0 }
   const untilMs = wait ? turn.nowMs + wait : 0;
   putQueue(turn, { ...queue, hold: why, untilMs });
   if (untilMs) {
+    errands.drop(turn, "resume", conv); // an earlier one would come in vain, again and again
     errands.plan(turn, "resume", conv, { dueMs: untilMs });
   }
 }
