@@ -167,7 +167,7 @@ export class App extends ClientElement {
         this.route = { at: "home" };
       }
     }
-    this.#joinedHere = this.client.storage === "open" && this.client.identity === null;
+    this.#joinedHere = ["open", "lost"].includes(this.client.storage) && this.client.identity === null;
   }
 
   #joinedHere = false;
