@@ -90,8 +90,8 @@ export class App extends ClientElement {
     this.hear("storageProblem", () => {
       this.storage = "unwritable";
     });
-    this.hear("messageStatus", () => this.#writable());
     this.hear("messageReceived", () => this.#writable());
+    this.addEventListener("app-kept", () => this.#writable());
     this.hear("persistenceRefused", () => {
       this.storage ??= "notPersistent";
     });

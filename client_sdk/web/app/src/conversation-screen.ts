@@ -209,7 +209,9 @@ export class ConversationScreen extends ClientElement {
 
   async #send({ text, replyTo }: Emitted["rapport-send"]): Promise<void> {
     this.task = null;
-    if (!(await this.attempt(this.#held?.sendText(text, { replyTo })))) {
+    if (await this.attempt(this.#held?.sendText(text, { replyTo }))) {
+      this.dispatchEvent(new CustomEvent("app-kept", { bubbles: true, composed: true }));
+    } else {
       this.renderRoot.querySelector<RapportComposer>("rapport-composer")?.putBack(text); // the strip says why
     }
     await this.#read();

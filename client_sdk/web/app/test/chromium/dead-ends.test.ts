@@ -6,17 +6,6 @@ import type { Page } from "playwright-core";
 import { House, inviteBy, joinWith, said, write } from "./people.ts";
 
 const DAY_MS = 86_400_000;
-/** Before the worker's program: a disk that is full while it is told so, as IndexedDB reports it. */
-const FULL_DISK = `{
-  let full = false;
-  new BroadcastChannel("disk").onmessage = (event) => { full = event.data; };
-  const put = IDBObjectStore.prototype.put;
-  IDBObjectStore.prototype.put = function (...values) {
-    if (full) throw new DOMException("no room", "QuotaExceededError");
-    return put.apply(this, values);
-  };
-}
-`;
 let house: House;
 let dana: Page;
 before(async () => {
@@ -129,25 +118,30 @@ describe("this device", () => {
   it("storage that is full: the text stays in the field, and goes out when there is room", {
     timeout: 120_000,
   }, async () => {
-    const page = await house.browser("Full", 375);
-    await page.context().route(/\/assets\/worker-.*\.js$/, async (route) => {
-      const answer = await route.fetch();
-      await route.fulfill({ response: answer, body: FULL_DISK + (await answer.text()) });
-    });
+    const page = await house.profile("full");
+    const devtools = await page.context().newCDPSession(page); // ahead of the vault: room is measured now and then
+    const { origin } = house.server;
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 400_000 });
     await client("Full", page);
-    const full = (now: boolean) => page.evaluate((value) => new BroadcastChannel("disk").postMessage(value), now);
-    await full(true);
-    await write(page, "There is no room for this.");
-    await page
-      .locator("rapport-strip")
-      .getByText(/cannot save anything/)
-      .waitFor();
     const field = page.locator("rapport-composer textarea");
-    await until(async () => (await field.inputValue()) === "There is no room for this.");
-    await full(false);
+    const full = page.locator("rapport-strip").getByText(/cannot save anything/);
+    const long = "There is no room for this. ".repeat(500).trim();
+    for (let sent = 1; !(await full.isVisible()); sent++) {
+      await field.fill(long);
+      await field.press("Enter");
+      const bubbles = page.locator("rapport-thread").getByText(/^There is no room/);
+      await until(async () => (await full.isVisible()) || (await bubbles.count()) >= sent);
+      assert.ok(sent < 60, "the storage is never full");
+    }
+    await until(async () => (await field.inputValue()) === long);
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin });
+    await field.fill("Now there is room.");
     await field.press("Enter");
-    await said(page, "There is no room for this.").waitFor();
-    await page.getByText(/, (sent|delivered|read)$/).waitFor({ timeout: 45_000 }); // connects again after a pause
+    await said(page, "Now there is room.").waitFor();
+    await page
+      .getByText(/, (sent|delivered|read)$/)
+      .last()
+      .waitFor({ timeout: 45_000 }); // connects again after a pause
   });
 
   it("storage cleared while the page is open: said, and no new identity", async () => {
