@@ -175,13 +175,13 @@ export class RapportSettings extends RapportElement {
       ${set ? this.#renderField("passphrase-now", settings.passphraseNow, "current-password") : nothing}
       ${this.#renderField("passphrase", settings.passphraseNew, "new-password")}
       ${this.#renderField("passphrase-again", settings.passphraseAgain, "new-password")}
-      <p class="meta" id="least">${settings.passphraseShort}</p>
+      <p class="meta" id="least">${settings.passphraseStates.short}</p>
       <div class="row wrap"><button class="btn quiet" aria-disabled=${busy}>${set ? settings.passphraseChange : settings.passphraseSet}</button>${
         set
           ? html`<button type="button" class="btn plain" aria-disabled=${busy} @click=${off}>${settings.passphraseOff}</button>`
           : nothing
       }</div>
-      <p class="meta ${bad ? "bad" : ""}" id="said" role=${bad ? "alert" : "status"}>${settings.passphraseStates[this.passphraseState]}</p></form>`;
+      <p class="meta ${bad ? "bad" : ""}" id="said" role=${bad ? "alert" : "status"}>${this.passphraseState === "idle" ? nothing : settings.passphraseStates[this.passphraseState]}</p></form>`;
   }
 
   #renderField(id: string, label: string, kind: "current-password" | "new-password"): TemplateResult {

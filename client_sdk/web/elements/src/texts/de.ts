@@ -433,7 +433,6 @@ export const de: Texts = {
     passphraseNew: "Neues Passwort",
     passphraseAgain: "Neues Passwort, noch einmal",
     passphraseStates: {
-      idle: "",
       busy: "Wird geändert.",
       done: "Fertig. Es gilt ab jetzt.",
       missing: "Geben Sie das Passwort ein, das jetzt gilt. Nichts wurde geändert.",
@@ -441,7 +440,6 @@ export const de: Texts = {
       short: "Mindestens 8 Zeichen. Drei Wörter sind gut.",
       different: "Die beiden neuen sind verschieden. Nichts wurde geändert.",
     },
-    passphraseShort: "Mindestens 8 Zeichen. Drei Wörter sind gut.",
   },
   unlock: {
     title: "Ihr Passwort",

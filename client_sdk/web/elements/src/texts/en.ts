@@ -410,7 +410,6 @@ export const en = {
     passphraseNew: "New passphrase",
     passphraseAgain: "New passphrase, once more",
     passphraseStates: {
-      idle: "",
       busy: "It is being changed.",
       done: "Done. It holds from now on.",
       missing: "Type the passphrase that holds now. Nothing was changed.",
@@ -418,7 +417,6 @@ export const en = {
       short: "Use at least 8 characters. Three words are good.",
       different: "The two new ones differ. Nothing was changed.",
     },
-    passphraseShort: "Use at least 8 characters. Three words are good.",
   },
   unlock: {
     title: "Your passphrase",
