@@ -5,7 +5,6 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -44,20 +43,19 @@ async def host(folder: Path | None) -> None:
         await server.start()
         if owner_link:
             await rapport.join(owner_link, vault=place / _DESK, name="Dr. Weiss")
-        desk = await stack.enter_async_context(rapport.Client(vault=place / _DESK))
-        await desk.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
-        if not (place / _THERAPIST).exists():
-            await _link_the_terminal(desk, place / _THERAPIST)
-        links = [await desk.invite(welcome=_WELCOME) for _ in range(1 if (place / _CLIENT).exists() else 2)]
         stopped = asyncio.Event()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
-        click.echo(_welcome(place, server.origin, links, temporary=temporary))
-        browsers = asyncio.create_task(_link_browsers(desk))
-        await stopped.wait()
-        browsers.cancel()
-        await asyncio.gather(browsers, return_exceptions=True)
-        await desk.__aexit__(None, None, None)
+        async with rapport.Client(vault=place / _DESK) as desk:
+            await desk.wait_until(rapport.ConnectionState.CONNECTED, timeout_s=_CONNECTED_WITHIN_S)
+            if not (place / _THERAPIST).exists():
+                await _link_the_terminal(desk, place / _THERAPIST)
+            links = [await desk.invite(welcome=_WELCOME) for _ in range(1 if (place / _CLIENT).exists() else 2)]
+            click.echo(_welcome(place, server.origin, links, temporary=temporary))
+            browsers = asyncio.create_task(_link_browsers(desk))
+            await stopped.wait()
+            browsers.cancel()
+            await asyncio.gather(browsers, return_exceptions=True)
         await server.stop()
 
 
@@ -72,33 +70,37 @@ async def _link_the_terminal(desk: rapport.Client, vault: Path) -> None:
 
 
 async def _link_browsers(desk: rapport.Client) -> None:
-    """Prints an address that makes a browser the therapist's, and a new one whenever that is used or has ended."""
+    """Prints an address that makes a browser the therapist's, and a new one whenever that is used or has ended.
+
+    Returns when nobody can type digits any more.
+    """
     lines = aiter(Lines())
     while True:
-        offer = await desk.link()
-        click.echo(f"As the therapist, in a browser (within three minutes, then a new one comes):\n  {offer.url}\n")
         try:
+            offer = await desk.link()
+            click.echo(f"As the therapist, in a browser (within three minutes, then a new one comes):\n  {offer.url}\n")
             await offer.joined()
-            while not await _confirmed(offer, lines):
-                pass
+            click.echo("Type the six digits that the browser shows:")
+            async for line in lines:
+                if await _confirmed(offer, line.strip()):
+                    break
+            else:
+                return
         except rapport.LinkProblem as problem:
             click.echo(f"{problem.detail}\n")
-        except rapport.RapportError:  # the server was stopped, or has had enough for now
+        except rapport.RapportError:  # the server does not answer, or has had enough for now
             await asyncio.sleep(_AGAIN_S)
 
 
-async def _confirmed(offer: rapport.LinkOffer, lines: AsyncIterator[str]) -> bool:
-    """Asks for the digits once; ends with the input. False: others were typed, and tries are left. LinkProblem."""
-    click.echo("Type the six digits that the browser shows:")
+async def _confirmed(offer: rapport.LinkOffer, digits: str) -> bool:
+    """Whether these were the digits. False: others, and there are tries left. LinkProblem when there are none."""
     try:
-        device = await offer.confirm((await anext(lines)).strip())
+        device = await offer.confirm(digits)
     except rapport.LinkProblem as problem:
-        if problem.tries_left:
-            click.echo(problem.detail)
-            return False
-        raise
-    except StopAsyncIteration:
-        raise asyncio.CancelledError from None
+        if not problem.tries_left:
+            raise
+        click.echo(problem.detail)
+        return False
     click.echo(f"{device.label or 'The browser'} is linked.\n")
     return True
 

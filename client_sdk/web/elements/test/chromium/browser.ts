@@ -3,7 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { extname, join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+
+export { launch } from "../../../sdk/test/chromium/browser.ts";
 
 /** The policy under which everything must work. */
 export const CSP: string = [
@@ -58,21 +59,4 @@ export async function serve(folder: string, headers: Readonly<Record<string, str
         server.close(() => closed());
       }),
   };
-}
-
-/** A fresh Chromium; CHROMIUM names another one than /usr/bin/chromium. */
-export function launch(): Promise<Browser> {
-  const { CHROMIUM } = process.env;
-  return chromium.launch({
-    executablePath: CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
 }

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { build } from "esbuild";
-import { type Browser, type BrowserContext, chromium } from "playwright-core";
+import { type BrowserContext, chromium, type LaunchOptions } from "playwright-core";
 
 const HERE = import.meta.dirname;
 /** Where pages of tests lie: no path of the server's. */
@@ -29,21 +29,24 @@ async function program(entry: string, define: Record<string, string>): Promise<s
   return outputFiles[0]?.text ?? "";
 }
 
-/** Starts the machine's Chromium. folder: its profile, which keeps what pages have stored. */
-export async function launched(folder: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(folder, {
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--disable-features=LocalNetworkAccessChecks", // a page that is not fetched has no address to compare with
-    ],
-  });
+/** How the machine's Chromium is started; CHROMIUM names another one than /usr/bin/chromium. */
+export const CHROMIUM: LaunchOptions = {
+  executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-features=LocalNetworkAccessChecks", // what a test supplies has no address to compare with
+  ],
+};
+
+/** Starts Chromium. folder: its profile, which keeps what pages have stored. */
+export function launched(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, CHROMIUM);
 }
 
 /** From now on `program` is what runs at the address that comes back; everything else there is the server's. */
@@ -59,5 +62,3 @@ export async function staged(context: BrowserContext, origin: string, program: s
   );
   return `${origin}${PAGE}`;
 }
-
-export type { Browser, BrowserContext };

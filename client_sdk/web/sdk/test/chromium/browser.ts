@@ -3,26 +3,15 @@
 import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { CHROMIUM } from "../../src/testing/chromium.ts";
 
 const ORIGIN = "https://rapport.example";
 const SHELL = '<!doctype html><title>Rapport</title><script type="module" src="/entry.js"></script>';
 const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; require-trusted-types-for 'script'";
 
-/** A fresh Chromium; CHROMIUM names another one than /usr/bin/chromium. */
+/** A fresh Chromium, which forgets everything at its end. */
 export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--disable-features=LocalNetworkAccessChecks", // what a test supplies has no address to compare with
-    ],
-  });
+  return chromium.launch(CHROMIUM);
 }
 
 /** A page of `browser` in which the module `entry`, a path beneath this package, has run. Rejects if it threw. */
