@@ -69,6 +69,7 @@ def run_in_fresh_root(checkout: Path, command: list[str]) -> int:
         if code != 0:
             return code
         _copy_network_settings(root)
+        _start_no_services(root)
         shutil.copytree(checkout, root / CHECKOUT, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
         environment = {name: os.environ[name] for name in NETWORK_VARIABLES if name in os.environ}
         environment |= {"HOME": "/root", "LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -89,6 +90,13 @@ def _run_apart(script: str, arguments: list[str], environment: dict[str, str]) -
             os.kill(int(shell), signal.SIGKILL)
         process.wait()
         raise
+
+
+def _start_no_services(root: Path) -> None:
+    """Installing a server's package must not start it: whoever needs one starts its own."""
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
 
 
 def _copy_network_settings(root: Path) -> None:

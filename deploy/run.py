@@ -4,11 +4,13 @@
     python3 deploy/run.py demo [--fresh] [arguments of `rapport demo`]
     python3 deploy/run.py test [--fresh] [arguments of pytest]
     python3 deploy/run.py web [--fresh]
+    python3 deploy/run.py deploy [--fresh]
     python3 deploy/run.py setup [--fresh]
 
 `demo` installs what runs, and builds the browser app; `test` also installs what checks (linters, type checkers, test
-oracles) and runs all of it but the browser's tests; `web` runs those, in Node.js and in Chromium. `setup` installs the
-same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
+oracles, Redis, PostgreSQL) and runs all of it but the browser's tests; `web` runs those, in Node.js and in Chromium.
+`deploy` checks the files in `deploy/` with the programs that read them (Caddy, Prometheus, systemd, Compose). `setup`
+installs the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
 
 Needs Python 3.11 and its standard library. Everything goes into `.venv` and `node_modules` from lock files with hashes;
 nothing is done twice while those files stay the same. Progress goes to stderr, stdout belongs to the job.
@@ -42,6 +44,17 @@ WEB = ROOT / "client_sdk" / "web"
 #: Level -> the lock file it is installed from. Everything in the first is in the second too, at the same versions.
 LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.txt"}
 
+#: What jobs need of the system: program -> Debian package. `demo --cluster` needs the servers alone.
+SERVERS = {"redis-server": "redis-server", "postgres": "postgresql"}
+TEST_PROGRAMS = {"strace": "strace", "tmux": "tmux", **SERVERS}
+DEPLOY_PROGRAMS = {
+    **SERVERS,
+    "caddy": "caddy",
+    "promtool": "prometheus",
+    "docker-compose": "docker-compose",
+    "systemd-analyze": "systemd",
+}
+
 #: What a checkout's own use leaves in `client_sdk/web`: no source of the browser app.
 NO_SOURCE = {"node_modules", "build"}
 
@@ -58,7 +71,7 @@ CHECKS = (
 
 def main(arguments: list[str]) -> int:
     """Run the job that `arguments` name and return its exit code."""
-    plain = [[job, *fresh] for job in ("web", "setup") for fresh in ([], ["--fresh"])]
+    plain = [[job, *fresh] for job in ("web", "deploy", "setup") for fresh in ([], ["--fresh"])]
     if arguments[:1] not in (["demo"], ["test"]) and arguments not in plain:
         print(__doc__, file=sys.stderr)
         return 2
@@ -68,13 +81,15 @@ def main(arguments: list[str]) -> int:
     if rest[:1] == ["--fresh"]:
         return fresh(job, rest[1:])
     level = "demo" if job == "demo" else "test"
-    install_system_packages(missing_system_packages(job))
+    install_system_packages(missing_system_packages(job, rest))
     set_up(level)
     os.environ["PATH"] = os.pathsep.join([str(VENV / "bin"), str(node_folder()), os.environ["PATH"]])
     if job == "demo":
         os.execv(VENV / "bin/rapport", ["rapport", "demo", *rest])  # noqa: S606 - no shell is the point
     if job == "web":
         return check_web()
+    if job == "deploy":
+        return subprocess.run([str(VENV / "bin/python"), "-m", "tests.deploy.check"], cwd=ROOT, check=False).returncode
     return check(rest) if job == "test" else 0
 
 
@@ -87,13 +102,24 @@ def fresh(job: str, arguments: list[str]) -> int:
     return run_in_fresh_root(ROOT, ["python3", "deploy/run.py", job, *arguments])
 
 
-def missing_system_packages(job: str) -> list[str]:
+def missing_system_packages(job: str, arguments: list[str]) -> list[str]:
     """Name the Debian packages that `job` needs and this machine lacks."""
     missing = []
     if not STAMP.exists() and importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
-    wanted = {"demo": (), "web": ("chromium",)}.get(job, ("strace", "tmux"))
-    return missing + [program for program in wanted if shutil.which(program) is None]
+    wanted = {
+        "demo": SERVERS if "--cluster" in arguments else {},
+        "web": {"chromium": "chromium"},
+        "deploy": DEPLOY_PROGRAMS,
+    }.get(job, TEST_PROGRAMS)
+    return missing + [package for program, package in wanted.items() if not is_installed(program)]
+
+
+def is_installed(program: str) -> bool:
+    """Whether `program` can be found; PostgreSQL's lie in a folder per version, other servers' where root looks."""
+    return bool(shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")) or any(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    )
 
 
 def install_system_packages(packages: list[str]) -> None:

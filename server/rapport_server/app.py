@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
+from rapport_server.hints import Addressed, Hint, MembersMoved
 from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
 from rapport_server.ports import Bus, Clock, Store
@@ -128,7 +130,7 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
     delivery = Delivery(store, bus)
     messaging = Messaging(store, delivery.deliver, clock, rates)
-    bus.subscribe(delivery.wake, delivery.relay, delivery.drop)
+    bus.subscribe(partial(_take, delivery, store), delivery.look_again)
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains),
@@ -142,6 +144,14 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     signals = Signals(store, bus, clock, rates)
     seen = Seen(store, delivery.devices, clock)
     return _Parts(store, bus, sign_in, messaging, delivery, signals, seen, services, due, rates)
+
+
+def _take(delivery: Delivery, store: Store, hint: Hint) -> None:
+    """What this node does about a hint."""
+    if isinstance(hint, MembersMoved):
+        store.note_members_moved()
+    elif isinstance(hint, Addressed):
+        delivery.take(hint)
 
 
 def _web_files(config: Config, folder: Path) -> WebFiles | None:

@@ -13,11 +13,13 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "CONFIGURATION_EXIT",
+    "Bus",
     "Config",
     "ConfigurationProblem",
     "Limits",
     "Log",
     "Metrics",
+    "Presence",
     "RateLimit",
     "RateLimits",
     "Server",
@@ -83,6 +85,21 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
             "authority of its own, which is handed out on the next higher port. docs/operate.md says how to trust it."
         ),
     ] = False
+    workers: Annotated[
+        int,
+        _AtLeastOne,
+        _about(
+            "Processes that share the port, one per core. More than one needs `store.url` and `bus.url`; their "
+            "`/metrics` are on consecutive ports."
+        ),
+    ] = 1
+    reuse_port: Annotated[
+        bool,
+        _about(
+            "Lets another server of the same user listen on the same address and port (SO_REUSEPORT): the system "
+            "shares new connections out. Workers have it anyway."
+        ),
+    ] = False
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +112,50 @@ class Store(Struct, frozen=True, forbid_unknown_fields=True):
             "log needs shared memory."
         ),
     ] = "rapport-data/rapport.db"
+    url: Annotated[
+        str,
+        _about(
+            "PostgreSQL database instead of the file: `postgresql://rapport:secret@host:5432/rapport`. The role must "
+            "own no table; docs/operate.md says how to make it."
+        ),
+    ] = ""
+    owner_url: Annotated[
+        str,
+        _about(
+            "The same database as the role that owns the tables. Only `rapport init` and `rapport migrate` use it; "
+            "keep it away from running servers."
+        ),
+    ] = ""
+
+
+class Bus(Struct, frozen=True, forbid_unknown_fields=True):
+    """How several processes or nodes tell each other what is new."""
+
+    url: Annotated[
+        str,
+        _about(
+            "Redis: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://host:26379,host:26379/name`, or "
+            "`redis+cluster://host:6379,host:6379`; user and password before an `@`. Empty: this process is the only "
+            "one. Nothing is kept there that could not be lost."
+        ),
+    ] = ""
+    namespace: Annotated[
+        str,
+        Meta(min_length=1, max_length=32, pattern="^[a-z0-9-]+$"),
+        _about("Begins every key and channel, so that several installations can share a Redis."),
+    ] = "rapport"
+
+
+class Presence(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may see that somebody is connected."""
+
+    shown_to_clients: Annotated[
+        bool,
+        _about(
+            "Whether clients see that their therapist is connected. Off, because it invites waiting for an answer: "
+            "clients are meant to go by office hours."
+        ),
+    ] = False
 
 
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,6 +296,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     server: Server = Server()
     store: Store = Store()
+    bus: Bus = Bus()
+    presence: Presence = Presence()
     metrics: Metrics = Metrics()
     web: Web = Web()
     limits: Limits = Limits()

@@ -29,7 +29,9 @@ from rapport_protocol.requests import (
     PrekeysLeft,
     RequiredDevices,
 )
+from rapport_server.hints import Hint
 from rapport_server.records import (
+    Contact,
     ConversationRecord,
     InviteRecord,
     Job,
@@ -54,10 +56,10 @@ __all__ = [
     "KeyDirectory",
     "LinkDirectory",
     "Mailbox",
+    "Roster",
     "SignInDirectory",
     "Store",
     "Timers",
-    "WakeHandler",
 ]
 
 
@@ -201,12 +203,22 @@ class ConversationDirectory(Protocol):
     async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
         """All conversations that the account is a member of, its self conversation included."""
 
+    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+        """Every other account that is now a member of a conversation together with this one, ascending.
+
+        With the devices of its newest list, dormant ones included. Empty for an account that is not there.
+        """
+
     @property
     def members_mark(self) -> object:
         """Another object after every change of who is in a conversation, who has which devices, or who is dormant.
 
-        While it is the same one, what `required_devices` answered is still true.
+        While it is the same one, what `required_devices` and `contacts` answered is still true, but for what other nodes have changed
+        in the last five seconds.
         """
+
+    def note_members_moved(self) -> None:
+        """Another node has changed such a thing: `members_mark` is another object from now on."""
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """Every unrevoked device of every member that is not dormant, with the newest list version per account.
@@ -248,6 +260,12 @@ class Mailbox(Protocol):
 
         Items in flight, parked items and expired directs are left out. `beyond` is the place within one pass, never a
         memory of what was delivered.
+        """
+
+    async def owed(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """Those of these devices, of any practice, for which something waits that they have not set aside.
+
+        For a node that asks for whoever is connected to it.
         """
 
     async def archive(
@@ -333,36 +351,64 @@ class Store(Directory, LinkDirectory, Mailbox, Timers, Protocol):
         """Waits until nothing can be written any more before the process is started again; one sentence about it."""
 
 
-WakeHandler = Callable[[Collection[DeviceId]], None]
-"""Called in the event loop with devices of this node that may have something new waiting."""
-
-
 class Bus(Protocol):
     """Hints between nodes. Losing any of them loses nothing: the mailbox is the truth.
 
-    In-process by default: publishing calls the handlers of this process in a later turn of the loop, at most once, in
-    order.
+    In-process by default. Publishing never waits and never raises: hints of one turn of the loop leave together, in
+    order, in a later turn; when there is no room for them they are dropped, and `on_gap` follows.
     """
 
-    def publish_wake(self, devices: Collection[DeviceId]) -> None:
-        """Something may wait for these devices, wherever they are connected."""
+    def subscribe(self, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> None:
+        """Sets what this node does about hints; called once, before `start`.
 
-    def publish_signal(self, devices: Collection[DeviceId], frame: bytes) -> None:
-        """Relay a signal to these devices if they are connected."""
+        Both are called in the event loop, never in a publisher's own turn, and neither waits nor raises.
+        on_hint: one hint, its `devices` only those that are connected here. on_gap: hints may have been lost, so the
+        node looks into the store for every device that is connected here; after every (re)connection, and every 30 to
+        60 seconds when there are other nodes.
+        """
 
-    def publish_dropped(self, devices: Collection[DeviceId]) -> None:
-        """These devices were revoked: whoever holds their connection closes it."""
+    def publish(self, *hints: Hint) -> None:
+        """Tells whoever it concerns.
 
-    def subscribe(
-        self,
-        on_wake: WakeHandler,
-        on_signal: Callable[[Collection[DeviceId], bytes], None],
-        on_dropped: WakeHandler,
-    ) -> None:
-        """Sets the three handlers of this node; called once, before the first publish."""
+        Hints with `devices` come to this node's own `on_hint` too, for those of them that are connected here; hints
+        without go to other nodes only.
+        """
+
+    def attach(self, device: DeviceId) -> None:
+        """The device is connected to this node: hints for it come here from now on.
+
+        Once the others know, this node gets a `Wake` for it (what was committed meanwhile was not announced here), and
+        the node that held it before gets a `Replaced`.
+        """
+
+    def detach(self, device: DeviceId) -> None:
+        """The device is not connected to this node any more."""
+
+    @property
+    def degraded(self) -> str | None:
+        """One sentence while other nodes cannot be reached (messages then wait for the next look), else None."""
 
     async def start(self) -> None:
-        """Connects."""
+        """Connects. Returns also when that is not possible now; it then goes on trying and is `degraded`."""
 
     async def close(self) -> None:
-        """Disconnects; later publishes are dropped."""
+        """Says good-bye to the other nodes and disconnects; later publishes are dropped."""
+
+
+class Roster(Protocol):
+    """Who is present, over all nodes: leases and what each node says of itself, nothing to refresh per account."""
+
+    def subscribe(self, on_lost: Callable[[Collection[tuple[PracticeId, AccountId]]], None]) -> None:
+        """on_lost: called in the event loop with the accounts that were present at a node whose lease has lapsed.
+
+        One of the nodes that are left is called. Called once, before `start` of the bus.
+        """
+
+    def put(self, practice: PracticeId, account: AccountId, state: str | None) -> None:
+        """What the account is at this node (a `PresenceState`); None: nothing any more. Never waits."""
+
+    async def states(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, str]:
+        """The most present state of each account over all live nodes, this one included, after every earlier `put`.
+
+        Absent ones are left out. Raises Rejected(UNAVAILABLE) when other nodes cannot be asked.
+        """

@@ -18,6 +18,7 @@ __all__ = [
     "KIND_PAIR",
     "KIND_SELF",
     "AckJob",
+    "Contact",
     "ConversationRecord",
     "DirectJob",
     "EntryRecord",
@@ -397,6 +398,15 @@ class ConversationRecord:
     seq: int
     base: int
     members: list[AccountId]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Another account that is in a conversation with the one asked about. devices: its listed devices, joined."""
+
+    account: AccountId
+    role: Role
+    devices: bytes
 
 
 @dataclass(frozen=True, slots=True)

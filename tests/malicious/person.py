@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WITHIN_S", "Person", "Standing"]
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 T = TypeVar("T")
 
 

@@ -24,6 +24,7 @@ from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, 
 from rapport_protocol.messages import Deliver
 from rapport_protocol.requests import Role
 from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.hints import wakes
 from rapport_server.records import PostJob
 from tests.properties.backups import copy_of_store, copy_of_vault, put_back, restore_store
 from tests.properties.watching import Watch
@@ -440,5 +441,5 @@ class Fleet:
 
     async def sweep(self) -> None:
         """What the server does every few minutes."""
-        self.relay.bus.publish_wake(await self.store.sweep(self.relay.clock.now_ms()))
+        self.relay.bus.publish(*wakes(await self.store.sweep(self.relay.clock.now_ms())))
         await asyncio.sleep(0)

@@ -33,6 +33,7 @@ from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.local_bus import LocalBus
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
+from rapport_server.hints import Addressed, Hint
 from rapport_server.rates import Rates
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.conversations import Conversations
@@ -104,7 +105,7 @@ class Relay:
         self.delivery = Delivery(self.store, self.bus)
         self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates)
         self.signals = Signals(self.store, self.bus, self.clock, rates)
-        self.bus.subscribe(self.delivery.wake, self.delivery.relay, self.delivery.drop)
+        self.bus.subscribe(self._take, self.delivery.look_again)
         self.services = Services(
             Accounts(self.store, self.bus, self.clock),
             Invites(self.store, self.store, self.bus, self.clock),
@@ -114,6 +115,10 @@ class Relay:
             Linking(self.store, self.clock),
         )
         self.calls: list[str] = []
+
+    def _take(self, hint: Hint) -> None:
+        if isinstance(hint, Addressed):
+            self.delivery.take(hint)
 
     async def start(self) -> str:
         """Starts the store and makes a practice; returns the owner link."""

@@ -23,6 +23,7 @@ from rapport.events import (
 )
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.messages import Post
+from rapport_server.hints import Signalled
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
@@ -196,11 +197,11 @@ async def test_typing_is_seen_by_the_other_and_touches_no_ratchet(pair: Pair) ->
     kim.do(lambda turn: signals.send_typing(turn, core.signals, conv))
     assert kim.storage.rev == before
     *_, frame = pair.relay.signals._queue.get_nowait()
-    pair.relay.delivery.relay([dana.me.device], frame)
+    pair.relay.delivery.take(Signalled(dana.me.device, frame))
     await quiet(dana)
     assert [event for event in dana.events if isinstance(event, Typing)] == [Typing(conv, kim.me.account)]
-    pair.relay.delivery.relay([dana.me.device], frame)
-    pair.relay.delivery.relay([dana.me.device], frame[:-1] + bytes([frame[-1] ^ 1]))
+    pair.relay.delivery.take(Signalled(dana.me.device, frame))
+    pair.relay.delivery.take(Signalled(dana.me.device, frame[:-1] + bytes([frame[-1] ^ 1])))
     await quiet(dana)
     assert len([event for event in dana.events if isinstance(event, Typing)]) == 1
 

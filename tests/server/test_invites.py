@@ -18,6 +18,7 @@ from rapport_protocol.requests import (
     RequiredDevices,
     Role,
 )
+from rapport_server.hints import Hint, Wake
 from rapport_server.records import Timer
 from rapport_server.services.timers import SWEEP_TIMER
 from tests.server.node import HOUR_MS, Node, Refused, running
@@ -235,14 +236,15 @@ async def test_entries_of_tomorrow_and_of_other_places() -> None:
 
 async def test_the_others_of_a_conversation_are_woken() -> None:
     async with running() as node:
-        woken: list[bytes] = []
+        hints: list[Hint] = []
         bus = node.app._parts.bus
-        bus.subscribe(woken.extend, lambda devices, frame: None, lambda devices: None)
+        bus.subscribe(hints.append, lambda: None)
         owner = await node.owner()
+        bus.attach(owner.device)
         opened = owner.invite(Role.CLIENT)
         await node.ask("invite.create", owner, opened.request())
         await node.guest(opened)
-        assert woken == [owner.device]
+        assert hints == [Wake(owner.device)]
 
 
 def test_people_open_invites_for_their_own_conversations() -> None:

@@ -1,4 +1,4 @@
-"""The bus of one process: later, in order, and never after it was closed."""
+"""The bus of one process: later, in order, only for who is here, and never after it was closed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import asyncio
 import os
 
 from rapport_protocol.ids import DeviceId
+from rapport_protocol.messages import DeliveredItem
 from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.hints import Dropped, Fresh, Hint, MembersMoved, Received, Signalled, Wake, wakes
 
 
 class Heard:
-    """A bus, and what its handlers were called with."""
+    """A bus, and the hints that it handed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *here: DeviceId) -> None:
         self.bus = LocalBus()
-        self.wakes: list[set[DeviceId]] = []
-        self.signals: list[bytes] = []
-        self.dropped: list[list[DeviceId]] = []
-        self.bus.subscribe(
-            lambda devices: self.wakes.append(set(devices)),
-            lambda _, frame: self.signals.append(frame),
-            lambda devices: self.dropped.append(list(devices)),
-        )
+        self.hints: list[Hint] = []
+        self.bus.subscribe(self.hints.append, lambda: None)
+        for device in here:
+            self.bus.attach(device)
 
 
 def device() -> DeviceId:
@@ -33,38 +31,55 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_wakes_of_one_turn_come_together_and_later() -> None:
-    heard, one, two = Heard(), device(), device()
+async def test_hints_come_later_and_in_order() -> None:
+    here = device()
+    heard = Heard(here)
     await heard.bus.start()
-    heard.bus.publish_wake([one])
-    heard.bus.publish_wake({two, one})
-    heard.bus.publish_wake([])
-    assert heard.wakes == []
+    hints: list[Hint] = [Signalled(here, bytes([number])) for number in range(5)]
+    hints += [Dropped(here), *wakes([here])]
+    heard.bus.publish(*hints)
+    assert heard.hints == []
     await turn()
-    assert heard.wakes == [{one, two}]
-    heard.bus.publish_wake([two])
-    await turn()
-    assert heard.wakes == [{one, two}, {two}]
+    assert heard.hints == hints
 
 
-async def test_signals_keep_their_order() -> None:
-    heard = Heard()
+async def test_hints_are_for_who_is_here() -> None:
+    here, gone = device(), device()
+    heard = Heard(here, gone)
     await heard.bus.start()
-    for number in range(5):
-        heard.bus.publish_signal([device()], bytes([number]))
-    heard.bus.publish_dropped([device()])
+    heard.bus.detach(gone)
+    heard.bus.publish(Wake(gone), Wake(gone + here), Received(gone, [DeliveredItem(device(), here)]))  # type: ignore[arg-type]
     await turn()
-    assert heard.signals == [bytes([number]) for number in range(5)]
-    assert len(heard.dropped) == 1
+    assert heard.hints == [Wake(here)]
+
+
+async def test_a_fresh_message_keeps_the_keys_of_who_is_here() -> None:
+    first, here = device(), device()
+    keys = [b"\x01" + os.urandom(194), b"\x02" + os.urandom(1323)]
+    heard = Heard(here)
+    await heard.bus.start()
+    heard.bus.publish(Fresh(first + here, device(), 1, 2, b"outer", b"nonce", b"ct", b"".join(keys)))  # type: ignore[arg-type]
+    await turn()
+    (fresh,) = heard.hints
+    assert isinstance(fresh, Fresh)
+    assert (fresh.devices, fresh.keys) == (here, keys[1])
+
+
+async def test_nobody_else_is_told_of_members() -> None:
+    heard = Heard(device())
+    await heard.bus.start()
+    heard.bus.publish(MembersMoved())
+    await turn()
+    assert heard.hints == []
 
 
 async def test_nothing_before_start_and_nothing_after_close() -> None:
-    heard = Heard()
-    heard.bus.publish_wake([device()])
+    here = device()
+    heard = Heard(here)
+    heard.bus.publish(Wake(here))
     await heard.bus.start()
-    heard.bus.publish_wake([device()])
+    heard.bus.publish(Wake(here))
     await heard.bus.close()
-    heard.bus.publish_signal([device()], b"x")
-    heard.bus.publish_dropped([device()])
+    heard.bus.publish(Wake(here))
     await turn()
-    assert (heard.wakes, heard.signals, heard.dropped) == ([], [], [])
+    assert heard.hints == []

@@ -46,6 +46,7 @@ __all__ = [
     "SUBPROTOCOL_MSGPACK",
     "TOKEN_LIFE_MS",
     "UNANSWERED_SENDS",
+    "WATCHED_ACCOUNTS",
 ]
 
 SUBPROTOCOL_MSGPACK: Final = "rapport.v1+msgpack"
@@ -68,6 +69,8 @@ CT_BYTES: Final = 16_400
 DEVICES_PER_ACCOUNT: Final = 8
 MEMBERS_PER_CONVERSATION: Final = 20
 DEVICES_PER_CONVERSATION: Final = 160
+WATCHED_ACCOUNTS: Final = 1000
+"""Most accounts whose presence a device is told: every contact of a large practice, in a frame of 16 KB."""
 CHAIN_ENTRIES: Final = 4096
 """Most membership entries of one conversation: eleven years of one a day, and still folded in about a second."""
 

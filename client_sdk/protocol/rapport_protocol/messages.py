@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, StoreEpoch
-from rapport_protocol.limits import ACK_ITEMS, CT_BYTES, DEVICES_PER_CONVERSATION, MAX_INTEGER
+from rapport_protocol.limits import ACK_ITEMS, CT_BYTES, DEVICES_PER_CONVERSATION, MAX_INTEGER, WATCHED_ACCOUNTS
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -42,11 +42,15 @@ __all__ = [
     "Ping",
     "Pong",
     "Post",
+    "Presence",
+    "PresenceState",
+    "Present",
     "Renew",
     "ServerMessage",
     "Signal",
     "Token",
     "Void",
+    "Watch",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -62,6 +66,7 @@ Ciphertext = Annotated[bytes, Meta(max_length=CT_BYTES)]
 ArchiveEntry = Annotated[bytes, Meta(min_length=149, max_length=149)]
 SealedKey = Annotated[bytes, Meta(max_length=1324)]
 JoinedDevices = Annotated[bytes, Meta(max_length=16 * DEVICES_PER_CONVERSATION)]
+JoinedAccounts = Annotated[bytes, Meta(max_length=16 * WATCHED_ACCOUNTS)]
 
 
 class CloseCode:
@@ -286,6 +291,53 @@ class CaughtUp(Struct, frozen=True, array_like=True, tag="caught_up"):
     """Everything that waited when the device signed in has been sent once."""
 
 
+# --- presence ---------------------------------------------------------------------------------------------------------
+
+
+class PresenceState:
+    """Whether somebody is there, from the most present one of an account's devices. No state says since when."""
+
+    ONLINE: Final = "online"
+    """A person is at a connected device."""
+    AWAY: Final = "away"
+    """Connected, but the person has been doing something else for a while."""
+    OFFLINE: Final = "offline"
+    """None of the two, or not for the asker to see: these cannot be told apart. A state that a client does not know
+    is taken for this one."""
+    HIDDEN: Final = "hidden"
+    """Only said by devices: connected, and nobody is to see it."""
+
+
+class Present(Struct, frozen=True, array_like=True, tag="present", gc=False):
+    """How this device wants to be seen: `online`, `away` or `hidden`; another text counts as hidden. Not answered.
+
+    Holds for the connection. Until it is said, a client's device is hidden and anybody else's is online; one that comes
+    back within the grace of a lost connection is as it was.
+    """
+
+    state: Annotated[str, Meta(max_length=16)]
+
+
+class Watch(Struct, frozen=True, array_like=True, tag="watch", gc=False):
+    """Whose presence this device wants to be told, instead of whom it named before on this connection.
+
+    Answered by a `Presence` for each of them that may be seen and is not offline; then every change is told.
+    """
+
+    accounts: JoinedAccounts
+    """Account ids, joined; ids that the asker may not see are as good as offline."""
+
+
+class Presence(Struct, frozen=True, array_like=True, tag="presence", gc=False):
+    """The account is now `online`, `away` or `offline`, says the server; unsigned, so it is shown as its word.
+
+    Dropped first under pressure, but the last state is always told.
+    """
+
+    account: Annotated[AccountId, Id16]
+    state: Annotated[str, Meta(max_length=16)]
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -341,7 +393,7 @@ class Draining(Struct, frozen=True, array_like=True, tag="draining", gc=False):
     retry_after_ms: Uint
 
 
-ClientMessage = Auth | Renew | Post | Direct | Signal | Void | Ack | Pong
+ClientMessage = Auth | Renew | Post | Direct | Signal | Void | Ack | Pong | Present | Watch
 """What a client may say."""
 
 ServerMessage = (
@@ -361,5 +413,6 @@ ServerMessage = (
     | Blocked
     | Ping
     | Draining
+    | Presence
 )
 """What a server may say."""

@@ -15,6 +15,7 @@ from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.requests import Register, Registered, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import owner_token_hash, self_conversation
+from rapport_server.hints import MembersMoved, wakes
 from rapport_server.membership_chains import (
     Chains,
     appended,
@@ -144,7 +145,7 @@ class Accounts:
                 change=change,
             )
             placed = await self._directory.register(registration, now)
-        self._bus.publish_wake(placed.wake)
+        self._bus.publish(MembersMoved(), *wakes(placed.wake))
         return Registered(invite.role, placed.seq)
 
 

@@ -16,6 +16,7 @@ from rapport_protocol.requests import (
     Conversations as Heads,
 )
 from rapport_protocol.rules import Rule, RuleBroken
+from rapport_server.hints import MembersMoved, wakes
 from rapport_server.membership_chains import (
     Chain,
     Chains,
@@ -97,7 +98,7 @@ class Conversations:
                 used_at=used_at,
             )
             placed = await self._directory.append_entries(principal.practice, change, now)
-        self._bus.publish_wake(placed.wake)
+        self._bus.publish(MembersMoved(), *wakes(placed.wake))
         return Appended(placed.seq, placed.at)
 
     async def _invite_of(self, principal: Principal, chain: Chain, join: Join, at: int) -> InviteId:

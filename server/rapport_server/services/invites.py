@@ -11,6 +11,7 @@ from rapport_protocol.limits import RECOVERY_MS
 from rapport_protocol.membership_entries import Genesis, Invite, SignedEntry
 from rapport_protocol.requests import AccountDevices, Appended, CreateInvite, InviteView
 from rapport_protocol.rules import Rule, RuleBroken
+from rapport_server.hints import MembersMoved, wakes
 from rapport_server.membership_chains import (
     MEMBER_ROLES,
     Chain,
@@ -96,7 +97,7 @@ class Invites:
             # First the timer: one without an invite does nothing, an invite without a timer would keep its card.
             await self._timers.set_timer(Timer(action.expires_ms, INVITE_TIMER, action.invite))
             placed = await self._directory.append_entries(principal.practice, change, now)
-        self._bus.publish_wake(placed.wake)
+        self._bus.publish(MembersMoved(), *wakes(placed.wake))
         return Appended(placed.seq, placed.at)
 
     async def expire(self, key: bytes) -> None:

@@ -22,6 +22,7 @@ from rapport_protocol.requests import (
 )
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_server.claim_limits import ClaimLimits
+from rapport_server.hints import Dropped, MembersMoved, wakes
 from rapport_server.membership_chains import not_found, recovering, require_time
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
@@ -133,9 +134,7 @@ class Keys:
         wake = await self._directory.append_device_list(practice, new, prekeys, now)
         listed = {entry.device for entry in candidate.content.devices}
         dropped = [entry.device for entry in head.content.devices if entry.device not in listed]
-        if dropped:
-            self._bus.publish_dropped(dropped)
-        self._bus.publish_wake(wake)
+        self._bus.publish(MembersMoved(), *([Dropped(b"".join(dropped))] if dropped else []), *wakes(wake))
         return DeviceLists([candidate.encoded])
 
     async def _prekeys_of_added(

@@ -14,6 +14,7 @@ from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
+from rapport_server.hints import HINT_DEVICES, Signalled
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
@@ -68,7 +69,9 @@ class Signals:
                 continue
             if circle is None or circle.epoch != fields.epoch or who.account not in circle.accounts:
                 continue
-            self._bus.publish_signal([device for device in circle.devices if device != who.device], frame)
+            others = [device for device in circle.devices if device != who.device]
+            if others:
+                self._bus.publish(Signalled(b"".join(others[:HINT_DEVICES]), frame))
 
     async def _circle(self, practice: PracticeId, conv: ConversationId) -> _Circle | None:
         """Who is in a conversation now. Raises Rejected when it cannot be looked up."""

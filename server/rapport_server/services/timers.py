@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from rapport_server.hints import wakes
 from rapport_server.ports import Bus, Clock, Mailbox, Timers
 from rapport_server.records import Timer
 
@@ -94,5 +95,5 @@ class DueTimers:
     async def _sweep(self, _key: bytes) -> None:
         """Lets the store expire what is past its time, tells the devices concerned, and asks for the next sweep."""
         now = self._clock.now_ms()
-        self._bus.publish_wake(await self._mailbox.sweep(now))
+        self._bus.publish(*wakes(await self._mailbox.sweep(now)))
         await self._timers.set_timer(Timer(now + SWEEP_EVERY_MS, SWEEP_TIMER, b""))

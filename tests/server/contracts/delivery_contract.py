@@ -104,6 +104,29 @@ class StreamContract:
             seen += page
         assert ids(seen) == [job.id for job in jobs]
 
+    async def test_owed_are_those_for_whom_something_waits_that_they_have_not_set_aside(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        second = await world.add_device(client)
+        await world.settle(owner)
+        await world.settle(client)
+        other, other_client, other_conv = await world.pair()
+        everybody = [*owner.devices, *client.devices, *other.devices, *other_client.devices]
+        assert await world.store.owed(everybody) == []
+        assert await world.store.owed([]) == []
+        job = await world.post(owner.on(), conv)
+        await world.post(other.on(), other_conv)
+        assert await world.store.owed([*everybody, DeviceId(fresh())]) == sorted(
+            [*client.devices, *other_client.devices]
+        )
+        assert await world.store.owed([second]) == [second]
+        await world.perform(world.ack(client.on(), job.id), world.ack(client.on(1), parked=[job.id]))
+        assert await world.store.owed(client.devices) == []
+        expiring = world.note(owner.on(), conv, second, act_until=world.clock.now + 1)
+        await world.perform(expiring)
+        assert await world.store.owed(client.devices) == [second]
+        world.clock.now += 1
+        assert await world.store.owed(client.devices) == []
+
     async def test_what_is_in_flight_is_left_out_and_does_not_shorten_the_page(self, world: World) -> None:
         owner, client, conv = await world.pair()
         jobs = [await world.letter(owner.on(), conv) for _ in range(8)]

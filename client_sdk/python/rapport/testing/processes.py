@@ -7,7 +7,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from rapport.testing.orders import Order, Reply
+from rapport.testing.programs import ProcessProblem, free_port
 
 __all__ = ["READY_WITHIN_S", "Player", "ProcessProblem", "ServerProcess", "free_port"]
 
@@ -26,16 +26,6 @@ READY_WITHIN_S: Final = 30.0
 """Seconds that a server has until it answers: ten times what it needs on a busy machine."""
 REPLY_WITHIN_S: Final = 120.0
 """Seconds that a player has for one order, unless told otherwise."""
-
-
-class ProcessProblem(RuntimeError):
-    """A process did not do what it was started for; the text says which, and where its log is."""
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class ServerProcess:

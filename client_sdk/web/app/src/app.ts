@@ -3,7 +3,7 @@
 import { type Emitted, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
 import { type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { ClientElement, tool } from "./client-element.ts";
+import { ClientElement, STALE, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
 import { addressOf, type Route, routeOf } from "./routes.ts";
@@ -83,7 +83,14 @@ export class App extends ClientElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.#latest = new Latest(this.client, () => this.requestUpdate());
+    const latest = new Latest(this.client, () => this.requestUpdate());
+    this.#latest = latest;
+    for (const type of STALE) {
+      this.hear(type, ({ conversation }) => {
+        latest.forget(conversation);
+        this.requestUpdate();
+      });
+    }
     this.client.ready.catch((error: unknown) => {
       this.failed = error instanceof Unsupported ? "unsupportedBrowser" : "storageBroken";
     });

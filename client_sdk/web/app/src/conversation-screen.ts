@@ -13,7 +13,7 @@ import {
 } from "@rapport/elements";
 import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { ClientElement, screen, tool } from "./client-element.ts";
+import { ClientElement, STALE, screen, tool } from "./client-element.ts";
 
 /** Messages that are fetched at once. */
 const PAGE = 50;
@@ -90,18 +90,12 @@ export class ConversationScreen extends ClientElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    const changed = [
-      "messageReceived",
-      "messageChanged",
-      "messageStatus",
-      "messageRemoved",
-      "placeholder",
-      "placeholderRemoved",
-      "notDelivered",
-      "notReadable",
-    ] as const;
-    for (const type of changed) {
-      this.hear(type, () => void this.#read());
+    for (const type of STALE) {
+      this.hear(type, ({ conversation }) => {
+        if (conversation === this.conversation) {
+          void this.#read();
+        }
+      });
     }
     this.hear("messageReceived", ({ message }) => this.#hasWritten(message.account));
     this.hear("typing", ({ conversation, account }) => {

@@ -50,6 +50,14 @@ export class Latest {
     });
   }
 
+  /** What was read of it is stale: the next call of `rows` reads it again. */
+  forget(conversation: ConversationId): void {
+    const kept = this.#kept.get(conversation);
+    if (kept !== undefined) {
+      this.#kept.set(conversation, { mark: "", message: kept.message });
+    }
+  }
+
   #read(conversation: Conversation, mark: string): void {
     const kept = this.#kept.get(conversation.id);
     if (kept?.mark === mark) {

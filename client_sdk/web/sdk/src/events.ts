@@ -333,7 +333,10 @@ export interface MessageRemoved {
   readonly id: MessageId;
 }
 
-/** Another device of ours has read, muted or drafted something; the conversation shows it. */
+/**
+ * Another device of ours has read, muted or drafted something, or older messages have come from the server, which no
+ * other event names: read the conversation again.
+ */
 export interface ConversationChanged {
   readonly type: "conversationChanged";
   readonly conversation: ConversationId;

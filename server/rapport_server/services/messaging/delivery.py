@@ -7,14 +7,14 @@ Source: docs/protocol.md, section 12.4.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import structlog
 
 from rapport_protocol.codec import deliver_frames
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId
+from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId, split_ids
 from rapport_protocol.limits import RESUME_WINDOW
 from rapport_protocol.messages import (
     CaughtUp,
@@ -27,6 +27,7 @@ from rapport_protocol.messages import (
     Signal,
 )
 from rapport_protocol.sealed_keys import split_sealed_keys
+from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed
 from rapport_server.ports import Bus, Mailbox
 from rapport_server.records import (
     AckJob,
@@ -48,6 +49,8 @@ PAGE_ITEMS: Final = 64
 """Items read from the mailbox at a time: 1 MB of the largest bodies, of which the socket takes what it has room for."""
 HINTS_AT_ONCE: Final = 1024
 """Most items of one `delivered`: 40 KB, far from the largest frame."""
+LOOK_DEVICES: Final = 1000
+"""Devices that the store is asked about at a time, after hints may have been lost."""
 
 
 class Delivery:
@@ -58,6 +61,7 @@ class Delivery:
         self._bus = bus
         self._links: dict[DeviceId, Link] = {}
         self._pumps: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     def open(self, principal: Principal, connection: Connection) -> Link:
         """A device has signed in.
@@ -70,6 +74,7 @@ class Delivery:
             older.connection.close(CloseCode.REPLACED)
         link = Link(principal, connection)
         self._links[principal.device] = link
+        self._bus.attach(principal.device)
         self._pump(link)
         return link
 
@@ -77,6 +82,7 @@ class Delivery:
         """The connection is gone; what was in flight is waiting again. Safe to call twice."""
         if self._links.get(link.principal.device) is link:
             del self._links[link.principal.device]
+            self._bus.detach(link.principal.device)
         if link.pump is not None:
             link.pump.cancel()
 
@@ -104,7 +110,6 @@ class Delivery:
     def deliver(self, jobs: Collection[Job]) -> None:
         """Passes a synced batch on: posts and directs to their devices, acknowledgements to the senders."""
         hints: dict[DeviceId, list[DeliveredItem]] = {}
-        elsewhere: set[DeviceId] = set()
         for job in jobs:
             if job.refusal is not None:
                 if type(job) is AckJob:
@@ -112,24 +117,25 @@ class Delivery:
                 continue
             if type(job) is PostJob:
                 if not job.repeat:
-                    self._push(job, elsewhere)
+                    self._push(job)
             elif type(job) is AckJob:
                 self._acknowledged(job)
                 for sender, message, parked in job.delivered:
                     hints.setdefault(sender, []).append(DeliveredItem(message, job.device, parked))
             elif type(job) is DirectJob and not job.repeat:
-                frames = deliver_frames(0, job.at, job.outer, job.nonce, job.ct, (job.key,))
-                self._push_one(job.target, ItemId(job.id), frames[0], elsewhere)
+                self._offer(
+                    Fresh(job.target, ItemId(job.id), 0, job.at, job.outer, job.nonce, job.ct, job.key), (job.key,)
+                )
         for sender, items in hints.items():
-            self._hint(sender, items)
-        if elsewhere:
-            self._bus.publish_wake(elsewhere)
+            for start in range(0, len(items), HINTS_AT_ONCE):
+                self._report(sender, items[start : start + HINTS_AT_ONCE])
 
-    def _hint(self, sender: DeviceId, items: list[DeliveredItem]) -> None:
+    def _report(self, sender: DeviceId, items: list[DeliveredItem]) -> None:
         link = self._links.get(sender)
-        for start in range(0, len(items), HINTS_AT_ONCE):
-            if link is not None and not link.connection.congested:
-                link.connection.send(Delivered(items[start : start + HINTS_AT_ONCE]))
+        if link is None:
+            self._bus.publish(Received(sender, items))
+        elif not link.connection.congested:
+            link.connection.send(Delivered(items))
 
     def _acknowledged(self, job: AckJob) -> None:
         link = job.origin
@@ -157,18 +163,27 @@ class Delivery:
         link.live = False
         link.missed = True
 
-    def _push(self, job: PostJob, elsewhere: set[DeviceId]) -> None:
-        """Offers a fresh post to its devices: the body is encoded once, only the key differs."""
-        frames = deliver_frames(job.seq, job.at, job.outer, job.nonce, job.ct, split_sealed_keys(job.keys))
-        item, devices, push = ItemId(job.id), job.devices, self._push_one
-        for at, frame in zip(range(0, len(devices), ID_BYTES), frames, strict=True):
-            push(DeviceId(devices[at : at + ID_BYTES]), item, frame, elsewhere)
+    def _push(self, job: PostJob) -> None:
+        fresh = Fresh(job.devices, ItemId(job.id), job.seq, job.at, job.outer, job.nonce, job.ct, job.keys)
+        self._offer(fresh, split_sealed_keys(job.keys))
 
-    def _push_one(self, device: DeviceId, item: ItemId, frame: bytes, elsewhere: set[DeviceId]) -> None:
-        link = self._links.get(device)
-        if link is None:
-            elsewhere.add(device)
-            return
+    def _offer(self, fresh: Fresh, keys: Sequence[bytes]) -> None:
+        """Offers a message to its devices, here or elsewhere: the body is encoded once, only the key differs."""
+        frames = deliver_frames(fresh.seq, fresh.at, fresh.outer, fresh.nonce, fresh.ct, keys)
+        links, devices, elsewhere = self._links, fresh.devices, False
+        for at, frame in zip(range(0, len(devices), ID_BYTES), frames, strict=True):
+            link = links.get(DeviceId(devices[at : at + ID_BYTES]))
+            if link is None:
+                elsewhere = True
+            else:
+                self._offer_one(link, fresh.id, frame)
+        if elsewhere:
+            absent = narrowed(fresh, lambda device: device not in links)
+            if absent is not None:
+                self._bus.publish(absent)
+
+    @staticmethod
+    def _offer_one(link: Link, item: ItemId, frame: bytes) -> None:
         in_flight, connection = link.in_flight, link.connection
         if not link.live or len(in_flight) >= RESUME_WINDOW or connection.congested:
             link.live = False
@@ -177,27 +192,69 @@ class Delivery:
             in_flight.add(item)
             connection.send_frame(frame)
 
-    def wake(self, devices: Collection[DeviceId]) -> None:
+    # --- what the bus brings ------------------------------------------------------------------------------------------
+
+    def take(self, hint: Addressed) -> None:
+        """A hint from this node or another one, for devices that are connected here (others are passed over)."""
+        devices = [DeviceId(device) for device in split_ids(hint.devices)]
+        if isinstance(hint, Fresh):
+            self._take_fresh(devices, hint)
+        elif isinstance(hint, Wake):
+            self.wake(devices)
+        elif isinstance(hint, Received):
+            for device in devices:
+                self._tell(device, Delivered(hint.items))
+        elif isinstance(hint, Signalled):
+            for device in devices:
+                self._tell(device, Signal(hint.frame))
+        elif isinstance(hint, Dropped):
+            self._end(devices, CloseCode.AUTH_FAILED)
+        elif isinstance(hint, Replaced):
+            self._end(devices, CloseCode.REPLACED)
+
+    def _take_fresh(self, devices: Sequence[DeviceId], fresh: Fresh) -> None:
+        keys = (fresh.keys,) if len(devices) == 1 else split_sealed_keys(fresh.keys)
+        frames = deliver_frames(fresh.seq, fresh.at, fresh.outer, fresh.nonce, fresh.ct, keys)
+        for device, frame in zip(devices, frames, strict=True):
+            link = self._links.get(device)
+            if link is not None:
+                self._offer_one(link, fresh.id, frame)
+
+    def _tell(self, device: DeviceId, message: Delivered | Signal) -> None:
+        """Says something that nobody waits for; first to be dropped under pressure."""
+        link = self._links.get(device)
+        if link is not None and not link.connection.congested:
+            link.connection.send(message)
+
+    def wake(self, devices: Iterable[DeviceId]) -> None:
         """Something may wait for these devices (from the bus, a timer or a sweep)."""
         for device in devices:
             link = self._links.get(device)
             if link is not None:
                 self._pump(link)
 
-    def drop(self, devices: Collection[DeviceId]) -> None:
-        """These devices were revoked: their connections close (4501)."""
+    def _end(self, devices: Iterable[DeviceId], code: int) -> None:
         for device in devices:
             link = self._links.get(device)
             if link is not None:
                 self.close(link)
-                link.connection.close(CloseCode.AUTH_FAILED)
+                link.connection.close(code)
 
-    def relay(self, devices: Collection[DeviceId], frame: bytes) -> None:
-        """Passes a signal on to whoever of these is connected here; first to be dropped under pressure."""
-        for device in devices:
-            link = self._links.get(device)
-            if link is not None and not link.connection.congested:
-                link.connection.send(Signal(frame))
+    def look_again(self) -> None:
+        """Hints may have been lost: whoever has mail waiting is pumped. One look at a time."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_again())
+            self._pumps.add(self._looking)
+            self._looking.add_done_callback(self._pumps.discard)
+
+    async def _look_again(self) -> None:
+        devices = self.devices()
+        for start in range(0, len(devices), LOOK_DEVICES):
+            try:
+                self.wake(await self._mailbox.owed(devices[start : start + LOOK_DEVICES]))
+            except Rejected as refused:  # there is another look within a minute
+                _log.warning("mailboxes not looked at", error=refused.code.value)
+                return
 
     def nudge(self) -> None:
         """Looks again at every link that could not be pushed to.

@@ -36,7 +36,7 @@ it("from the invitation to a message that waits for the network, without a point
   await mira.getByText("1 message is saved here and goes out by itself.").waitFor();
   assert.equal(await said(dana, "On the train now.").count(), 0);
   await mira.context().setOffline(false);
-  await said(dana, "On the train now.").waitFor({ timeout: 40_000 });
+  await said(dana, "On the train now.").waitFor();
   await mira.getByText(/No connection/).waitFor({ state: "detached" });
 
   await tabTo(mira, mira.getByRole("button", { name: "Settings" }));

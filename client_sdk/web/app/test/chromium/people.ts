@@ -9,6 +9,9 @@ import { launched } from "../../../sdk/src/testing/chromium.ts";
 import { launch } from "../../../sdk/test/chromium/browser.ts";
 import { serve, type TestServer } from "../../../sdk/test/chromium/server.ts";
 
+/** What people wait for comes at once on a quiet machine; so long may a busy one take, milliseconds. */
+const PATIENCE_MS = 60_000;
+
 /** Everything that a test opens, closed in one go. */
 export class House {
   readonly folder: string;
@@ -43,7 +46,7 @@ export class House {
 
   private async pageIn(context: BrowserContext, name: string): Promise<Page> {
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(PATIENCE_MS);
     page.on("pageerror", (error) => this.complaints.push(`${name}: ${error.message}`));
     page.on("console", (message) => {
       if (/content security policy|trusted ?type/i.test(message.text())) {
@@ -57,7 +60,7 @@ export class House {
     await Promise.all(this.profiles.map((context) => context.close()));
     await this.chromium.close();
     await this.server.stop();
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 10 }); // the browser may still be writing
   }
 }
 

@@ -30,6 +30,9 @@ export const FIELDS: Readonly<Record<string, string>> = {
   DeliveredItem: "id:i device:i parked:y=",
   delivered: "items:[]@DeliveredItem",
   caught_up: "",
+  present: "state:s-16",
+  watch: "accounts:b-16000",
+  presence: "account:i state:s-16",
   error: "code:s re:i?= retryable:y= retryAfterMs:u=",
   device_mismatch: "id:i missing:b-2560 stale:b-2560",
   epoch_stale: "id:i epoch:u",
@@ -73,7 +76,7 @@ export const FIELDS: Readonly<Record<string, string>> = {
 };
 
 /** What a client may say. */
-export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong"];
+export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong", "present", "watch"];
 
 /** What a server may say. */
-export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining"];
+export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining", "presence"];

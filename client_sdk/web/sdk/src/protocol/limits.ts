@@ -39,6 +39,9 @@ export const MEMBERS_PER_CONVERSATION = 20;
 /** Devices per conversation. */
 export const DEVICES_PER_CONVERSATION = 160;
 
+/** Most accounts whose presence a device is told: every contact of a large practice, in a frame of 16 KB. */
+export const WATCHED_ACCOUNTS = 1_000;
+
 /** Most membership entries of one conversation: eleven years of one a day, and still folded in about a second. */
 export const CHAIN_ENTRIES = 4_096;
 

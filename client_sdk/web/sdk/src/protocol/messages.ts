@@ -57,6 +57,20 @@ export type NoticeKind =
   /** The account `about` published a new device list: fetch its chain. */
   | "devices_changed";
 
+/** Whether somebody is there, from the most present one of an account's devices. No state says since when. */
+export type PresenceState =
+  /** A person is at a connected device. */
+  | "online"
+  /** Connected, but the person has been doing something else for a while. */
+  | "away"
+  /**
+   * None of the two, or not for the asker to see: these cannot be told apart. A state that a client does not know is
+   * taken for this one.
+   */
+  | "offline"
+  /** Only said by devices: connected, and nobody is to see it. */
+  | "hidden";
+
 /** The server's first word. The device answers `Auth` within 5 s. */
 export interface Challenge {
   readonly tag: "challenge";
@@ -259,6 +273,41 @@ export interface CaughtUp {
 }
 
 /**
+ * How this device wants to be seen: `online`, `away` or `hidden`; another text counts as hidden. Not answered.
+ *
+ * Holds for the connection. Until it is said, a client's device is hidden and anybody else's is online; one that comes
+ * back within the grace of a lost connection is as it was.
+ */
+export interface Present {
+  readonly tag: "present";
+  /** At most 16 characters. */
+  readonly state: string;
+}
+
+/**
+ * Whose presence this device wants to be told, instead of whom it named before on this connection.
+ *
+ * Answered by a `Presence` for each of them that may be seen and is not offline; then every change is told.
+ */
+export interface Watch {
+  readonly tag: "watch";
+  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as offline. */
+  readonly accounts: Uint8Array;
+}
+
+/**
+ * The account is now `online`, `away` or `offline`, says the server; unsigned, so it is shown as its word.
+ *
+ * Dropped first under pressure, but the last state is always told.
+ */
+export interface Presence {
+  readonly tag: "presence";
+  readonly account: AccountId;
+  /** At most 16 characters. */
+  readonly state: string;
+}
+
+/**
  * An operation was refused and stored nothing.
  *
  * re: the message id it is about, nil when none could be read. retryable: identical bytes may be sent again, after
@@ -321,7 +370,9 @@ export type ClientMessage =
   | Signal
   | Void
   | Ack
-  | Pong;
+  | Pong
+  | Present
+  | Watch;
 
 /** What a server may say. */
 export type ServerMessage =
@@ -340,4 +391,5 @@ export type ServerMessage =
   | EpochStale
   | Blocked
   | Ping
-  | Draining;
+  | Draining
+  | Presence;

@@ -44,9 +44,14 @@ export const CHROMIUM: LaunchOptions = {
   ],
 };
 
+/** What comes at once on a quiet machine may take so long on a busy one, milliseconds. */
+const PATIENCE_MS = 60_000;
+
 /** Starts Chromium. folder: its profile, which keeps what pages have stored. */
-export function launched(folder: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(folder, CHROMIUM);
+export async function launched(folder: string): Promise<BrowserContext> {
+  const context = await chromium.launchPersistentContext(folder, CHROMIUM);
+  context.setDefaultTimeout(PATIENCE_MS);
+  return context;
 }
 
 /** From now on `program` is what runs at the address that comes back; everything else there is the server's. */

@@ -54,7 +54,7 @@ async function opened(context: BrowserContext, origin: string, answers: string[]
   return page;
 }
 
-test("the first page joins, sends and shows what comes", { timeout: 120_000 }, async () => {
+test("the first page joins, sends and shows what comes", { timeout: 300_000 }, async () => {
   const data = await mkdtemp(join(tmpdir(), "rapport-docs-"));
   const server = await serve(data);
   const context = await launched(join(data, "profile"));
@@ -75,6 +75,6 @@ test("the first page joins, sends and shows what comes", { timeout: 120_000 }, a
   } finally {
     await Promise.all([context.close(), weiss.close()]);
     await server.stop();
-    await rm(data, { recursive: true, force: true });
+    await rm(data, { recursive: true, force: true, maxRetries: 10 });
   }
 });

@@ -28,6 +28,9 @@ const UNLIMITED = [
   "DIRECT",
 ];
 
+/** How many pieces of what the server logs are kept, for the case that it does not start. */
+const SAID_LAST = 20;
+
 async function freePort(): Promise<number> {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
@@ -36,9 +39,27 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** Makes a practice in `folder` and serves it, without limits of rate: one machine stands for many. */
+/** So many ports are tried: a free one may be taken by somebody else before the server has it. */
+const PORTS = 5;
+
+/**
+ * Makes a practice in `folder` and serves it, without limits of rate: one machine stands for many.
+ *
+ * Rejects with what the server has said when it ends before it listens.
+ */
 export async function serve(folder: string): Promise<TestServer> {
-  const port = await freePort();
+  for (let tried = 1; ; tried++) {
+    try {
+      return await serveAt(await freePort(), join(folder, `data-${tried}`), folder);
+    } catch (problem) {
+      if (tried === PORTS) {
+        throw problem;
+      }
+    }
+  }
+}
+
+async function serveAt(port: number, data: string, folder: string): Promise<TestServer> {
   const limits = UNLIMITED.flatMap((name) => [
     [`RAPPORT_RATES__${name}__BURST`, "1000000"],
     [`RAPPORT_RATES__${name}__PER_S`, "100000"],
@@ -48,18 +69,25 @@ export async function serve(folder: string): Promise<TestServer> {
     ...Object.fromEntries(limits),
     PATH: `${VENV}${delimiter}${process.env["PATH"] ?? ""}`,
     RAPPORT_SERVER__PORT: String(port),
-    RAPPORT_STORE__PATH: join(folder, "data", "rapport.db"),
+    RAPPORT_STORE__PATH: join(data, "rapport.db"),
   };
   const options = { cwd: folder, env };
   const { stdout } = await promisify(execFile)("python", ["-m", "rapport_server", "init", "--json"], options);
   const { owner_link: ownerLink }: { owner_link: string } = JSON.parse(stdout);
   const server: ChildProcess = spawn("python", ["-m", "rapport_server", "serve", "--json"], {
     ...options,
-    stdio: ["ignore", "pipe", "ignore"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(server, "exit");
-  if (server.stdout !== null) {
-    await Promise.race([once(createInterface({ input: server.stdout }), "line"), ended]);
+  const said: string[] = [];
+  server.stderr?.on("data", (chunk) => {
+    said.push(String(chunk));
+    said.splice(0, said.length - SAID_LAST);
+  });
+  const listens =
+    server.stdout === null ? [] : [once(createInterface({ input: server.stdout }), "line").then(() => true)];
+  if (!(await Promise.race([...listens, ended.then(() => false)]))) {
+    throw new Error(`the server does not start: ${said.join("")}`);
   }
   return {
     origin: `http://127.0.0.1:${port}`,

@@ -31,7 +31,7 @@ before(async () => {
 after(async () => {
   await hosting?.close();
   await server?.stop();
-  await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 });
 });
 beforeEach(async () => {
   profiles += 1;
@@ -59,7 +59,7 @@ async function cleared(page: Page, storageTypes: string): Promise<void> {
   await session.send("Storage.clearDataForOrigin", { origin: server.origin, storageTypes });
 }
 
-describe("storage that is cleared", { timeout: 120_000 }, () => {
+describe("storage that is cleared", { timeout: 300_000 }, () => {
   it("while a tab is open: every tab says so, nobody makes a new identity, a new invitation leads back in", async () => {
     const [first, second] = [await opened(), await opened()];
     await joined(first);
@@ -118,7 +118,7 @@ describe("storage that is cleared", { timeout: 120_000 }, () => {
   });
 });
 
-describe("storage that is full", { timeout: 120_000 }, () => {
+describe("storage that is full", { timeout: 300_000 }, () => {
   it("refuses what cannot be kept, keeps what it has, and goes on when there is room", async () => {
     const blank = await context.newPage();
     const session = await context.newCDPSession(blank); // ahead of the vault: the browser measures room now and then
@@ -145,7 +145,7 @@ describe("storage that is full", { timeout: 120_000 }, () => {
   });
 });
 
-describe("a passphrase", { timeout: 120_000 }, () => {
+describe("a passphrase", { timeout: 300_000 }, () => {
   it("opens the vault for all tabs, and nothing else does", async () => {
     const [first, second] = [await opened(), await opened()];
     await joined(first);
@@ -175,7 +175,7 @@ describe("a passphrase", { timeout: 120_000 }, () => {
   });
 });
 
-describe("a tab that owns the vault", { timeout: 120_000 }, () => {
+describe("a tab that owns the vault", { timeout: 300_000 }, () => {
   it("hands over when its client is closed, and what must not be done twice is said to be interrupted", async () => {
     const [first, second] = [await opened(), await opened()];
     await joined(first);

@@ -5,7 +5,7 @@ from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices
 from rapport_server.adapters.store.memory.state import Conversation, Form, Invite, Item, MemoryState
 from rapport_server.adapters.store.rules import joined, restore_jump
-from rapport_server.records import ConversationRecord, InviteRecord, MembershipChange, Placed
+from rapport_server.records import Contact, ConversationRecord, InviteRecord, MembershipChange, Placed
 
 __all__ = ["MemoryConversations"]
 
@@ -117,10 +117,19 @@ class MemoryConversations(MemoryState):
             if where == practice and account in found.members
         ]
 
+    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+        """See Directory.contacts."""
+        others = sorted(self._shared(practice, account) - {account})
+        return [Contact(other, self._accounts[other].role, joined(self._listed(practice, {other}))) for other in others]
+
     @property
     def members_mark(self) -> object:
         """See ConversationDirectory.members_mark."""
         return self._members_mark
+
+    def note_members_moved(self) -> None:
+        """See ConversationDirectory.note_members_moved."""
+        self._members_mark = object()
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """See Directory.required_devices. Accounts in ascending order."""

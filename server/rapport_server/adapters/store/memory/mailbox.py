@@ -155,6 +155,15 @@ class MemoryMailbox(MemoryLinks):
                 found.append(_waiting(item, principal.device))
         return found
 
+    async def owed(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """See Mailbox.owed. In ascending order."""
+        now = self._clock.now_ms()
+        waits: set[DeviceId] = set()
+        for item in self._items.values():
+            if not 0 < item.act_until <= now:
+                waits |= item.owed.keys() - item.parked
+        return sorted(waits.intersection(devices))
+
     async def archive(
         self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int
     ) -> ArchivePage:

@@ -1,5 +1,7 @@
 """Conversations, membership chains and invites in SQL."""
 
+from itertools import groupby
+
 from sqlalchemy import Connection, exists, insert, select, update
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -16,10 +18,11 @@ from rapport_server.adapters.store.sql.placing import (
     place,
     take_seqs,
 )
-from rapport_server.records import ConversationRecord, InviteRecord, MembershipChange, NewInvite, Placed
+from rapport_server.records import Contact, ConversationRecord, InviteRecord, MembershipChange, NewInvite, Placed
 
 __all__ = [
     "append_entries",
+    "contact_records",
     "contacts",
     "conversation",
     "conversations",
@@ -233,3 +236,28 @@ def contacts(db: Connection, practice: PracticeId, account: AccountId) -> list[A
         .order_by(theirs.c.account)
     )
     return [AccountId(found) for found in rows.scalars()]
+
+
+def contact_records(db: Connection, practice: PracticeId, account: AccountId) -> list[Contact]:
+    """See Directory.contacts."""
+    mine, theirs, who, device = schema.member.alias(), schema.member.alias(), schema.account, schema.device
+    rows = db.execute(
+        select(theirs.c.account, who.c.role, device.c.device)
+        .distinct()
+        .join(mine, (mine.c.practice == theirs.c.practice) & (mine.c.conv == theirs.c.conv))
+        .join(who, (who.c.practice == theirs.c.practice) & (who.c.account == theirs.c.account))
+        .join(device, (device.c.practice == theirs.c.practice) & (device.c.account == theirs.c.account))
+        .where(
+            mine.c.practice == practice,
+            mine.c.account == account,
+            mine.c.joined,
+            theirs.c.joined,
+            theirs.c.account != account,
+            device.c.listed,
+        )
+        .order_by(theirs.c.account, device.c.device)
+    ).all()
+    return [
+        Contact(AccountId(other), Role(role), joined(row.device for row in devices))
+        for (other, role), devices in groupby(rows, lambda row: (row.account, row.role))
+    ]

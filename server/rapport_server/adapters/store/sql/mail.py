@@ -8,13 +8,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import Select
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, PracticeId
-from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem
+from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem, Role
 from rapport_server.adapters.store.rules import cut_page, device_index, key_of, without
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.freeing import free
 from rapport_server.records import Principal, Waiting, WaitingEntry, WaitingMessage, WaitingNotice
 
-__all__ = ["archive", "fetch", "forget_device", "receipts", "waiting"]
+__all__ = ["archive", "fetch", "forget_device", "owed", "receipts", "waiting"]
 
 _item, _item_id, _mailbox, _keys = schema.item, schema.item_id, schema.mailbox, schema.sealed_keys
 
@@ -46,6 +46,20 @@ def waiting(
             break
         beyond = rows[-1].position
     return found
+
+
+def owed(db: Connection, devices: Collection[DeviceId], now: int) -> list[DeviceId]:
+    """See Mailbox.owed. In ascending order."""
+    table = schema.device
+    rows = db.execute(
+        select(table.c.practice, table.c.account, table.c.device)
+        .where(table.c.device.in_(list(devices)))
+        .order_by(table.c.device)
+    ).all()
+    people = [
+        Principal(PracticeId(row.practice), AccountId(row.account), DeviceId(row.device), Role.CLIENT) for row in rows
+    ]
+    return [person.device for person in people if waiting(db, person, 0, 1, (), now)]
 
 
 def _owed(principal: Principal, beyond: int, limit: int, now: int) -> Select[Any]:

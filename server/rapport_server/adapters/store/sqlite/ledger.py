@@ -9,9 +9,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rapport_protocol.errors import ErrorCode
-from rapport_protocol.ids import ID_BYTES, ConversationId, MessageId
-from rapport_server.adapters.store.rules import mismatch
-from rapport_server.adapters.store.sqlite.letters import ConversationState, Letter
+from rapport_protocol.ids import ID_BYTES, MessageId
+from rapport_server.adapters.store.judging import (
+    Blocks,
+    ConversationState,
+    in_order,
+    put_back,
+    refusal_of_direct,
+    refusal_of_post,
+    repeats_direct,
+    repeats_post,
+)
+from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.lookup import find_conversation, find_letters
 from rapport_server.records import AckJob, DirectJob, Job, PostJob
 
@@ -27,7 +36,7 @@ CONVERSATIONS_KEPT: Final = 16_384
 class Batch:
     """What the running transaction still has to write."""
 
-    __slots__ = ("acks", "changed", "entries", "history", "items", "letters", "undo")
+    __slots__ = ("acks", "at", "changed", "entries", "history", "items", "letters", "undo")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -42,8 +51,9 @@ class Batch:
         """Values of new rows of `archive_entry`."""
         self.history: list[Any] = []
         """Values of new rows of `history`, of folded letters."""
-        self.undo: list[tuple[dict[ConversationId, MessageId], ConversationId, MessageId | None]] = []
-        """Blocks of connections as they were before, in the order of change."""
+        self.undo: Blocks = []
+        self.at = 0
+        """Time of the transaction."""
 
 
 class Ledger:
@@ -76,11 +86,7 @@ class Ledger:
 
     def forget(self) -> None:
         """Drops everything, and puts the blocks of connections back to what they were before this transaction."""
-        for blocks, conv, before in reversed(self.batch.undo):
-            if before is None:
-                blocks.pop(conv, None)
-            else:
-                blocks[conv] = before
+        put_back(self.batch.undo)
         self.batch = Batch()
         self.letters.clear()
         self.unfolded.clear()
@@ -109,6 +115,7 @@ class Ledger:
 
     def perform(self, jobs: Sequence[Job], at: int) -> None:
         """Fills in the outcome of each job, in their order. at: time of the transaction."""
+        self.batch.at = at
         self._remember(
             [job.practice + job.id for job in jobs if type(job) is not AckJob]  # type: ignore[union-attr]
         )
@@ -116,9 +123,9 @@ class Ledger:
             if type(job) is AckJob:
                 self._acknowledge(job)
             elif type(job) is PostJob:
-                self._post_in_order(job, at)
+                in_order(job, self._post, self.batch.undo)
             elif type(job) is DirectJob and job.refusal is None:
-                job.refusal = self._direct(job, at)
+                job.refusal = self._direct(job)
 
     def _remember(self, keys: Iterable[bytes]) -> None:
         """Reads in one go those of these items that are stored but not remembered."""
@@ -127,73 +134,38 @@ class Ledger:
         for letter in find_letters(self.connection, wanted):
             letters[letter.key] = letter
 
-    def _post_in_order(self, job: PostJob, at: int) -> None:
-        """Behind a refused post of its conversation and connection, a post is not looked at."""
-        blocks = job.blocks
-        block = blocks.get(job.conv) if blocks else None
-        if block is not None and block == job.given_up:
-            self.batch.undo.append((blocks, job.conv, block))
-            del blocks[job.conv]
-            block = None
-        if block is not None and block != job.id:
-            job.refusal, job.blocked_by = ErrorCode.BLOCKED, block
-            return
-        if job.refusal is None:
-            job.refusal = self._post(job, at)
-        if job.refusal is not None:
-            self.batch.undo.append((blocks, job.conv, block))
-            blocks[job.conv] = job.id
-        elif block is not None:
-            self.batch.undo.append((blocks, job.conv, block))
-            del blocks[job.conv]
-
-    def _post(self, job: PostJob, at: int) -> ErrorCode | None:
-        key, device = job.practice + job.id, job.device
+    def _post(self, job: PostJob) -> ErrorCode | None:
+        key = job.practice + job.id
         earlier = self.letters.get(key)
-        if earlier is not None and earlier.seq and earlier.device == device and earlier.conv == job.conv:
-            job.repeat, job.seq, job.at = True, earlier.seq, earlier.at
+        if earlier is not None and repeats_post(job, earlier):
             return None
         state = self._conversation(job.practice, job.conv)
-        others = None if state is None else state.others[device]
-        if state is None or others is None:
-            return ErrorCode.NOT_FOUND
-        if earlier is not None:
-            return ErrorCode.CONFLICT
-        if job.body_epoch != state.epoch:
-            job.epoch = state.epoch
-            return ErrorCode.EPOCH_STALE
-        if state.lonely:
-            return ErrorCode.NOT_JOINED
-        if job.devices != others:
-            job.missing, job.stale = mismatch(job.devices, others)
-            # The right devices in another order, or one of them twice: there is nothing to repair.
-            return ErrorCode.DEVICE_MISMATCH if job.missing or job.stale else ErrorCode.BAD_FORMAT
-        if not others and job.entry is None:
-            return ErrorCode.RULE_BROKEN
+        refusal = refusal_of_post(job, state, taken=earlier is not None)
+        if refusal is not None or state is None:
+            return refusal
         job.seq = state.seq = self.moved[state.key] = state.seq + 1
-        job.at = at
+        job.at = at = self.batch.at
         self.position = position = self.position + 1
         letter = Letter(
-            position, key, job.conv, job.seq, at, job.account, device, 0, others, job.keys, job.entry is not None
-        )
+            position, key, job.conv, job.seq, at, job.account, job.device, 0, job.devices, job.keys,
+            job.entry is not None,
+        )  # fmt: skip
         self._keep(letter, job, job.entry)
         return None
 
-    def _direct(self, job: DirectJob, at: int) -> ErrorCode | None:
-        key, device = job.practice + job.id, job.device
+    def _direct(self, job: DirectJob) -> ErrorCode | None:
+        key = job.practice + job.id
         earlier = self.letters.get(key)
-        if earlier is not None and not earlier.seq and earlier.device == device and earlier.conv == job.conv:
-            job.repeat, job.at = True, earlier.at
+        if earlier is not None and repeats_direct(job, earlier):
             return None
         state = self._conversation(job.practice, job.conv)
-        if state is None or state.others[device] is None or state.others[job.target] is None or job.target == device:
-            return ErrorCode.NOT_FOUND
-        if earlier is not None:
-            return ErrorCode.CONFLICT
-        job.at = at
+        refusal = refusal_of_direct(job, state, taken=earlier is not None)
+        if refusal is not None:
+            return refusal
+        job.at = at = self.batch.at
         self.position = position = self.position + 1
         letter = Letter(
-            position, key, job.conv, 0, at, job.account, device, job.act_until, job.target, job.key, entered=False
+            position, key, job.conv, 0, at, job.account, job.device, job.act_until, job.target, job.key, entered=False
         )
         self._keep(letter, job, None)
         return None

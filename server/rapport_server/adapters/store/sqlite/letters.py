@@ -1,9 +1,9 @@
-"""What the writer remembers of messages and conversations, so that a post and its acknowledgements read nothing."""
+"""What the writer remembers of messages, so that a post and its acknowledgements read nothing."""
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, split_ids
 from rapport_server.adapters.store.rules import device_index, joined, without
 
-__all__ = ["ConversationState", "Letter", "Others"]
+__all__ = ["Letter"]
 
 
 class Letter:
@@ -64,37 +64,3 @@ class Letter:
         self.open = without(self.open, device)
         self.parked = joined([*split_ids(self.parked), device])
         return True
-
-
-class Others(dict[bytes, bytes | None]):
-    """By device: whom its post must be sealed for, which is all required devices but itself; None for a stranger."""
-
-    __slots__ = ("_listed", "_required")
-
-    def __init__(self, required: bytes, listed: bytes) -> None:
-        super().__init__()
-        self._required = required
-        self._listed = listed
-
-    def __missing__(self, device: bytes) -> bytes | None:
-        if device_index(self._listed, device) < 0:
-            return None  # not kept: strangers are not counted
-        found = self[device] = without(self._required, device)
-        return found
-
-
-class ConversationState:
-    """Where a conversation stands, and whom a post in it must be sealed for.
-
-    key: practice and id. lonely: nobody to write to. listed: every listed device of every member, joined in ascending
-    order; required: those of them that are not dormant.
-    """
-
-    __slots__ = ("epoch", "key", "lonely", "others", "seq")
-
-    def __init__(self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes, listed: bytes) -> None:
-        self.key = key
-        self.epoch = epoch
-        self.seq = seq
-        self.lonely = lonely
-        self.others = Others(required, listed)

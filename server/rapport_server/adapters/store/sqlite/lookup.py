@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from rapport_protocol.ids import ID_BYTES
+from rapport_server.adapters.store.judging import ConversationState
 from rapport_server.adapters.store.sql.schema import FORM_MESSAGE
-from rapport_server.adapters.store.sqlite.letters import ConversationState, Letter
+from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.rows import select_rows
 from rapport_server.records import KIND_SELF
 

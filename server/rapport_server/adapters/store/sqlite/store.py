@@ -40,6 +40,7 @@ from rapport_server.adapters.store.sqlite.version import check_version
 from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
 from rapport_server.ports import Clock, Store
 from rapport_server.records import (
+    Contact,
     ConversationRecord,
     InviteRecord,
     Job,
@@ -357,10 +358,18 @@ class SqliteStore:
         await self._settled_if_possible()
         return await self._read(conversations.conversations, practice, account)
 
+    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+        """See Directory.contacts."""
+        return await self._read(conversations.contact_records, practice, account)
+
     @property
     def members_mark(self) -> object:
         """See ConversationDirectory.members_mark."""
         return self._running().members_mark
+
+    def note_members_moved(self) -> None:
+        """See ConversationDirectory.note_members_moved."""
+        self._running().members_mark = object()
 
     async def required_devices(self, practice: PracticeId, conv: ConversationId) -> RequiredDevices | None:
         """See Directory.required_devices. Accounts in ascending order."""
@@ -374,6 +383,11 @@ class SqliteStore:
         """See Mailbox.waiting. Raises Rejected(UNAVAILABLE) rather than leave something out."""
         await self._settled()
         return await self._read(mail.waiting, principal, beyond, limit, in_flight, self._clock.now_ms())
+
+    async def owed(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """See Mailbox.owed. In ascending order."""
+        await self._settled()
+        return await self._read(mail.owed, devices, self._clock.now_ms())
 
     async def archive(
         self, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int

@@ -19,13 +19,14 @@ import sqlalchemy.exc
 import structlog
 
 from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_server.adapters.store.judging import refuse
 from rapport_server.adapters.store.rules import BATCH_JOBS
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sqlite.folding import recall, write_batch
 from rapport_server.adapters.store.sqlite.ledger import Ledger
 from rapport_server.adapters.store.sqlite.opening import core_on
 from rapport_server.ports import Clock
-from rapport_server.records import AckJob, Job, PostJob
+from rapport_server.records import Job
 
 __all__ = ["SMALL_BATCH", "Work", "Write", "Writer"]
 
@@ -266,7 +267,7 @@ class Writer:
                     Rejected(ErrorCode.UNAVAILABLE, self.failed or "the store is unavailable"),
                 )
             else:
-                _refuse(work)
+                refuse(work)
 
     def _judge(self, error: Exception) -> None:
         """Decides what the failure means for later batches. A sync that failed is never tried again."""
@@ -291,20 +292,3 @@ class Writer:
         if not self.lost:
             self.lost, self.failed = True, sentence
             self._loop.call_soon_threadsafe(self._on_lost, sentence)
-
-
-def _refuse(job: Job) -> None:
-    """Undoes the outcome of a job. Nothing of it was stored; a post holds up those behind it, as after any refusal."""
-    if isinstance(job, AckJob):
-        job.delivered.clear()
-    else:
-        job.repeat, job.at = False, 0
-    if isinstance(job, PostJob):
-        job.seq, job.epoch, job.missing, job.stale, job.blocked_by = 0, 0, b"", b"", None
-        if job.given_up is not None and job.blocks.get(job.conv) == job.given_up:
-            del job.blocks[job.conv]
-        block = job.blocks.setdefault(job.conv, job.id)
-        if block != job.id:
-            job.refusal, job.blocked_by = ErrorCode.BLOCKED, block
-            return
-    job.refusal = ErrorCode.UNAVAILABLE
