@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ from aiohttp import web
 
 from rapport_protocol.limits import FRAME_BYTES
 from rapport_protocol.messages import CloseCode
-from rapport_server.adapters.clock import SystemClock
-from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.adapters.clock import StoreClock, SystemClock, TellsTime
+from rapport_server.adapters.local_bus import LocalBus, LocalRoster
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.claim_limits import ClaimLimits
 from rapport_server.config import Config, ConfigurationProblem, RateLimits, check, is_loopback, origin_of
+from rapport_server.doors.addresses import Addresses
 from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
 from rapport_server.doors.http.authority import authority_routes
@@ -36,18 +38,20 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import WebSocketDoor
-from rapport_server.hints import Addressed, Hint, MembersMoved
+from rapport_server.hints import Addressed, Hint, MembersMoved, PresenceMoved, Spent
 from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
-from rapport_server.ports import Bus, Clock, Store
+from rapport_server.ports import Bus, Clock, Roster, Store
 from rapport_server.rates import Rate, Rates
 from rapport_server.services.accounts import Accounts
+from rapport_server.services.budgets import Budgets
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
+from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
@@ -58,6 +62,8 @@ __all__ = ["STREAM_PATH", "App", "create", "open_store", "server_origins"]
 
 STREAM_PATH: Final = "/v1/stream"
 """Where devices connect their WebSocket."""
+ABSENCE_S: Final = 2.0
+"""Seconds that a node without others is gone for when it is started again: nobody needs to knock before."""
 
 _log = structlog.get_logger("rapport.app")
 
@@ -85,15 +91,18 @@ class _Parts:
     """What a node consists of, below its doors."""
 
     store: Store
+    clock: Clock
     bus: Bus
     sign_in: SignIn
     messaging: Messaging
     delivery: Delivery
     signals: Signals
+    presence: Presence
     seen: Seen
     services: Services
     due: DueTimers
     rates: Rates
+    budgets: Budgets
 
 
 def create(
@@ -102,40 +111,47 @@ def create(
     store: Store | None = None,
     clock: Clock | None = None,
     bus: Bus | None = None,
+    roster: Roster | None = None,
     log_dropped: Callable[[], float] = lambda: 0,
     lan: Lan | None = None,
     web_app: Path = WEB_APP,
 ) -> "App":
     """Wires one node and binds its port; nothing runs before `App.start`.
 
-    store, clock, bus: the configured ones unless given. log_dropped: how many log values were withheld, for the
+    store, clock, bus, roster: the configured ones unless given. log_dropped: how many log values were withheld, for the
     figures. lan: to speak TLS with, and to hand out the authority. web_app: where the browser app was built. Raises
     ConfigurationProblem with one sentence.
     """
     check(config)
     require_c_parser()
-    clock = clock or SystemClock()
-    bound = bind(config.server.host, config.server.port)
+    clock = clock or (StoreClock() if config.store.url else SystemClock())
+    bound = bind(config.server.host, config.server.port, reuse_port=config.server.reuse_port)
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
-        parts = _wire(config, store or open_store(config, clock), clock, bus or LocalBus(), origins)
+        parts = _wire(
+            config, store or open_store(config, clock), clock, bus or LocalBus(), roster or LocalRoster(), origins
+        )
         return App(config, parts, bound, origins, log_dropped, lan, _web_files(config, web_app))
     except BaseException:
         bound.close()
         raise
 
 
-def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[str]) -> _Parts:
-    rates = Rates(dict(_limits(config.rates)), clock)
+def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, origins: list[str]) -> _Parts:
+    shared = bool(config.bus.url)
+    rates = Rates(dict(_limits(config.rates)), clock, shared=shared)
+    claims = ClaimLimits(clock, shared=shared)
+    budgets = Budgets(bus, rates, claims)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
     delivery = Delivery(store, bus)
     messaging = Messaging(store, delivery.deliver, clock, rates)
-    bus.subscribe(partial(_take, delivery, store), delivery.look_again)
+    presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
+    bus.subscribe(partial(_take, delivery, presence, budgets, store), partial(_look_again, delivery, presence))
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains),
         Invites(store, store, bus, clock, chains),
-        Keys(store, bus, clock),
+        Keys(store, bus, clock, claims),
         Conversations(store, bus, clock, chains),
         History(store),
         Linking(store, clock),
@@ -143,13 +159,25 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, origins: list[st
     due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
     signals = Signals(store, bus, clock, rates)
     seen = Seen(store, delivery.devices, clock)
-    return _Parts(store, bus, sign_in, messaging, delivery, signals, seen, services, due, rates)
+    return _Parts(
+        store, clock, bus, sign_in, messaging, delivery, signals, presence, seen, services, due, rates, budgets
+    )
 
 
-def _take(delivery: Delivery, store: Store, hint: Hint) -> None:
+def _look_again(delivery: Delivery, presence: Presence) -> None:
+    """What this node does when hints may have been lost."""
+    delivery.look_again()
+    presence.look_again()
+
+
+def _take(delivery: Delivery, presence: Presence, budgets: Budgets, store: Store, hint: Hint) -> None:
     """What this node does about a hint."""
-    if isinstance(hint, MembersMoved):
+    if isinstance(hint, PresenceMoved):
+        presence.take(hint)
+    elif isinstance(hint, MembersMoved):
         store.note_members_moved()
+    elif isinstance(hint, Spent):
+        budgets.take(hint)
     elif isinstance(hint, Addressed):
         delivery.take(hint)
 
@@ -188,13 +216,15 @@ class App:
         self._config = config
         self._origins = origins
         self._web_files = web_files
-        self._arrivals = Arrivals(config.limits, parts.rates, trust_proxy=config.server.trust_proxy)
+        self._addresses = Addresses(trust_proxy=config.server.trust_proxy)
+        self._arrivals = Arrivals(config.limits, parts.rates, self._addresses)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
             parts.sign_in,
             parts.messaging,
             parts.delivery,
             parts.signals,
+            parts.presence,
             secrets.token_bytes,
             pages,
             self._arrivals,
@@ -211,6 +241,7 @@ class App:
         self._not_ready: str | None = "starting"
         self.stopping = asyncio.Event()
         """Set when the node should be closed, because somebody asked or because a part of it failed."""
+        self._hurry = asyncio.Event()
         self.fault: BaseException | None = None
         """What failed, when something did."""
 
@@ -269,6 +300,10 @@ class App:
         running, parts = self._running, self._parts
         await parts.store.start()
         running.push_async_callback(parts.store.close)
+        if isinstance(parts.clock, StoreClock) and isinstance(parts.store, TellsTime):
+            await parts.clock.ask(parts.store)
+            self._own(parts.clock.run(parts.store))
+        self._addresses.agree(await parts.store.server_seed())
         await parts.bus.start()
         running.push_async_callback(parts.bus.close)
         await parts.sign_in.start()
@@ -277,7 +312,9 @@ class App:
         running.push_async_callback(parts.delivery.stop)
         self._own(self._end_without_store())
         self._own(parts.signals.run())
+        self._own(parts.presence.run())
         self._own(parts.seen.run())
+        self._own(parts.budgets.run())
         self._own(self._stream.run())
         if self._config.metrics.enabled:
             self._metrics = self._metrics_listener()
@@ -289,21 +326,27 @@ class App:
             await authority.start()
         running.push_async_callback(self._listener.close)
         await self._listener.start()
-        running.push_async_callback(self._stream.drain)
+        running.push_async_callback(self._stream.drain, 0.0 if self._config.bus.url else ABSENCE_S)
 
     async def close(self) -> None:
         """Drains.
 
-        Takes nobody in, tells everybody when to come back, answers what is unanswered, then closes everything.
-
-        Safe to call twice, and without a start.
+        Not ready first, for as long as a proxy needs to notice; then takes nobody in, tells everybody when to come
+        back, answers what is unanswered, and closes everything. Safe to call twice, and without a start.
         """
-        self._not_ready = "draining"
-        self._listener.stop_listening()
-        await self._running.aclose()
+        serving, self._not_ready = self._not_ready is None, "draining"
+        try:
+            if serving:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), self._config.server.drain_wait_s)
+        finally:
+            self._listener.stop_listening()
+            await self._running.aclose()
 
     def stop(self) -> None:
-        """Asks for closing; whoever waits for `stopping` does it."""
+        """Asks for closing; whoever waits for `stopping` does it. Asked again: does not wait for proxies to notice."""
+        if self.stopping.is_set():
+            self._hurry.set()
         self.stopping.set()
 
     async def _end_without_store(self) -> None:
@@ -332,13 +375,12 @@ class App:
             middlewares=[observing(self.figures, encrypted=self.url.startswith("https://"))],
             client_max_size=FRAME_BYTES,
         )
-        server = self._config.server
         operations = Operations(
             self._parts.services,
             self._parts.sign_in.principal_of,
             self._parts.rates,
             pages,
-            trust_proxy=server.trust_proxy,
+            self._addresses,
             body_s=self._config.limits.body_s,
         )
         app.add_routes(operations.routes())

@@ -75,6 +75,7 @@ def _configurable(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--port", help="Same as --set server.port=…")
     @click.option("--public-url", help="Same as --set server.public_url=…")
     @click.option("--store", help="Same as --set store.path=…")
+    @click.option("--workers", help="Same as --set server.workers=…")
     @click.option("--lan", is_flag=True, help="Same as --set server.lan=true: https for phones nearby.")
     @wraps(command)
     def configured(
@@ -84,11 +85,13 @@ def _configurable(command: Callable[..., None]) -> Callable[..., None]:
         port: str | None,
         public_url: str | None,
         store: str | None,
+        workers: str | None,
         lan: bool,
         **rest: Any,
     ) -> None:
         flags = dict(_setting(text) for text in settings)
         named = {"server.host": host, "server.port": port, "server.public_url": public_url, "store.path": store}
+        named["server.workers"] = workers
         flags.update({key: text for key, text in named.items() if text is not None})
         flags.update({"server.lan": "true"} if lan else {})
         with _one_sentence():
@@ -116,6 +119,8 @@ def commands() -> None:
 def _serve(config: Config, ready_file: Path | None, as_json: bool) -> None:
     """Run the server until SIGTERM or SIGINT; then drain and stop."""
     from rapport_server.serving import serve as run
+    from rapport_server.systemd import READY, notify
+    from rapport_server.workers import supervise
 
     def ready(facts: dict[str, object]) -> None:
         text = json.dumps(facts)
@@ -127,8 +132,27 @@ def _serve(config: Config, ready_file: Path | None, as_json: bool) -> None:
             click.echo(f"phones first open {authority['url']} and trust the certificate there, SHA-256")
             click.echo(f"  {authority['sha256']}")
         sys.stdout.flush()
+        notify(READY)
 
+    if config.server.workers > 1:
+        sys.exit(supervise(config, ready))
     failed = run(config, ready)
+    if failed is not None:
+        _fail(f"a part of the server failed ({failed})", INTERNAL_EXIT)
+
+
+@commands.command("worker", hidden=True)
+def _worker() -> None:
+    """One of several workers: `rapport serve` starts it, with the configuration as JSON on standard input."""
+    from rapport_server.serving import serve as run
+
+    def ready(facts: dict[str, object]) -> None:
+        click.echo(json.dumps(facts))
+        sys.stdout.flush()
+
+    with _one_sentence():
+        config = msgspec.json.decode(sys.stdin.buffer.readline(), type=Config)
+        failed = run(config, ready, supervised=True)
     if failed is not None:
         _fail(f"a part of the server failed ({failed})", INTERNAL_EXIT)
 

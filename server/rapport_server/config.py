@@ -46,6 +46,7 @@ def _about(description: str, unit: str = "") -> Meta:
 _Port = Meta(ge=0, le=65_535)
 _AtLeastOne = Meta(ge=1)
 _Positive = Meta(gt=0)
+_NotNegative = Meta(ge=0)
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,9 +98,18 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         _about(
             "Lets another server of the same user listen on the same address and port (SO_REUSEPORT): the system "
-            "shares new connections out. Workers have it anyway."
+            "shares new connections out. Workers have it anyway. Needs `store.url` and `bus.url`."
         ),
     ] = False
+    drain_wait_s: Annotated[
+        float,
+        _NotNegative,
+        _about(
+            "Time between a signal to stop and the drain, in which everything goes on but `/readyz` answers 503: what "
+            "a proxy or load balancer needs to notice and to send new connections elsewhere.",
+            "seconds",
+        ),
+    ] = 0.0
 
 
 class Store(Struct, frozen=True, forbid_unknown_fields=True):
@@ -268,6 +278,12 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     signal: Annotated[RateLimit, _about("Signals, per device; those over the limit are dropped silently.")] = RateLimit(
         50, 50.0
     )
+    present: Annotated[
+        RateLimit, _about("Being seen differently, per device; beyond it the last word holds when its time comes.")
+    ] = RateLimit(10, 0.2)
+    watch: Annotated[
+        RateLimit, _about("Whose presence is told, per device; beyond it the last word holds when its time comes.")
+    ] = RateLimit(20, 1.0)
 
 
 class Web(Struct, frozen=True, forbid_unknown_fields=True):
@@ -338,9 +354,22 @@ def check(config: Config) -> None:
             "server.host is not loopback, so everything would travel in clear text: put a proxy with TLS in front and "
             "set server.trust_proxy, or listen on 127.0.0.1"
         )
+    _check_processes(config)
     for origin in (*server.origins, *config.web.embedders):
         origin_of(origin)
     if server.public_url:
         origin = origin_of(server.public_url)
         if origin.startswith("http://") and not is_loopback(urlsplit(origin).hostname or ""):
             raise ConfigurationProblem("server.public_url must begin with https:// unless it is loopback")
+
+
+def _check_processes(config: Config) -> None:
+    """Several processes need a database that takes several, and a way to tell each other what is new."""
+    server = config.server
+    for setting, several in (("server.workers above 1", server.workers > 1), ("server.reuse_port", server.reuse_port)):
+        if several and not (config.store.url and config.bus.url):
+            raise ConfigurationProblem(
+                f"{setting} needs store.url (PostgreSQL) and bus.url (Redis): a SQLite file serves one process"
+            )
+        if several and server.lan:
+            raise ConfigurationProblem(f"{setting} does not go together with server.lan, which is for one process")

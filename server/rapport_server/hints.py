@@ -19,6 +19,7 @@ from rapport_protocol.sealed_keys import split_sealed_keys
 
 __all__ = [
     "HINT_DEVICES",
+    "SPENT_MOST",
     "Addressed",
     "Dropped",
     "Fresh",
@@ -37,6 +38,9 @@ __all__ = [
 
 HINT_DEVICES: Final = 10_000
 """Most devices of one hint."""
+
+SPENT_MOST: Final = 4096
+"""Most items of one `Spent`."""
 
 _Id16 = Meta(min_length=16, max_length=16)
 Devices = Annotated[bytes, Meta(max_length=HINT_DEVICES * 16)]
@@ -115,7 +119,7 @@ class SpentItem(Struct, frozen=True, array_like=True, gc=False):
 class Spent(Struct, frozen=True, array_like=True, tag="spent"):
     """What a node has allowed of limited things since it last said so."""
 
-    items: Annotated[list[SpentItem], Meta(max_length=4096)]
+    items: Annotated[list[SpentItem], Meta(max_length=SPENT_MOST)]
 
 
 Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved

@@ -23,7 +23,7 @@ __all__ = ["ALLOWED_KEYS", "ID_KEYS", "DailyPseudonym", "KeyFilter", "configure"
 ALLOWED_KEYS: Final = frozenset(
     {
         "code", "connections", "count", "error", "event", "kind", "level", "library", "method", "ms", "operation",
-        "port", "reason", "seconds", "signal", "status", "timestamp", "version", "where",
+        "port", "reason", "seconds", "signal", "status", "timestamp", "version", "where", "worker",
     }
 )  # fmt: skip
 """Keys whose values the program itself makes up: names, numbers, codes."""

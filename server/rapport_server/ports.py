@@ -204,7 +204,7 @@ class ConversationDirectory(Protocol):
         """All conversations that the account is a member of, its self conversation included."""
 
     async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
-        """Every other account that is now a member of a conversation together with this one, ascending.
+        """Every account that is now a member of a conversation together with this one, itself included; ascending.
 
         With the devices of its newest list, dormant ones included. Empty for an account that is not there.
         """

@@ -7,6 +7,7 @@ import os
 import resource
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,11 +21,12 @@ from rapport_protocol.ids import PracticeId
 from rapport_protocol.signed import SigningKey, owner_token_hash
 from rapport_server import logs
 from rapport_server.adapters.clock import SystemClock
-from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.adapters.store.problem import StoreInUse, StoreProblem
 from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create, open_store, server_origins
-from rapport_server.config import Config, is_loopback, origin_of
+from rapport_server.config import Config, ConfigurationProblem, is_loopback, origin_of
 from rapport_server.lan import Lan, lan_address, prepare
+from rapport_server.systemd import STOPPING, keep_alive, notify
 
 __all__ = ["create_practice", "owner_link_text", "serve"]
 
@@ -47,27 +49,39 @@ def _on_the_lan(config: Config) -> tuple[Config, Lan | None]:
     return replace(config, server=replace(server, host=host, public_url=server.public_url or origin)), lan
 
 
-def serve(config: Config, ready: Callable[[dict[str, object]], None]) -> str | None:
+def serve(config: Config, ready: Callable[[dict[str, object]], None], *, supervised: bool = False) -> str | None:
     """Runs a server until SIGTERM or SIGINT, or until a part of it fails; drains and closes it.
 
-    ready: called once it listens, with what callers need to know. Returns what failed, None after a signal. Raises
-    ConfigurationProblem, StoreProblem, Rejected when it cannot start, and StoreProblem when the store was lost.
+    ready: called once it listens, with what callers need to know. supervised: also until standard input ends, which
+    means that the supervisor is gone. Returns what failed, None after a signal. Raises ConfigurationProblem,
+    StoreProblem, Rejected when it cannot start, and StoreProblem when the store was lost.
     """
     config, lan = _on_the_lan(config)
     keys = logs.configure(config.log, time.time)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, ready, keys, lan))
+        return runner.run(_serve(config, ready, keys, lan, supervised=supervised))
 
 
 async def _serve(
-    config: Config, ready: Callable[[dict[str, object]], None], keys: logs.KeyFilter, lan: Lan | None
+    config: Config,
+    ready: Callable[[dict[str, object]], None],
+    keys: logs.KeyFilter,
+    lan: Lan | None,
+    *,
+    supervised: bool,
 ) -> str | None:
     app = create(config, log_dropped=lambda: keys.dropped, lan=lan)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
-    await app.start()
+    if supervised:
+        loop.add_reader(sys.stdin.fileno(), _read_on, sys.stdin.fileno(), app.stop)
+    try:
+        await app.start()
+    except StoreInUse as problem:
+        raise ConfigurationProblem(f"{problem}; several processes need store.url and bus.url") from None
+    alive = loop.create_task(keep_alive())
     try:
         _log.info("listening", port=app.port)
         ready(_facts(app))
@@ -75,11 +89,20 @@ async def _serve(
         await app.stopping.wait()
         _log.info("draining")
     finally:
+        notify(STOPPING)
         await app.close()
+        alive.cancel()
     _log.info("stopped")
     if isinstance(app.fault, StoreProblem):
         raise app.fault
     return None if app.fault is None else type(app.fault).__name__
+
+
+def _read_on(file: int, ended: Callable[[], None]) -> None:
+    """Reads what nobody should have written; tells when there is nothing more to come."""
+    if not os.read(file, 4096):
+        asyncio.get_running_loop().remove_reader(file)
+        ended()
 
 
 def _facts(app: App) -> dict[str, object]:

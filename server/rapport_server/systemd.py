@@ -1,46 +1,42 @@
-"""Tells the service manager how the server is: started, alive, ending.
+"""Tells systemd, or whoever else started the process with `NOTIFY_SOCKET`, how far it is.
 
-One datagram to the socket that `NOTIFY_SOCKET` names, or nothing without it. Source: sd_notify(3), protocol of systemd;
-`Type=notify` and `WatchdogSec=` of systemd.service(5).
+Source: sd_notify(3); `Type=notify` in deploy/rapport.service, `WatchdogSec=` where it is set.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["READY", "STOPPING", "ServiceManager"]
+__all__ = ["READY", "STOPPING", "keep_alive", "notify"]
 
 READY: Final = "READY=1"
-"""It has started: what waits for it may start."""
+"""It listens."""
 STOPPING: Final = "STOPPING=1"
-"""It drains, and ends by itself."""
-_ALIVE: Final = "WATCHDOG=1"
+"""It drains."""
+
+_VARIABLE: Final = "NOTIFY_SOCKET"
 
 
-class ServiceManager:
-    """The service manager of this process, or nobody. Telling it something never waits and never fails."""
+def notify(state: str) -> None:
+    """Sends one state. Does nothing when nobody asked for it or nobody listens any more: no server fails for this."""
+    address = os.environ.get(_VARIABLE, "")
+    if not address.startswith(("/", "@")):
+        return
+    name = f"\0{address[1:]}" if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as there, suppress(OSError):
+        there.sendto(state.encode(), name)
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        name = environment.get("NOTIFY_SOCKET", "")
-        self._address = f"\0{name[1:]}" if name.startswith("@") else name
-        ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        every_us = environment.get("WATCHDOG_USEC", "") if ours and name else ""
-        self._every_s = int(every_us) / 2_000_000 if every_us.isdecimal() else 0.0
 
-    def tell(self, word: str) -> None:
-        """Says one of the words of this module."""
-        if self._address:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
-                channel.sendto(word.encode(), self._address)
+async def keep_alive() -> None:
+    """Says that the event loop turns, twice as often as systemd wants to hear it; ends at once when it does not.
 
-    async def keep_telling(self) -> None:
-        """Says that the event loop turns, twice as often as asked for; ends at once when nobody asks. Until cancelled.
-
-        A process whose loop stands still is then killed and started again.
-        """
-        while self._every_s:
-            self.tell(_ALIVE)
-            await asyncio.sleep(self._every_s)
+    Runs until cancelled. A process whose loop stands still is then killed and started again.
+    """
+    every_us = os.environ.get("WATCHDOG_USEC", "")
+    if not every_us.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(every_us) / 2_000_000)

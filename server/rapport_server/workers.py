@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from rapport_server import logs
 from rapport_server.config import Config
 from rapport_server.doors.http.listening import bind
-from rapport_server.systemd import READY, STOPPING, ServiceManager
+from rapport_server.systemd import STOPPING, keep_alive, notify
 
 __all__ = ["GIVEN_UP", "Restarts", "supervise"]
 
@@ -90,30 +90,30 @@ class _Supervisor:
         self._processes: dict[int, Process] = {}
         self._facts: dict[int, dict[str, Any]] = {}
         self._up = [asyncio.Event() for _ in range(self._count)]
-        self._stopping = False
         self._over = asyncio.Event()
         self._code = 0
 
     async def run(self, ready: Callable[[dict[str, object]], None]) -> int:
         """Starts, waits, ends. Returns the exit code."""
-        loop, manager = asyncio.get_running_loop(), ServiceManager(os.environ)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, 0)
-        alive = loop.create_task(manager.keep_telling())
+        loop = asyncio.get_running_loop()
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(asked, self._end, 0)
+        alive = loop.create_task(keep_alive())
         keepers: list[asyncio.Task[None]] = []
         try:
             # The first one alone: what is wrong with the configuration or the store is then said once.
             for started in (range(1), range(1, self._count)):
+                if self._over.is_set():
+                    break
                 keepers += [self._keeper(number) for number in started]
                 for number in started:
                     await self._first(self._up[number])
             if not self._over.is_set():
                 _log.info("workers listen", count=self._count, port=self._port)
                 ready(self._all_facts())
-                manager.tell(READY)
             await self._over.wait()
         finally:
-            manager.tell(STOPPING)
+            notify(STOPPING)
             await self._end_workers()
             await asyncio.gather(*keepers, return_exceptions=True)
             alive.cancel()
@@ -142,6 +142,10 @@ class _Supervisor:
         if not self._over.is_set():
             self._code = code
             self._over.set()
+            return
+        for process in self._processes.values():  # asked again: they hurry
+            with suppress(ProcessLookupError):
+                process.terminate()
 
     # --- one worker ---------------------------------------------------------------------------------------------------
 
@@ -159,16 +163,16 @@ class _Supervisor:
     async def _keep(self, number: int) -> None:
         """Keeps worker `number` alive until all is over."""
         restarts = Restarts()
-        while not self._stopping:
+        while not self._over.is_set():
             began = time.monotonic()
             code = await self._live(number)
-            if self._stopping:
+            if self._over.is_set():
                 return
             if not self._up[number].is_set():  # it never worked: its own sentence says why
                 self._end(code if code > 0 else GIVEN_UP)
                 return
             wait_s = restarts.wait_s(time.monotonic() - began, random.random())  # noqa: S311 - spreads, hides nothing
-            _log.warning("worker died", code=code, count=number, seconds=round(wait_s or 0.0, 1))
+            _log.warning("worker died", code=code, worker=number, seconds=round(wait_s or 0.0, 1))
             if wait_s is None:
                 self._end(GIVEN_UP)
                 return
@@ -186,7 +190,7 @@ class _Supervisor:
             start_new_session=True,  # Ctrl-C is for this process alone, which then asks the workers to drain
         )
         self._processes[number] = process
-        if self._stopping:  # asked to end while it was being started
+        if self._over.is_set():  # asked to end while it was being started
             process.terminate()
         try:
             await self._introduce(number, process)
@@ -221,7 +225,6 @@ class _Supervisor:
 
     async def _end_workers(self) -> None:
         """Asks all to drain; kills those that do not in time."""
-        self._stopping = True
         self._over.set()
         workers = list(self._processes.values())
         for process in workers:

@@ -14,7 +14,20 @@ from rapport_protocol.codec import CLIENT_CODECS, SERVER_CODECS, UnknownTag
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import FRAME_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
-from rapport_protocol.messages import Ack, AckItem, Auth, ClientMessage, Direct, Pong, Post, Renew, Signal, Void
+from rapport_protocol.messages import (
+    Ack,
+    AckItem,
+    Auth,
+    ClientMessage,
+    Direct,
+    Pong,
+    Post,
+    Present,
+    Renew,
+    Signal,
+    Void,
+    Watch,
+)
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer, SignalFields
 
 __all__ = ["FATAL", "Attacker", "Mutator", "fatal"]
@@ -80,6 +93,7 @@ class Mutator:
         self._packed, self._texts, self._pieces = _golden()
         self._makers: list[Callable[[Attacker], ClientMessage]] = [
             *(self._post,) * 3, self._direct, self._signal, self._ack, self._void, self._renew, self._pong,
+            self._present, self._watch,
         ]  # fmt: skip
         self._changes: list[Callable[[bytearray], None]] = [
             self._flip, self._flip, self._overwrite, self._insert, self._cut, self._repeat, self._splice, self._length,
@@ -235,6 +249,13 @@ class Mutator:
 
     def _renew(self, _: Attacker) -> ClientMessage:
         return Renew() if self._chance.random() < 0.2 else Pong()
+
+    def _present(self, _: Attacker) -> ClientMessage:
+        return Present(self._chance.choice(("online", "away", "hidden", "offline", "", "\U0010ffff")))
+
+    def _watch(self, attacker: Attacker) -> ClientMessage:
+        strangers = self._bytes(self._chance.choice((0, 0, 15, 16, 17, 160, 16_000)))
+        return Watch(attacker.account * self._chance.randrange(3) + strangers[:15_952])
 
     def _pong(self, _: Attacker) -> ClientMessage:
         return Pong()

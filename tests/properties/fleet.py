@@ -16,7 +16,7 @@ from rapport.engine import inviting, own_devices, registration, reissuing
 from rapport.engine.core import Core, Step
 from rapport.engine.figures import all_figures
 from rapport.engine.kept_sessions import put_session, sessions_of
-from rapport.engine.records import CONVERSATIONS
+from rapport.engine.records import CONVERSATIONS, INVITES
 from rapport.engine.turn import Call, Turn
 from rapport.ports import Transaction
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
@@ -434,12 +434,27 @@ class Fleet:
 
     def _note_locked_out(self) -> None:
         """Whom neither the server nor a vault that was put back knows any more: nobody is left to bring them back."""
+        back = [node for node in self.living if node.link is not None]
         for node in self.living:
             if node.link is None:
-                assert any(other.rolled_back for other in self.nodes), "locked out"
+                nobody_knows = not any(_could_bring_back(other, node) for other in back)
+                assert nobody_knows or any(other.rolled_back for other in self.nodes), "locked out"
                 node.locked_out = True
 
     async def sweep(self) -> None:
         """What the server does every few minutes."""
         self.relay.bus.publish(*wakes(await self.store.sweep(self.relay.clock.now_ms())))
         await asyncio.sleep(0)
+
+
+def _could_bring_back(other: Node, node: Node) -> bool:
+    """Whether a device that is connected knows how the account of `node` came to be.
+
+    It does by a chain that the account has joined, or as the device that made its invite. That one may have been
+    removed before any sibling of it heard of the invite; a server restored from a time before both then takes the
+    removal from the siblings, and the invite from nobody.
+    """
+    chains = other.look(lambda tx: [conversation.membership for _, conversation in CONVERSATIONS.list(tx)])
+    invites = other.look(lambda tx: [invite.conv for _, invite in INVITES.list(tx)])
+    joined = any(chain is not None and chain.member(node.me.account) is not None for chain in chains)
+    return joined or bool(set(invites) & set(node.conversations()))

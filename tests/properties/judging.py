@@ -159,6 +159,8 @@ def _look(
     if found is None:
         if node.rolled_back and _parked(fleet, node, message):
             return Counter({"parked by a vault that was put back": 1})
+        if node.rolled_back and _place_is_taken(fleet, message, boards.get(written.conv, {})):
+            return Counter({"its place taken by a made-up message": 1})
         if _key_is_gone(fleet, node, message):
             return Counter({"archive key lost with a vault": 1})
         if _looks_again(fleet, node, message):
@@ -176,6 +178,19 @@ def _look(
 
 def _parked(fleet: Fleet, node: Node, message: MessageId) -> bool:
     return any(bytes(item.id) == message and node.me.device in item.parked for item in fleet.store._items.values())
+
+
+def _place_is_taken(fleet: Fleet, message: MessageId, board: dict[MessageId, Message]) -> bool:
+    """Whether a message that the machine has made up (`corrupt`) stands there as one that cannot be read yet.
+
+    No honest server gives one place twice. A vault copied while only the made-up one was there counts the place as
+    taken, and reads history from behind it: the person sees there that something is missing.
+    """
+    item = next((held for held in fleet.store._items.values() if bytes(held.id) == message), None)
+    return item is not None and any(
+        shown.seq == item.seq and shown.placeholder is not None and shown.id not in fleet.written
+        for shown in board.values()
+    )
 
 
 def _looks_again(fleet: Fleet, node: Node, message: MessageId) -> bool:

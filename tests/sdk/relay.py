@@ -32,6 +32,7 @@ from rapport_protocol.requests import OPERATIONS, InviteView, Registered, Role
 from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.local_bus import LocalBus
 from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.claim_limits import ClaimLimits
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
 from rapport_server.hints import Addressed, Hint
 from rapport_server.rates import Rates
@@ -109,7 +110,7 @@ class Relay:
         self.services = Services(
             Accounts(self.store, self.bus, self.clock),
             Invites(self.store, self.store, self.bus, self.clock),
-            Keys(self.store, self.bus, self.clock),
+            Keys(self.store, self.bus, self.clock, ClaimLimits(self.clock)),
             Conversations(self.store, self.bus, self.clock),
             History(self.store),
             Linking(self.store, self.clock),

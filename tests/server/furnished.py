@@ -1,7 +1,7 @@
 """A practice that lives: three roles, conversations, posts read and unread, an open invite, links, claims.
 
-Everything that it stores carries its mark, and everything that has an id is listed, so that a single byte of it in front
-of another practice is recognised.
+Everything that it stores carries its mark, and everything that has an id is listed, so that a single byte of it in
+front of another practice is recognised.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import msgspec
 
 from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, LinkId, MessageId
 from rapport_protocol.membership_entries import SignedEntry
-from rapport_protocol.messages import Ack, AckItem, Deliver, Post
+from rapport_protocol.messages import Deliver, Post
 from rapport_protocol.requests import Claim, Claimed, LinkOpen, LinkStep, Role
-from rapport_protocol.signed import MessageClass, self_conversation
+from rapport_protocol.signed import Outer, self_conversation
 from tests.server.device import Device, connected
 from tests.server.node import Node
 from tests.server.people import Opened, Person
 
-__all__ = ["Named", "Practice", "furnish", "marked_post", "nobody"]
+__all__ = ["Named", "Practice", "Resident", "furnish", "nobody", "to_oneself"]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -67,11 +67,8 @@ class Practice:
 
     def ids(self) -> dict[str, list[bytes]]:
         """Kind -> every id of that kind, of all residents."""
-        found: dict[str, list[bytes]] = {}
-        for resident in self.residents.values():
-            for kind, ident in resident.named.ids().items():
-                found.setdefault(kind, []).append(ident)
-        return found
+        named = [resident.named.ids() for resident in self.residents.values()]
+        return {kind: sorted({ids[kind] for ids in named}) for kind in named[0]}
 
     def shown_in(self, answer: bytes, beside: bytes = b"") -> list[str]:
         """What of this practice stands in somebody's bytes; `beside`: what he has said himself."""
@@ -108,9 +105,7 @@ async def furnish(node: Node) -> Practice:
     return practice
 
 
-async def _use(
-    node: Node, person: Person, peer: Person, conv: ConversationId, mark: bytes, opened: Opened
-) -> Named:
+async def _use(node: Node, person: Person, peer: Person, conv: ConversationId, mark: bytes, opened: Opened) -> Named:
     """The person links, claims and writes: two posts, of which the peer reads the first."""
     link, claim = LinkId(os.urandom(16)), ClaimId(os.urandom(16))
     await node.ask("linking.open", person, LinkOpen(link, mark * 2))
@@ -126,15 +121,10 @@ async def _use(
         await reader.acknowledge(delivered[0], entry=(mark * 10)[:149])
         # What the store takes after it is answered after it: then the first one is read for good.
         await reader.accepted(to_oneself(reader))
-    message = MessageId(unread.outer[59:75])
+    message = Outer.parse(unread.outer).id
     return Named(person.account, person.device, conv, message, opened.secret.id, link, claim)
 
 
 def to_oneself(device: Device) -> Post:
     """A post that goes to nobody else: whatever the device has said before is through once it is answered."""
-    return device.post(self_conversation(device.person.account), [], epoch=0, kind=MessageClass.CONTROL)
-
-
-def acknowledging(*items: bytes) -> Ack:
-    """Says that these are safe on the device, and sets them aside as well."""
-    return Ack([AckItem(item) for item in items], [*items])  # type: ignore[arg-type,list-item]
+    return device.post(self_conversation(device.person.account), [], epoch=0, entry=b"e" * 149)

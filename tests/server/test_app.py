@@ -8,13 +8,16 @@ import socket
 import pytest
 from aiohttp import http_parser
 
+from rapport_protocol.codec import BodyCodec
 from rapport_protocol.messages import CaughtUp, CloseCode, Draining, Hello
+from rapport_protocol.requests import Role
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.app import create, server_origins
 from rapport_server.config import Config, ConfigurationProblem, Metrics, Server
-from tests.server.device import Closed, opened
+from tests.server.device import SOON_S, Closed, opened
 from tests.server.node import HeldClock, running
+from tests.server.people import Person
 
 
 def taken_port() -> tuple[socket.socket, int]:
@@ -134,6 +137,42 @@ async def test_a_drain_tells_everybody_when_to_come_back() -> None:
             assert 0 <= told.retry_after_ms <= 60_000
             assert await device.closed() == CloseCode.DRAINING
             await closing
+
+
+async def test_a_proxy_is_told_before_anything_changes() -> None:
+    async with running(server=Server(port=0, drain_wait_s=3600.0)) as node:
+        owner = await node.owner()
+        node.app.stop()
+        closing = asyncio.create_task(node.app.close())
+        await asyncio.sleep(0)
+        async with node.http.get(f"{node.base}/readyz") as response:
+            assert (response.status, await response.text()) == (503, "draining\n")
+        async with opened(node, owner) as device:
+            assert isinstance(await device.sign_in(), Hello), "who comes in that moment is served as ever"
+            node.app.stop()
+            await device.skip_to(Draining)
+            assert await device.closed() == CloseCode.DRAINING
+        await closing
+
+
+async def test_a_request_under_way_is_answered_before_the_end() -> None:
+    async with running() as node:
+        person = Person(Role.OWNER, node.clock.now_ms())
+        body = BodyCodec.encode(person.registration(owner_token=await node.practice()))
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.app.port)
+        head = (
+            f"POST /v1/register HTTP/1.1\r\nHost: a\r\nContent-Type: application/msgpack\r\nContent-Length: {len(body)}"
+        )
+        writer.write(f"{head}\r\n\r\n".encode() + body[:10])
+        async with asyncio.timeout(SOON_S):
+            while not node.app._parts.rates._limits["register"].arrivals:  # until it is past the gates
+                await asyncio.sleep(0)
+            closing = asyncio.create_task(node.app.close())
+            await asyncio.sleep(0)
+            writer.write(body[10:])
+            assert (await reader.readline()).split()[1] == b"200"
+            await closing
+        writer.close()
 
 
 async def test_a_part_that_fails_stops_the_node() -> None:

@@ -33,8 +33,8 @@ from rapport_protocol.requests import (
 )
 from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.local_bus import LocalBus
-from rapport_server.adapters.store.sql.freeing import unpack_positions
 from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.adapters.store.sqlite.freeing import unpack_positions
 from rapport_server.app import _Parts, _wire
 from rapport_server.config import Config
 from rapport_server.doors.http.handlers import HANDLERS, Asked

@@ -1,10 +1,29 @@
 """Whom an unauthenticated request is counted against."""
 
+import hashlib
 import ipaddress
+import secrets
 
 from aiohttp import web
 
-__all__ = ["address_of"]
+__all__ = ["Addresses", "address_of"]
+
+
+class Addresses:
+    """Clients' addresses as keys of limits: hashes, so that no address leaves this process or outlives its limit."""
+
+    def __init__(self, *, trust_proxy: bool) -> None:
+        self._trust_proxy = trust_proxy
+        self._key = secrets.token_bytes(32)
+
+    def agree(self, server_seed: bytes) -> None:
+        """From here on with the key that all nodes of this server have. server_seed: its 32 bytes."""
+        self._key = hashlib.blake2b(b"addresses", key=server_seed, person=b"rapport-addr", digest_size=32).digest()
+
+    def key_of(self, request: web.BaseRequest) -> bytes:
+        """16 bytes that mean this client's address (IPv6: its /64); see `address_of`."""
+        address = address_of(request, trust_proxy=self._trust_proxy)
+        return hashlib.blake2b(address.encode(), key=self._key, digest_size=16).digest()
 
 
 def address_of(request: web.BaseRequest, *, trust_proxy: bool) -> str:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import Limits
-from rapport_server.doors.addresses import address_of
+from rapport_server.doors.addresses import Addresses
 from rapport_server.rates import Rates
 
 __all__ = ["Arrival", "Arrivals"]
@@ -20,7 +20,7 @@ class Arrival:
 
     __slots__ = ("_address", "_arrivals")
 
-    def __init__(self, arrivals: "Arrivals", address: str) -> None:
+    def __init__(self, arrivals: "Arrivals", address: bytes) -> None:
         self._arrivals: Arrivals | None = arrivals
         self._address = address
 
@@ -34,11 +34,11 @@ class Arrival:
 class Arrivals:
     """Counts connections between upgrade and sign-in, by address and together."""
 
-    def __init__(self, limits: Limits, rates: Rates, *, trust_proxy: bool) -> None:
+    def __init__(self, limits: Limits, rates: Rates, addresses: Addresses) -> None:
         self._limits = limits
-        self._trust_proxy = trust_proxy
+        self._addresses = addresses
         self._rates = rates
-        self._by_address: Counter[str] = Counter()
+        self._by_address: Counter[bytes] = Counter()
         self._total = 0
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Arrivals:
 
     def arrive(self, request: web.BaseRequest) -> Arrival:
         """Lets a connection in, to be settled by the caller whatever happens. Rejected(RATE_LIMITED, BUSY)."""
-        address = address_of(request, trust_proxy=self._trust_proxy)
+        address = self._addresses.key_of(request)
         wait = self._rates.allow("connect", address)
         if wait:
             raise Rejected(ErrorCode.RATE_LIMITED, "too many connections from this address", wait)
@@ -58,7 +58,7 @@ class Arrivals:
         self._total += 1
         return Arrival(self, address)
 
-    def settled(self, address: str) -> None:
+    def settled(self, address: bytes) -> None:
         """One connection of this address less. Called by `Arrival.settle`."""
         self._total -= 1
         self._by_address[address] -= 1

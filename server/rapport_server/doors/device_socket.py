@@ -128,6 +128,7 @@ class DeviceSocket:
         "_transport",
         "code",
         "heard",
+        "left",
         "link",
         "ws",
     )
@@ -162,6 +163,8 @@ class DeviceSocket:
         """Once signed in."""
         self.code = 0
         """What it was closed with."""
+        self.left = False
+        """The peer said good-bye, before this server had anything to say about it."""
 
     @property
     def congested(self) -> bool:

@@ -34,11 +34,13 @@ from rapport_protocol.messages import (
     Failure,
     Pong,
     Post,
+    Present,
     Renew,
     ServerMessage,
     Signal,
     Token,
     Void,
+    Watch,
 )
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
@@ -47,6 +49,7 @@ from rapport_server.doors.http.bodies import NotOfHttp
 from rapport_server.doors.origins import Origins
 from rapport_server.rates import Rates
 from rapport_server.services.messaging import ACKNOWLEDGING, Delivery, Link, Messaging
+from rapport_server.services.presence import Presence
 from rapport_server.services.sign_in import SignedIn, SignIn
 from rapport_server.services.signals import Signals
 
@@ -59,7 +62,7 @@ CLOSE_WITHIN_S: Final = 1.0
 DRAIN_WITHIN_S: Final = 5.0
 """Seconds that a draining node waits for unanswered sends to be committed."""
 RECONNECTS_PER_S: Final = 500
-"""How many of a draining node's clients are asked to come back per second."""
+"""How many of a draining node's clients are asked to come back per second: one core signs in about as many."""
 
 _VERSION: Final = "Sec-WebSocket-Version"
 
@@ -75,6 +78,7 @@ class WebSocketDoor:
         messaging: Messaging,
         delivery: Delivery,
         signals: Signals,
+        presence: Presence,
         random: Callable[[int], bytes],
         origins: Origins,
         arrivals: Arrivals,
@@ -84,11 +88,14 @@ class WebSocketDoor:
         self._messaging = messaging
         self._delivery = delivery
         self._signals = signals
+        self._presence = presence
         self._handlers: Mapping[type[ClientMessage], Callable[[Link, Any], None]] = {
             Post: messaging.post,
             Ack: messaging.ack,
             Direct: messaging.direct,
             Void: messaging.void,
+            Present: presence.say,
+            Watch: presence.watch,
         }
         self._random = random
         self._origins = origins
@@ -145,6 +152,7 @@ class WebSocketDoor:
             self.closed[socket.code] += 1
             if socket.link is not None:
                 self._delivery.close(socket.link)
+                self._presence.close(socket.link, clean=socket.left or socket.code == CloseCode.AUTH_FAILED)
             await socket.closed()
         return ws
 
@@ -171,10 +179,11 @@ class WebSocketDoor:
         arrival.settle()
         frames.settle()
         socket.send(signed_in.hello)
-        socket.link = self._delivery.open(signed_in.principal, socket)
-        socket.on_room(partial(self._delivery.wake, (signed_in.principal.device,)))
+        link = socket.link = self._delivery.open(signed_in.principal, socket)
+        self._presence.open(link)
+        socket.on_room(partial(self._on_room, link))
         try:
-            await self._converse(socket, socket.link, codec)
+            await self._converse(socket, link, codec)
         except FormatError:
             socket.close(CloseCode.BAD_FRAME)
 
@@ -194,7 +203,12 @@ class WebSocketDoor:
     async def _converse(self, socket: DeviceSocket, link: Link, codec: Codec[ClientMessage, ServerMessage]) -> None:
         """Reads until the peer closes. FormatError: it broke the protocol."""
         receive, decode, text = socket.ws.receive, codec.decode, codec.text
-        while (frame := _data(await receive(), text)) is not None:
+        while True:
+            arrived = await receive()
+            frame = _data(arrived, text)
+            if frame is None:
+                socket.left = _is_good_bye(arrived) and not socket.code
+                return
             socket.heard = True
             try:
                 message = decode(frame)
@@ -213,9 +227,13 @@ class WebSocketDoor:
             elif not isinstance(message, Pong):
                 raise FormatError("not now", ErrorCode.BAD_FRAME)
 
+    def _on_room(self, link: Link) -> None:
+        self._delivery.wake((link.principal.device,))
+        self._presence.room(link)
+
     async def _renew(self, socket: DeviceSocket, link: Link) -> None:
         try:
-            wait = self._rates.allow("renew", link.principal.device)
+            wait = self._rates.allow("renew", link.principal.practice + link.principal.device)
             if wait:
                 raise Rejected(ErrorCode.RATE_LIMITED, "too often", wait)
             socket.send(Token(await self._sign_in.renew(link.principal)))
@@ -229,13 +247,18 @@ class WebSocketDoor:
             for socket in list(self._sockets):
                 socket.look(LOOK_EVERY_S)
             self._delivery.nudge()
+            self._presence.nudge()
 
-    async def drain(self) -> None:
-        """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes."""
+    async def drain(self, absence_s: float) -> None:
+        """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes.
+
+        absence_s: seconds before which there is nobody to come back to.
+        """
         self._draining = True
         spread_ms = max(1000, len(self._sockets) * 1000 // RECONNECTS_PER_S)
         for socket in self._sockets:
-            socket.send(Draining(int.from_bytes(self._random(4), "big") % spread_ms))
+            wait_ms = int(absence_s * 1000) + int.from_bytes(self._random(4), "big") % spread_ms
+            socket.send(Draining(wait_ms))
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_WITHIN_S):
                 await self._messaging.settled()
@@ -260,6 +283,11 @@ def _data(message: WSMessage, text: bool) -> bytes | None:
     if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
         raise FormatError("text and binary frames mixed up", ErrorCode.BAD_FRAME)
     return None
+
+
+def _is_good_bye(message: WSMessage) -> bool:
+    """Whether a peer has closed for good: with 1000, 1001 or no code. A socket that just ends is a loss."""
+    return message.type is WSMsgType.CLOSE and message.data in {0, WSCloseCode.OK, WSCloseCode.GOING_AWAY}
 
 
 def _answer_to(code: int | None) -> int:

@@ -34,11 +34,11 @@ __all__ = ["Keys"]
 class Keys:
     """Public keys of accounts and devices."""
 
-    def __init__(self, directory: Directory, bus: Bus, clock: Clock) -> None:
+    def __init__(self, directory: Directory, bus: Bus, clock: Clock, limits: ClaimLimits) -> None:
         self._directory = directory
         self._bus = bus
         self._clock = clock
-        self._limits = ClaimLimits(clock)
+        self._limits = limits
 
     async def lists(self, principal: Principal, account: AccountId, from_version: int) -> DeviceLists:
         """Signed lists of an account, oldest first.
@@ -186,7 +186,7 @@ class Keys:
         """
 
         def allow_one_time(device: DeviceId) -> bool:
-            return self._limits.allow(principal.account, device)
+            return self._limits.allow(principal.practice, principal.account, device)
 
         devices = list(dict.fromkeys(request.devices))
         bundles = await self._directory.claim(principal, request.claim, devices, self._clock.now_ms(), allow_one_time)

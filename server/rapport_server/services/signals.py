@@ -56,7 +56,7 @@ class Signals:
             return
         ours = fields.account == who.account and fields.device == who.device
         fresh = abs(fields.ts_ms - self._now_ms()) <= CLOCK_TOLERANCE_MS
-        if ours and fresh and not self._queue.full() and not self._rates.allow("signal", who.device):
+        if ours and fresh and not self._queue.full() and not self._rates.allow("signal", who.practice + who.device):
             self._queue.put_nowait((who, fields, signal.frame))
 
     async def run(self) -> None:

@@ -1,12 +1,14 @@
 """Stores on disk for the tests of this folder."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rapport.testing.backing import PostgresProcess
 from rapport_server.adapters.store.sqlite.version import initialise
+from tests.server.contracts.postgres_databases import Databases
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,16 @@ def new_store(tmp_path: Path, empty_store: Path) -> Callable[[str], Path]:
 def path(new_store: Callable[[str], Path]) -> Path:
     """An empty store in the test's own folder."""
     return new_store("store.db")
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_server: PostgresProcess) -> Databases:
+    """What makes databases."""
+    return Databases(postgres_server)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[str]:
+    """The name of a database with an empty store in it."""
+    with databases.fresh() as name:
+        yield name

@@ -14,9 +14,10 @@ from alembic.migration import MigrationContext
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_protocol.requests import Role
+from rapport_server.adapters.store import chain
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sql.schema import metadata
-from rapport_server.adapters.store.sqlite import SqliteStore, version
+from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.opening import core_on
 from rapport_server.adapters.store.sqlite.version import initialise, migrate
 from rapport_server.records import Principal
@@ -91,14 +92,14 @@ async def test_an_older_store_is_refused_until_it_is_migrated(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = tmp_path / "migrations"
-    shutil.copytree(version._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(chain.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
     (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '9002', '0002', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0003', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
     )
     assert "up to date" in migrate(path)
-    monkeypatch.setattr(version, "_MIGRATIONS", later)
+    monkeypatch.setattr(chain, "MIGRATIONS", later)
     assert "rapport migrate" in await refusal(path)
     assert "was brought up to date" in migrate(path)
     store = SqliteStore(path, HandClock())
@@ -110,14 +111,14 @@ async def test_an_older_store_is_refused_until_it_is_migrated(
 
 async def test_a_failed_migration_changes_nothing(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     later = tmp_path / "migrations"
-    shutil.copytree(version._MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(chain.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
     (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '9002', '0002', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0003', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
     )
-    monkeypatch.setattr(version, "_MIGRATIONS", later)
+    monkeypatch.setattr(chain, "MIGRATIONS", later)
     with pytest.raises(StoreProblem):
         migrate(path)
     monkeypatch.undo()

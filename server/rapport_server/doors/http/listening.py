@@ -46,12 +46,17 @@ def require_c_parser() -> None:
         )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket, not yet listening. ConfigurationProblem with one sentence when the address cannot be had."""
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A bound TCP socket, not yet listening. ConfigurationProblem with one sentence when the address cannot be had.
+
+    reuse_port: others of the same user may listen there too; the system shares new connections out.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except (OSError, OverflowError) as problem:
         bound.close()

@@ -18,7 +18,7 @@ from rapport_protocol.codec import BodyCodec
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES
 from rapport_protocol.requests import OPERATIONS, Operation
-from rapport_server.doors.addresses import address_of
+from rapport_server.doors.addresses import Addresses
 from rapport_server.doors.http.bodies import answer, read_body, wants_json
 from rapport_server.doors.http.budgets import BUDGETS, Counted
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
@@ -56,15 +56,15 @@ class Operations:
         principal_of: Callable[[bytes], Awaitable[Principal]],
         rates: Rates,
         origins: Origins,
+        addresses: Addresses,
         *,
-        trust_proxy: bool,
         body_s: float,
     ) -> None:
         self._services = services
         self._principal_of = principal_of
         self._rates = rates
         self._origins = origins
-        self._trust_proxy = trust_proxy
+        self._addresses = addresses
         self._body_s = body_s
 
     def routes(self) -> list[web.RouteDef]:
@@ -98,10 +98,10 @@ class Operations:
             raise Rejected(ErrorCode.RATE_LIMITED, "too often", wait)
         return principal
 
-    def _counted(self, request: web.Request, principal: Principal | None, counted: Counted) -> object:
+    def _counted(self, request: web.Request, principal: Principal | None, counted: Counted) -> bytes:
         if principal is None or counted is Counted.ADDRESS:
-            return address_of(request, trust_proxy=self._trust_proxy)
-        return principal.account if counted is Counted.ACCOUNT else principal.device
+            return self._addresses.key_of(request)
+        return principal.practice + (principal.account if counted is Counted.ACCOUNT else principal.device)
 
 
 def _id(text: str) -> bytes:

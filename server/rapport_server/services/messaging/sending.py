@@ -96,7 +96,7 @@ class Messaging:
         )
         if link.given_up:
             job.given_up = link.given_up.get(outer.conv)
-        wait = self._rates.allow("post", who.device)
+        wait = self._rates.allow("post", who.practice + who.device)
         if wait:
             job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
         else:
@@ -109,7 +109,7 @@ class Messaging:
         if outer is None:
             return
         who, now = link.principal, self._now_ms()
-        wait = self._rates.allow("direct", (who.device, direct.device))
+        wait = self._rates.allow("direct", who.practice + who.device + direct.device)
         if wait:
             link.connection.send(_failure(ErrorCode.RATE_LIMITED, outer.id, wait))
         elif outer.kind is not MessageClass.DIRECT or len(direct.nonce) not in _NONCES or not is_sealed_key(direct.key):

@@ -160,7 +160,7 @@ function look(fleet: Fleet, node: Node, id: MessageId, boards: Boards): string |
   assert.ok(written);
   const found = boards.get(written.conv)?.get(id);
   if (found === undefined) {
-    return whyMissing(fleet, node, id, written.text);
+    return whyMissing(fleet, node, id, written.text, boards.get(written.conv));
   }
   if (found.placeholder !== null) {
     const able = fleet.living.some((other) => other.me.device === written.device && !other.rolledBack);
@@ -172,10 +172,19 @@ function look(fleet: Fleet, node: Node, id: MessageId, boards: Boards): string |
   return null;
 }
 
-function whyMissing(fleet: Fleet, node: Node, id: MessageId, text: string): string {
+function whyMissing(
+  fleet: Fleet,
+  node: Node,
+  id: MessageId,
+  text: string,
+  board: ReadonlyMap<MessageId, Message> | undefined,
+): string {
   const item = fleet.itemOf(id);
   if (node.rolledBack && item?.parked.has(node.me.device)) {
     return "parked by a vault that was put back";
+  }
+  if (node.rolledBack && item !== null && isPlaceTaken(fleet, board, item.seq)) {
+    return "its place taken by a made-up message";
   }
   if (keyIsGone(fleet, node, item?.entries.get(node.me.account))) {
     return "archive key lost with a vault";
@@ -187,6 +196,17 @@ function whyMissing(fleet: Fleet, node: Node, id: MessageId, text: string): stri
   }
   assert.ok(fleet.lost.has(id) || item === null, `silently lost: ${text}`);
   return "lost with a vault";
+}
+
+/**
+ * Whether a message that the machine has made up (`corrupt`) stands at this place as one that cannot be read yet. No
+ * honest server gives one place twice. A vault copied while only the made-up one was there counts the place as taken,
+ * and reads history from behind it: the person sees there that something is missing.
+ */
+function isPlaceTaken(fleet: Fleet, board: ReadonlyMap<MessageId, Message> | undefined, seq: number): boolean {
+  return [...(board?.values() ?? [])].some(
+    (shown) => shown.seq === seq && shown.placeholder !== null && !fleet.written.has(shown.id),
+  );
 }
 
 /**

@@ -119,8 +119,8 @@ class MemoryConversations(MemoryState):
 
     async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
         """See Directory.contacts."""
-        others = sorted(self._shared(practice, account) - {account})
-        return [Contact(other, self._accounts[other].role, joined(self._listed(practice, {other}))) for other in others]
+        found = sorted(self._shared(practice, account))
+        return [Contact(other, self._accounts[other].role, joined(self._listed(practice, {other}))) for other in found]
 
     @property
     def members_mark(self) -> object:

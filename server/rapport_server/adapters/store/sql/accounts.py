@@ -12,8 +12,8 @@ from rapport_protocol.requests import PrekeysLeft, Role
 from rapport_server.adapters.store.rules import dormant_devices
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.conversations import append_entries, contacts, insert_conversation
-from rapport_server.adapters.store.sql.mail import forget_device
-from rapport_server.adapters.store.sql.placing import NewItem, Transaction, listed_devices, place
+from rapport_server.adapters.store.sql.mailboxes import NewItem
+from rapport_server.adapters.store.sql.placing import Transaction, listed_devices, place
 from rapport_server.adapters.store.sql.prekeys import keep_prekeys, one_time_left
 from rapport_server.records import KIND_SELF, NewDeviceList, NewPrekeys, Placed, Principal, Registration, SignInRecord
 
@@ -94,7 +94,7 @@ def register(tx: Transaction, registration: Registration, at: int) -> Placed:
 def _use_owner_token(tx: Transaction, practice: PracticeId, token_hash: bytes) -> None:
     table = schema.practice
     here = (table.c.practice == practice, table.c.owner_token_hash == token_hash)
-    used = tx.db.execute(select(table.c.owner_token_used).where(*here)).scalar()
+    used = tx.db.execute(select(table.c.owner_token_used).where(*here).with_for_update()).scalar()
     if used is None:
         raise Rejected(ErrorCode.NOT_FOUND, "no such owner token")
     if used:
@@ -146,9 +146,12 @@ def mark_seen(tx: Transaction, devices: Sequence[DeviceId], at: int) -> None:
     """See SignInDirectory.mark_seen."""
     table = schema.device
     these = table.c.device.in_(devices)
-    tx.db.execute(update(table).where(these, table.c.seen_ms < at).values(seen_ms=at))
-    if tx.db.execute(update(table).where(these, table.c.dormant).values(dormant=False)).rowcount:
+    asleep = tx.db.execute(select(table.c.practice, table.c.account).distinct().where(these, table.c.dormant)).all()
+    if asleep:
+        tx.mailboxes.hold(tx.db, people=[(row.practice, row.account) for row in asleep])
+        tx.db.execute(update(table).where(these, table.c.dormant).values(dormant=False))
         tx.members_changed()
+    tx.db.execute(update(table).where(these, table.c.seen_ms < at).values(seen_ms=at))
 
 
 def add_token(tx: Transaction, principal: Principal, token_hash: bytes, expires_ms: int, now: int) -> None:
@@ -228,6 +231,7 @@ def append_device_list(
     The same bytes again change nothing and wake nobody. Raises Rejected(CONFLICT) for a device that belongs elsewhere,
     RULE_BROKEN for one that was revoked, or for prekeys without exactly one added device.
     """
+    tx.mailboxes.hold(tx.db, people=[(practice, new.account)])
     table = schema.device_list
     newest = tx.db.execute(
         select(table.c.version, table.c.raw)
@@ -335,7 +339,7 @@ def _drop_unlisted(tx: Transaction, practice: PracticeId, new: NewDeviceList, at
         here = (table.c.practice == practice, table.c.device == device)
         tx.db.execute(update(table).where(*here).values(listed=False, dormant=False))
         tx.db.execute(delete(schema.token).where(schema.token.c.practice == practice, schema.token.c.device == device))
-        forget_device(tx.db, practice, new.account, DeviceId(device), at)
+        tx.mailboxes.forget(tx.db, practice, new.account, DeviceId(device), at)
     tx.db.execute(
         update(table)
         .where(table.c.practice == practice, table.c.account == new.account, table.c.device.in_(new.revoked))

@@ -9,8 +9,8 @@ from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices, Role
 from rapport_server.adapters.store.rules import joined, restore_jump
 from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.mailboxes import NewItem
 from rapport_server.adapters.store.sql.placing import (
-    NewItem,
     Transaction,
     awake_devices,
     listed_devices,
@@ -36,9 +36,10 @@ __all__ = [
 # --- invites ----------------------------------------------------------------------------------------------------------
 
 
-def open_invite(db: Connection, invite: InviteId, now: int) -> InviteRecord | None:
-    """See Directory.open_invite."""
-    row = db.execute(select(schema.invite).where(schema.invite.c.invite == invite)).one_or_none()
+def open_invite(db: Connection, invite: InviteId, now: int, *, to_use: bool = False) -> InviteRecord | None:
+    """See Directory.open_invite. to_use: nobody else uses it in the meantime."""
+    asked = select(schema.invite).where(schema.invite.c.invite == invite)
+    row = db.execute(asked.with_for_update() if to_use else asked).one_or_none()
     if row is None or row.card is None or row.expires_ms <= now:
         return None
     return InviteRecord(
@@ -74,7 +75,7 @@ def _insert_invite(tx: Transaction, practice: PracticeId, new: NewInvite) -> Non
 
 
 def _use_invite(tx: Transaction, practice: PracticeId, conv: ConversationId, invite: InviteId, at: int) -> None:
-    found = open_invite(tx.db, invite, at)
+    found = open_invite(tx.db, invite, at, to_use=True)
     if found is None or (found.practice, found.conv) != (practice, conv):
         raise Rejected(ErrorCode.NOT_FOUND, "no such invite")
     expire_invite(tx, invite)
@@ -85,6 +86,8 @@ def _use_invite(tx: Transaction, practice: PracticeId, conv: ConversationId, inv
 
 def append_entries(tx: Transaction, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
     """See Directory.append_entries."""
+    joining = [(practice, account) for account in change.members]
+    tx.mailboxes.hold(tx.db, convs=[(practice, change.conv)], joining=joining)
     standing = _standing(tx.db, practice, change)
     if standing is not None:
         return standing
@@ -252,7 +255,6 @@ def contact_records(db: Connection, practice: PracticeId, account: AccountId) ->
             mine.c.account == account,
             mine.c.joined,
             theirs.c.joined,
-            theirs.c.account != account,
             device.c.listed,
         )
         .order_by(theirs.c.account, device.c.device)

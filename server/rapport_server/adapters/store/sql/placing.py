@@ -2,43 +2,29 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, PracticeId
-from rapport_server.adapters.store.rules import joined
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
 from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.mailboxes import Mailboxes, NewItem
 
-__all__ = ["NewItem", "Transaction", "awake_devices", "listed_devices", "members_of", "place", "take_seqs"]
+__all__ = ["Transaction", "awake_devices", "listed_devices", "members_of", "place", "take_seqs"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One write in progress.
 
-    next_position: hands out the next place among all items. members_changed: to be called when somebody else is to be
-    sealed for from now on.
+    mailboxes: how this database keeps them. next_position: hands out the next place among all items. members_changed:
+    to be called when somebody else is to be sealed for from now on.
     """
 
     db: Connection
+    mailboxes: Mailboxes
     next_position: Callable[[], int]
     members_changed: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """A membership entry or notice on its way to devices. box: where it is filed, see schema.mailbox."""
-
-    id: ItemId
-    form: int
-    box: bytes
-    conv: ConversationId | None
-    seq: int
-    at: int
-    body: bytes
-    kind: str | None = None
 
 
 def place(tx: Transaction, practice: PracticeId, item: NewItem, devices: Collection[DeviceId]) -> list[DeviceId]:
@@ -48,46 +34,17 @@ def place(tx: Transaction, practice: PracticeId, item: NewItem, devices: Collect
     """
     if not devices:
         return []
-    taken = select(schema.item_id.c.position).where(
-        schema.item_id.c.practice == practice, schema.item_id.c.id == item.id
-    )
-    if tx.db.execute(taken).first() is not None:
+    if tx.mailboxes.taken(tx.db, practice, item.id):
         raise Rejected(ErrorCode.CONFLICT, "item id is taken")
-    position = tx.next_position()
-    everybody = joined(devices)
-    values: dict[str, Any] = {
-        "position": position,
-        "practice": practice,
-        "id": item.id,
-        "conv": item.conv,
-        "seq": item.seq,
-        "at": item.at,
-        "act_until": 0,
-        "body": item.body,
-        "form": item.form,
-        "kind": item.kind,
-    }
-    tx.db.execute(insert(schema.item).values(values))
-    tx.db.execute(insert(schema.item_id).values(practice=practice, id=item.id, position=position))
-    tx.db.execute(
-        insert(schema.mailbox).values(
-            position=position,
-            practice=practice,
-            box=item.box,
-            at=item.at,
-            act_until=0,
-            devices=everybody,
-            open=everybody,
-            parked=b"",
-        )
-    )
-    return sorted(devices)
+    everybody = sorted(devices)
+    tx.mailboxes.put(tx.db, tx.next_position(), practice, item, everybody)
+    return everybody
 
 
 def take_seqs(tx: Transaction, practice: PracticeId, conv: ConversationId, count: int) -> int:
     """Reserves the next `count` seqs of a conversation; returns the first."""
     where = (schema.conversation.c.practice == practice, schema.conversation.c.conv == conv)
-    seq: int = tx.db.execute(select(schema.conversation.c.seq).where(*where)).scalar_one()
+    seq: int = tx.db.execute(select(schema.conversation.c.seq).where(*where).with_for_update()).scalar_one()
     tx.db.execute(update(schema.conversation).where(*where).values(seq=seq + count))
     return seq + 1
 

@@ -37,7 +37,7 @@ def keep_prekeys(tx: Transaction, practice: PracticeId, device: DeviceId, new: N
     """
     table, keys = schema.device, schema.one_time_key
     here = (table.c.practice == practice, table.c.device == device)
-    row = tx.db.execute(select(table).where(*here)).one()
+    row = tx.db.execute(select(table).where(*here).with_for_update()).one()
     rows = tx.db.execute(select(keys.c.number, keys.c.raw).where(keys.c.practice == practice, keys.c.device == device))
     held = {row.number: row.raw for row in rows}
     kept, fresh = fresh_bundles(held, row.one_time_top, new)
@@ -160,6 +160,7 @@ def _pop(tx: Transaction, practice: PracticeId, device: DeviceId) -> bytes | Non
         .where(table.c.practice == practice, table.c.device == device)
         .order_by(table.c.number)
         .limit(1)
+        .with_for_update(skip_locked=True)
     ).one_or_none()
     if row is None:
         return None

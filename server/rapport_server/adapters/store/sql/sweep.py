@@ -2,9 +2,9 @@
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, delete, exists, select, update
+from sqlalchemy import delete, exists, select, update
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, PracticeId, split_ids
 from rapport_protocol.limits import (
@@ -16,11 +16,9 @@ from rapport_protocol.limits import (
 )
 from rapport_protocol.messages import NoticeKind
 from rapport_server.adapters.store.sql import schema
-from rapport_server.adapters.store.sql.freeing import delete_items, free, unpack_positions
 from rapport_server.adapters.store.sql.linking import drop_expired_links
-from rapport_server.adapters.store.sql.mail import forget_device
+from rapport_server.adapters.store.sql.mailboxes import NewItem, OwedItem
 from rapport_server.adapters.store.sql.placing import (
-    NewItem,
     Transaction,
     listed_devices,
     members_of,
@@ -34,8 +32,6 @@ STEP_ROWS: Final = 500
 """Most mailbox rows that one step looks at: some milliseconds of work."""
 STEP_DORMANT: Final = 8
 """Most devices that one step lets fall dormant: each may have a mailbox of 45 days."""
-STEP_FREED: Final = 4
-"""Most batches of freed items that one step deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,6 @@ class Step:
 
     more: bool
     woken: list[DeviceId] = field(default_factory=list)
-
-
-_mailbox, _item = schema.mailbox, schema.item
 
 
 def _dormant(tx: Transaction, now: int) -> Step:
@@ -62,41 +55,35 @@ def _dormant(tx: Transaction, now: int) -> Step:
         other.c.listed,
         other.c.seen_ms > since,
     )
-    tx.db.execute(update(table).where(table.c.dormant, ~another_seen).values(dormant=False))
-    unseen = (table.c.listed, ~table.c.dormant, table.c.seen_ms <= since)
-    rows = tx.db.execute(
-        select(table.c.practice, table.c.account, table.c.device).where(*unseen, another_seen).limit(STEP_DORMANT)
-    ).all()
+    lonely = (table.c.dormant, ~another_seen)
+    asleep = tx.db.execute(select(table.c.practice, table.c.account).distinct().where(*lonely)).all()
+    unseen = (table.c.listed, ~table.c.dormant, table.c.seen_ms <= since, another_seen)
+    columns = (table.c.practice, table.c.account, table.c.device)
+    rows = tx.db.execute(select(*columns).where(*unseen).limit(STEP_DORMANT)).all()
+    people = {(PracticeId(row.practice), AccountId(row.account)) for row in (*asleep, *rows)}
+    if not people:
+        return Step(more=False)
+    tx.mailboxes.hold(tx.db, people=people)
+    tx.db.execute(update(table).where(*lonely).values(dormant=False))
     for row in rows:
         practice, device = PracticeId(row.practice), DeviceId(row.device)
-        tx.db.execute(update(table).where(table.c.practice == practice, table.c.device == device).values(dormant=True))
-        forget_device(tx.db, practice, AccountId(row.account), device, now, posts_only=True)
+        here = (table.c.practice == practice, table.c.device == device)
+        # It may have been seen before this transaction held its account.
+        if tx.db.execute(update(table).where(*here, *unseen).values(dormant=True)).rowcount:
+            tx.mailboxes.forget(tx.db, practice, AccountId(row.account), device, now, posts_only=True)
+    tx.members_changed()
     return Step(more=len(rows) == STEP_DORMANT)
 
 
 def _freed(tx: Transaction, now: int) -> Step:
     """Deletes bodies that nobody is owed and whose repeat window has passed."""
-    table = schema.freed
-    rows = tx.db.execute(
-        select(table).where(table.c.at <= now - REPEAT_WINDOW_MS).order_by(table.c.number).limit(STEP_FREED)
-    ).all()
-    for row in rows:
-        delete_items(tx.db, unpack_positions(row.positions))
-        tx.db.execute(delete(table).where(table.c.number == row.number))
-    return Step(more=len(rows) == STEP_FREED)
+    return Step(more=tx.mailboxes.delete_freed(tx.db, now - REPEAT_WINDOW_MS))
 
 
 def _directs(tx: Transaction, now: int) -> Step:
     """Deletes directs whose time has come."""
-    found = tx.db.execute(
-        select(_mailbox.c.position)
-        .where(_mailbox.c.act_until > 0, _mailbox.c.act_until <= now)
-        .order_by(_mailbox.c.act_until)
-        .limit(STEP_ROWS)
-    )
-    positions = list(found.scalars())
-    free(tx.db, positions, now)
-    delete_items(tx.db, positions)
+    positions = tx.mailboxes.expired(tx.db, now, STEP_ROWS)
+    tx.mailboxes.end(tx.db, positions, now)
     return Step(more=len(positions) == STEP_ROWS)
 
 
@@ -110,27 +97,21 @@ def _tokens_claims_links(tx: Transaction, now: int) -> Step:
 
 def _old_mail(tx: Transaction, now: int) -> Step:
     """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
-    rows = tx.db.execute(
-        select(_mailbox, _item.c.id, _item.c.conv, _item.c.seq, _item.c.form)
-        .join(_item, _item.c.position == _mailbox.c.position)
-        .order_by(_mailbox.c.position)
-        .limit(STEP_ROWS)
-    ).all()
-    old = [row for row in rows if row.at <= now - MAILBOX_LIFE_MS]
+    old = [row for row in tx.mailboxes.owed_items(tx.db, -1, STEP_ROWS) if row.at <= now - MAILBOX_LIFE_MS]
+    posts = [row for row in old if row.form == schema.FORM_MESSAGE and row.seq and row.conv is not None]
+    if posts:
+        tx.mailboxes.hold(tx.db, convs={(row.practice, row.conv) for row in posts if row.conv is not None})
     woken: list[DeviceId] = []
-    for row in old:
-        if row.form == schema.FORM_MESSAGE and row.seq:
-            woken += _tombstone(tx, row, now)
-    positions = [row.position for row in old]
-    free(tx.db, positions, now)
-    delete_items(tx.db, positions)
+    for row in posts:
+        woken += _tombstone(tx, row, now)
+    tx.mailboxes.end(tx.db, [row.position for row in old], now)
     return Step(more=len(old) == STEP_ROWS, woken=woken)
 
 
-def _tombstone(tx: Transaction, row: Row[Any], now: int) -> list[DeviceId]:
+def _tombstone(tx: Transaction, row: OwedItem, now: int) -> list[DeviceId]:
     """Tells everybody in the conversation now, and those who still lacked the post."""
-    practice, conv = PracticeId(row.practice), ConversationId(row.conv)
-    lacking = split_ids(row.open + row.parked)
+    practice, conv = row.practice, ConversationId(row.conv or b"")
+    lacking = split_ids(row.lacking)
     table = schema.device
     listed = tx.db.execute(
         select(table.c.device).where(table.c.practice == practice, table.c.device.in_(lacking), table.c.listed)
@@ -143,28 +124,20 @@ def _tombstone(tx: Transaction, row: Row[Any], now: int) -> list[DeviceId]:
 def _warnings(tx: Transaction, now: int) -> Step:
     """Warns the senders of posts that have waited 14 days, once: `server.warned_to` remembers how far this went."""
     mark = tx.db.execute(select(schema.server.c.warned_to)).scalar_one()
-    rows = tx.db.execute(
-        select(_mailbox, _item.c.id, _item.c.conv, _item.c.seq, _item.c.form, _item.c.account)
-        .join(_item, _item.c.position == _mailbox.c.position)
-        .where(_mailbox.c.position > mark)
-        .order_by(_mailbox.c.position)
-        .limit(STEP_ROWS)
-    ).all()
+    rows = tx.mailboxes.owed_items(tx.db, mark, STEP_ROWS)
     old = [row for row in rows if row.at <= now - SENDER_WARNED_MS]
     woken: list[DeviceId] = []
     for row in old:
-        if row.form == schema.FORM_MESSAGE and row.seq:
-            conv = ConversationId(row.conv)
-            devices = listed_devices(tx.db, PracticeId(row.practice), [AccountId(row.account)])
+        if row.form == schema.FORM_MESSAGE and row.seq and row.conv is not None and row.account is not None:
+            devices = listed_devices(tx.db, row.practice, [row.account])
             # It takes no seq: nobody else would know what stands in the gap.
-            notice = _notice(NoticeKind.UNDELIVERED, row, conv, 0, now)
-            woken += place(tx, PracticeId(row.practice), notice, devices)
+            woken += place(tx, row.practice, _notice(NoticeKind.UNDELIVERED, row, row.conv, 0, now), devices)
     if old:
         tx.db.execute(update(schema.server).values(warned_to=old[-1].position))
     return Step(more=len(old) == STEP_ROWS, woken=woken)
 
 
-def _notice(kind: str, row: Row[Any], conv: ConversationId, seq: int, now: int) -> NewItem:
+def _notice(kind: str, row: OwedItem, conv: ConversationId, seq: int, now: int) -> NewItem:
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 

@@ -28,6 +28,7 @@ def claim_timers(tx: Transaction, now: int, lease_ms: int, limit: int) -> list[T
         .where(_TIMER.due_ms <= now, _TIMER.leased_until_ms <= now)
         .order_by(_TIMER.due_ms, _TIMER.kind, _TIMER.key)
         .limit(limit)
+        .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
         tx.db.execute(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rapport_server.adapters.store.sql.freeing import pack_positions
+from rapport_server.adapters.store.sqlite.freeing import pack_positions
 from rapport_server.adapters.store.sqlite.ledger import Batch, Ledger
 from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.rows import Execute, write_rows

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.adapters.store.problem import StoreInUse, StoreProblem
 
 __all__ = ["PAGE_BYTES", "Readers", "StoreLock", "address", "appearing", "core_on", "open_writer", "sentences"]
 
@@ -107,7 +107,7 @@ def _sync(path: Path) -> None:
 class StoreLock:
     """Keeps a second process from writing the same file: the writer caches what it has written.
 
-    The lock stands on `<file>.lock` and goes with the process, however it ends. Raises StoreProblem when it is taken.
+    The lock stands on `<file>.lock` and goes with the process, however it ends. Raises StoreInUse when it is taken.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +119,7 @@ class StoreLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
-            raise StoreProblem(f"the store {path} is in use by another process") from None
+            raise StoreInUse(f"the store {path} is in use by another process") from None
 
     def release(self) -> None:
         """Lets others in."""

@@ -32,9 +32,11 @@ from rapport_protocol.requests import (
     RequiredDevices,
 )
 from rapport_server.adapters.store.rules import QUEUED_JOBS
-from rapport_server.adapters.store.sql import accounts, conversations, linking, mail, prekeys, timers
+from rapport_server.adapters.store.sql import accounts, conversations, linking, prekeys, timers
+from rapport_server.adapters.store.sql.archive import archive
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
+from rapport_server.adapters.store.sqlite import mail
 from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
 from rapport_server.adapters.store.sqlite.version import check_version
 from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
@@ -394,7 +396,7 @@ class SqliteStore:
     ) -> ArchivePage:
         """See Mailbox.archive."""
         await self._settled_if_possible()
-        return await self._read(mail.archive, principal, conv, from_seq, to_seq, limit)
+        return await self._read(archive, principal, conv, from_seq, to_seq, limit)
 
     async def fetch(self, principal: Principal, conv: ConversationId, ids: Sequence[ItemId]) -> list[FetchedItem]:
         """See Mailbox.fetch. In the order asked for."""

@@ -6,20 +6,15 @@ The schema is versioned by Alembic from the first table; the revisions are in `m
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from rapport_server.adapters.store.chain import known_revisions, newest_revision, run_revisions
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite.opening import PAGE_BYTES, StoreLock, appearing, open_writer, sentences
 
 __all__ = ["check_version", "initialise", "migrate", "revision", "upgrade"]
-
-_MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 
 
 def initialise(path: Path) -> None:
@@ -50,7 +45,7 @@ def migrate(path: Path) -> str:
     try:
         connection = open_writer(path)
         try:
-            if revision(path, connection) == _newest():
+            if revision(path, connection) == newest_revision():
                 return f"the store {path} is up to date"
             with sentences(path):
                 upgrade(connection)
@@ -63,18 +58,8 @@ def migrate(path: Path) -> str:
 
 def check_version(path: Path, connection: sqlite3.Connection) -> None:
     """Raises StoreProblem unless the store has exactly this program's schema."""
-    if revision(path, connection) != _newest():
+    if revision(path, connection) != newest_revision():
         raise StoreProblem(f"the store {path} is from an older version: back it up and run `rapport migrate`")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _newest() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def revision(path: Path, connection: sqlite3.Connection) -> str:
@@ -85,8 +70,7 @@ def revision(path: Path, connection: sqlite3.Connection) -> str:
     if len(rows) != 1:
         raise StoreProblem(f"the file {path} is a database, but not a store of Rapport")
     (found,) = rows[0]
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found not in known:
+    if found not in known_revisions():
         raise StoreProblem(f"the store {path} is from a newer version than this program: install that version again")
     return str(found)
 
@@ -96,7 +80,5 @@ def upgrade(connection: sqlite3.Connection) -> None:
     engine = create_engine("sqlite+pysqlite://", creator=lambda: connection, poolclass=StaticPool)
     # The driver would begin late and end early; the connection is in no mode of its own, so this is the only BEGIN.
     event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
-    config = _config()
     with engine.begin() as db:
-        config.attributes["connection"] = db
-        command.upgrade(config, "head")
+        run_revisions(db)

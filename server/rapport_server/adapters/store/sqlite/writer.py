@@ -24,6 +24,7 @@ from rapport_server.adapters.store.rules import BATCH_JOBS
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sqlite.folding import recall, write_batch
 from rapport_server.adapters.store.sqlite.ledger import Ledger
+from rapport_server.adapters.store.sqlite.mailboxes import PackedMailboxes
 from rapport_server.adapters.store.sqlite.opening import core_on
 from rapport_server.ports import Clock
 from rapport_server.records import Job
@@ -102,7 +103,9 @@ class Writer:
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._folder = Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
         self._ledger = Ledger(connection)
-        self._transaction = Transaction(core_on(connection), self._ledger.next_position, self._ledger.forget_members)
+        self._transaction = Transaction(
+            core_on(connection), PackedMailboxes(), self._ledger.next_position, self._ledger.forget_members
+        )
         self._loop = asyncio.get_running_loop()
         # A daemon: a process that ends without closing its store must not hang, and loses nothing by it.
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)

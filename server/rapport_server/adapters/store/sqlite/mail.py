@@ -1,25 +1,24 @@
-"""Reading mailboxes and history in SQL."""
+"""Reading mailboxes: one row per item, with everybody who is owed it packed into it."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Row, case, exists, func, literal, or_, select, union_all, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, LargeBinary, Row, func, literal, or_, select, union_all
 from sqlalchemy.sql.selectable import Select
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, PracticeId
-from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem, Role
-from rapport_server.adapters.store.rules import cut_page, device_index, key_of, without
+from rapport_protocol.requests import DeviceReceipt, FetchedItem, Role
+from rapport_server.adapters.store.rules import device_index, key_of
 from rapport_server.adapters.store.sql import schema
-from rapport_server.adapters.store.sql.freeing import free
+from rapport_server.adapters.store.sql.archive import entry_of
 from rapport_server.records import Principal, Waiting, WaitingEntry, WaitingMessage, WaitingNotice
 
-__all__ = ["archive", "fetch", "forget_device", "owed", "receipts", "waiting"]
+__all__ = ["boxes", "fetch", "owed", "receipts", "waiting"]
 
 _item, _item_id, _mailbox, _keys = schema.item, schema.item_id, schema.mailbox, schema.sealed_keys
 
 
-def _boxes(practice: PracticeId, account: AccountId) -> Select[Any]:
+def boxes(practice: PracticeId, account: AccountId) -> Select[Any]:
     """Where an account's mail is filed: conversations it is or was a member of, and its own name."""
     member = schema.member
     filed = union_all(
@@ -68,7 +67,7 @@ def _owed(principal: Principal, beyond: int, limit: int, now: int) -> Select[Any
         select(_mailbox.c.position, _mailbox.c.devices, _mailbox.c.open)
         .where(
             _mailbox.c.practice == principal.practice,
-            _mailbox.c.box.in_(_boxes(principal.practice, principal.account)),
+            _mailbox.c.box.in_(boxes(principal.practice, principal.account)),
             _mailbox.c.position > beyond,
             # Also true of a match across two neighbours, which the caller weeds out.
             func.instr(_mailbox.c.open, principal.device) > 0,
@@ -101,45 +100,7 @@ def _key(row: Row[Any], device: DeviceId) -> bytes:
     return key_of(row.sealed, len(row.devices) // 16, device_index(row.devices, device))
 
 
-# --- history ----------------------------------------------------------------------------------------------------------
-
-
-def _entry_of(account: AccountId) -> ColumnElement[bytes | None]:
-    """The account's archive entry of an item, its own as sender first."""
-    read = (
-        select(schema.archive_entry.c.entry)
-        .where(schema.archive_entry.c.position == _item.c.position, schema.archive_entry.c.account == account)
-        .scalar_subquery()
-    )
-    return func.coalesce(case((_item.c.account == account, _item.c.entry)), read)
-
-
-def archive(
-    db: Connection, principal: Principal, conv: ConversationId, from_seq: int, to_seq: int, limit: int
-) -> ArchivePage:
-    """See Mailbox.archive."""
-    member, history = schema.member, schema.history
-    joined = exists().where(
-        member.c.practice == principal.practice,
-        member.c.conv == conv,
-        member.c.account == principal.account,
-        member.c.joined,
-    )
-    entry = _entry_of(principal.account)
-    rows = db.execute(
-        select(_item, entry.label("mine"))
-        .join(history, history.c.position == _item.c.position)
-        .where(
-            history.c.practice == principal.practice,
-            history.c.conv == conv,
-            history.c.seq.between(from_seq, to_seq),
-            entry.is_not(None),
-            joined,
-        )
-        .order_by(history.c.seq)
-        .limit(limit + 1)
-    )
-    return cut_page((ArchivedItem(row.seq, row.at, row.outer, row.nonce, row.body, row.mine) for row in rows), limit)
+# --- by id ------------------------------------------------------------------------------------------------------------
 
 
 def fetch(
@@ -148,7 +109,7 @@ def fetch(
     """See Mailbox.fetch. In the order asked for."""
     rows = db.execute(
         _by_id(principal, conv, ids)
-        .add_columns(_item, _keys.c.sealed, _entry_of(principal.account).label("mine"))
+        .add_columns(_item, _keys.c.sealed, entry_of(principal.account).label("mine"))
         .outerjoin(_keys, _keys.c.position == _item.c.position)
         .where(or_(_item.c.act_until == 0, _item.c.act_until > now))
     )
@@ -189,29 +150,3 @@ def _by_id(principal: Principal, conv: ConversationId, ids: Sequence[bytes]) -> 
             _item.c.form == schema.FORM_MESSAGE,
         )
     )
-
-
-# --- leaving ----------------------------------------------------------------------------------------------------------
-
-
-def forget_device(
-    db: Connection, practice: PracticeId, account: AccountId, device: DeviceId, at: int, *, posts_only: bool = False
-) -> None:
-    """A device is owed nothing any more, or no posts; what only it lacked is freed."""
-    owed = select(_mailbox.c.position, _mailbox.c.open, _mailbox.c.parked).where(
-        _mailbox.c.practice == practice,
-        _mailbox.c.box.in_(_boxes(practice, account)),
-        or_(func.instr(_mailbox.c.open, device) > 0, func.instr(_mailbox.c.parked, device) > 0),
-    )
-    if posts_only:
-        post = (_item.c.form == schema.FORM_MESSAGE) & (_item.c.seq > 0)
-        owed = owed.join(_item, _item.c.position == _mailbox.c.position).where(post)
-    rows = db.execute(owed).all()
-    freed = []
-    for row in rows:
-        still, parked = without(row.open, device), without(row.parked, device)
-        if still or parked:
-            db.execute(update(_mailbox).where(_mailbox.c.position == row.position).values(open=still, parked=parked))
-        else:
-            freed.append(row.position)
-    free(db, freed, at)

@@ -1,0 +1,60 @@
+"""Make the passwords that `deploy/compose.yaml` hands to its services, once: `python3 deploy/make_secrets.py [FOLDER]`.
+
+FOLDER is `deploy/secrets` unless given. Nothing is overwritten: a file that exists keeps its passwords, and a folder
+that exists is refused. Keep the folder as you keep the database: whoever reads it can read and write everything there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+from pathlib import Path
+
+__all__ = ["main", "make"]
+
+HERE = Path(__file__).resolve().parent
+PASSWORD_BYTES = 24
+
+
+def main(arguments: list[str]) -> int:
+    """Make the folder and say where it is; 1 when it exists already, 2 for wrong usage."""
+    if len(arguments) > 1 or arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    folder = Path(arguments[0]) if arguments else HERE / "secrets"
+    try:
+        make(folder)
+    except FileExistsError:
+        print(f"{folder} exists already: move it away to make new passwords.", file=sys.stderr)
+        return 1
+    print(f"Passwords are in {folder}.")
+    return 0
+
+
+def make(folder: Path) -> None:
+    """Write every file. Raises FileExistsError when the folder is there.
+
+    The folder is closed to others. The files in it are not: each is mounted alone into a container, whose user is
+    another one than here.
+    """
+    folder.mkdir(mode=0o700, parents=True)
+    superuser, owner, server, redis = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
+    users = (HERE / "redis/users.acl").read_text(encoding="utf-8")
+    contents = {
+        "postgres_password": superuser,
+        "postgres_owner_password": owner,
+        "postgres_server_password": server,
+        "owner_url": f"postgresql://rapport_owner:{owner}@postgres:5432/rapport",
+        "store_url": f"postgresql://rapport:{server}@postgres:5432/rapport",
+        "bus_url": f"redis://rapport:{redis}@redis:6379/0",
+        "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(redis.encode()).hexdigest()),
+    }
+    for name, content in contents.items():
+        path = folder / name
+        path.write_text(content if content.endswith("\n") else f"{content}\n", encoding="utf-8")
+        path.chmod(0o444)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

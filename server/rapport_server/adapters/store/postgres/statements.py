@@ -1,0 +1,126 @@
+"""What the writer says to PostgreSQL: a few long statements per batch, each with one array per column.
+
+The plans must not depend on how full the tables were when they were made: every row is found by a key.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ["ASK", "EARLIER", "FIND", "PARK", "WRITE", "WRITER_SETTINGS", "beginning"]
+
+WRITER_SETTINGS: Final = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+def beginning(practices: Iterable[bytes], *, read_only: bool = False) -> str:
+    """Begins a transaction that acts for these practices, in one trip.
+
+    Identifiers are written in hexadecimal, so nothing needs quoting.
+    """
+    literal = ",".join(f'"\\\\x{practice.hex()}"' for practice in sorted(practices))
+    mode = " READ ONLY" if read_only else ""
+    return f"BEGIN{mode}; SELECT set_config('rapport.practices', E'{{{literal}}}', true)"
+
+
+# $1, $2: practice and id of conversations, ascending. The position is taken when all of their rows are locked, so that
+# within a conversation positions grow like seqs.
+ASK: Final = """
+WITH held AS MATERIALIZED (
+  SELECT c.practice || c.conv AS key, c.seq, c.epoch, c.roster
+  FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, conv)
+  JOIN conversation AS c ON c.practice = w.practice AND c.conv = w.conv
+  ORDER BY c.practice, c.conv FOR UPDATE OF c
+), standing AS MATERIALIZED (
+  SELECT array_agg(key) AS keys, array_agg(seq) AS seqs, array_agg(epoch) AS epochs, array_agg(roster) AS rosters
+  FROM held
+)
+SELECT keys, seqs, epochs, rosters, nextval('place') AS position FROM standing
+"""
+
+# $1, $2: practice and id of what is sent. What another process commits between this statement and WRITE is caught by
+# the unique index of `item`, and the batch is tried again.
+EARLIER: Final = """
+SELECT i.practice || i.id, i.conv, CASE i.form WHEN 0 THEN i.seq ELSE 0 END, i.at, i.device
+FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, id)
+JOIN item AS i ON i.practice = w.practice AND i.id = w.id
+"""
+
+# $1, $2: practice and id of conversations whose rows are locked.
+FIND: Final = """
+SELECT c.practice || c.conv AS key, c.kind,
+  (SELECT count(*) FROM member AS m WHERE m.practice = c.practice AND m.conv = c.conv AND m.joined) AS members,
+  coalesce(d.required, ''::bytea) AS required, coalesce(d.listed, ''::bytea) AS listed
+FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, conv)
+JOIN conversation AS c ON c.practice = w.practice AND c.conv = w.conv
+CROSS JOIN LATERAL (
+  SELECT string_agg(d.device, ''::bytea ORDER BY d.device) AS listed,
+    string_agg(d.device, ''::bytea ORDER BY d.device) FILTER (WHERE NOT d.dormant) AS required
+  FROM member AS m JOIN device AS d ON d.practice = m.practice AND d.account = m.account
+  WHERE m.practice = c.practice AND m.conv = c.conv AND m.joined AND d.listed
+) AS d
+"""
+
+# $1: now. $2-$15: messages; their keys, all of one length, are joined. $16-$19: further keys, one by one. $20-$22: seqs
+# of conversations. $23-$27: acknowledgements. Returns which of these were new, and who had sent those posts.
+WRITE: Final = """
+WITH message AS MATERIALIZED (
+  SELECT * FROM unnest(
+    $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[],
+    $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[]
+  ) AS m (position, practice, id, conv, seq, account, device, act_until, "outer", nonce, body, entry, devices, keys)
+), kept AS (
+  INSERT INTO item (position, practice, id, conv, seq, at, account, device, act_until, "outer", nonce, body, entry)
+  SELECT position, practice, id, conv, seq, $1, account, device, act_until, "outer", nonce, body, entry FROM message
+), owed AS (
+  INSERT INTO envelope (practice, device, position, key)
+  SELECT m.practice, substr(m.devices, 16 * g.n + 1, 16), m.position,
+    substr(m.keys, length(m.keys) * 16 / length(m.devices) * g.n + 1, length(m.keys) * 16 / length(m.devices))
+  FROM message AS m CROSS JOIN LATERAL generate_series(0, length(m.devices) / 16 - 1) AS g (n)
+  UNION ALL
+  SELECT practice, device, position, key
+  FROM unnest($16::bigint[], $17::bytea[], $18::bytea[], $19::bytea[]) AS l (position, practice, device, key)
+), kept_by_sender AS (
+  INSERT INTO history (practice, conv, seq, position)
+  SELECT practice, conv, seq, position FROM message WHERE entry IS NOT NULL
+), moved AS (
+  UPDATE conversation AS c SET seq = m.seq
+  FROM unnest($20::bytea[], $21::bytea[], $22::bigint[]) AS m (practice, conv, seq)
+  WHERE c.practice = m.practice AND c.conv = m.conv
+), gone AS (
+  DELETE FROM envelope AS e
+  USING unnest($23::bytea[], $24::bytea[], $25::bytea[], $26::bytea[], $27::bytea[])
+    WITH ORDINALITY AS a (practice, device, id, account, entry, n)
+    JOIN item AS i ON i.practice = a.practice AND i.id = a.id
+  WHERE e.practice = a.practice AND e.device = a.device AND e.position = i.position
+  RETURNING a.n, e.practice, e.position, i.conv, i.seq, i.device AS sender, i.form = 0 AND i.seq > 0 AS post,
+    a.account, CASE WHEN i.entry IS NULL OR i.account <> a.account THEN a.entry END AS entry
+), noted AS (
+  INSERT INTO acknowledged (practice, at, positions)
+  SELECT practice, $1, array_agg(DISTINCT position) FROM gone GROUP BY practice
+), entered AS (
+  INSERT INTO archive_entry (practice, position, account, entry)
+  SELECT DISTINCT ON (position, account) practice, position, account, entry
+  FROM gone WHERE post AND entry IS NOT NULL ORDER BY position, account, n
+  ON CONFLICT DO NOTHING
+), kept_by_reader AS (
+  INSERT INTO history (practice, conv, seq, position)
+  SELECT DISTINCT practice, conv, seq, position FROM gone WHERE post AND entry IS NOT NULL
+  ON CONFLICT DO NOTHING
+)
+SELECT array_agg(n ORDER BY n) AS numbers, array_agg(sender ORDER BY n) AS senders FROM gone WHERE post
+"""
+
+# $1: practice, $2: device, $3: ids. Returns the posts that were set aside now.
+PARK: Final = """
+UPDATE envelope AS e SET parked = true
+FROM (
+  SELECT i.position, i.id, i.form, i.seq, i.device FROM unnest($3::bytea[]) AS w (id)
+  JOIN item AS i ON i.practice = $1 AND i.id = w.id ORDER BY i.position
+) AS i
+WHERE e.practice = $1 AND e.device = $2 AND e.position = i.position AND NOT e.parked
+RETURNING i.id, CASE WHEN i.form = 0 AND i.seq > 0 THEN i.device END AS sender
+"""

@@ -1,0 +1,302 @@
+"""Two practices on one server: every role of one names every id of the other in every place of everything it may say.
+
+No answer and no frame may hold a byte of the other practice, the answer must be what an id gets that nothing has, and
+the other practice must afterwards be what it was. The rows stand in `naming.py`, and must cover the table of operations
+and the messages of the contract.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+import typing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from rapport_protocol.codec import CLIENT_CODECS, BodyCodec
+from rapport_protocol.device_lists import SignedDeviceList
+from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
+from rapport_protocol.messages import (
+    Accepted,
+    Auth,
+    CaughtUp,
+    Challenge,
+    ClientMessage,
+    CloseCode,
+    Direct,
+    Post,
+    Renew,
+    ServerMessage,
+    Signal,
+    Token,
+    Void,
+)
+from rapport_protocol.requests import OPERATIONS, DeviceListUpdate, Role
+from rapport_protocol.signed import AuthTranscript, Outer
+from tests.server.device import SOON_S, Closed, Device, connected, opened
+from tests.server.furnished import Practice, Resident, furnish, nobody, to_oneself
+from tests.server.naming import ASKED, SAID, Asked, Put, id_fields
+from tests.server.node import Node, bearer, running
+
+TAKEN = {
+    ("account.register", "account"): "account",
+    ("account.register", "device"): "device",
+    ("devices.update", "device"): "device",
+    ("linking.open", "link"): "link",
+    ("invite.create", "invite"): "invite",
+}
+"""Where the asker makes an id up that must be free on the whole server. One that is taken is refused alike, in the own
+practice and elsewhere."""
+KNOWING_IS_ENOUGH = {
+    ("invite.view", "invite"): "invite",
+    ("linking.answer", "link"): "link",
+    ("linking.state", "link"): "link",
+}
+"""Ids that are secrets, made to be handed to somebody who has no account: whoever knows one is answered."""
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def node(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Node]:
+    async with running(folder=tmp_path if request.param == "sqlite" else None) as node:
+        yield node
+
+
+def test_every_operation_names_its_ids() -> None:
+    assert set(ASKED) == set(OPERATIONS)
+    for operation in OPERATIONS.values():
+        of_path = {name for _, name, _, _ in string.Formatter().parse(operation.path) if name}
+        of_body = id_fields(operation.request) if operation.request else set()
+        assert of_path | of_body <= set(ASKED[operation.name].places), operation.name
+
+
+def test_every_message_names_its_ids() -> None:
+    assert set(SAID) == set(typing.get_args(ClientMessage))
+    for kind, spoken in SAID.items():
+        assert spoken is None or id_fields(kind) <= set(spoken.places), kind
+
+
+async def ask(node: Node, operation: str, who: Resident | None, asked: Asked) -> Answer:
+    """One request as it is, answered to the byte; only the date is left out of the headers."""
+    row = OPERATIONS[operation]
+    headers = {"Accept": "application/msgpack", "Content-Type": "application/msgpack"}
+    if who is not None:
+        headers["Authorization"] = f"Bearer {bearer(who.person.token)}"
+    path = row.path.format(**{name: ident.hex() for name, ident in asked.path.items()}) + asked.query
+    content = None if asked.body is None else BodyCodec.encode(asked.body, json=False)
+    async with node.http.request(row.method, node.base + path, data=content, headers=headers) as response:
+        said = {name: text for name, text in response.headers.items() if name != "Date"}
+        return response.status, said, await response.read()
+
+
+async def try_one(node: Node, operation: str, who: Resident, put: Put) -> Answer:
+    """Asks with these places filled; the asker takes note of what has changed for him."""
+    if operation == "account.register":
+        inviter = who.peer if who.person.role is Role.CLIENT else who.person
+        fresh = inviter.invite(Role.CLIENT)
+        await node.ask("invite.create", inviter, fresh.request())
+        who = replace(who, opened=fresh)
+    asked = ASKED[operation].make(who, put)
+    answer = await ask(node, operation, who if OPERATIONS[operation].roles else None, asked)
+    if answer[0] == 200 and isinstance(asked.body, DeviceListUpdate):
+        who.person.lists.append(SignedDeviceList.parse(asked.body.list))
+    return answer
+
+
+def masked(answer: Answer, ident: bytes) -> Answer:
+    """An answer without the id that was asked with."""
+    status, headers, body = answer
+    return status, headers, body.replace(ident, b"-" * 16)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_operations(node: Node, role: Role) -> None:
+    foreign = await furnish(node)
+    own = await furnish(node)
+    who, before = own.residents[role], await snapshot(node, foreign)
+    for _ in range(3):  # the peer's one-time keys end: from here on all claims are answered by the same key
+        await try_one(node, "prekeys.claim", who, {})
+    making = {operation for operation, _ in TAKEN}  # last: an id that is given to something new is not absent any more
+    for operation, row in sorted(ASKED.items(), key=lambda named: named[0] in making):
+        answer = await try_one(node, operation, who, {})
+        assert not foreign.shown_in(answer[2]), operation
+        for place in row.places:
+            absent = os.urandom(16)
+            nothing = masked(await try_one(node, operation, who, {place: absent}), absent)
+            for kind, idents in foreign.ids().items():
+                for ident in idents:
+                    if KNOWING_IS_ENOUGH.get((operation, place)) == kind:
+                        continue
+                    answer = await try_one(node, operation, who, {place: ident})
+                    like = nothing
+                    if TAKEN.get((operation, place)) == kind:
+                        taken = getattr(other_than(own, role).named, kind)
+                        like = masked(await try_one(node, operation, who, {place: taken}), taken)
+                        assert like[0] == 409
+                    assert masked(answer, ident) == like, (operation, place, kind)
+                    assert not foreign.shown_in(answer[2], ident), (operation, place, kind)
+    assert await snapshot(node, foreign) == before
+
+
+def other_than(practice: Practice, role: Role) -> Resident:
+    return practice.residents[Role.THERAPIST if role is Role.OWNER else Role.OWNER]
+
+
+async def snapshot(node: Node, practice: Practice) -> list[object]:
+    """Everything that the residents of a practice can see, and all that waits for them."""
+    seen: list[object] = []
+    for resident in practice.residents.values():
+        for name, operation in OPERATIONS.items():
+            if operation.method == "GET" or name in ("messages.fetch", "messages.receipts"):
+                seen.append(await ask(node, name, resident, ASKED[name].make(resident, {})))
+        async with connected(node, resident.person, caught_up=False) as device:
+            while not isinstance(message := await device.hear_any(), CaughtUp):
+                seen.append(message)
+    return seen
+
+
+class Listener:
+    """Keeps every frame that comes to a device, until it is closed."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.frames: list[bytes] = []
+
+    async def hear(self) -> ServerMessage:
+        message = await self.device.ws.receive(SOON_S)
+        if message.type is not aiohttp.WSMsgType.BINARY:
+            raise Closed(self.device.ws.close_code)
+        self.frames.append(message.data)
+        return self.device.codec.decode(message.data)
+
+    async def until_through(self) -> list[bytes]:
+        """What has come since the last time, once everything said before is answered."""
+        barrier = to_oneself(self.device)
+        await self.device.say(barrier)
+        own = Outer.parse(barrier.outer).id
+        while True:
+            message = await self.hear()
+            if isinstance(message, Accepted) and message.id == own:
+                heard, self.frames = self.frames[:-1], []
+                return heard
+
+
+@asynccontextmanager
+async def listening(node: Node, practice: Practice) -> AsyncIterator[dict[Role, Listener]]:
+    """All residents, connected."""
+    async with AsyncExitStack() as stack:
+        yield {
+            role: Listener(await stack.enter_async_context(connected(node, resident.person)))
+            for role, resident in practice.residents.items()
+        }
+
+
+def comparable(frames: list[bytes], *idents: bytes) -> list[bytes]:
+    """Frames without what was asked with, and without the place of what was accepted."""
+    said = []
+    for frame in frames:
+        message = CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame)
+        if isinstance(message, Accepted):
+            frame = msgspec.msgpack.encode(msgspec.structs.replace(message, seq=min(message.seq, 1)))
+        for ident in idents:
+            frame = frame.replace(ident, b"-" * 16)
+        said.append(frame)
+    return said
+
+
+async def said(listener: Listener, who: Resident, kind: type[ClientMessage], put: Put) -> list[bytes]:
+    """Says one message with these places filled; what comes back before anything said later is answered."""
+    spoken = SAID[kind]
+    assert spoken is not None
+    message = spoken.make(who, put, listener.device.node.clock.now_ms())
+    await listener.device.say(message)
+    heard = await listener.until_through()
+    if not isinstance(message, Post | Direct):
+        return comparable(heard, *put.values())
+    outer = Outer.parse(message.outer)
+    await listener.device.say(Void(outer.conv, outer.id))  # a refused one would block the next
+    return comparable(heard, outer.id, *put.values())
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_messages(node: Node, role: Role) -> None:
+    foreign = await furnish(node)
+    before = await snapshot(node, foreign)
+    async with listening(node, foreign) as theirs:
+        # Posts and directs in practices of their own: an id that the one has taken is not absent for the other.
+        for kinds in ({Direct}, set(SAID) - {Direct, Auth}):
+            own = await furnish(node)
+            async with listening(node, own) as ours:
+                for kind in kinds:
+                    await say_everything(ours[role], own.residents[role], kind, foreign)
+                await everything_is_through(ours, own.residents[role], role)
+            for other in theirs.values():
+                await other.device.say(Renew())
+                while not isinstance(await other.hear(), Token):
+                    pass
+                assert not any(map(own.shown_in, other.frames)), other.frames
+    assert await snapshot(node, foreign) == before
+
+
+async def say_everything(listener: Listener, who: Resident, kind: type[ClientMessage], foreign: Practice) -> None:
+    spoken = SAID[kind]
+    assert spoken is not None
+    assert not any(map(foreign.shown_in, await said(listener, who, kind, {})))
+    for place in spoken.places:
+        nothing = await said(listener, who, kind, {place: os.urandom(16)})
+        for what, idents in foreign.ids().items():
+            for ident in idents:
+                answer = await said(listener, who, kind, {place: ident})
+                assert answer == nothing, (kind, place, what)
+                assert not any(map(foreign.shown_in, answer)), (kind, place, what)
+
+
+async def everything_is_through(ours: Mapping[Role, Listener], who: Resident, role: Role) -> None:
+    """Waits until a signal has come to the peer that was said after all others: they wait in one queue."""
+    spoken = SAID[Signal]
+    assert spoken is not None
+    last = spoken.make(who, {"ref": os.urandom(16)}, ours[role].device.node.clock.now_ms())
+    await ours[role].device.say(last)
+    peer = next(listener for listener in ours.values() if listener.device.person is who.peer)
+    while await peer.hear() != last:
+        pass
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_signing_in(node: Node, role: Role) -> None:
+    foreign, own = await furnish(node), await furnish(node)
+    who = own.residents[role]
+
+    async def attempt(account: bytes, device: bytes) -> tuple[list[bytes], int | None]:
+        async with opened(node, who.person) as stranger:
+            listener = Listener(stranger)
+            challenge = await listener.hear()
+            assert isinstance(challenge, Challenge)
+            nonce, now = os.urandom(32), challenge.server_time_ms
+            transcript = AuthTranscript(
+                node.base, challenge.server_id, challenge.conn, challenge.nonce, nonce, AccountId(account),
+                DeviceId(device), 7, now,
+            )  # fmt: skip
+            signature = transcript.sign(who.person.secrets.signing_key())
+            await stranger.say(Auth(transcript.account, transcript.device, node.base, nonce, 7, signature))
+            with pytest.raises(Closed) as closed:
+                while True:
+                    await listener.hear()
+            return listener.frames[1:], closed.value.code
+
+    absent = nobody()
+    nothing = await attempt(absent.account, absent.device)
+    assert nothing == ([], CloseCode.AUTH_FAILED)
+    for other in foreign.residents.values():
+        for account in (who.named.account, other.named.account, absent.account):
+            for device in (who.named.device, other.named.device, absent.device):
+                if (account, device) != (who.named.account, who.named.device):
+                    assert await attempt(account, device) == nothing
