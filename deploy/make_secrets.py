@@ -32,23 +32,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, postgres: str = "postgres:5432", redis: str = "redis:6379") -> None:
     """Write every file. Raises FileExistsError when the folder is there.
+
+    postgres, redis: host and port of the two, for the URLs.
 
     The folder is closed to others. The files in it are not: each is mounted alone into a container, whose user is
     another one than here.
     """
     folder.mkdir(mode=0o700, parents=True)
-    superuser, owner, server, redis = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
+    superuser, owner, server, bus = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
     users = (HERE / "redis/users.acl").read_text(encoding="utf-8")
     contents = {
         "postgres_password": superuser,
         "postgres_owner_password": owner,
         "postgres_server_password": server,
-        "owner_url": f"postgresql://rapport_owner:{owner}@postgres:5432/rapport",
-        "store_url": f"postgresql://rapport:{server}@postgres:5432/rapport",
-        "bus_url": f"redis://rapport:{redis}@redis:6379/0",
-        "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(redis.encode()).hexdigest()),
+        "owner_url": f"postgresql://rapport_owner:{owner}@{postgres}/rapport",
+        "store_url": f"postgresql://rapport:{server}@{postgres}/rapport",
+        "bus_url": f"redis://rapport:{bus}@{redis}/0",
+        "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(bus.encode()).hexdigest()),
     }
     for name, content in contents.items():
         path = folder / name

@@ -5,12 +5,14 @@
     python3 deploy/run.py test [--fresh] [arguments of pytest]
     python3 deploy/run.py web [--fresh]
     python3 deploy/run.py deploy [--fresh]
+    python3 deploy/run.py cluster [--fresh] [--check | --folder FOLDER]
     python3 deploy/run.py setup [--fresh]
 
 `demo` installs what runs, and builds the browser app; `test` also installs what checks (linters, type checkers, test
 oracles, Redis, PostgreSQL) and runs all of it but the browser's tests; `web` runs those, in Node.js and in Chromium.
-`deploy` checks the files in `deploy/` with the programs that read them (Caddy, Prometheus, systemd, Compose). `setup`
-installs the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
+`deploy` checks the files in `deploy/` with the programs that read them (Caddy, Prometheus, systemd, Compose), `cluster`
+runs two nodes with PostgreSQL, Redis and Caddy. `setup` installs the same as `test` and stops. With `--fresh` the job
+happens in a bare Debian 12 root made for it.
 
 Needs Python 3.11 and its standard library. Everything goes into `.venv` and `node_modules` from lock files with hashes;
 nothing is done twice while those files stay the same. Progress goes to stderr, stdout belongs to the job.
@@ -47,9 +49,9 @@ LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.
 #: What jobs need of the system: program -> Debian package. `demo --cluster` needs the servers alone.
 SERVERS = {"redis-server": "redis-server", "postgres": "postgresql"}
 TEST_PROGRAMS = {"strace": "strace", "tmux": "tmux", **SERVERS}
+CLUSTER_PROGRAMS = {**SERVERS, "caddy": "caddy"}
 DEPLOY_PROGRAMS = {
-    **SERVERS,
-    "caddy": "caddy",
+    **CLUSTER_PROGRAMS,
     "promtool": "prometheus",
     "docker-compose": "docker-compose",
     "systemd-analyze": "systemd",
@@ -72,7 +74,7 @@ CHECKS = (
 def main(arguments: list[str]) -> int:
     """Run the job that `arguments` name and return its exit code."""
     plain = [[job, *fresh] for job in ("web", "deploy", "setup") for fresh in ([], ["--fresh"])]
-    if arguments[:1] not in (["demo"], ["test"]) and arguments not in plain:
+    if arguments[:1] not in (["demo"], ["test"], ["cluster"]) and arguments not in plain:
         print(__doc__, file=sys.stderr)
         return 2
     job, *rest = arguments
@@ -80,12 +82,15 @@ def main(arguments: list[str]) -> int:
         fail(2, "Rapport needs Python 3.11 or newer; start this command with it.")
     if rest[:1] == ["--fresh"]:
         return fresh(job, rest[1:])
-    level = "demo" if job == "demo" else "test"
+    level = "demo" if job in ("demo", "cluster") else "test"
     install_system_packages(missing_system_packages(job, rest))
     set_up(level)
     os.environ["PATH"] = os.pathsep.join([str(VENV / "bin"), str(node_folder()), os.environ["PATH"]])
     if job == "demo":
         os.execv(VENV / "bin/rapport", ["rapport", "demo", *rest])  # noqa: S606 - no shell is the point
+    if job == "cluster":
+        python = VENV / "bin/python"
+        os.execv(python, [str(python), str(ROOT / "deploy/local_cluster.py"), *rest])  # noqa: S606 - as above
     if job == "web":
         return check_web()
     if job == "deploy":
@@ -111,6 +116,7 @@ def missing_system_packages(job: str, arguments: list[str]) -> list[str]:
         "demo": SERVERS if "--cluster" in arguments else {},
         "web": {"chromium": "chromium"},
         "deploy": DEPLOY_PROGRAMS,
+        "cluster": CLUSTER_PROGRAMS,
     }.get(job, TEST_PROGRAMS)
     return missing + [package for program, package in wanted.items() if not is_installed(program)]
 

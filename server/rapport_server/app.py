@@ -69,8 +69,26 @@ _log = structlog.get_logger("rapport.app")
 
 
 def open_store(config: Config, clock: Clock) -> Store:
-    """The configured store, created but not started."""
-    return SqliteStore(Path(config.store.path), clock)
+    """The configured store, created but not started. Raises ConfigurationProblem with one sentence."""
+    if not config.store.url:
+        return SqliteStore(Path(config.store.path), clock)
+    try:
+        from rapport_server.adapters.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        raise ConfigurationProblem(f"store.url needs a package that is not installed: {missing.name}") from None
+    return PostgresStore(config.store.url, clock)
+
+
+def open_bus(config: Config, store: Store) -> tuple[Bus, Roster]:
+    """The configured bus and its roster, created but not started. Raises ConfigurationProblem with one sentence."""
+    if not config.bus.url:
+        return LocalBus(), LocalRoster()
+    try:
+        from rapport_server.adapters.redis import RedisBus, RedisRoster  # noqa: PLC0415 - an extra: single nodes lack it
+    except ModuleNotFoundError as missing:
+        raise ConfigurationProblem(f"bus.url needs a package that is not installed: {missing.name}") from None
+    bus = RedisBus(config.bus.url, config.bus.namespace, store.server_seed)
+    return bus, RedisRoster(bus)
 
 
 def server_origins(config: Config, port: int) -> list[str]:
@@ -128,9 +146,10 @@ def create(
     bound = bind(config.server.host, config.server.port, reuse_port=config.server.reuse_port)
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
-        parts = _wire(
-            config, store or open_store(config, clock), clock, bus or LocalBus(), roster or LocalRoster(), origins
-        )
+        store = store or open_store(config, clock)
+        if bus is None:
+            bus, roster = open_bus(config, store)
+        parts = _wire(config, store, clock, bus, roster or LocalRoster(), origins)
         return App(config, parts, bound, origins, log_dropped, lan, _web_files(config, web_app))
     except BaseException:
         bound.close()
@@ -143,10 +162,10 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, 
     claims = ClaimLimits(clock, shared=shared)
     budgets = Budgets(bus, rates, claims)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
-    delivery = Delivery(store, bus)
+    delivery = Delivery(store, store, bus)
     messaging = Messaging(store, delivery.deliver, clock, rates)
     presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
-    bus.subscribe(partial(_take, delivery, presence, budgets, store), partial(_look_again, delivery, presence))
+    bus.subscribe(partial(_take, delivery, presence, budgets, store), partial(_look_again, delivery, presence, store))
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains),
@@ -164,8 +183,9 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, 
     )
 
 
-def _look_again(delivery: Delivery, presence: Presence) -> None:
+def _look_again(delivery: Delivery, presence: Presence, store: Store) -> None:
     """What this node does when hints may have been lost."""
+    store.note_members_moved()
     delivery.look_again()
     presence.look_again()
 
@@ -384,7 +404,7 @@ class App:
             body_s=self._config.limits.body_s,
         )
         app.add_routes(operations.routes())
-        app.add_routes(health_routes(self.not_ready))
+        app.add_routes(health_routes(self.not_ready, lambda: self._parts.bus.degraded))
         app.router.add_route("GET", STREAM_PATH, self._stream.handle)
         if self._web_files is not None:
             app.add_routes(page_routes(self._web_files, tuple(self._config.web.embedders)))
@@ -420,5 +440,12 @@ class App:
             "posts_unanswered", "Posts and directs on their way through the store.", lambda: messaging.unanswered
         )
         figures.follow("store_failed", "1 when the store cannot be written.", lambda: bool(self._parts.store.failed))
+        bus = self._parts.bus
+        figures.follow("bus_degraded", "1 while other nodes cannot be reached.", lambda: bool(bus.degraded))
+        figures.follow("bus_published", "Hints that another node has received.", lambda: bus.counted.published)
+        figures.follow("bus_received", "Hints that came from other nodes.", lambda: bus.counted.received)
+        figures.follow("bus_dropped", "Hints that could not leave this node.", lambda: bus.counted.dropped)
+        figures.follow("bus_rejected", "Payloads on the bus that no node has made.", lambda: bus.counted.rejected)
+        figures.follow("node_others", "Other nodes that live now.", lambda: bus.counted.others)
         figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
         return figures

@@ -210,9 +210,9 @@ def _doctor(load_config: Callable[[], Config], reach: bool, as_json: bool) -> No
 @_configured
 def _migrate(config: Config) -> None:
     """Bring the store to this version's schema. Stop the server first, and back up."""
-    from rapport_server.adapters.store.sqlite.version import migrate as run
+    from rapport_server.serving import migrate_store
 
-    click.echo(run(Path(config.store.path)))
+    click.echo(asyncio.run(migrate_store(config)))
 
 
 @commands.command("backup")
@@ -222,8 +222,16 @@ def _backup(config: Config, target: Path) -> None:
     """Copy the store to TARGET while the server runs."""
     from rapport_server.adapters.store.sqlite.backup import backup as run
 
+    _only_with_a_file(config)
     run(Path(config.store.path), target)
     click.echo(f"copied to {target}")
+
+
+def _only_with_a_file(config: Config) -> None:
+    if config.store.url:
+        raise ConfigurationProblem(
+            "the store is in PostgreSQL: back it up with PostgreSQL's own tools, as docs/operate.md says"
+        )
 
 
 @commands.command("restore")
@@ -233,6 +241,7 @@ def _restore(config: Config, source: Path) -> None:
     """Put the copy SOURCE in place as the store. What came after the copy is not in it."""
     from rapport_server.adapters.store.sqlite.backup import restore as run
 
+    _only_with_a_file(config)
     run(source, Path(config.store.path))
     click.echo(f"restored to {config.store.path}")
 

@@ -3,6 +3,7 @@
 It changes nothing and prints no secret. Source: docs/operate.md, "When something is wrong".
 """
 
+import asyncio
 import os
 import resource
 import shutil
@@ -60,8 +61,12 @@ def diagnose(load: Callable[[], Config], *, reach: bool) -> list[Finding]:
         advice = "see docs/configuration.md and `rapport config schema`"
         return [Finding("configuration", "problem", str(problem), advice), _parser(), _file_limit()]
     findings = [Finding("configuration", "ok", "can be used"), _origins(config), _parser(), _file_limit()]
-    store, newest_ms = _store(Path(config.store.path))
-    findings += [store, *_permissions(Path(config.store.path)), *_space(Path(config.store.path)), *_ports(config)]
+    if config.store.url:
+        store, newest_ms = _database(config.store.url)
+        findings += [store, *_ports(config)]
+    else:
+        store, newest_ms = _store(Path(config.store.path))
+        findings += [store, *_permissions(Path(config.store.path)), *_space(Path(config.store.path)), *_ports(config)]
     if reach:
         findings.append(_reached(config))
     stepped_s = (time.time() - wall) - (time.monotonic() - monotonic)
@@ -117,6 +122,20 @@ def _store(path: Path) -> tuple[Finding, int | None]:
         return Finding("store", "problem", str(problem), "see docs/operate.md"), None
     text = f"{path} is whole and of this version, {examined.file_bytes // 1024:,} KiB"
     return Finding("store", "ok", text), examined.newest_ms
+
+
+def _database(url: str) -> tuple[Finding, int | None]:
+    """The finding, and the database's clock, which all nodes go by."""
+    try:
+        from rapport_server.adapters.store.postgres.opening import described  # noqa: PLC0415 - an extra
+        from rapport_server.adapters.store.postgres.writer import examine_database  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        return Finding("store", "problem", f"store.url needs a package that is not installed: {missing.name}"), None
+    try:
+        now_ms = asyncio.run(examine_database(url))
+    except StoreProblem as problem:
+        return Finding("store", "problem", str(problem), "see docs/operate.md"), None
+    return Finding("store", "ok", f"PostgreSQL at {described(url)} syncs, and its tables are of this version"), now_ms
 
 
 def _permissions(path: Path) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ method that takes a Principal or a practice answers as if nothing outside that p
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rapport_protocol.ids import (
     AccountId,
@@ -50,6 +50,7 @@ from rapport_server.records import (
 __all__ = [
     "AccountDirectory",
     "Bus",
+    "BusCounts",
     "Clock",
     "ConversationDirectory",
     "Directory",
@@ -118,6 +119,12 @@ class SignInDirectory(Protocol):
 
     async def mark_seen(self, devices: Collection[DeviceId], at: int) -> None:
         """These devices are connected. One that was dormant is required again at once; unknown ones are ignored."""
+
+    async def unlisted(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """Those of these devices, of any practice, that are in no newest device list (any more).
+
+        For a node that asks for whoever is connected to it.
+        """
 
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """One more HTTP token; expired ones of the device are dropped."""
@@ -351,6 +358,21 @@ class Store(Directory, LinkDirectory, Mailbox, Timers, Protocol):
         """Waits until nothing can be written any more before the process is started again; one sentence about it."""
 
 
+class BusCounts(NamedTuple):
+    """What a bus has carried between nodes since the start."""
+
+    published: int = 0
+    """Hints that another node has received."""
+    received: int = 0
+    """Hints from other nodes."""
+    dropped: int = 0
+    """Hints that could not leave this node; whoever they were for finds out from the store."""
+    rejected: int = 0
+    """Payloads that no node of this installation has made, or that came twice."""
+    others: int = 0
+    """How many other nodes live now."""
+
+
 class Bus(Protocol):
     """Hints between nodes. Losing any of them loses nothing: the mailbox is the truth.
 
@@ -388,6 +410,10 @@ class Bus(Protocol):
     def degraded(self) -> str | None:
         """One sentence while other nodes cannot be reached (messages then wait for the next look), else None."""
 
+    @property
+    def counted(self) -> "BusCounts":
+        """What it has carried since the start."""
+
     async def start(self) -> None:
         """Connects. Returns also when that is not possible now; it then goes on trying and is `degraded`."""
 
@@ -401,7 +427,8 @@ class Roster(Protocol):
     def subscribe(self, on_lost: Callable[[Collection[tuple[PracticeId, AccountId]]], None]) -> None:
         """on_lost: called in the event loop with the accounts that were present at a node whose lease has lapsed.
 
-        One of the nodes that are left is called. Called once, before `start` of the bus.
+        One of the nodes that are left is called. So is a node whose own lease had lapsed, once it is back, with its own
+        accounts: others may have taken them for gone. Called once, before `start` of the bus.
         """
 
     def put(self, practice: PracticeId, account: AccountId, state: str | None) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 import uvloop
@@ -22,13 +23,13 @@ from rapport_protocol.signed import SigningKey, owner_token_hash
 from rapport_server import logs
 from rapport_server.adapters.clock import SystemClock
 from rapport_server.adapters.store.problem import StoreInUse, StoreProblem
-from rapport_server.adapters.store.sqlite.version import initialise
+from rapport_server.adapters.store.sqlite.version import initialise, migrate
 from rapport_server.app import App, create, open_store, server_origins
 from rapport_server.config import Config, ConfigurationProblem, is_loopback, origin_of
 from rapport_server.lan import Lan, lan_address, prepare
 from rapport_server.systemd import STOPPING, keep_alive, notify
 
-__all__ = ["create_practice", "owner_link_text", "serve"]
+__all__ = ["create_practice", "migrate_store", "owner_link_text", "owner_url", "serve", "store_name"]
 
 _LINK_VERSION = b"\x01"
 
@@ -139,13 +140,8 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
 
     Returns store, practice, server_id and owner_link. Only the hash of the link's token is kept. Raises StoreProblem.
     """
-    path = Path(config.store.path)
     if not existing:
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as problem:
-            raise StoreProblem(f"the folder {path.parent} cannot be made: {problem.strerror}") from None
-        initialise(path)
+        await _make_store(config)
     clock = SystemClock()
     store = open_store(config, clock)
     await store.start()
@@ -157,11 +153,47 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
         await store.close()
     base = server_origins(_on_the_lan(config)[0], config.server.port)[0]
     return {
-        "store": str(path),
+        "store": store_name(config),
         "practice": practice.hex(),
         "server_id": _text(server_id),
         "owner_link": owner_link_text(base, token, server_id),
     }
+
+
+async def _make_store(config: Config) -> None:
+    if config.store.url:
+        from rapport_server.adapters.store.postgres.version import initialise as make_tables  # noqa: PLC0415 - an extra
+
+        await make_tables(owner_url(config), config.store.url)
+        return
+    path = Path(config.store.path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StoreProblem(f"the folder {path.parent} cannot be made: {problem.strerror}") from None
+    initialise(path)
+
+
+async def migrate_store(config: Config) -> str:
+    """Brings the configured store to this program's schema; one sentence about it. Raises StoreProblem."""
+    if config.store.url:
+        from rapport_server.adapters.store.postgres.version import migrate as migrate_tables  # noqa: PLC0415 - an extra
+
+        return await migrate_tables(owner_url(config), config.store.url)
+    return await asyncio.to_thread(migrate, Path(config.store.path))
+
+
+def owner_url(config: Config) -> str:
+    """The database as its owner. Raises ConfigurationProblem when it is not configured."""
+    if not config.store.owner_url:
+        raise ConfigurationProblem("store.owner_url is needed here: the database as the role that owns the tables")
+    return config.store.owner_url
+
+
+def store_name(config: Config) -> str:
+    """The configured store for people: the file, or the database without name and password of its role."""
+    parts = urlsplit(config.store.url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}" if config.store.url else config.store.path
 
 
 def owner_link_text(base: str, token: bytes, server_id: bytes) -> str:

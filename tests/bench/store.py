@@ -1,10 +1,11 @@
 """What the store costs: CPU microseconds per post with two recipient devices and their two acknowledgements.
 
-    python -m tests.bench.store [--posts N] [--pairs N] [--repeats N] [--folder F]
+    python -m tests.bench.store [--postgres] [--posts N] [--pairs N] [--repeats N] [--folder F]
 
 Prints one JSON object. A window of posts is kept in flight, as a server under load does: each acceptance submits the
 two acknowledgements and the next post, so batches form by themselves. All threads of the process count, the few lines
 of this driver included; jobs are made beforehand. Every commit is synced, so run it on the disk that matters.
+--postgres: the same in PostgreSQL, whose own CPU stands beside (`database_cpu_us_per_post`).
 """
 
 import argparse
@@ -15,16 +16,26 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
+import uvloop
+
+from rapport.bench.cpu import family_cpu_s
+from rapport.testing.backing import PostgresProcess
 from rapport_protocol.ids import ConversationId, ItemId, MessageId
+from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.version import initialise
-from rapport_server.ports import Clock
+from rapport_server.ports import Store
 from rapport_server.records import AckJob, Job, PostJob, Principal
+from tests.server.contracts.postgres_databases import Databases
 from tests.server.contracts.world import HandClock, Person, World, archive_entry, key_for
+
+Run = dict[str, float]
 
 WINDOWS = (16, 64, 256)
 """Posts in flight."""
@@ -58,7 +69,7 @@ class Load:
             )
             self.acks[ident] = first, second
 
-    async def run(self, store: SqliteStore, window: int) -> dict[str, float]:
+    async def run(self, store: Store, window: int) -> dict[str, float]:
         """Puts everything through; returns CPU microseconds per post and what batches formed."""
         waiting = iter(self.jobs)
         left, batches, done = len(self.jobs) * 3, 0, asyncio.Event()
@@ -96,12 +107,8 @@ class Load:
         }
 
 
-async def once(folder: Path, *, pairs: int, posts: int, window: int, archived: bool) -> dict[str, float]:
+async def once(store: Store, *, pairs: int, posts: int, window: int, archived: bool) -> dict[str, float]:
     """One run on a new store."""
-    clock: Clock = HandClock()
-    path = folder / "store.db"
-    initialise(path)
-    store = SqliteStore(path, clock)
     await store.start()
     try:
         world = World(store, HandClock())
@@ -116,6 +123,29 @@ async def once(folder: Path, *, pairs: int, posts: int, window: int, archived: b
         await store.close()
 
 
+def in_a_file(folder: Path, posts: int, run: Callable[[Store], Coroutine[Any, Any, dict[str, float]]]) -> Run:
+    """One run on a new file."""
+    del posts
+    initialise(folder / "store.db")
+    return asyncio.run(run(SqliteStore(folder / "store.db", HandClock())))
+
+
+def in_postgres(folder: Path, posts: int, run: Callable[[Store], Coroutine[Any, Any, dict[str, float]]]) -> Run:
+    """One run on a PostgreSQL of its own."""
+    with PostgresProcess(folder / "postgres") as postgres:
+        databases = Databases(postgres)
+        url = databases.url(databases.emptied())
+
+        async def measured() -> Run:
+            before = family_cpu_s(postgres.pid)
+            found = await run(PostgresStore(url, HandClock()))
+            spent = family_cpu_s(postgres.pid) - before
+            return {**found, "database_cpu_us_per_post": round(spent / posts * 1e6, 2)}
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measured())
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
     """Every window with and without archive entries; the median of the repeats, by CPU."""
     results: dict[str, object] = {}
@@ -123,18 +153,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         for window in WINDOWS:
             runs = []
             for _ in range(arguments.repeats):
+                run = partial(once, pairs=arguments.pairs, posts=arguments.posts, window=window, archived=archived)
                 with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-                    runs.append(
-                        asyncio.run(
-                            once(
-                                Path(folder),
-                                pairs=arguments.pairs,
-                                posts=arguments.posts,
-                                window=window,
-                                archived=archived,
-                            )
-                        )
-                    )
+                    runs.append((in_postgres if arguments.postgres else in_a_file)(Path(folder), arguments.posts, run))
             costs = [run["cpu_us_per_post"] for run in runs]
             middle = next(run for run in runs if run["cpu_us_per_post"] == statistics.median_low(costs))
             name = f"{'archived' if archived else 'plain'}_{window}"
@@ -145,6 +166,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--posts", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)

@@ -26,7 +26,7 @@ from rapport.testing.journal import Journal
 from rapport.testing.processes import ServerProcess
 from tests.chaos.pairs import UNLIMITED, Pairs, journals
 
-__all__ = ["LIVES_S", "Outcome", "kill_again_and_again"]
+__all__ = ["LIVES_S", "Outcome", "answer_times", "kill_again_and_again"]
 
 LIVES_S = (0.2, 3.0)
 """Between these many seconds a server lives: from `not everybody is back yet` to `all is calm`."""
@@ -86,7 +86,7 @@ async def kill_again_and_again(
         await people.settle(sent)
         await server.stop()
     history = journals(folder)
-    answers = _answer_times([entry for journal in history for entry in journal])
+    answers = answer_times([entry for journal in history for entry in journal])
     return Outcome(
         kills=kills,
         clients=2 * pairs,
@@ -100,7 +100,8 @@ async def kill_again_and_again(
     )
 
 
-def _answer_times(entries: list[Entry]) -> list[float]:
+def answer_times(entries: list[Entry]) -> list[float]:
+    """Seconds from each send to the server's answer."""
     begun = {entry.id: entry.t for entry in entries if entry.kind == "invoke"}
     return [entry.t - begun[entry.id] for entry in entries if entry.kind == "ack" and entry.id in begun]
 

@@ -36,8 +36,10 @@ def checks(deploy: Path, scratch: Path) -> Iterator[tuple[str, list[str]]]:
     yield "systemd can read the unit", ["systemd-analyze", "verify", str(unit)]
     harden = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSED}"]
     yield "the unit is hardened", [*harden, str(unit)]
+    chart = deploy / "helm/rapport"
     if shutil.which("helm"):
-        yield "Helm can render the chart", ["helm", "template", "rapport", str(deploy / "helm/rapport")]
+        yield "Helm can render the chart", ["helm", "template", "rapport", str(chart)]
+    yield "the chart is valid YAML", ["/usr/bin/python3", str(Path(__file__).with_name("render_chart.py")), str(chart)]
     yield "two nodes behind Caddy", [sys.executable, str(ROOT / "deploy/local_cluster.py"), "--check"]
 
 
@@ -68,7 +70,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="rapport-deploy-") as scratch:
         outcomes = [passed(*check) for check in checks(deploy, Path(scratch))]
     if not shutil.which("helm"):
-        click.echo("left out  the Helm chart: there is no helm here")
+        click.echo("left out Helm can render the chart: there is no helm here")
     return 0 if all(outcomes) else 1
 
 

@@ -126,13 +126,22 @@ class Person:
         """Waits until the connection stands there."""
         await self.client.wait_until(state, WITHIN_S)
 
+    async def is_cut_off(self, losses: int) -> None:
+        """Waits until its connection has ended, of which it may have made a new one by now. losses: as of before."""
+        await self.until(lambda: self.losses > losses or self.client.state is not ConnectionState.CONNECTED)
+
     @property
     def connections(self) -> int:
         """How often a connection was made."""
-        return sum(
-            isinstance(event, rapport.ConnectionChanged) and event.state is ConnectionState.CONNECTED
-            for event in self.events
-        )
+        return sum(state is ConnectionState.CONNECTED for state in self._states())
+
+    @property
+    def losses(self) -> int:
+        """How often it was said that there is none."""
+        return sum(state is not ConnectionState.CONNECTED for state in self._states())
+
+    def _states(self) -> list[ConnectionState]:
+        return [event.state for event in self.events if isinstance(event, rapport.ConnectionChanged)]
 
     @property
     def talk(self) -> Conversation:

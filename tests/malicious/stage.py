@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rapport import ConnectionState, SecurityKind
+from rapport import SecurityKind
 from rapport.testing.clock import FakeClock
 from rapport_protocol.ids import DeviceId, PracticeId, split_ids
 from rapport_protocol.messages import Direct, Post
@@ -150,15 +150,15 @@ class Stage:
 
     async def later(self, seconds: float) -> None:
         """So much time passes, as for machines that slept: everybody makes a new connection."""
-        before = {person.name: person.connections for person in self.people}
         await self.clock.advance(seconds)
+        before = {person.name: (person.losses, person.connections) for person in self.people}
         for wire in list(self.proxy.wires):
             await wire.hang_up()
         for person in self.people:
-            await person.until(lambda person=person: person.client.state is not ConnectionState.CONNECTED)  # type: ignore[misc]
+            await person.is_cut_off(before[person.name][0])
             person.client.network(available=True)
         for person in self.people:
-            await person.until(lambda person=person: person.connections > before[person.name])  # type: ignore[misc]
+            await person.until(lambda person=person: person.connections > before[person.name][1])  # type: ignore[misc]
 
     def lie(self, liar: Liar) -> None:
         """From now on the server lies, if it does in this run."""

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.malicious
 
 async def again(stage: Stage, person: Person) -> None:
     """The connection breaks and is made anew."""
-    before = person.connections
+    losses, before = person.losses, person.connections
     await stage.proxy.wire_of(person.client.device).hang_up()
-    await person.until(lambda: person.client.state is not ConnectionState.CONNECTED)
+    await person.is_cut_off(losses)
     person.client.network(available=True)
     if not stage.lying:
         await person.until(lambda: person.connections > before)

@@ -103,7 +103,7 @@ class Relay:
         rates = Rates({}, self.clock)
         random = seeded_random(7)
         self.sign_in = SignIn(self.store, self.clock, random, [ORIGIN])
-        self.delivery = Delivery(self.store, self.bus)
+        self.delivery = Delivery(self.store, self.store, self.bus)
         self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates)
         self.signals = Signals(self.store, self.bus, self.clock, rates)
         self.bus.subscribe(self._take, self.delivery.look_again)

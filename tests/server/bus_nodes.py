@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_server.adapters.local_bus import LocalBus, LocalRoster
@@ -15,12 +16,14 @@ from rapport_server.adapters.redis.bus import Pace
 from rapport_server.hints import Hint, Wake
 from rapport_server.ports import Bus, Roster
 
-__all__ = ["HURRY", "Node", "Nodes", "device", "local_node", "turn"]
+__all__ = ["CALM", "HURRY", "Node", "Nodes", "device", "local_node", "turn"]
 
 LIMIT_S = 60.0
 """Seconds until a test gives up; a hundred times what anything here takes on a quiet machine."""
 HURRY = Pace(heartbeat_s=0.2, sweep_s=(3600, 3600), degraded_s=(0.05, 0.05), retry_s=(0.05, 0.2), complain_s=0.1)
 """Heartbeats and attempts quicker than in production; the lease is not, so that a busy machine loses none."""
+CALM = replace(HURRY, heartbeat_s=3600.0)
+"""No heartbeat within a test: whatever happens, a message brought it about."""
 
 
 def device() -> DeviceId:
@@ -110,19 +113,19 @@ class Nodes:
         self._open: list[Node] = []
         self._closing = AsyncExitStack()
 
-    async def __aenter__(self) -> Nodes:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._closing.aclose()
 
-    def make(self, *, seed: bytes | None = None, url: str | None = None, **pace: object) -> Node:
+    def make(self, pace: Pace = HURRY, *, seed: bytes | None = None, url: str | None = None) -> Node:
         """A node that is not started yet."""
 
         async def server_seed() -> bytes:
             return seed or self.seed
 
-        bus = RedisBus(url or self.url, self.namespace, server_seed, replace(HURRY, **pace))  # type: ignore[arg-type]
+        bus = RedisBus(url or self.url, self.namespace, server_seed, pace)
         return Node(bus, RedisRoster(bus))
 
     async def start(self, node: Node) -> Node:
@@ -132,15 +135,15 @@ class Nodes:
         self._open.append(node)
         return node
 
-    async def open(self, **pace: object) -> Node:
+    async def open(self, pace: Pace = HURRY) -> Node:
         """A node that knows all that are open, and they it."""
-        node = await self.start(self.make(**pace))
+        node = await self.start(self.make(pace))
         await self.met()
         return node
 
-    async def pair(self, **pace: object) -> tuple[Node, Node]:
+    async def pair(self, pace: Pace = HURRY) -> tuple[Node, Node]:
         """Two nodes that know each other."""
-        return await self.open(**pace), await self.open(**pace)
+        return await self.open(pace), await self.open(pace)
 
     async def met(self) -> None:
         """Waits until all that are open know each other: meeting is a reason for a look into the store."""

@@ -28,6 +28,8 @@ from rapport_protocol.messages import (
     Direct,
     EpochStale,
     Failure,
+    Notice,
+    NoticeKind,
     Ping,
     Renew,
     Token,
@@ -338,6 +340,21 @@ async def test_a_device_revoked_while_it_signs_in_stays_out(pair: Pair) -> None:
         store.gate.set()
         with pytest.raises(Closed) as closed:
             await signing_in
+        assert closed.value.code == CloseCode.AUTH_FAILED
+
+
+async def test_who_looks_again_finds_what_no_hint_told(pair: Pair) -> None:
+    node, client = pair.node, pair.cleo
+    parts = node.app._parts
+    parts.bus.subscribe(lambda hint: None, lambda: None)  # every hint is lost from here on
+    async with connected(node, pair.dana) as dana, connected(node, client) as cleo:
+        secrets, second = second_device(client, client.device)
+        await node.ask("devices.update", client, DeviceListUpdate(second.encoded, prekeys_of(secrets, client.now)))
+        parts.delivery.look_again()
+        notice = await dana.hear(Notice)
+        assert notice.kind == NoticeKind.DEVICES_CHANGED
+        with pytest.raises(Closed) as closed:
+            await cleo.hear_any()
         assert closed.value.code == CloseCode.AUTH_FAILED
 
 

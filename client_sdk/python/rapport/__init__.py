@@ -35,6 +35,8 @@ from rapport.events import (
     Placeholder,
     PlaceholderReason,
     PlaceholderRemoved,
+    PresenceChanged,
+    PresenceState,
     ProfileChanged,
     SecurityEvent,
     SecurityKind,
@@ -48,6 +50,7 @@ from rapport.events import (
 from rapport.joining import join
 from rapport.linking import DeviceLinking, LinkOffer, LinkProblem, LinkTrouble, link_device
 from rapport.ports import Unreachable, VaultLocked, VaultProblem
+from rapport.presence import Presence
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
@@ -90,6 +93,9 @@ __all__ = [
     "Placeholder",
     "PlaceholderReason",
     "PlaceholderRemoved",
+    "Presence",
+    "PresenceChanged",
+    "PresenceState",
     "ProfileChanged",
     "RapportError",
     "Reason",

@@ -92,14 +92,19 @@ def _default_vault() -> Path:
 @main.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep everything here, not in a temporary folder.")
 @click.option("--headless", is_flag=True, help="Play a conversation without people, through a kill of the server.")
+@click.option("--cluster", is_flag=True, help="Play it through two nodes with Redis and PostgreSQL, and kill those.")
 @click.option("--json", "as_json", is_flag=True, help="With --headless: one JSON object; always so without a terminal.")
-def _demo(folder: Path | None, headless: bool, as_json: bool) -> None:
+def _demo(folder: Path | None, headless: bool, cluster: bool, as_json: bool) -> None:
     """Start a server with a demo practice and say how to join.
 
     Without a terminal on standard output, or with --headless, two clients play a conversation through a kill of the
-    server; the exit code is 0 only if nothing was lost, duplicated or put out of order.
+    server; the exit code is 0 only if nothing was lost, duplicated or put out of order. With --cluster they always do.
     """
     watched = sys.stdout.isatty()
+    if cluster:
+        from rapport.demo.cluster import play as play_cluster
+
+        sys.exit(_run(play_cluster(folder, as_json=as_json or not watched)))
     if headless or not watched:
         from rapport.demo.headless import play
 

@@ -36,6 +36,8 @@ __all__ = [
     "Placeholder",
     "PlaceholderReason",
     "PlaceholderRemoved",
+    "PresenceChanged",
+    "PresenceState",
     "ProfileChanged",
     "SecurityEvent",
     "SecurityKind",
@@ -92,6 +94,18 @@ class PlaceholderReason(StrEnum):
     """It waited 90 days on the server; the server's word."""
     LOST = "lost"
     """The sender was asked five times over seven days and could not help."""
+
+
+class PresenceState(StrEnum):
+    """Whether somebody is there, as the server reports it. Nobody is told since when."""
+
+    ONLINE = "online"
+    AWAY = "away"
+    """Connected, and doing something else for a while."""
+    OFFLINE = "offline"
+    """Not there, or not for us to see: these look the same."""
+    UNKNOWN = "unknown"
+    """Not said: there is no connection, or nobody asked."""
 
 
 class Message(Struct, frozen=True):
@@ -290,6 +304,13 @@ class Typing(Struct, frozen=True):
     account: AccountId
 
 
+class PresenceChanged(Struct, frozen=True):
+    """A contact is there now or no longer, says the server; UNKNOWN once our own connection is gone."""
+
+    account: AccountId
+    state: PresenceState
+
+
 class MemberJoined(Struct, frozen=True):
     """Somebody has accepted an invite; their name follows as ProfileChanged."""
 
@@ -423,6 +444,7 @@ Event = (
     | MessageChanged
     | MessageStatus
     | Typing
+    | PresenceChanged
     | MemberJoined
     | NotDelivered
     | NotReadable

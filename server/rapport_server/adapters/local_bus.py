@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_server.hints import Addressed, Hint, narrowed
-from rapport_server.ports import Bus, Roster
+from rapport_server.ports import Bus, BusCounts, Roster
 
 __all__ = ["LocalBus", "LocalRoster"]
 
@@ -44,6 +44,11 @@ class LocalBus:
     def degraded(self) -> str | None:
         """See Bus.degraded. There is nobody else."""
         return None
+
+    @property
+    def counted(self) -> BusCounts:
+        """See Bus.counted. Nothing goes anywhere."""
+        return BusCounts()
 
     async def start(self) -> None:
         """From now on publishes are handed over."""

@@ -1,7 +1,7 @@
 """Stores on disk for the tests of this folder."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,6 @@ def databases(postgres_server: PostgresProcess) -> Databases:
 
 
 @pytest.fixture
-def database(databases: Databases) -> Iterator[str]:
-    """The name of a database with an empty store in it."""
-    with databases.fresh() as name:
-        yield name
+def database(databases: Databases) -> str:
+    """The name of a database with an empty store in it; only one of these at a time."""
+    return databases.emptied()

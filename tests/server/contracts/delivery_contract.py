@@ -104,6 +104,17 @@ class StreamContract:
             seen += page
         assert ids(seen) == [job.id for job in jobs]
 
+    async def test_unlisted_are_those_that_no_list_has(self, world: World) -> None:
+        owner, client, _ = await world.pair()
+        other, *_ = await world.pair()
+        lost = await world.add_device(client)
+        everybody = [*owner.devices, *client.devices, *other.devices]
+        assert await world.store.unlisted([]) == []
+        assert await world.store.unlisted(everybody) == []
+        await world.revoke(client, lost)
+        stranger = DeviceId(fresh())
+        assert await world.store.unlisted([stranger, *everybody]) == [stranger, lost]
+
     async def test_owed_are_those_for_whom_something_waits_that_they_have_not_set_aside(self, world: World) -> None:
         owner, client, conv = await world.pair()
         second = await world.add_device(client)

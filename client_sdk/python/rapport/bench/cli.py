@@ -23,13 +23,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Only the JSON obje
 @bench.command("relay")
 @click.option("--rounds", default=3, show_default=True, help="How often each server is measured, taking turns.")
 @click.option("--pairs", default=100, show_default=True, help="Conversations that talk at the same time.")
+@click.option("--postgres", is_flag=True, help="The store is a PostgreSQL, started for this, whose CPU stands beside.")
 @_JSON
-def _relay(rounds: int, pairs: int, as_json: bool) -> None:
+def _relay(rounds: int, pairs: int, postgres: bool, as_json: bool) -> None:
     """Durable posts per core-second, as a ratio to what the WebSocket library does when it only echoes."""
     from rapport.bench.figures import print_json
     from rapport.bench.relay import Settings, relay
 
-    report = relay(Settings(pairs=pairs, rounds=rounds), _teller(as_json))
+    report = relay(Settings(pairs=pairs, rounds=rounds), _teller(as_json), postgres=postgres)
     print_json(report)
     sys.exit(1 if report["void"] else 0)
 

@@ -10,14 +10,13 @@ import os
 import select
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
+from rapport.bench.cpu import family_cpu_s, process_cpu_s
 from rapport.bench.wire import ACCEPTED, DELIVER, Peer, ack_frame, client_frame
 
 __all__ = ["Echo", "Figures", "Naive", "Relay", "RelayPair", "Script", "drive"]
 
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 READ_BYTES: Final = 262_144
 
 
@@ -30,6 +29,8 @@ class Figures:
     wall_s: float
     generator_cpu: float
     """The generator's share of its core; above 0.9 the run is void."""
+    database_cpu_s: float = 0.0
+    """PostgreSQL's CPU seconds, all of its processes."""
 
     @property
     def per_core_s(self) -> float:
@@ -188,8 +189,13 @@ class Naive:
         return b"".join(frames)
 
 
-def drive(script: Script, server_pid: int, warm_up_s: float, measure_s: float) -> Figures:
-    """Runs a script and measures its second stretch. Raises RuntimeError when the server refuses or closes."""
+def drive(
+    script: Script, server_pid: int, warm_up_s: float, measure_s: float, database_pid: int | None = None
+) -> Figures:
+    """Runs a script and measures its second stretch. Raises RuntimeError when the server refuses or closes.
+
+    database_pid: PostgreSQL's first process, whose CPU is then counted too.
+    """
     poll = select.epoll()
     by_fd = {peer.socket.fileno(): peer for peer in script.peers()}
     for fd, peer in by_fd.items():
@@ -199,12 +205,23 @@ def drive(script: Script, server_pid: int, warm_up_s: float, measure_s: float) -
         for peer in by_fd.values():
             _write(peer, script.first(peer))
         _spin(script, poll, by_fd, warm_up_s)
-        done, cpu, mine, wall = script.done, _cpu_s(server_pid), time.process_time(), time.monotonic()
+        done, mine, wall = script.done, time.process_time(), time.monotonic()
+        cpu, beside = process_cpu_s(server_pid), _database_cpu_s(database_pid)
         _spin(script, poll, by_fd, measure_s)
         spent = time.monotonic() - wall
-        return Figures(script.done - done, _cpu_s(server_pid) - cpu, spent, (time.process_time() - mine) / spent)
+        return Figures(
+            script.done - done,
+            process_cpu_s(server_pid) - cpu,
+            spent,
+            (time.process_time() - mine) / spent,
+            _database_cpu_s(database_pid) - beside,
+        )
     finally:
         poll.close()
+
+
+def _database_cpu_s(pid: int | None) -> float:
+    return 0.0 if pid is None else family_cpu_s(pid)
 
 
 def _spin(script: Script, poll: select.epoll, by_fd: dict[int, Peer], seconds: float) -> None:
@@ -228,9 +245,3 @@ def _write(peer: Peer, data: bytes) -> None:
             view = view[peer.socket.send(view) :]
         except BlockingIOError:
             select.select([], [peer.socket], [], 1.0)
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system seconds of a process with all its threads, dead ones included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -27,6 +28,7 @@ from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
 from rapport.bench.servers import CORES, RATES_RAISED, running, served, until_open
 from rapport.bench.wire import Peer, client_frame, open_socket
 from rapport.crypto.invites import OwnerLink
+from rapport.testing.backing import PostgresProcess
 from rapport.testing.processes import free_port
 from rapport_protocol.codec import CLIENT_CODECS
 from rapport_protocol.ids import ConversationId, MessageId
@@ -61,20 +63,24 @@ class RelayReport(TypedDict):
     R_archive: Spread
     naive_ratio: Spread
     cpu_s_per_1k: Spread
+    database_cpu_s_per_1k: Spread
     generator_cpu: float
     void: bool
     per_core_s: dict[str, Spread]
     settings: dict[str, float]
 
 
-def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
-    """Runs all rounds; takes about half a minute a round. `tell` gets progress lines."""
+def relay(settings: Settings, tell: Callable[[str], None], *, postgres: bool = False) -> RelayReport:
+    """Runs all rounds; takes about half a minute a round. `tell` gets progress lines.
+
+    postgres: the store is a PostgreSQL of its own, on the generator's core; the report names its CPU beside.
+    """
     os.sched_setaffinity(0, {CORES[-1]})
     found: dict[str, list[Figures]] = {"echo": [], "relay": [], "relay_archive": [], "naive": []}
     for number in range(settings.rounds):
         found["echo"].append(_measure_echo(settings))
-        found["relay"].append(_measure_relay(settings, archive=False))
-        found["relay_archive"].append(_measure_relay(settings, archive=True))
+        found["relay"].append(_measure_relay(settings, archive=False, postgres=postgres))
+        found["relay_archive"].append(_measure_relay(settings, archive=True, postgres=postgres))
         found["naive"].append(_measure_naive(settings))
         words = ", ".join(f"{name} {rows[-1].per_core_s:,.0f}" for name, rows in found.items())
         tell(f"round {number + 1} of {settings.rounds}, per core-second: {words}")
@@ -85,6 +91,7 @@ def relay(settings: Settings, tell: Callable[[str], None]) -> RelayReport:
         "R_archive": _ratio(rates["relay_archive"], rates["echo"]),
         "naive_ratio": _ratio(rates["relay"], rates["naive"]),
         "cpu_s_per_1k": spread([1000 / rate for rate in rates["relay"]]),
+        "database_cpu_s_per_1k": spread([1000 * row.database_cpu_s / max(row.done, 1) for row in found["relay"]]),
         "generator_cpu": round(busiest, 3),
         "void": busiest > GENERATOR_MOST,
         "per_core_s": {name: spread(values) for name, values in rates.items()},
@@ -125,15 +132,28 @@ def _measure_naive(settings: Settings) -> Figures:
             return _drive(Naive(trios, settings.window, "A" * (CT_BYTES * 4 // 3), "B" * 260), server.pid, settings)
 
 
-def _measure_relay(settings: Settings, *, archive: bool) -> Figures:
+def _measure_relay(settings: Settings, *, archive: bool, postgres: bool = False) -> Figures:
     quiet = {**RATES_RAISED, "log.level": "error"}
-    with (
-        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
-        served(Path(folder), quiet, core=CORES[0]) as server,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-bench-")))
+        database = stack.enter_context(PostgresProcess(folder / "postgres")) if postgres else None
+        store = {} if database is None else _roles_and_database(database)
+        server = stack.enter_context(served(folder, quiet, core=CORES[0], store=store))
         entry = os.urandom(149) if archive else None
         pairs = asyncio.run(_pairs(server.origin, server.link, settings.pairs, entry))
-        return _drive(Relay(pairs, settings.window, entry), server.pid, settings)
+        return _drive(
+            Relay(pairs, settings.window, entry), server.pid, settings, None if database is None else database.pid
+        )
+
+
+def _roles_and_database(postgres: PostgresProcess) -> dict[str, str]:
+    """As docs/operate.md says; the settings of a server that uses them."""
+    postgres.ask("CREATE ROLE rapport_owner LOGIN; CREATE ROLE rapport LOGIN")
+    postgres.ask("CREATE DATABASE rapport OWNER rapport_owner TEMPLATE template0")
+    return {
+        "store.url": postgres.url("rapport", "rapport"),
+        "store.owner_url": postgres.url("rapport", "rapport_owner"),
+    }
 
 
 async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) -> list[RelayPair]:
@@ -199,9 +219,11 @@ def _caught_up(peer: Peer) -> None:
         pass
 
 
-def _drive(script: Echo | Relay | Naive, server_pid: int, settings: Settings) -> Figures:
+def _drive(
+    script: Echo | Relay | Naive, server_pid: int, settings: Settings, database_pid: int | None = None
+) -> Figures:
     try:
-        return drive(script, server_pid, settings.warm_up_s, settings.measure_s)
+        return drive(script, server_pid, settings.warm_up_s, settings.measure_s, database_pid)
     finally:
         for peer in script.peers():
             peer.socket.close()

@@ -59,16 +59,23 @@ class Served(Struct, frozen=True):
 
 @contextmanager
 def served(
-    folder: Path, settings: Mapping[str, str], *, core: int | None = None, command: Sequence[str] = _SERVER
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    core: int | None = None,
+    command: Sequence[str] = _SERVER,
+    store: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """A Rapport server with its store in `folder` and these settings beside the defaults.
 
-    core: the only one that it may run on; any by default. command: what to start; `init` and `serve` are added.
+    store: settings that name another store, for making it too. core: the only one that it may run on; any by default.
+    command: what to start; `init` and `serve` are added.
     """
     port = free_port()
     where = ("--store", f"{folder}/rapport.db", "--port", str(port))
-    made = subprocess.run([*command, "init", *where, "--json"], check=True, capture_output=True, text=True)
-    given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    elsewhere = [word for key, value in (store or {}).items() for word in ("--set", f"{key}={value}")]
+    made = subprocess.run([*command, "init", *where, *elsewhere, "--json"], check=True, capture_output=True, text=True)
+    given = [*elsewhere, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
     log = folder / "server.log"
     with running([*command, "serve", *where, *given], core=core, log=log) as child:
         until_open(port, "/v1/stream")

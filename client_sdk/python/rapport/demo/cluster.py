@@ -20,7 +20,7 @@ from rapport.testing.processes import ProcessProblem
 
 __all__ = ["connected", "play", "spread"]
 
-_BURST: Final = dict.fromkeys((THERAPIST, CLIENT, *PHONES.values()), 15)
+_BURST: Final = dict.fromkeys((THERAPIST, CLIENT, *PHONES.values()), 12)
 """The same for all: whichever node is killed holds at least two of these devices, and their sends wait."""
 _ANSWERED_BEFORE_FREEZE: Final = 5
 """Answers of the first burst that are awaited, so that the freeze falls into the middle of the nodes' work."""

@@ -23,9 +23,7 @@ _AFTER_THE_RESTORE: Final = (
 _BURST: Final = {THERAPIST: 20, CLIENT: 20, PHONES[THERAPIST]: 5, PHONES[CLIENT]: 5}
 _ANSWERED_BEFORE_FREEZE: Final = 5
 """Answers of the first burst that are awaited, so that the freeze falls into the middle of the server's work."""
-_HAPPENED: Final = (
-    "The server was killed while {unanswered} sends were unanswered, and restored from a backup"
-)
+_HAPPENED: Final = "The server was killed while {unanswered} sends were unanswered, and restored from a backup"
 
 
 async def play(folder: Path | None, *, as_json: bool) -> int:

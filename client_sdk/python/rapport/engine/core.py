@@ -17,6 +17,7 @@ from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
+from rapport.engine.presence import WhoIsThere
 from rapport.engine.own_state import changed_settings
 from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
@@ -63,6 +64,8 @@ class Core:
         self.flight: Flight | None = None
         """What is unanswered on the present connection; None = not signed in."""
         self.signals = SignalMemory()
+        self.presence = WhoIsThere(me.account, me.role)
+        """What was said of presence; the loop's, no turn touches it."""
 
     def connected(self) -> Flight:
         """Signed in: from the next turn on things are sent. Returns the new connection's flight."""

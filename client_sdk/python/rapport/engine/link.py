@@ -28,6 +28,7 @@ from rapport_protocol.messages import (
     Hello,
     Ping,
     Pong,
+    Presence,
     Renew,
     ServerMessage,
     Token,
@@ -97,6 +98,7 @@ class Link:
             self._token = hello.http_token
             self._flight = self._core.connected()
             self._events.signed_in()
+            self._core.presence.connected(self.send)
             self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, state)).add_done_callback(look)
             await self._work(stream)
             return stream.close_code
@@ -111,6 +113,7 @@ class Link:
         finally:
             if self._core.flight is self._flight:
                 self._core.disconnected()
+                self._core.presence.disconnected()
             self._turns.forget_arrived()
             await stream.close()
 
@@ -180,6 +183,9 @@ class Link:
                     self._token = message.http_token
                 case Draining():
                     self._events.draining(message.retry_after_ms / 1000)
+                case Presence():
+                    self._core.presence.take(message)
+                    await self._events.room()
                 case Challenge() | Hello():
                     raise FormatError("out of turn", ErrorCode.BAD_FRAME)
                 case _:

@@ -63,6 +63,9 @@ class Engine:
             self._show_state,
             self._listeners.caught_up,
         )
+        self.presence = self.core.presence
+        """How this device is seen, and what the server says of contacts."""
+        self.presence.show = self._listeners.show
         self._changed = asyncio.Condition()
         self._started = asyncio.Event()
         self._errands: dict[bytes, asyncio.Future[None]] = {}
@@ -138,6 +141,7 @@ class Engine:
             self._show_views(*await self._turns.do(lambda turn: (view_all(turn), view_contacts(turn))))
             self.figures |= await self._turns.do(lambda turn: begin(turn, program_version()))
             self.settings = await self._turns.do(own_state.settings)
+            self.presence.update(self.views.values(), self.settings)
             self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
             if not listed:
                 self._keeper.halt()
@@ -173,6 +177,8 @@ class Engine:
         self.devices |= done.devices
         if done.settings is not None:
             self.settings = done.settings
+        if done.settings is not None or done.views:
+            self.presence.update(self.views.values(), self.settings)
         for errand, refusal in done.turn.finished.items():
             waiting = self._errands.get(errand)
             if waiting is None or waiting.done():
@@ -184,6 +190,7 @@ class Engine:
         for event in done.turn.events:
             if isinstance(event, CaughtUp) and flight is self.core.flight:
                 self.caught_up.set()
+                self.presence.caught_up()
             if isinstance(event, SignedOut):  # it stops connecting, and never adds itself again
                 self._keeper.halt()
             self._listeners.show(event)

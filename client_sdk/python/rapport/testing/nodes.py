@@ -71,6 +71,7 @@ class NodeSet:
     async def start(self) -> None:
         """Starts all. Raises ProcessProblem; leave the block then."""
         for node in self.nodes:
+            node.folder.mkdir(parents=True, exist_ok=True)
             await node.start()
 
     async def stop(self) -> None:

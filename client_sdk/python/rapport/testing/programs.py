@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -110,18 +111,27 @@ class Program:
     """One program, with everything that it writes in `folder`; the log is `<name>.log` there.
 
     It must tell systemd when it is ready (`sd_notify`), as Debian's servers do; that is what `start` waits for.
-    package: the Debian package that it comes from. user: whom it runs as when this process is root's.
+    package: the Debian package that it comes from. user: whom it runs as when this process is root's. variables: its
+    environment, beside PATH and a plain locale.
     """
 
     stop_signal = signal.SIGTERM
     """Asks it to end in good order."""
 
-    def __init__(self, folder: Path, name: str, package: str, user: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        package: str,
+        user: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.name = name
         self.package = package
         self.user = user
         self.log = folder / f"{name}.log"
+        self.variables = {"PATH": _PLACES, "LC_ALL": "C.UTF-8", **(variables or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._thawer: subprocess.Popen[bytes] | None = None
 
@@ -226,7 +236,7 @@ class Program:
                     stdout=log,
                     stderr=log,
                     cwd=self.folder,
-                    env={"PATH": _PLACES, "LC_ALL": "C.UTF-8", "NOTIFY_SOCKET": f"@{address}"},
+                    env={**self.variables, "NOTIFY_SOCKET": f"@{address}"},
                     start_new_session=True,  # Ctrl-C is for the harness
                 )
         except BaseException:

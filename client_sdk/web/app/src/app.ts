@@ -3,10 +3,11 @@
 import { type Emitted, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
 import { type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { ClientElement, STALE, tool } from "./client-element.ts";
+import { ClientElement, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
 import { addressOf, type Route, routeOf } from "./routes.ts";
+import { STALE } from "./stale.ts";
 
 /** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
 const CLOCK_WRONG_MS = 12 * 3_600_000;

@@ -53,19 +53,6 @@ export const tool = css`
   }
 `;
 
-/** Events that say that what stands in a conversation is not what was read of it; each names the conversation. */
-export const STALE = [
-  "messageReceived",
-  "messageChanged",
-  "messageStatus",
-  "messageRemoved",
-  "placeholder",
-  "placeholderRemoved",
-  "notDelivered",
-  "notReadable",
-  "conversationChanged",
-] as const satisfies readonly ClientEvent["type"][];
-
 /** Base of the screens. */
 export abstract class ClientElement extends LitElement {
   static override styles = [tokens, page];

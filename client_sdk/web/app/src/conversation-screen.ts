@@ -13,7 +13,8 @@ import {
 } from "@rapport/elements";
 import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { ClientElement, STALE, screen, tool } from "./client-element.ts";
+import { ClientElement, screen, tool } from "./client-element.ts";
+import { STALE } from "./stale.ts";
 
 /** Messages that are fetched at once. */
 const PAGE = 50;

@@ -26,7 +26,7 @@ from rapport_server.adapters.redis.outbox import Outbox, Waiting, routed
 from rapport_server.adapters.redis.servers import Request, Servers
 from rapport_server.adapters.redis.urls import parse
 from rapport_server.hints import Hint, MembersMoved, Replaced, Spent, narrowed, wakes
-from rapport_server.ports import Bus
+from rapport_server.ports import Bus, BusCounts
 
 __all__ = ["Pace", "RedisBus"]
 
@@ -77,8 +77,7 @@ class RedisBus:
         self._pace = pace
         self.membership = Membership(namespace, NodeId(os.urandom(16)), self.entries_key, pace.lease_ms)
         """This node among the others."""
-        self.counts: Counter[str] = Counter()
-        """Since the start: `published` and `received` hints; `dropped` hints; `rejected` payloads."""
+        self._counts: Counter[str] = Counter()
         self._on_hint: Callable[[Hint], None] = lambda _: None
         self._on_gap: Callable[[], None] = lambda: None
         self._here: set[DeviceId] = set()
@@ -132,6 +131,11 @@ class RedisBus:
     def degraded(self) -> str | None:
         """See Bus.degraded."""
         return None if self._degraded is None else f"{self._degraded}: other nodes are looked after through the store"
+
+    @property
+    def counted(self) -> BusCounts:
+        """See Bus.counted."""
+        return BusCounts(**self._counts, others=len(self.membership.others))
 
     async def start(self) -> None:
         """See Bus.start."""
@@ -199,13 +203,13 @@ class RedisBus:
 
     def _send(self, waiting: Waiting) -> None:
         if self._servers is None:
-            self.counts["dropped"] += 1
+            self._counts["dropped"] += 1
         elif not self.membership.others:
             return
         elif self._outbox.add(waiting):
             self._wake.set()
         else:
-            self.counts["dropped"] += 1
+            self._counts["dropped"] += 1
             self._complain()
 
     def _complain(self) -> None:
@@ -288,7 +292,7 @@ class RedisBus:
         finally:
             self._servers = None
             self._beat_due = False
-            self.counts["dropped"] += self._outbox.clear() + sum(payload.hints for payload in self._ready)
+            self._counts["dropped"] += self._outbox.clear() + sum(payload.hints for payload in self._ready)
             self._ready.clear()
             if beat is not None:
                 beat.cancel()
@@ -356,7 +360,7 @@ class RedisBus:
             self._count(payloads, check(answers[len(changes) : len(changes) + len(payloads)]))
             found = _found(wanted, others, check(answers[len(changes) + len(payloads) :]))
         except BaseException:
-            self.counts["dropped"] += len(taken) + sum(payload.hints for payload in payloads)
+            self._counts["dropped"] += len(taken) + sum(payload.hints for payload in payloads)
             membership.entries.arrived_again(arrived)
             raise
         self._route(taken, arrived, found, others)
@@ -370,7 +374,7 @@ class RedisBus:
     def _count(self, payloads: Sequence[_Payload], receivers: Sequence[Answer]) -> None:
         for payload, heard in zip(payloads, receivers, strict=True):
             # A node that is not subscribed at this moment looks into the store as soon as it is.
-            self.counts["published" if heard else "dropped"] += payload.hints
+            self._counts["published" if heard else "dropped"] += payload.hints
 
     def _route(
         self,
@@ -388,7 +392,7 @@ class RedisBus:
                     routes.setdefault(node, []).append(Replaced(device))
         for node, hints in routes.items():
             parts = [part for part in map(encoded, hints) if len(part) <= PAYLOAD_BYTES - _HEAD_ROOM]
-            self.counts["dropped"] += len(hints) - len(parts)
+            self._counts["dropped"] += len(hints) - len(parts)
             left = len(parts)
             for sealed in self._sealer.seal(node, parts):
                 self._ready.append(_Payload(node, sealed, left))
@@ -411,12 +415,12 @@ class RedisBus:
         try:
             sender, hints = self._opener.open(payload)
         except Foreign:
-            self.counts["rejected"] += 1
+            self._counts["rejected"] += 1
             return
         self.membership.meet(sender)
         if not hints:
             self._on_gap()
-        self.counts["received"] += len(hints)
+        self._counts["received"] += len(hints)
         try:
             for hint in hints:
                 mine = hint if isinstance(hint, MembersMoved | Spent) else narrowed(hint, self._here.__contains__)

@@ -13,7 +13,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 
@@ -181,11 +181,11 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is a stream
+        stream = cast(asyncio.Transport, transport)  # uvloop's are, without saying so
         if self.lost is not None:
-            transport.abort()
+            stream.abort()
             return
-        self._transport = transport
+        self._transport = stream
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""

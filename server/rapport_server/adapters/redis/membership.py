@@ -9,7 +9,7 @@ from typing import Final
 from rapport_protocol.ids import AccountId, PracticeId
 from rapport_server.adapters.redis.entries import Entries, accounts_of
 from rapport_server.adapters.redis.frames import NodeId
-from rapport_server.adapters.redis.line import Answer, Refused, check
+from rapport_server.adapters.redis.line import Answer, Command, Refused, check
 from rapport_server.adapters.redis.servers import Request, Servers
 
 __all__ = ["HEARTBEAT_S", "LEASE_MS", "Membership"]
@@ -49,9 +49,11 @@ class Membership:
 
     def meet(self, node: NodeId) -> None:
         """Another node has said something, so it lives."""
-        if node != self.me and node not in self.others:
+        if node == self.me:
+            return
+        self._met[node] = None
+        if node not in self.others:
             self.others[node] = None
-            self._met[node] = None
             self.on_met(node)
 
     async def join(self, servers: Servers) -> None:
@@ -154,17 +156,23 @@ class Membership:
                 await self._clear(servers, node)
 
     async def _clear(self, servers: Servers, node: NodeId) -> None:
-        """Clears a lapsed node away, if no other node is quicker."""
+        """Clears a lapsed node away, unless another node is quicker or it comes back meanwhile.
+
+        Who deletes the hash has claimed it; the watched lease lets nobody delete what has just been put back.
+        """
         lease, entries = self._lease(node), self._entries_key(node)
-        lives, fields = check(
-            await servers.ask([Request(lease, ("EXISTS", lease)), Request(entries, ("HGETALL", entries))])
-        )
+        watch, read, last = ("WATCH", lease), ("HGETALL", entries), ("EXISTS", lease)
+        _, fields, lives = check(await servers.ask([Request(lease, command) for command in (watch, read, last)]))
         if lives:
+            check(await servers.ask([Request(lease, ("UNWATCH",))]))
             return
-        (won,) = check(await servers.ask([Request(self._nodes, ("SREM", self._nodes, self._name(node)))]))
-        if won:
+        steps: list[Command] = [("MULTI",), ("UNLINK", entries), ("EXEC",)]
+        *_, done = check(await servers.ask([Request(lease, command) for command in steps]))
+        if done is None:
+            return
+        if check(done)[0]:
             self.on_lost(accounts_of(fields))
-            check(await servers.ask([Request(entries, ("UNLINK", entries))]))
+        check(await servers.ask([Request(self._nodes, ("SREM", self._nodes, self._name(node)))]))
 
 
 def _node(name: bytes) -> NodeId | None:

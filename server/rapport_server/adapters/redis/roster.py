@@ -8,6 +8,7 @@ from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, PracticeId
+from rapport_protocol.messages import PresenceState
 from rapport_server.adapters.redis.bus import RedisBus
 from rapport_server.adapters.redis.entries import account_field
 from rapport_server.adapters.redis.line import Lost, Refused
@@ -16,7 +17,7 @@ from rapport_server.ports import Roster
 
 __all__ = ["RedisRoster"]
 
-_STATES: Final = ("online", "away")
+_STATES: Final = (PresenceState.ONLINE, PresenceState.AWAY)
 """The most present one first; anything else in Redis was not written by a node."""
 
 

@@ -10,10 +10,10 @@ from rapport_server.doors.http.operations import OPERATION
 __all__ = ["health_routes", "metrics_routes"]
 
 
-def health_routes(not_ready: Callable[[], str | None]) -> list[web.RouteDef]:
+def health_routes(not_ready: Callable[[], str | None], degraded: Callable[[], str | None]) -> list[web.RouteDef]:
     """`GET /healthz` answers 200 while the event loop turns.
 
-    `GET /readyz` 503 while `not_ready` returns a sentence, else 200.
+    `GET /readyz` 503 while `not_ready` returns a sentence, else 200; with a sentence of `degraded`, if there is one.
     """
 
     async def alive(request: web.Request) -> web.Response:
@@ -22,8 +22,10 @@ def health_routes(not_ready: Callable[[], str | None]) -> list[web.RouteDef]:
 
     async def ready(request: web.Request) -> web.Response:
         request[OPERATION] = "readyz"
-        reason = not_ready()
-        return web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
+        reason, less = not_ready(), degraded()
+        if reason is not None:
+            return web.Response(text=f"{reason}\n", status=503)
+        return web.Response(text="ready\n" if less is None else f"degraded: {less}\n")
 
     return [web.get("/healthz", alive), web.get("/readyz", ready)]
 

@@ -8,10 +8,12 @@ idle connections, and waits for ever for an answer to be read; behind a proxy th
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from aiohttp import http_parser, web
+from aiohttp.typedefs import Handler, Middleware
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.config import ConfigurationProblem, Limits
@@ -163,6 +165,10 @@ class Listener:
             "keepalive_timeout": limits.keepalive_s,
             "lingering_time": _LINGER_S,
         }
+        app.middlewares.insert(0, self._counting())
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         self._socket = bound
         self._silent = silent
@@ -197,5 +203,25 @@ class Listener:
         """Stops listening, lets requests under way end (at most 5 s), closes what is open."""
         self.stop_listening()
         await self._silent.close()
+        # From its own clean-up on aiohttp reads nothing more, not even the rest of a body that it waits for.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SHUTDOWN_S):
+                await self._idle.wait()
         await self._runner.cleanup()
         self._socket.close()
+
+    def _counting(self) -> Middleware:
+        """Counts requests from their head to their answer."""
+
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._under_way += 1
+            self._idle.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
+
+        return count

@@ -28,7 +28,7 @@ from rapport_protocol.messages import (
 )
 from rapport_protocol.sealed_keys import split_sealed_keys
 from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed
-from rapport_server.ports import Bus, Mailbox
+from rapport_server.ports import Bus, Mailbox, SignInDirectory
 from rapport_server.records import (
     AckJob,
     DirectJob,
@@ -56,12 +56,14 @@ LOOK_DEVICES: Final = 1000
 class Delivery:
     """All links of this node, and what is streamed and pushed on them."""
 
-    def __init__(self, mailbox: Mailbox, bus: Bus) -> None:
+    def __init__(self, mailbox: Mailbox, directory: SignInDirectory, bus: Bus) -> None:
         self._mailbox = mailbox
+        self._directory = directory
         self._bus = bus
         self._links: dict[DeviceId, Link] = {}
         self._pumps: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._look_more = False
 
     def open(self, principal: Principal, connection: Connection) -> Link:
         """A device has signed in.
@@ -241,20 +243,28 @@ class Delivery:
                 link.connection.close(code)
 
     def look_again(self) -> None:
-        """Hints may have been lost: whoever has mail waiting is pumped. One look at a time."""
+        """Hints may have been lost: whoever has mail waiting is pumped, who was revoked is let go. One look at a time.
+
+        What was lost during a look makes another one follow.
+        """
+        self._look_more = True
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look_again())
             self._pumps.add(self._looking)
             self._looking.add_done_callback(self._pumps.discard)
 
     async def _look_again(self) -> None:
-        devices = self.devices()
-        for start in range(0, len(devices), LOOK_DEVICES):
-            try:
-                self.wake(await self._mailbox.owed(devices[start : start + LOOK_DEVICES]))
-            except Rejected as refused:  # there is another look within a minute
-                _log.warning("mailboxes not looked at", error=refused.code.value)
-                return
+        while self._look_more:
+            self._look_more = False
+            devices = self.devices()
+            for start in range(0, len(devices), LOOK_DEVICES):
+                some = devices[start : start + LOOK_DEVICES]
+                try:
+                    self._end(await self._directory.unlisted(some), CloseCode.AUTH_FAILED)
+                    self.wake(await self._mailbox.owed(some))
+                except Rejected as refused:  # there is another look within a minute
+                    _log.warning("mailboxes not looked at", error=refused.code.value)
+                    return
 
     def nudge(self) -> None:
         """Looks again at every link that could not be pushed to.

@@ -250,7 +250,7 @@ class Presence:
                     self._bus.publish(PresenceMoved(devices, *person, state))
 
     async def _answer_watches(self) -> None:
-        """Looks up whom devices have asked to watch, and answers them. Raises Rejected; they are answered later then."""
+        """Looks up whom devices have asked to watch, and answers them. Raises Rejected; answered later then."""
         asked = {
             device: (self._links[device].principal, accounts)
             for device, accounts in self._watch.items()

@@ -132,6 +132,11 @@ class MemoryDirectory(MemoryConversations):
         seen = {device: record.seen_at for device, record in devices if record.account == account and record.listed}
         return dormant_devices(seen, now)
 
+    async def unlisted(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """See SignInDirectory.unlisted. In the order asked for."""
+        known = self._devices
+        return [device for device in devices if device not in known or not known[device].listed]
+
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
         self._own(principal)

@@ -212,6 +212,10 @@ class PostgresStore:
             some = everybody[start : start + SEEN_AT_ONCE]
             await self._pool.write(of_devices(some), partial(accounts.mark_seen, devices=some, at=at))
 
+    async def unlisted(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """See SignInDirectory.unlisted. In the order asked for."""
+        return await self._pool.read(of_devices(devices), accounts.unlisted, devices)
+
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
         now = self._clock.now_ms()

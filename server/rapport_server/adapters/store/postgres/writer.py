@@ -41,7 +41,7 @@ from rapport_server.adapters.store.rules import BATCH_JOBS
 from rapport_server.ports import Clock
 from rapport_server.records import Job
 
-__all__ = ["Writer", "open_session", "worth_another_try"]
+__all__ = ["Writer", "examine_database", "open_session", "worth_another_try"]
 
 TRIES: Final = 5
 """How often a batch is tried that met another process: deadlocks and ids that both take are rare."""
@@ -74,6 +74,18 @@ async def open_session(url: str, settings: dict[str, str] | None = None) -> OnPo
             session.terminate()
             raise
     return session
+
+
+async def examine_database(url: str) -> int:
+    """Looks whether a server could work here, changing nothing; the database's clock, Unix milliseconds.
+
+    Raises StoreProblem.
+    """
+    session = await open_session(url)
+    with sentences(url):
+        now = await session.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        await session.close()
+    return int(now)
 
 
 class _Session:

@@ -1,7 +1,7 @@
 """Practices, registration, signing in, tokens and device lists in SQL."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
@@ -32,6 +32,7 @@ __all__ = [
     "registration_of",
     "require_own",
     "sign_in",
+    "unlisted",
 ]
 
 
@@ -152,6 +153,13 @@ def mark_seen(tx: Transaction, devices: Sequence[DeviceId], at: int) -> None:
         tx.db.execute(update(table).where(these, table.c.dormant).values(dormant=False))
         tx.members_changed()
     tx.db.execute(update(table).where(these, table.c.seen_ms < at).values(seen_ms=at))
+
+
+def unlisted(db: Connection, devices: Collection[DeviceId]) -> list[DeviceId]:
+    """See SignInDirectory.unlisted. In the order asked for."""
+    table = schema.device
+    listed = set(db.execute(select(table.c.device).where(table.c.device.in_(list(devices)), table.c.listed)).scalars())
+    return [device for device in devices if device not in listed]
 
 
 def add_token(tx: Transaction, principal: Principal, token_hash: bytes, expires_ms: int, now: int) -> None:

@@ -265,6 +265,10 @@ class SqliteStore:
             some = everybody[start : start + SEEN_AT_ONCE]
             await self._write(lambda tx, some=some: accounts.mark_seen(tx, some, at))  # type: ignore[misc]
 
+    async def unlisted(self, devices: Collection[DeviceId]) -> list[DeviceId]:
+        """See SignInDirectory.unlisted. In the order asked for."""
+        return await self._read(accounts.unlisted, devices)
+
     async def add_token(self, principal: Principal, token_hash: bytes, expires_ms: int) -> None:
         """See Directory.add_token. Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile."""
         now = self._clock.now_ms()

@@ -1,0 +1,389 @@
+"""Whatever happens to Redis, nodes go on, say so, and are back by themselves; what is not from a node is not taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.crc import key_slot
+
+from rapport.testing.backing import RedisProcess, SentinelSet
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import AccountId, PracticeId
+from rapport_server.adapters.redis.frames import PAYLOAD_BYTES, NodeId, Sealer, bus_key, encoded
+from rapport_server.adapters.redis.outbox import QUEUE_HINTS
+from rapport_server.adapters.redis.servers import slot_of
+from rapport_server.hints import Dropped, MembersMoved, Signalled
+from tests.server.bus_nodes import CALM, Node, Nodes, device, turn
+from tests.server.contracts.bus_contract import NodesContract
+
+PRACTICE = PracticeId(os.urandom(16))
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisProcess]:
+    """A Redis to be treated badly."""
+    async with RedisProcess(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+async def nodes(redis: RedisProcess) -> AsyncIterator[Nodes]:
+    """Nodes over that Redis."""
+    async with Nodes(redis.url()) as nodes:
+        yield nodes
+
+
+async def crosses(one: Node, two: Node) -> None:
+    """A hint reaches a device that was attached to the other node long ago, or fails the test."""
+    there = next(iter(two.wakes))
+    mark = os.urandom(8)
+    one.bus.publish(Signalled(there, mark))
+    await two.until(lambda: Signalled(there, mark) in two.hints)
+
+
+async def works_again(*nodes: Node) -> None:
+    """Waits until all are connected and know each other."""
+    for node in nodes:
+        await node.until(lambda node=node: node.bus.degraded is None and node.others >= len(nodes) - 1)  # type: ignore[misc]
+
+
+async def degrades(node: Node) -> str:
+    """Waits until the node says that it is degraded, and what it says."""
+    await node.until(lambda: node.bus.degraded is not None)
+    assert node.bus.degraded is not None
+    return node.bus.degraded
+
+
+async def refused(node: Node) -> None:
+    """The roster says that it cannot say."""
+    with pytest.raises(Rejected) as caught:
+        await node.roster.states(PRACTICE, [AccountId(os.urandom(16))])
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_starts_without_redis_and_joins_later(redis: RedisProcess, nodes: Nodes) -> None:
+    await redis.stop()
+    one, two = await nodes.start(nodes.make()), await nodes.start(nodes.make())
+    assert "cannot be reached" in await degrades(one)
+    here = device()
+    one.bus.attach(here)
+    one.bus.publish(Dropped(here), MembersMoved())
+    await turn()
+    assert one.hints == [Dropped(here)]
+    assert one.bus.counted.dropped == 1
+    await refused(one)
+    before = one.gaps
+    await one.until(lambda: one.gaps > before + 2)  # it looks into the store instead
+    await redis.start()
+    await works_again(one, two)
+    await one.until(lambda: one.wakes == {here})
+    await crosses(two, one)
+
+
+async def test_redis_stops_and_starts_empty(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    await two.attach(device())
+    who = AccountId(os.urandom(16))
+    two.roster.put(PRACTICE, who, "online")
+    await redis.kill()
+    await degrades(one)
+    await degrades(two)
+    before = one.gaps, two.gaps
+    await redis.start()
+    await works_again(one, two)
+    assert (one.gaps, two.gaps) > before
+    await crosses(one, two)
+    assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
+
+
+async def test_redis_stands_still(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    await two.attach(device())
+    redis.freeze()
+    asked = asyncio.create_task(refused(one))
+    one.bus.publish(MembersMoved())
+    assert "does not answer" in await degrades(one)
+    await asked
+    redis.thaw()
+    await works_again(one, two)
+    await crosses(one, two)
+
+
+async def test_redis_forgets_everything(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    there, who = device(), AccountId(os.urandom(16))
+    two.roster.put(PRACTICE, who, "away")
+    await two.attach(there)
+    before = one.gaps, two.gaps
+    redis.ask("FLUSHALL")
+    await two.until(lambda: [(PRACTICE, who)] in two.lost)  # everybody took its accounts for gone
+    await one.until(lambda: one.gaps > before[0])
+    await two.until(lambda: two.gaps > before[1])
+    await crosses(one, two)
+    assert await one.roster.states(PRACTICE, [who]) == {who: "away"}
+    assert one.bus.degraded is two.bus.degraded is None
+
+
+async def test_redis_forgets_a_part(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    there, later = device(), device()
+    await two.attach(there)
+    key = two.redis.entries_key(two.redis.membership.me).decode()
+    before = two.gaps
+    redis.ask("DEL", key, f"{nodes.namespace}:nodes")
+    await two.until(lambda: two.gaps > before)
+    await two.attach(later)
+    await crosses(one, two)
+    one.bus.publish(Dropped(later), Dropped(there))
+    await two.until(lambda: Dropped(there) in two.hints)
+    assert Dropped(later) in two.hints
+
+
+async def test_redis_has_no_memory_left(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    await two.attach(device())
+    redis.ask("CONFIG", "SET", "maxmemory", "1")
+    here = device()
+    two.bus.attach(here)
+    assert "no memory" in await degrades(two)
+    assert here not in two.wakes
+    await crosses(one, two)  # what Redis knows already still works
+    redis.ask("CONFIG", "SET", "maxmemory", "0")
+    await two.until(lambda: here in two.wakes)
+    assert two.bus.degraded is None
+    one.bus.publish(Dropped(here))
+    await two.until(lambda: Dropped(here) in two.hints)
+
+
+async def test_one_node_loses_its_connection(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair(CALM)
+    await two.attach(device())
+    before = one.gaps, two.gaps
+    first = next(line.split()[0] for line in redis.ask("CLIENT", "LIST").splitlines() if "name=rapport" in line)
+    redis.ask("CLIENT", "KILL", "ID", first.removeprefix("id="))
+    # Whichever it was: nothing that was committed meanwhile may stay unseen, here or there.
+    await one.until(lambda: one.gaps > before[0])
+    await two.until(lambda: two.gaps > before[1])
+    await works_again(one, two)
+    await crosses(one, two)
+
+
+async def test_a_node_ends_while_redis_stands_still(redis: RedisProcess, nodes: Nodes) -> None:
+    node = await nodes.open()
+    redis.freeze()
+    async with asyncio.timeout(60):
+        await nodes.close(node)
+    redis.thaw()
+
+
+async def test_more_hints_than_there_is_room_for(nodes: Nodes) -> None:
+    one, two = await nodes.pair(CALM)
+    there = device()
+    await two.attach(there)
+    before = two.gaps
+    one.bus.publish(*[Signalled(there, b"")] * (QUEUE_HINTS + 10))
+    await two.until(lambda: len(two.hints) == QUEUE_HINTS)
+    await two.until(lambda: two.gaps > before)  # it is told to look into the store instead
+    assert one.bus.counted.dropped == 10
+    assert one.bus.counted.published == two.bus.counted.received == QUEUE_HINTS
+
+
+async def test_nodes_look_into_the_store_from_time_to_time(nodes: Nodes) -> None:
+    one, two = await nodes.pair(replace(CALM, sweep_s=(0.05, 0.1)))
+    before = one.gaps
+    await one.until(lambda: one.gaps > before + 2)
+    await nodes.close(two)
+
+
+# --- nodes that die ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_accounts_of_a_dead_node_are_lost_once(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    dead, who = os.urandom(16), AccountId(os.urandom(16))
+    with Redis.from_url(redis.url()) as client:  # what a node leaves behind that was killed 15 seconds ago
+        client.hset(f"{nodes.namespace}:here:{{{dead.hex()}}}", mapping={PRACTICE + who: b"online", device(): b"1"})
+        client.sadd(f"{nodes.namespace}:nodes", dead.hex())
+        await asyncio.wait(
+            [asyncio.create_task(node.until(lambda node=node: bool(node.lost))) for node in (one, two)],  # type: ignore[misc]
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        await two.attach(device())
+        assert one.lost + two.lost == [[(PRACTICE, who)]]
+        assert await one.roster.states(PRACTICE, [who]) == {}
+    assert one.others == two.others == 1
+
+
+async def test_a_node_whose_lease_has_lapsed_is_back_with_its_next_heartbeat(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    who = AccountId(os.urandom(16))
+    two.roster.put(PRACTICE, who, "online")
+    await two.attach(device())
+    before = one.gaps
+    redis.ask("DEL", f"{nodes.namespace}:node:{{{two.redis.membership.me.hex()}}}")
+    await two.until(lambda: [(PRACTICE, who)] in two.lost)
+    await one.until(lambda: one.gaps > before)
+    assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
+
+
+# --- what no node has said --------------------------------------------------------------------------------------------
+
+
+class Forger:
+    """Somebody who can write to Redis."""
+
+    def __init__(self, redis: RedisProcess, nodes: Nodes, victim: Node) -> None:
+        self.client = Redis.from_url(redis.url())
+        self.me = victim.redis.membership.me
+        self.channel = f"{nodes.namespace}:inbox:{{{self.me.hex()}}}"
+
+    def send(self, payload: bytes) -> None:
+        assert self.client.publish(self.channel, payload) == 1
+
+
+async def test_forged_payloads_are_rejected_and_counted(redis_server: RedisProcess) -> None:
+    async with Nodes(redis_server.url()) as nodes:
+        one, two = await nodes.pair(CALM)
+        await two.attach(there := device())
+        forger = Forger(redis_server, nodes, two)
+        key, me = bus_key(nodes.seed), forger.me
+        hint = encoded(Dropped(there))
+        (foreign,) = Sealer(bus_key(os.urandom(32)), NodeId(os.urandom(16))).seal(me, [hint])
+        (elsewhere,) = Sealer(key, NodeId(os.urandom(16))).seal(NodeId(os.urandom(16)), [hint])
+        (own,) = Sealer(key, me).seal(me, [hint])
+        (odd,) = Sealer(key, NodeId(os.urandom(16))).seal(me, [b"\x93\xa7unknown\x01\x02"])
+        (good,) = Sealer(key, NodeId(os.urandom(16))).seal(me, [hint])
+        changed = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(0, len(good), 7)]
+        forged = [b"", b"\x01", os.urandom(200), bytes(PAYLOAD_BYTES + 1), foreign, elsewhere, own, odd, *changed]
+        for payload in forged:
+            forger.send(payload)
+        await crosses(one, two)
+        assert two.bus.counted.rejected == len(forged)
+        assert [hint for hint in two.hints if not isinstance(hint, Signalled)] == []
+        forger.send(good)
+        forger.send(good)  # once more
+        await two.until(lambda: Dropped(there) in two.hints)
+        await crosses(one, two)
+        assert two.bus.counted.rejected == len(forged) + 1
+        assert two.hints.count(Dropped(there)) == 1
+
+
+async def test_what_was_recorded_cannot_be_played_again(redis_server: RedisProcess) -> None:
+    async with Nodes(redis_server.url()) as nodes:
+        one, two = await nodes.pair(CALM)
+        await two.attach(device())
+        forger = Forger(redis_server, nodes, two)
+        with contextlib.closing(forger.client.pubsub(ignore_subscribe_messages=True)) as tap:
+            tap.subscribe(forger.channel)
+            while tap.get_message(timeout=0.01) is None and not tap.subscribed:
+                await turn()
+            for _ in range(3):
+                await crosses(one, two)
+            heard: list[bytes] = []
+            while len(heard) < 3:
+                message = tap.get_message(timeout=1)
+                if message is not None:
+                    heard.append(message["data"])
+        before = two.bus.counted
+        for payload in (heard[2], heard[0], *heard):
+            forger.client.publish(forger.channel, payload)
+        await crosses(one, two)
+        assert two.bus.counted.rejected == before.rejected + 5
+        assert len([hint for hint in two.hints if isinstance(hint, Signalled)]) == 4
+
+
+async def test_nodes_of_another_store_are_strangers(redis_server: RedisProcess) -> None:
+    async with Nodes(redis_server.url()) as nodes:
+        one = await nodes.open()
+        stranger = await nodes.start(nodes.make(seed=os.urandom(32)))
+        await stranger.attach(there := device())
+        one.bus.publish(Dropped(there), MembersMoved())
+        one.bus.attach(mine := device())
+        await one.until(lambda: mine in one.wakes)
+        await one.attach(device())
+        assert stranger.hints == []
+        assert stranger.bus.counted.received == 0
+
+
+async def test_lies_in_redis_are_survived(redis_server: RedisProcess) -> None:
+    async with Nodes(redis_server.url()) as nodes:
+        one, two = await nodes.pair()
+        await two.attach(device())
+        who = AccountId(os.urandom(16))
+        key = two.redis.entries_key(two.redis.membership.me)
+        with Redis.from_url(redis_server.url()) as client:
+            client.sadd(f"{nodes.namespace}:nodes", b"\xff\xfe", b"00", "z" * 32, os.urandom(16).hex())
+            client.hset(key, mapping={PRACTICE + who: b"\xffsomething", b"short": b"1"})
+            assert await one.roster.states(PRACTICE, [who]) == {}
+            await crosses(one, two)
+            before = two.gaps
+            with client.pipeline() as both:
+                both.delete(key)
+                both.set(key, "no hash at all")
+                both.execute()
+            await two.until(lambda: two.gaps > before)
+            await works_again(one, two)
+            await crosses(one, two)
+
+
+# --- Sentinel ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
+    """A master, a replica and three Sentinels that all tests of this process share; every test leaves them whole."""
+    several = SentinelSet(tmp_path_factory.mktemp("sentinels"))
+    asyncio.run(several.start())
+    yield several
+    asyncio.run(several.kill())
+
+
+@pytest.fixture
+def sentinel_url(sentinels: SentinelSet) -> str:
+    hosts = ",".join(f"{host}:{port}" for host, port in sentinels.addresses)
+    return f"redis+sentinel://{hosts}/{sentinels.service}"
+
+
+async def test_a_failover(sentinels: SentinelSet, sentinel_url: str) -> None:
+    async with Nodes(sentinel_url) as nodes:
+        one, two = await nodes.pair()
+        who = AccountId(os.urandom(16))
+        two.roster.put(PRACTICE, who, "online")
+        await two.attach(device())
+        before = one.gaps, two.gaps
+        old = await asyncio.to_thread(sentinels.master)
+        await sentinels.failover()
+        await one.until(lambda: one.gaps > before[0])
+        await two.until(lambda: two.gaps > before[1])
+        await works_again(one, two)
+        await crosses(one, two)
+        assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
+        await old.start()
+
+
+class TestAfterFailover(NodesContract):
+    """The contract on a master that was a replica."""
+
+    @pytest.fixture
+    async def nodes(self, sentinel_url: str) -> AsyncIterator[Nodes]:
+        async with Nodes(sentinel_url) as nodes:
+            yield nodes
+
+    @pytest.fixture
+    async def node(self, nodes: Nodes) -> Node:
+        return await nodes.open()
+
+
+def test_slots_are_those_of_redis() -> None:
+    for key in (b"", b"a", b"rapport:nodes", b"rapport:here:{0011}", b"{}x", b"a{b", b"{a}{b}", os.urandom(40)):
+        assert slot_of(key) == key_slot(key)
