@@ -69,7 +69,7 @@ class Load:
             )
             self.acks[ident] = first, second
 
-    async def run(self, store: Store, window: int) -> dict[str, float]:
+    async def run(self, store: Store, window: int, database_cpu_s: Callable[[], float]) -> dict[str, float]:
         """Puts everything through; returns CPU microseconds per post and what batches formed."""
         waiting = iter(self.jobs)
         left, batches, done = len(self.jobs) * 3, 0, asyncio.Event()
@@ -94,7 +94,7 @@ class Load:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # as the server does
-        began, cpu = time.perf_counter(), time.process_time()
+        began, cpu, beside = time.perf_counter(), time.process_time(), database_cpu_s()
         for _ in range(window):
             store.submit(next(waiting))
         await done.wait()
@@ -102,12 +102,21 @@ class Load:
         posts = len(self.jobs)
         return {
             "cpu_us_per_post": round(cpu / posts * 1e6, 2),
+            "database_cpu_us_per_post": round((database_cpu_s() - beside) / posts * 1e6, 2),
             "posts_per_second": round(posts / elapsed),
             "posts_per_batch": round(posts / batches, 1),
         }
 
 
-async def once(store: Store, *, pairs: int, posts: int, window: int, archived: bool) -> dict[str, float]:
+async def once(
+    store: Store,
+    database_cpu_s: Callable[[], float],
+    *,
+    pairs: int,
+    posts: int,
+    window: int,
+    archived: bool,
+) -> dict[str, float]:
     """One run on a new store."""
     await store.start()
     try:
@@ -118,29 +127,28 @@ async def once(store: Store, *, pairs: int, posts: int, window: int, archived: b
             reader, conv = await world.client(owner)
             await world.add_device(reader)
             people.append((owner.on(), reader, conv))
-        return await Load(people, posts, archived=archived).run(store, window)
+        return await Load(people, posts, archived=archived).run(store, window, database_cpu_s)
     finally:
         await store.close()
 
 
-def in_a_file(folder: Path, posts: int, run: Callable[[Store], Coroutine[Any, Any, dict[str, float]]]) -> Run:
+Measured = Callable[[Store, Callable[[], float]], Coroutine[Any, Any, Run]]
+
+
+def in_a_file(folder: Path, run: Measured) -> Run:
     """One run on a new file."""
-    del posts
     initialise(folder / "store.db")
-    return asyncio.run(run(SqliteStore(folder / "store.db", HandClock())))
+    return asyncio.run(run(SqliteStore(folder / "store.db", HandClock()), lambda: 0.0))
 
 
-def in_postgres(folder: Path, posts: int, run: Callable[[Store], Coroutine[Any, Any, dict[str, float]]]) -> Run:
+def in_postgres(folder: Path, run: Measured) -> Run:
     """One run on a PostgreSQL of its own."""
     with PostgresProcess(folder / "postgres") as postgres:
         databases = Databases(postgres)
         url = databases.url(databases.emptied())
 
         async def measured() -> Run:
-            before = family_cpu_s(postgres.pid)
-            found = await run(PostgresStore(url, HandClock()))
-            spent = family_cpu_s(postgres.pid) - before
-            return {**found, "database_cpu_us_per_post": round(spent / posts * 1e6, 2)}
+            return await run(PostgresStore(url, HandClock()), lambda: family_cpu_s(postgres.pid))
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(measured())
@@ -155,7 +163,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             for _ in range(arguments.repeats):
                 run = partial(once, pairs=arguments.pairs, posts=arguments.posts, window=window, archived=archived)
                 with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-                    runs.append((in_postgres if arguments.postgres else in_a_file)(Path(folder), arguments.posts, run))
+                    runs.append((in_postgres if arguments.postgres else in_a_file)(Path(folder), run))
             costs = [run["cpu_us_per_post"] for run in runs]
             middle = next(run for run in runs if run["cpu_us_per_post"] == statistics.median_low(costs))
             name = f"{'archived' if archived else 'plain'}_{window}"

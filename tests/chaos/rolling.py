@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -25,10 +26,26 @@ from rapport.testing.backing import PostgresProcess, RedisProcess
 from rapport.testing.history import Verdict, check
 from rapport.testing.journal import Journal
 from rapport.testing.nodes import NodeSet, make_database
+from rapport.testing.processes import ServerProcess
 from tests.chaos.kill import answer_times
 from tests.chaos.pairs import UNLIMITED, Pairs, journals
 
-__all__ = ["Talked", "restart_in_turn", "talk", "two_nodes"]
+__all__ = ["Servers", "Talked", "restart_in_turn", "talk", "two_nodes"]
+
+
+class Servers(Protocol):
+    """Servers that share a store, or a single one; `NodeSet` is one."""
+
+    nodes: list[ServerProcess]
+
+    async def init(self) -> str:
+        """Makes the store; returns the owner link."""
+
+    async def start(self) -> None:
+        """Starts all."""
+
+    async def stop(self) -> None:
+        """Drains all."""
 
 
 class Talked(Struct):
@@ -65,7 +82,7 @@ async def two_nodes(folder: Path, settings: Mapping[str, str] | None = None) -> 
 
 
 async def talk(
-    nodes: NodeSet,
+    nodes: Servers,
     folder: Path,
     disturb: Callable[[Journal], Awaitable[None]],
     *,

@@ -40,7 +40,7 @@ def checks(deploy: Path, scratch: Path) -> Iterator[tuple[str, list[str]]]:
     if shutil.which("helm"):
         yield "Helm can render the chart", ["helm", "template", "rapport", str(chart)]
     yield "the chart is valid YAML", ["/usr/bin/python3", str(Path(__file__).with_name("render_chart.py")), str(chart)]
-    yield "two nodes behind Caddy", [sys.executable, str(ROOT / "deploy/local_cluster.py"), "--check"]
+    yield "two nodes behind Caddy", [sys.executable, str(deploy / "local_cluster.py"), "--check"]
 
 
 def passed(title: str, command: list[str]) -> bool:

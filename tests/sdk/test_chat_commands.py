@@ -157,6 +157,7 @@ REFUSED = {
     "/mute later": "such as /mute 8h",
     "/expire soon": "from 5s to 365d",
     "/expire 1s": "from 5s to 365d",
+    "/presence maybe": "lets your therapist see",
     "/verify nobody": "Name one of: Toni",
     "/accept": "key has not changed",
     "/devices dance": "/devices lists them",
@@ -270,6 +271,24 @@ async def test_another_key_is_taken_over_when_the_person_says_so(
         assert await dana.types(line, *answers)
         assert dana.client.safety_number(toni.client.account) != before
         assert subtitle_of(dana.client, dana.desk.here()) == f"owner, {known}"
+
+
+async def test_a_client_chooses_whether_it_is_seen(tmp_path: Path) -> None:
+    async with two_people(tmp_path) as (toni, dana):
+        for typed, said in (
+            ("/presence", "Nobody sees when you are here."),
+            ("/presence on", "Your therapist may see when you are here, on all your devices."),
+            ("/presence", "Your therapist may see when you are here."),
+        ):
+            await dana.types(typed)
+            assert dana.desk.said == said
+        await toni.until(lambda: [row.there for row in rows_of(toni.desk)] == ["here now"])
+        assert "here now" in subtitle_of(toni.client, toni.desk.here()).split(", ")
+        assert [row.there for row in rows_of(dana.desk)] == [""], "clients see nobody's presence"
+        await dana.types("/presence off")
+        assert dana.desk.said == "Nobody sees when you are here, on all your devices."
+        assert not await toni.types("/presence on")
+        assert "Only clients choose that" in toni.desk.said
 
 
 async def test_mute_and_expire_are_kept(tmp_path: Path) -> None:

@@ -349,8 +349,8 @@ def test_numbers_stand_still_while_a_command_is_typed() -> None:
 
 def test_the_list_marks_the_open_conversation_and_counts_what_is_new() -> None:
     shown = model()
-    shown.show_rows([Row(ELSEWHERE, "Sam", 12, muted=True), Row(CONV, "Dana", 0)])
-    assert plain(row_lines(shown, 26, 5)) == ["  Sam       12 new, muted", "> Dana"]
+    shown.show_rows([Row(ELSEWHERE, "Sam", 12, muted=True, there="here now"), Row(CONV, "Dana", 0)])
+    assert plain(row_lines(shown, 36, 5)) == ["  Sam       here now, 12 new, muted", "> Dana"]
     shown.show_rows([Row(ConversationId(bytes([n]) * 16), f"row {n}", 0) for n in range(20)] + [Row(CONV, "Dana", 0)])
     assert "> Dana" in plain(row_lines(shown, 26, 5))
 

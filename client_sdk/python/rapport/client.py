@@ -21,7 +21,6 @@ from rapport.engine.turn import Me
 from rapport.identities import Identities
 from rapport.keeping import Keeping
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault
-from rapport.presence import Presence
 from rapport_protocol.connection import ConnectionState
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId
@@ -133,11 +132,6 @@ class Client(Identities, Keeping, Devices):
     def state(self) -> ConnectionState:
         """Where the connection stands."""
         return self._running.state
-
-    @property
-    def presence(self) -> Presence:
-        """Who is there, and how we want to be seen."""
-        return Presence(self._running)
 
     async def wait_until(self, state: ConnectionState, timeout_s: float | None = None) -> None:
         """Returns once the connection stands there. TimeoutError after timeout_s seconds, None waits for ever."""

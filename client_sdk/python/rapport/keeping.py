@@ -5,17 +5,23 @@ from rapport.engine.loop import Engine
 from rapport.engine.searching import SEARCH_MOST
 from rapport.engine.views import ConversationView
 from rapport.events import Message
+from rapport.presence import Presence
 from rapport_protocol.ids import ConversationId
 
 __all__ = ["Keeping", "KeptConversation"]
 
 
 class Keeping:
-    """Settings, counts, and finding what was written. A part of `Client`."""
+    """Settings, presence, counts, and finding what was written. A part of `Client`."""
 
     @property
     def _running(self) -> Engine:
         raise NotImplementedError
+
+    @property
+    def presence(self) -> Presence:
+        """Who is there, and how we want to be seen."""
+        return Presence(self._running)
 
     def figures(self) -> dict[str, int]:
         """How often what happened on this device, by class only: "F0" to "F10" (docs/protocol.md, 4.7), "renewed", …

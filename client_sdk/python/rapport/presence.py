@@ -28,17 +28,15 @@ class Presence:
 
     @property
     def allowed(self) -> bool:
-        """Whether our therapists may see that we are there; off until a client allows it, always on for everybody else."""
+        """Whether our therapists may see that we are there: not until a client allows it. Always so for others."""
         return self._engine.presence.allowed
 
-    async def allow(self, allowed: bool) -> None:  # noqa: FBT001 - it reads as what it says: allow(True)
+    async def allow(self, allowed: bool) -> None:
         """A client lets its therapists see that it is there, or no longer: on all its devices, kept in their vaults.
 
         Changes nothing for therapists and owners.
         """
-        await self._engine.do(
-            lambda turn: own_state.set_setting(turn, PRESENCE_SETTING, SHOWN if allowed else None)
-        )
+        await self._engine.do(lambda turn: own_state.set_setting(turn, PRESENCE_SETTING, SHOWN if allowed else None))
 
     def away(self) -> None:
         """The person is doing something else: whoever may see this account sees it as away."""

@@ -61,8 +61,10 @@ CLOSE_WITHIN_S: Final = 1.0
 """Seconds the peer has to answer a close before the socket is cut."""
 DRAIN_WITHIN_S: Final = 5.0
 """Seconds that a draining node waits for unanswered sends to be committed."""
-RECONNECTS_PER_S: Final = 500
+RECONNECTS_PER_S: Final = 400
 """How many of a draining node's clients are asked to come back per second: one core signs in about as many."""
+SPREAD_LEAST_MS: Final = 2000
+"""Milliseconds that they are spread over at least: a busy machine needs longer than it thinks to start again."""
 
 _VERSION: Final = "Sec-WebSocket-Version"
 
@@ -255,7 +257,7 @@ class WebSocketDoor:
         absence_s: seconds before which there is nobody to come back to.
         """
         self._draining = True
-        spread_ms = max(1000, len(self._sockets) * 1000 // RECONNECTS_PER_S)
+        spread_ms = max(SPREAD_LEAST_MS, len(self._sockets) * 1000 // RECONNECTS_PER_S)
         for socket in self._sockets:
             wait_ms = int(absence_s * 1000) + int.from_bytes(self._random(4), "big") % spread_ms
             socket.send(Draining(wait_ms))

@@ -19,7 +19,6 @@ from rapport.adapters.http import HttpApi
 from rapport.bench.practice import BenchAccount, BenchPractice, sign_in
 from rapport.bench.servers import CORES, RATES_RAISED, Served, resident_kib, served
 from rapport.bench.wire import Peer, client_frame
-from rapport_protocol.membership_entries import MemberRole
 
 __all__ = ["IdleReport", "idle"]
 
@@ -29,8 +28,6 @@ WARM_UP: Final = 200
 """Connections that come and go before the first look: they make the server load and allocate what it needs once."""
 SETTLED_S: Final = 3.0
 """Seconds without a word to anybody before the second look."""
-CLIENTS_EACH: Final = 40
-"""Clients of one therapist."""
 
 _PING: Final = b"\x91\xa4ping"
 _PONG: Final = client_frame(b"\x91\xa4pong")
@@ -86,18 +83,10 @@ def _allow_sockets(count: int) -> None:
 
 
 async def _registered(server: Served, count: int) -> list[BenchAccount]:
-    """So many clients, each invited by one of the practice's therapists into a conversation of their own."""
     api = HttpApi(ServerAddress.parse(server.origin))
     try:
         practice = BenchPractice(server.origin, api)
-        owner = await practice.owner(server.link)
-        found: list[BenchAccount] = []
-        while len(found) < count:
-            host = await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.THERAPIST))
-            for _ in range(min(CLIENTS_EACH, count - len(found))):
-                invite = await practice.invite(host, MemberRole.THERAPIST, MemberRole.CLIENT)
-                found.append(await practice.join(invite))
-        return found
+        return await practice.clients(await practice.owner(server.link), count)
     finally:
         await api.close()
 

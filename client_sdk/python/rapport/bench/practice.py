@@ -6,7 +6,7 @@ membership, device sets) is real.
 
 import os
 import time
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -41,6 +41,9 @@ from rapport_protocol.requests import CreateInvite, DeviceListUpdate, InviteView
 from rapport_protocol.signed import AuthTranscript
 
 __all__ = ["BenchAccount", "BenchInvite", "BenchPractice", "sign_in"]
+
+CLIENTS_EACH: Final = 40
+"""Clients of one therapist."""
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
@@ -106,6 +109,16 @@ class BenchPractice:
         await self._api.call("account.register", body)
         account.token = self._token(account)
         return account
+
+    async def clients(self, owner: BenchAccount, count: int) -> list[BenchAccount]:
+        """So many clients, each invited by one of the practice's therapists into a conversation of their own."""
+        found: list[BenchAccount] = []
+        while len(found) < count:
+            host = await self.join(await self.invite(owner, MemberRole.OWNER, MemberRole.THERAPIST))
+            for _ in range(min(CLIENTS_EACH, count - len(found))):
+                invite = await self.invite(host, MemberRole.THERAPIST, MemberRole.CLIENT)
+                found.append(await self.join(invite))
+        return found
 
     async def second_device(self, account: BenchAccount) -> None:
         """Adds a device to the account's list."""

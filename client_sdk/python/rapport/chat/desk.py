@@ -12,7 +12,7 @@ from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
 from rapport.chat.trusting import undecided
-from rapport.chat.words import identity_words
+from rapport.chat.words import identity_words, presence_words
 from rapport.conversation import HISTORY_MOST
 from rapport.events import Message, MessageKind
 from rapport_protocol.ids import ConversationId, MessageId
@@ -218,7 +218,9 @@ def rows_of(desk: Desk) -> list[Row]:
     for conversation in desk.client.conversations():
         desk.names.learn(conversation.members)
         title = desk.names.list(member.account for member in conversation.members)
-        rows.append(Row(conversation.id, title, conversation.unread, conversation.muted))
+        others = [member.account for member in conversation.members if member.account != desk.client.account]
+        there = presence_words(desk.client.presence.of(others[0])) if len(others) == 1 else ""
+        rows.append(Row(conversation.id, title, conversation.unread, conversation.muted, there))
     return rows
 
 

@@ -83,8 +83,25 @@ async def _expire(face: Face, rest: str) -> None:
         )
 
 
+async def _presence(face: Face, rest: str) -> None:
+    presence = face.client.presence
+    if face.client.role is not rapport.Role.CLIENT:
+        if rest:
+            raise Misuse("Only clients choose that. Your colleagues see when you are here.")
+        face.tell("Your colleagues see when you are here; clients only if the practice shows it to them.")
+    elif rest not in {"", "on", "off"}:
+        raise Misuse("/presence on lets your therapist see when you are here, /presence off does not.")
+    elif rest:
+        await presence.allow(rest == "on")
+        shown = "Your therapist may see when you are here" if rest == "on" else "Nobody sees when you are here"
+        face.tell(f"{shown}, on all your devices.")
+    else:
+        face.tell("Your therapist may see when you are here." if presence.allowed else "Nobody sees when you are here.")
+
+
 KEEPING: Final = (
     Command("search", "/search words", "find messages on this device", _search),
     Command("mute", "/mute [8h, off]", "no sign of this conversation, for a time or until /mute off", _mute),
+    Command("presence", "/presence [on, off]", "a client: whether your therapist may see when you are here", _presence),
     Command("expire", "/expire [1h, off]", "what you write here goes by itself after that time", _expire),
 )

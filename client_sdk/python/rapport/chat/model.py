@@ -36,12 +36,16 @@ _NOTICES_MOST: Final = 20
 
 
 class Row(Struct, frozen=True):
-    """One line of the list of conversations. unread: messages of others not yet marked as read."""
+    """One line of the list of conversations.
+
+    unread: messages of others not yet marked as read. there: that the other person is there, in words, or "".
+    """
 
     id: ConversationId
     title: str
     unread: int
     muted: bool = False
+    there: str = ""
 
 
 class Notice(Struct, frozen=True):

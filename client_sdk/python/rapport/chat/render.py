@@ -212,7 +212,7 @@ def row_lines(model: Model, width: int, height: int) -> list[Line]:
     lines = []
     for row in model.rows[first : first + height]:
         notes = f"{row.unread} new" if row.unread else ""
-        notes = ", ".join(part for part in (notes, "muted" if row.muted else "") if part)
+        notes = ", ".join(part for part in (row.there, notes, "muted" if row.muted else "") if part)
         mark = ">" if row.id == model.here else " "
         name = padded(f"{mark} {row.title}", width - width_of(notes) - 2)
         style = "class:row.here" if row.id == model.here else "class:row.unread" if row.unread else "class:row"

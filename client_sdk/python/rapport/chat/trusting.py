@@ -6,6 +6,7 @@ from typing import Final
 import rapport
 from rapport.chat.devices import label_of
 from rapport.chat.face import Command, Face, Misuse
+from rapport.chat.words import presence_words
 from rapport_protocol.ids import AccountId
 
 __all__ = ["TRUSTING", "contact_of", "other_person", "subtitle_of", "undecided"]
@@ -45,12 +46,15 @@ def undecided(client: rapport.Client, conversation: rapport.Conversation) -> lis
 
 
 def subtitle_of(client: rapport.Client, conversation: rapport.Conversation) -> str:
-    """What stands beside a conversation's title: role and whether safety numbers were compared, in words."""
+    """What stands beside a conversation's title: presence, role, whether safety numbers were compared; in words."""
     others = [member for member in conversation.members if member.account != client.account]
     if len(others) != 1:
         return f"{len(others) + 1} members" if others else "the invitation is open"
     contact = contact_of(client, others[0].account)
     parts = [str(others[0].role)] if others[0].role else []
+    there = presence_words(client.presence.of(others[0].account))
+    if there:
+        parts.insert(0, there)
     if contact is not None:
         parts.append("key changed" if contact.identity_changed else "verified" if contact.verified else "not verified")
     return ", ".join(parts)
@@ -61,6 +65,8 @@ async def _who(face: Face, _: str) -> None:
     for member in face.here().members:
         known = contact_of(face.client, member.account)
         notes = [str(member.role)] if member.role else []
+        there = presence_words(face.client.presence.of(member.account))
+        notes += [there] if there else []
         if member.account == face.client.account:
             notes.append("this is you")
         elif known is not None:

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from rapport.engine.security_log import SENTENCES
-from rapport.events import PlaceholderReason, SecurityKind, Status
+from rapport.events import PlaceholderReason, PresenceState, SecurityKind, Status
 from rapport_protocol.connection import ConnectionState
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "devices_words",
     "identity_words",
     "placeholder_words",
+    "presence_words",
     "same_day",
     "security_words",
 ]
@@ -46,6 +47,11 @@ _PLACEHOLDERS: Final = {
 
 _USUAL: Final = {SecurityKind.LAST_RESORT, SecurityKind.OLD_PREKEY, SecurityKind.IDENTITY_CHANGED}
 """Kinds that are no news: usual ones stand in the log alone, a changed identity has an event of its own."""
+
+
+def presence_words(state: PresenceState) -> str:
+    """That somebody is there, by the server's word; "" when nobody can say so."""
+    return {PresenceState.ONLINE: "here now", PresenceState.AWAY: "here, but away"}.get(state, "")
 
 
 def _filled(sentence: str, name: str) -> str:

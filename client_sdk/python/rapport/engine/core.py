@@ -17,8 +17,8 @@ from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
-from rapport.engine.presence import WhoIsThere
 from rapport.engine.own_state import changed_settings
+from rapport.engine.presence import WhoIsThere
 from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory

@@ -108,11 +108,17 @@ class WhoIsThere:
         if self._client:
             self._allowed = settings.get(PRESENCE_SETTING) == SHOWN
         if self._watching:
-            newest = sorted((view for view in views if not view.is_self), key=lambda view: -view.active_ms)
-            others = (member.account for view in newest for member in view.members if member.account != self._account)
-            kept = list(dict.fromkeys(others))[:WATCHED_ACCOUNTS]
-            self._contacts = tuple(sorted(kept))
+            self._contacts = self._others([view for view in views if not view.is_self])
         self._say()
+
+    def _others(self, views: list[ConversationView]) -> tuple[AccountId, ...]:
+        """Everybody in them, ascending; of too many those with whom something happened last."""
+        others = {member.account for view in views for member in view.members} - {self._account}
+        if len(others) > WATCHED_ACCOUNTS:
+            newest = sorted(views, key=lambda view: -view.active_ms)
+            ordered = dict.fromkeys(member.account for view in newest for member in view.members)
+            others = set([account for account in ordered if account in others][:WATCHED_ACCOUNTS])
+        return tuple(sorted(others))
 
     def _say(self) -> None:
         """Says what is not yet said on this connection."""

@@ -34,7 +34,8 @@ class NodeSet:
 
     database: `store.url` and `store.owner_url`, as `make_database` returns them. bus_url: where Redis is. ports: one
     per node; None puts all on one free port (SO_REUSEPORT: the system shares new connections out), so that every link
-    leads to any of them. settings: further configuration of all nodes.
+    leads to any of them. settings: further configuration of all nodes. commands: what to start instead of the installed
+    server, by the number of the node (from 1).
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class NodeSet:
         count: int = 2,
         ports: Sequence[int] | None = None,
         settings: Mapping[str, str] | None = None,
+        commands: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         shared = {"store.url": database["store.url"], "bus.url": bus_url, **(settings or {})}
         if ports is None:
@@ -57,6 +59,7 @@ class NodeSet:
             ServerProcess(
                 folder / f"node-{number}",
                 {**shared, "metrics.enabled": "true", "metrics.port": str(metrics_port)},
+                command=(commands or {}).get(number),
                 port=port,
             )
             for number, (port, metrics_port) in enumerate(zip(ports, self.metrics_ports, strict=True), 1)

@@ -216,6 +216,19 @@ export interface MessageStatus {
   readonly seq: number;
 }
 
+/**
+ * Whether somebody is there, as the server reports it. "offline": not there, or not for us to see. "unknown": not said,
+ * because there is no connection or nobody asked. Nobody is told since when.
+ */
+export type PresenceState = "online" | "away" | "offline" | "unknown";
+
+/** A contact is there now or no longer, says the server; "unknown" once our own connection is gone. */
+export interface PresenceChanged {
+  readonly type: "presenceChanged";
+  readonly account: AccountId;
+  readonly state: PresenceState;
+}
+
 /** Somebody is typing now; holds for about five seconds. */
 export interface Typing {
   readonly type: "typing";
@@ -365,6 +378,7 @@ export type Event =
   | MessageChanged
   | MessageStatus
   | Typing
+  | PresenceChanged
   | MemberJoined
   | NotDelivered
   | NotReadable

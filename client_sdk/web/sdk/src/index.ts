@@ -17,6 +17,7 @@ export {
 export { Conversation } from "./client/conversation.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
 export { Interrupted } from "./client/port.ts";
+export { Presence } from "./client/presence.ts";
 export { type Requirement, Unsupported } from "./client/support.ts";
 export { EventsUnread } from "./engine/listeners.ts";
 export type * from "./events.ts";

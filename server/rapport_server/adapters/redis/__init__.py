@@ -1,7 +1,7 @@
 """Bus and roster of several nodes over Redis.
 
-`line` is a connection, `servers` finds the right one (alone, behind Sentinel, in a Cluster), `membership` and `entries`
-are what nodes know of each other, `outbox` and `frames` are hints on their way, `bus` and `roster` the ports.
+`servers` talks to Redis (alone, behind Sentinel, a Cluster), `membership` and `entries` are what nodes know of each
+other, `outbox` and `frames` are hints on their way, `bus` and `roster` the ports.
 """
 
 from rapport_server.adapters.redis.bus import RedisBus

@@ -14,16 +14,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
 from rapport_protocol.ids import DeviceId, split_ids
 from rapport_server.adapters.redis.frames import PAYLOAD_BYTES, Foreign, NodeId, Opener, Sealer, bus_key, encoded
-from rapport_server.adapters.redis.line import Answer, Lost, Refused, check
 from rapport_server.adapters.redis.membership import HEARTBEAT_S, LEASE_MS, Membership
 from rapport_server.adapters.redis.outbox import Outbox, Waiting, routed
-from rapport_server.adapters.redis.servers import Request, Servers
+from rapport_server.adapters.redis.servers import Answer, Lost, Refused, Request, Servers, check
 from rapport_server.adapters.redis.urls import parse
 from rapport_server.hints import Hint, MembersMoved, Replaced, Spent, narrowed, wakes
 from rapport_server.ports import Bus, BusCounts
@@ -45,6 +44,8 @@ class Pace:
 
     heartbeat_s: float = HEARTBEAT_S
     lease_ms: int = LEASE_MS
+    confirm_s: float = 5.0
+    """Between two questions whether Redis can still be heard; each has as long to be answered."""
     sweep_s: tuple[float, float] = (30.0, 60.0)
     """Between two looks into the store while there are other nodes: hints may be lost without a sign."""
     degraded_s: tuple[float, float] = (3.0, 5.0)
@@ -245,7 +246,7 @@ class RedisBus:
             except Lost as problem:
                 why = str(problem)
             except Refused as problem:
-                why = f"Redis refuses a command ({problem.code})"
+                why = f"Redis refuses a command ({problem})"
             except Exception as problem:  # a fault of ours must not end the node, whose store is fine
                 _log.exception("bus failed", error=type(problem).__name__)
                 why = "the bus has failed"
@@ -260,19 +261,16 @@ class RedisBus:
         """From a connection to its loss. Raises Lost or Refused; returns once closed."""
         assert self._loop is not None  # noqa: S101 - started
         self._broken = None
-        servers = Servers(self._target, self._on_push, self._on_line_lost)
+        servers = Servers(self._target, self._receive, self._lose)
         confirming: asyncio.Task[None] | None = None
         beat: asyncio.TimerHandle | None = None
         try:
-            await servers.open()
-            inbox = self._inbox(self.membership.me)
-            check(await servers.ask([Request(inbox, ("SSUBSCRIBE" if servers.sharded else "SUBSCRIBE", inbox))]))
+            await servers.open(self._inbox(self.membership.me))
             self._servers = servers
             await self.membership.join(servers)
             self._degrade("Redis has no memory left" if self.membership.starved else None)
             self._on_gap()
-            if servers.movable:
-                confirming = asyncio.create_task(self._confirm(servers), name="redis servers")
+            confirming = asyncio.create_task(self._confirm(servers), name="redis servers")
             beat = self._loop.call_later(self._pace.heartbeat_s, self._on_beat_due)
             while not self._closing:
                 await self._wake.wait()
@@ -299,21 +297,23 @@ class RedisBus:
             if confirming is not None:
                 confirming.cancel()
                 await asyncio.gather(confirming, return_exceptions=True)
-            servers.close()
+            await servers.close()
 
     async def _confirm(self, servers: Servers) -> None:
-        """Asks the Sentinels or the Cluster from time to time whether others have taken over."""
+        """Asks from time to time whether the inbox can be heard and the servers are the right ones.
+
+        Not with the heartbeat, which Sentinels that do not answer must not delay.
+        """
         while True:
-            await asyncio.sleep(self._pace.heartbeat_s)
+            await asyncio.sleep(self._pace.confirm_s)
             try:
                 await servers.confirm()
-            except (Lost, Refused) as problem:
-                self._broken = str(problem) if isinstance(problem, Lost) else "Redis refuses to say who is in charge"
-                self._wake.set()
+            except Lost as problem:
+                self._lose(str(problem))
                 return
 
-    def _on_line_lost(self) -> None:
-        self._broken = self._broken or "Redis has ended the connection"
+    def _lose(self, why: str) -> None:
+        self._broken = self._broken or why
         self._wake.set()
 
     def _on_beat_due(self) -> None:
@@ -349,9 +349,8 @@ class RedisBus:
         payloads, self._ready = self._ready, []
         taken, others = self._outbox.take(), [*membership.others]
         wanted = list(dict.fromkeys([*arrived, *(device for each in taken for device in each.devices or ())]))
-        publish = "SPUBLISH" if servers.sharded else "PUBLISH"
         requests = [*changes]
-        requests += (Request(inbox := self._inbox(to), (publish, inbox, sealed)) for to, sealed, _ in payloads)
+        requests += (servers.publishing(self._inbox(to), sealed) for to, sealed, _ in payloads)
         if wanted:
             requests += (Request(key := self.entries_key(node), ("HMGET", key, *wanted)) for node in others)
         try:
@@ -402,13 +401,6 @@ class RedisBus:
         return f"{self._namespace}:inbox:{{{node.hex()}}}".encode()
 
     # --- what other nodes say -----------------------------------------------------------------------------------------
-
-    def _on_push(self, push: Sequence[Any]) -> None:
-        if push[0] in {b"unsubscribe", b"sunsubscribe"}:  # a Cluster has moved the channel to another server
-            self._broken = "Redis has ended the subscription"
-            self._wake.set()
-        elif push[0] in {b"message", b"smessage"} and len(push) == 3 and isinstance(push[2], bytes):
-            self._receive(push[2])
 
     def _receive(self, payload: bytes) -> None:
         assert self._opener is not None  # noqa: S101 - started

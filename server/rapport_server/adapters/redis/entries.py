@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId
-from rapport_server.adapters.redis.line import Command
+from rapport_server.adapters.redis.servers import Command
 
 __all__ = ["Entries", "account_field", "accounts_of"]
 

@@ -9,8 +9,7 @@ from typing import Final
 from rapport_protocol.ids import AccountId, PracticeId
 from rapport_server.adapters.redis.entries import Entries, accounts_of
 from rapport_server.adapters.redis.frames import NodeId
-from rapport_server.adapters.redis.line import Answer, Command, Refused, check
-from rapport_server.adapters.redis.servers import Request, Servers
+from rapport_server.adapters.redis.servers import Answer, Request, Servers, check, no_memory
 
 __all__ = ["HEARTBEAT_S", "LEASE_MS", "Membership"]
 
@@ -86,9 +85,10 @@ class Membership:
             await self._say_all(servers)
         elif self.starved:
             self.took(await servers.ask(self.say_changes()))
+        known = [*self.others]
         await self._look(servers, members)
         if forgotten:
-            for node in [node for node in self.others if node not in self._met]:
+            for node in filter(self.others.__contains__, known):
                 self.on_met(node)  # they may have taken this node for gone, and must know of it now
             self.on_lost(self.entries.accounts())
 
@@ -115,7 +115,7 @@ class Membership:
         """Whether Redis had memory for the entries. Raises Lost or Refused for any other error."""
         starved = False
         for answer in answers:
-            if isinstance(answer, Refused) and answer.code == "OOM":
+            if no_memory(answer):
                 starved = True
             else:
                 check([answer])
@@ -160,19 +160,11 @@ class Membership:
 
         Who deletes the hash has claimed it; the watched lease lets nobody delete what has just been put back.
         """
-        lease, entries = self._lease(node), self._entries_key(node)
-        watch, read, last = ("WATCH", lease), ("HGETALL", entries), ("EXISTS", lease)
-        _, fields, lives = check(await servers.ask([Request(lease, command) for command in (watch, read, last)]))
-        if lives:
-            check(await servers.ask([Request(lease, ("UNWATCH",))]))
-            return
-        steps: list[Command] = [("MULTI",), ("UNLINK", entries), ("EXEC",)]
-        *_, done = check(await servers.ask([Request(lease, command) for command in steps]))
-        if done is None:
-            return
-        if check(done)[0]:
-            self.on_lost(accounts_of(fields))
-        check(await servers.ask([Request(self._nodes, ("SREM", self._nodes, self._name(node)))]))
+        fields = await servers.claim(self._lease(node), self._entries_key(node))
+        if fields is not None:
+            if fields:
+                self.on_lost(accounts_of(fields))
+            check(await servers.ask([Request(self._nodes, ("SREM", self._nodes, self._name(node)))]))
 
 
 def _node(name: bytes) -> NodeId | None:

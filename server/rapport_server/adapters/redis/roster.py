@@ -11,8 +11,7 @@ from rapport_protocol.ids import AccountId, PracticeId
 from rapport_protocol.messages import PresenceState
 from rapport_server.adapters.redis.bus import RedisBus
 from rapport_server.adapters.redis.entries import account_field
-from rapport_server.adapters.redis.line import Lost, Refused
-from rapport_server.adapters.redis.servers import Request
+from rapport_server.adapters.redis.servers import Lost, Refused, Request
 from rapport_server.ports import Roster
 
 __all__ = ["RedisRoster"]

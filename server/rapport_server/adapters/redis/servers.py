@@ -1,31 +1,67 @@
-"""Which Redis server to ask: the only one, the master that the Sentinels name, or the Cluster's for each key.
+"""Talking to Redis through redis-py: one server, the master that Sentinels name, or a Cluster.
 
-Source: https://redis.io/docs/latest/develop/reference/sentinel-clients/ and
-https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ (chapter "Key distribution model").
+redis-py's own attempts to reconnect are switched off: it would subscribe again without a word, and whatever was
+published meanwhile would be missed without a sign. Here a connection that is lost ends them all, and the bus begins
+anew.
+
+Source: https://redis.readthedocs.io/en/stable/ (asyncio, Sentinel, Cluster, PubSub).
 """
 
 import asyncio
-import random
-from binascii import crc_hqx
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
-from rapport_server.adapters.redis.line import Answer, Command, Line, Lost, Refused, check
-from rapport_server.adapters.redis.urls import Address, Target
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.client import PubSub
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+    WatchError,
+)
+from redis.exceptions import TimeoutError as NoAnswerError
 
-__all__ = ["Request", "Servers", "slot_of"]
+from rapport_server.adapters.redis.urls import Target
 
-_SLOTS: Final = 16384
+__all__ = ["Answer", "Command", "Lost", "Refused", "Request", "Servers", "check", "no_memory"]
+
+Command: TypeAlias = tuple[bytes | str | int, ...]
+Answer: TypeAlias = Any
+"""What redis-py makes of an answer; an error that Redis answered stands in its place, see `check`."""
+
+_CONNECT_S: Final = 3.0
+"""Seconds for a connection with its TLS and sign-in: a lost SYN is sent again after one second, and after three."""
+_ANSWER_S: Final = 3.0
+"""Seconds for an answer. Redis answers in milliseconds; this long it only stands still (frozen, cut off, swapping).
+
+A lease is refreshed every 5 seconds and lasts 15: there is time for two more attempts.
+"""
+_CLOSE_S: Final = 1.0
+"""Seconds for closing: a TLS peer that stands still must not hold it up."""
+_QUESTIONS: Final = 8
+"""Pipelines under way at a time, each with a connection: rounds, heartbeats, and what presence asks."""
 
 
-def slot_of(key: bytes) -> int:
-    """The slot of a Cluster that a key or channel belongs to: of what stands in its first braces, if anything does."""
-    start = key.find(b"{")
-    end = key.find(b"}", start + 1) if start >= 0 else -1
-    return crc_hqx(key[start + 1 : end] if end > start + 1 else key, 0) % _SLOTS
+class Lost(Exception):
+    """The connection is gone, or the server is not the one to ask any more. Its text is one sentence, no secrets."""
+
+
+class Refused(Exception):
+    """Redis answered with an error. Its text is the error's kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,56 +72,210 @@ class Request:
     command: Command
 
 
-class Servers:
-    """Connections to the servers of one installation, from `open` to `close`; one that is lost ends them all.
+_ELSEWHERE: Final = (AskError, BusyLoadingError, ClusterDownError, ReadOnlyError, TryAgainError)
+"""Answers of a server that is not (yet, any more) the one to ask."""
 
-    on_push: called with every push of any of them. on_lost: called once when one is lost.
-    """
 
-    def __init__(self, target: Target, on_push: Callable[[list[Any]], None], on_lost: Callable[[], None]) -> None:
-        self._target = target
-        self._on_push = on_push
-        self._on_lost = on_lost
-        self._lines: dict[Address, Line] = {}
-        self._opening = asyncio.Lock()
-        self._sentinel: Line | None = None
-        self._owners: list[Address] = []
-        """Of every slot of a Cluster; else the one server that has all."""
+def check(answers: Sequence[Answer]) -> Sequence[Answer]:
+    """The answers, when there is no error among them. Raises Lost, or Refused for the first one."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise _problem(answer)
+    return answers
 
-    @property
-    def movable(self) -> bool:
-        """Whether another server may take over, so that `confirm` has something to find out."""
-        return self._target.kind != "server"
 
-    @property
-    def sharded(self) -> bool:
-        """Whether channels belong to one server each (SPUBLISH, SSUBSCRIBE)."""
-        return self._target.kind == "cluster"
+def no_memory(answer: Answer) -> bool:
+    """Whether Redis has not done this because of `maxmemory`."""
+    return isinstance(answer, OutOfMemoryError)
 
-    async def open(self) -> None:
-        """Finds the server, or the servers, and connects to one. Raises Lost."""
-        self._owners = await self._find()
-        await self._line(self._owners[0])
+
+def _problem(error: Exception) -> Lost | Refused:
+    """What an error of redis-py comes to; its own text may hold addresses and names, so it goes nowhere."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return Lost("Redis has no certificate that can be trusted")
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, AuthenticationError):
+        return Lost("Redis refuses the user or the password of bus.url")
+    if isinstance(error, MasterNotFoundError):
+        return Lost("no Sentinel that can be reached names a master")
+    if isinstance(error, (NoAnswerError, TimeoutError)):
+        return Lost("Redis does not answer")
+    if isinstance(error, _ELSEWHERE):
+        return Lost("Redis is not ready, or another server has taken over")
+    if isinstance(error, ResponseError):
+        return Refused(type(error).__name__)
+    return Lost("Redis cannot be reached")
+
+
+class _Place(Protocol):
+    """A kind of installation."""
+
+    client: Any
+    """redis.asyncio.Redis or RedisCluster: their types have no common base that mypy can use."""
+    sharded: bool
+
+    async def owner(self, channel: bytes) -> Redis:
+        """A client of the server that a channel belongs to. Raises RedisError."""
 
     async def confirm(self) -> None:
-        """Finds out whether the servers are still the ones to ask. Raises Lost when others have taken over.
+        """Raises Lost when another server has taken over."""
 
-        A server that has been replaced while it was cut off goes on answering those who are cut off with it. When
-        nobody can be asked, all stays as it is.
-        """
+    async def aclose(self) -> None:
+        """Ends all connections."""
+
+
+class _OneServer:
+    """A single server."""
+
+    sharded = False
+
+    def __init__(self, target: Target) -> None:
+        (address,) = target.addresses
+        where: dict[str, Any] = {"host": address.host, "port": address.port}
+        if not address.port:
+            where = {"unix_socket_path": address.host}
+        self.client: Any = Redis(**where, **_options(target), db=target.database)
+
+    async def owner(self, _channel: bytes) -> Redis:
+        return self.client  # type: ignore[no-any-return]
+
+    async def confirm(self) -> None:
+        """There is no other one."""
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+class _ByName:
+    """The master of a service that Sentinels watch."""
+
+    sharded = False
+
+    def __init__(self, target: Target) -> None:
+        options = _options(target)
+        # A Sentinel without a password refuses one, so it is not given any; `sentinel_password` says that it has one.
+        watch = {key: value for key, value in options.items() if key not in {"username", "password"}}
+        if target.sentinel_password:
+            watch["password"] = target.sentinel_password
+        hosts = [(address.host, address.port) for address in target.addresses]
+        self._service = target.service
+        self._sentinel: Any = Sentinel(hosts, sentinel_kwargs=watch, **options, db=target.database)  # type: ignore[no-untyped-call]
+        self._master: tuple[str, int] | None = None
+        self.client: Any = self._sentinel.master_for(target.service)
+
+    async def owner(self, _channel: bytes) -> Redis:
+        self._master = await self._sentinel.discover_master(self._service)
+        return self.client  # type: ignore[no-any-return]
+
+    async def confirm(self) -> None:
+        """A master that was cut off goes on answering those who are cut off with it; the Sentinels know better."""
         try:
-            owners = await self._find()
-        except Lost:
-            return
-        if owners != self._owners:
+            master = await self._sentinel.discover_master(self._service)
+        except RedisError:
+            return  # nobody knows better: all stays as it is
+        if master != self._master:
             raise Lost("another Redis server has taken over")
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        await self.client.aclose()
+        await self._sentinel.aclose()
+
+
+class _Cluster:
+    """A Cluster. Channels are sharded: each belongs to the server that has its slot.
+
+    They are read through a plain connection to that server. redis-py's ClusterPubSub moves subscriptions by itself, in
+    tasks of its own, so that nobody could tell when something was missed.
+    """
+
+    sharded = True
+
+    def __init__(self, target: Target) -> None:
+        nodes = [ClusterNode(address.host, address.port) for address in target.addresses]
+        self._options = _options(target)
+        self._owner: Redis | None = None
+        self._owned = b""
+        self.client: Any = RedisCluster(startup_nodes=nodes, **self._options)
+
+    async def owner(self, channel: bytes) -> Redis:
+        await self.client.initialize()
+        node = self.client.get_node_from_key(channel)
+        self._owned = channel
+        self._owner = Redis(host=node.host, port=node.port, **self._options)
+        return self._owner
+
+    async def confirm(self) -> None:
+        """A slot that moves away ends its subscriptions, and commands that come too late say so: nothing to ask."""
+
+    async def aclose(self) -> None:
+        if self._owner is not None:
+            await self._owner.aclose()
+        await self.client.aclose()
+
+
+def _options(target: Target) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "socket_timeout": _ANSWER_S,
+        "socket_connect_timeout": _CONNECT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "client_name": "rapport",
+        "driver_info": None,
+        "username": target.user or None,
+        "password": target.password or None,
+    }
+    if target.tls:
+        options |= {"ssl": True, "ssl_ca_certs": target.authorities or None}
+    return options
+
+
+_KINDS: Final[dict[str, Callable[[Target], _Place]]] = {
+    "server": _OneServer,
+    "sentinel": _ByName,
+    "cluster": _Cluster,
+}
+
+
+class Servers:
+    """All connections to an installation, from `open` to `close`.
+
+    on_message: called with every payload of the inbox. on_lost: called when the inbox cannot be heard any more, with
+    one sentence.
+    """
+
+    def __init__(self, target: Target, on_message: Callable[[bytes], None], on_lost: Callable[[str], None]) -> None:
+        self._place = _KINDS[target.kind](target)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._few = asyncio.Semaphore(_QUESTIONS)
+        self._inbox: PubSub | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._unanswered = False
+
+    async def open(self, inbox: bytes) -> None:
+        """Connects and listens to the channel `inbox`; returns once Redis has confirmed it. Raises Lost or Refused."""
+        try:
+            self._inbox = (await self._place.owner(inbox)).pubsub()
+            await (self._inbox.ssubscribe(inbox) if self._place.sharded else self._inbox.subscribe(inbox))
+            confirmed = await self._inbox.get_message(timeout=_ANSWER_S)
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise _problem(error) from None
+        if confirmed is None or confirmed["type"] not in {"subscribe", "ssubscribe"}:
+            raise Lost("Redis does not answer")
+        self._listening = asyncio.create_task(self._listen(self._inbox), name="redis inbox")
+
+    async def close(self) -> None:
         """Ends all connections."""
-        for line in (*self._lines.values(), *([self._sentinel] if self._sentinel else [])):
-            line.close()
-        self._lines.clear()
-        self._sentinel = None
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                if self._inbox is not None:
+                    await self._inbox.aclose()  # type: ignore[no-untyped-call]
+                await self._place.aclose()
 
     async def ask(self, requests: Sequence[Request]) -> list[Answer]:
         """Sends all, to each server in one write; their answers in order. Errors stand in their places.
@@ -94,100 +284,70 @@ class Servers:
         """
         if not requests:
             return []
-        if len(self._owners) == 1:
-            line = self._lines.get(self._owners[0]) or await self._line(self._owners[0])
-            return await line.ask([request.command for request in requests])
-        return await self._ask_several(requests)
-
-    async def _ask_several(self, requests: Sequence[Request]) -> list[Answer]:
-        owners = [self._owners[slot_of(request.key)] for request in requests]
-        order = sorted(range(len(requests)), key=lambda at: (owners[at].host, owners[at].port))
-        groups = [(owner, list(places)) for owner, places in groupby(order, key=owners.__getitem__)]
-        lines = [await self._line(owner) for owner, _ in groups]
-        asked = [
-            line.ask([requests[at].command for at in places]) for line, (_, places) in zip(lines, groups, strict=True)
-        ]
-        answers: list[Answer] = [None] * len(requests)
-        for (_, places), answered in zip(groups, await asyncio.gather(*asked), strict=True):
-            for at, answer in zip(places, answered, strict=True):
-                answers[at] = answer
+        client, sharded = self._place.client, self._place.sharded
+        try:
+            async with self._few:
+                pipe = client.pipeline(transaction=False)
+                for request in requests:
+                    where = {"target_nodes": client.get_node_from_key(request.key)} if sharded else {}
+                    pipe.execute_command(*request.command, **where)
+                answers: list[Answer] = await pipe.execute(raise_on_error=False)
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise Lost(str(_problem(error))) from None
         return answers
 
-    async def _line(self, address: Address) -> Line:
-        async with self._opening:
-            line = self._lines.get(address)
-            if line is None:
-                line = await Line.open(address, self._target, self._on_push, self._on_lost)
-                self._lines[address] = line
-            return line
+    def publishing(self, channel: bytes, payload: bytes) -> Request:
+        """Publishes a payload; the answer is how many have heard it."""
+        return Request(channel, ("SPUBLISH" if self._place.sharded else "PUBLISH", channel, payload))
 
-    async def _find(self) -> list[Address]:
-        if self._target.kind == "cluster":
-            return await self._find_cluster()
-        if self._target.kind == "sentinel":
-            return [await self._find_master()]
-        return list(self._target.addresses)
+    async def claim(self, lease: bytes, entries: bytes) -> dict[bytes, bytes] | None:
+        """Deletes a hash and returns what it held, if nobody else does and its lease stays gone meanwhile; else None.
 
-    # --- Sentinel -----------------------------------------------------------------------------------------------------
+        Both keys belong to one slot. Raises Lost or Refused.
+        """
+        try:
+            async with self._few, self._place.client.pipeline(transaction=True) as pipe:
+                await pipe.watch(lease)
+                fields: dict[bytes, bytes] = await pipe.hgetall(entries)
+                if await pipe.exists(lease):
+                    return None
+                pipe.multi()
+                pipe.unlink(entries)
+                (gone,) = await pipe.execute()
+        except WatchError:
+            return None
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise _problem(error) from None
+        return fields if gone else {}
 
-    async def _find_master(self) -> Address:
-        """What the first Sentinel that answers says, once the server itself agrees that it is a master."""
-        master = await self._named()
-        if master not in self._lines:
-            line = await self._line(master)
-            (role,) = check(await line.ask([("ROLE",)]))
-            if role[0] != b"master":
-                raise Lost("the Redis server that the Sentinels name is no master yet")
-        return master
+    async def confirm(self) -> None:
+        """Finds out whether the inbox can still be heard and the servers are still the ones to ask. Raises Lost.
 
-    async def _named(self) -> Address:
-        """Asks the Sentinel that answered last, then the others in any order. Raises Lost."""
-        if self._sentinel is not None:
-            with suppress(Lost):
-                return await self._ask_sentinel(self._sentinel)
-            self._forget_sentinel()
-        why = Lost("no Sentinel can be reached")
-        for address in random.sample(self._target.addresses, len(self._target.addresses)):
-            try:
-                self._sentinel = await Line.open(address, self._target, sentinel=True)
-                return await self._ask_sentinel(self._sentinel)
-            except Lost as problem:
-                why = problem
-                self._forget_sentinel()
-        raise why
+        To be called with every heartbeat: by then the question of the last one must have been answered.
+        """
+        if self._inbox is None or self._unanswered:
+            raise Lost("Redis does not answer")
+        self._unanswered = True
+        try:
+            await self._inbox.ping()
+            await self._place.confirm()
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise Lost(str(_problem(error))) from None
 
-    async def _ask_sentinel(self, sentinel: Line) -> Address:
-        (named,) = await sentinel.ask([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._target.service)])
-        if isinstance(named, Refused):
-            raise Lost("a Sentinel refuses to answer")
-        if named is None:
-            raise Lost("the Sentinels know no service of that name")
-        return Address(named[0].decode(), int(named[1]))
-
-    def _forget_sentinel(self) -> None:
-        if self._sentinel is not None:
-            self._sentinel.close()
-            self._sentinel = None
-
-    # --- Cluster ------------------------------------------------------------------------------------------------------
-
-    async def _find_cluster(self) -> list[Address]:
-        """Who has each slot, as the first server says that answers."""
-        why = Lost("no server of the Cluster can be reached")
-        known = [*self._lines, *random.sample(self._target.addresses, len(self._target.addresses))]
-        for address in dict.fromkeys(known):
-            try:
-                line = await self._line(address)
-                (ranges,) = check(await line.ask([("CLUSTER", "SLOTS")]))
-            except Lost as problem:
-                why = problem
-                continue
-            owners: list[Address | None] = [None] * _SLOTS
-            for first, last, master, *_ in ranges:
-                host = master[0].decode() if master[0] else address.host  # a server that does not know its own address
-                owners[first : last + 1] = [Address(host, int(master[1]))] * (last + 1 - first)
-            complete = [owner for owner in owners if owner is not None]
-            if len(complete) == _SLOTS:
-                return complete
-            why = Lost("the Cluster has no server for some keys")
-        raise why
+    async def _listen(self, inbox: PubSub) -> None:
+        why = "Redis has ended the subscription"
+        try:
+            while True:
+                message = await inbox.get_message(timeout=None)
+                if message is None:
+                    continue
+                kind = message["type"]
+                if kind == "pong":
+                    self._unanswered = False
+                elif kind in {"message", "smessage"}:
+                    self._on_message(message["data"])
+                else:  # a slot has moved, or redis-py has subscribed again: something may have been missed
+                    break
+        except (RedisError, OSError) as error:
+            why = str(_problem(error))
+        self._on_lost(why)

@@ -48,6 +48,8 @@ class Target:
     database: int = 0
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
+    sentinel_password: str = field(default="", repr=False)
+    """Of the Sentinels themselves, which need not have one."""
     tls: bool = False
     authorities: str = ""
     """File with the certificate authorities to trust instead of the system's."""
@@ -75,8 +77,8 @@ def parse(url: str) -> Target:
     if kind == "server" and len(addresses) > 1:
         raise _wrong("several servers need redis+sentinel:// or redis+cluster://")
     service, database = _place(kind, path)
-    authorities = _authorities(parts, tls=tls)
-    return Target(kind, addresses, service, database, unquote(user), unquote(password), tls, authorities)
+    authorities, asked = _more(parts, kind, tls=tls)
+    return Target(kind, addresses, service, database, unquote(user), unquote(password), asked, tls, authorities)
 
 
 def _wrong(why: str) -> ConfigurationProblem:
@@ -105,13 +107,14 @@ def _place(kind: Kind, path: str) -> tuple[str, int]:
     return unquote(service), int(path or 0)
 
 
-def _authorities(parts: SplitResult, *, tls: bool) -> str:
+def _more(parts: SplitResult, kind: Kind, *, tls: bool) -> tuple[str, str]:
+    """The file of authorities and the Sentinels' password, after the question mark."""
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    file = options.pop("ssl_ca_certs", "")
-    if options or parts.fragment:
-        raise _wrong("only ssl_ca_certs may stand after the question mark")
+    file, password = options.pop("ssl_ca_certs", ""), options.pop("sentinel_password", "")
+    if options or parts.fragment or (password and kind != "sentinel"):
+        raise _wrong("only ssl_ca_certs and, with Sentinels, sentinel_password may stand after the question mark")
     if file and not tls:
         raise _wrong("ssl_ca_certs needs rediss://")
     if file and not Path(file).is_file():
         raise _wrong("there is no file that ssl_ca_certs names")
-    return file
+    return file, password

@@ -96,6 +96,25 @@ export function watchNetwork(available: (available: boolean) => void): () => voi
   };
 }
 
+/** How often a page that is visible says so, ms. */
+const ATTENDED_EVERY_MS = 60_000;
+
+/** Calls back at once and every minute while the page is visible, and when it becomes so; returns what ends that. */
+export function watchAttention(attended: () => void): () => void {
+  const seen = () => {
+    if (document.visibilityState === "visible") {
+      attended();
+    }
+  };
+  seen();
+  const timer = setInterval(seen, ATTENDED_EVERY_MS);
+  document.addEventListener("visibilitychange", seen);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", seen);
+  };
+}
+
 /** Calls back when the page was taken out of the browser's cache: what happened meanwhile passed it by. */
 export function watchReturn(returned: () => void): () => void {
   const shown = ({ persisted }: PageTransitionEvent) => {

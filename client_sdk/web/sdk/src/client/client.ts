@@ -18,12 +18,14 @@ import {
   notesOf,
   startWorker,
   type WorkerSource,
+  watchAttention,
   watchNetwork,
   watchReturn,
 } from "./browser.ts";
 import { Conversation } from "./conversation.ts";
 import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
+import { Presence } from "./presence.ts";
 import { missingHere, Unsupported } from "./support.ts";
 
 /** How a client in a browser is made. */
@@ -64,6 +66,8 @@ export class RapportClient {
   private readonly known = new Deferred<void>();
   private readonly hearers = new Hearers();
   private readonly port: Port;
+  /** Who is there, and how we want to be seen. */
+  readonly presence: Presence;
   private readonly notes: Notes | null;
   private readonly watches: (() => void)[] = [];
   private readonly held = new Map<ConversationId, Conversation>();
@@ -81,6 +85,7 @@ export class RapportClient {
     if ("device" in options) {
       this.notes = null;
       this.port = portInThread(options.device, listener);
+      this.presence = new Presence(this.port, () => this.mirror);
       return;
     }
     const missing = missingHere();
@@ -89,13 +94,16 @@ export class RapportClient {
     if (missing.length > 0) {
       const problem = new Unsupported(missing);
       this.port = { call: () => Promise.reject(problem) as never, close: () => Promise.resolve() };
+      this.presence = new Presence(this.port, () => this.mirror);
       this.fail(problem);
       return;
     }
     this.port = new SharedPort(() => startWorker(worker), { vault, server, version: VERSION }, listener);
+    this.presence = new Presence(this.port, () => this.mirror);
     this.watches.push(
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),
+      watchAttention(() => void this.port.call("presence", "attended").catch(() => undefined)),
     );
   }
 

@@ -19,6 +19,7 @@ import type { Figures } from "./figures.ts";
 import { changedFigures } from "./figures.ts";
 import { Flight } from "./flight.ts";
 import * as outbox from "./outbox.ts";
+import { WhoIsThere } from "./presence.ts";
 import { changedSettings } from "./own-state.ts";
 import { indexWritten } from "./searching.ts";
 import { keepNoticed } from "./security-log.ts";
@@ -62,10 +63,13 @@ export class Core {
   /** What is unanswered on the present connection; null = not signed in. */
   flight: Flight | null = null;
   readonly signals: SignalMemory = new SignalMemory();
+  /** What was said of presence; no turn touches it. */
+  readonly presence: WhoIsThere;
 
   constructor(me: Me, random: Random) {
     this.me = me;
     this.random = random;
+    this.presence = new WhoIsThere(me.account, me.role);
   }
 
   /** Signed in: from the next turn on things are sent. Returns the new connection's flight. */

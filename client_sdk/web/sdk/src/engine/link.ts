@@ -74,6 +74,7 @@ export class Link {
         this.token = hello.httpToken;
         this.flight = this.core.connected();
         this.events.signedIn();
+        this.core.presence.connected((message) => this.send(message));
         this.turns.tell((turn) => signIn.signedIn(turn, hello, state));
         await this.work(stream, signal);
       }
@@ -89,6 +90,7 @@ export class Link {
     } finally {
       if (this.core.flight === this.flight) {
         this.core.disconnected();
+        this.core.presence.disconnected();
       }
       this.turns.forgetArrived();
       await stream?.close();
@@ -156,6 +158,9 @@ export class Link {
           break;
         case "draining":
           this.events.draining(message.retryAfterMs / 1000);
+          break;
+        case "presence":
+          this.core.presence.take(message);
           break;
         case "challenge":
         case "hello":

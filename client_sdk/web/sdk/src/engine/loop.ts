@@ -79,6 +79,7 @@ export class Engine {
       }
     };
     this.core = new Core(me, network.random);
+    this.core.presence.show = (event) => this.telling(null, [event]);
     this.serverClock = new ServerClock(network.clock);
     this.turns = new Turns(vault, this.core, this.serverClock, {
       deliver: (done, flight) => this.deliver(done, flight),
@@ -112,6 +113,12 @@ export class Engine {
   /** The host knows whether there is a network. */
   online({ available }: { available: boolean }): void {
     this.keeper.online({ available });
+  }
+
+  /** Contacts are watched from now on, whatever our role. */
+  watchPresence(): void {
+    this.core.presence.watch();
+    this.core.presence.update(this.views.values(), this.settings);
   }
 
   /** Ends the connection and then `run`. */
@@ -181,6 +188,7 @@ export class Engine {
       this.showViews(viewAll(turn), viewContacts(turn));
       this.settings = settings(turn);
       this.devices = allDevices(turn);
+      this.core.presence.update(this.views.values(), this.settings);
       return isListed(turn);
     });
     if (!listed) {
@@ -210,6 +218,9 @@ export class Engine {
     this.figures = { ...this.figures, ...done.figures };
     this.devices = { ...this.devices, ...done.devices };
     this.settings = done.settings ?? this.settings;
+    if (done.settings || done.views.length > 0) {
+      this.core.presence.update(this.views.values(), this.settings);
+    }
     for (const [errand, refusal] of done.turn.finished) {
       const waiting = this.waiting.get(errand);
       if (refusal === null) {
@@ -221,6 +232,7 @@ export class Engine {
     for (const { type } of done.turn.events) {
       if (type === "caughtUp" && flight !== null && flight === this.core.flight) {
         this.caughtUp.open();
+        this.core.presence.caughtUp();
       }
       if (type === "signedOut") {
         this.keeper.halt(); // it stops connecting, and never adds itself again

@@ -60,10 +60,12 @@ export class LocalDevice implements DeviceInThread {
   private finishing: Promise<unknown> = Promise.resolve();
   private offering: LinkOffering | null = null;
   private last: Promise<unknown> = Promise.resolve();
+  private readonly own: OwnPresence;
 
   private constructor(around: Surroundings, vault: Vault) {
     this.around = around;
     this.vault = vault;
+    this.own = new OwnPresence(around.clock, () => this.running?.engine ?? null);
   }
 
   /** Opens the vault and starts to connect, if somebody has joined. VaultProblem, VaultLocked. */
@@ -93,6 +95,7 @@ export class LocalDevice implements DeviceInThread {
 
   async close(): Promise<void> {
     this.closing.abort(new Unreachable());
+    this.own.end();
     this.taken?.end();
     this.endOffer();
     const { running } = this;
@@ -394,6 +397,12 @@ export class LocalDevice implements DeviceInThread {
     await this.do((turn) => ownState.setSetting(turn, name, value));
   }
 
+  // --- presence ----------------------------------------------------------------------------------------------------
+
+  async presence(wish: PresenceWish): Promise<void> {
+    await this.own.wish(wish);
+  }
+
   // --- devices -----------------------------------------------------------------------------------------------------
 
   async devices(): Promise<readonly Device[]> {
@@ -484,14 +493,6 @@ export class LocalDevice implements DeviceInThread {
   async securityLog(limit = 100): Promise<LogEntry[]> {
     return await this.do((turn) => readLog(turn, limit));
   }
-}
-
-/** Whether the server will never take the registration that it has answered so. */
-function isFinal(problem: unknown): boolean {
-  if (problem instanceof InviteProblem) {
-    return problem.trouble === "ended";
-  }
-  return problem instanceof Rejected && retryOf(problem.code) === "never";
 }
 
 function bounded(limit: number, most: number): number {

@@ -13,6 +13,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   contacts: [],
   devices: {},
   settings: {},
+  presence: {},
   figures: {},
 };
 

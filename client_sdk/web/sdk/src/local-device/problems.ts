@@ -75,3 +75,11 @@ export class LinkProblem extends RapportError {
     this.triesLeft = triesLeft;
   }
 }
+
+/** Whether the server will never take the registration that it has answered so. */
+export function isFinal(problem: unknown): boolean {
+  if (problem instanceof InviteProblem) {
+    return problem.trouble === "ended";
+  }
+  return problem instanceof Rejected && retryOf(problem.code) === "never";
+}

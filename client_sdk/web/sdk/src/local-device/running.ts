@@ -40,7 +40,7 @@ export async function restoreAll(engine: Engine, conv: ConversationId): Promise<
 }
 
 /** What is told whenever it has changed, whole. */
-type Standing = Pick<Snapshot, "identity" | "state" | "signedOut" | "caughtUp" | "aheadMs">;
+type Standing = Pick<Snapshot, "identity" | "state" | "signedOut" | "caughtUp" | "aheadMs" | "presence">;
 
 /** The engine of a registered device, from `start` to `stop`. The vault is the caller's. */
 export class Running {
@@ -117,6 +117,7 @@ export class Running {
       state: engine.state,
       signedOut: engine.halted,
       caughtUp: engine.caughtUp.isOpen,
+      presence: engine.core.presence.there,
       aheadMs: this.told && Math.abs(aheadMs - this.told.aheadMs) < APART_MS ? this.told.aheadMs : aheadMs,
     };
   }

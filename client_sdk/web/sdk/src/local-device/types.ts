@@ -4,6 +4,7 @@
  * page holds only forwards to it.
  */
 
+import type { There } from "../engine/presence.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
 import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
@@ -11,7 +12,7 @@ import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
 
-export type { ContactView, ConversationView };
+export type { ContactView, ConversationView, There };
 
 /** The account on this device. */
 export interface Identity {
@@ -44,6 +45,8 @@ export interface Snapshot {
   readonly devices: Readonly<Record<AccountId, readonly Device[]>>;
   /** The settings that our devices share, by name. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Who of the watched contacts is there now, says the server; nobody without a connection. */
+  readonly presence: There;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
@@ -95,6 +98,14 @@ export interface SendOptions {
   /** The message's id, made by the caller: when it is stored already it is answered and not sent again. */
   readonly id?: MessageId;
 }
+
+/**
+ * "shown", "hidden": a client lets its therapists see that it is there, or not, on all its devices; others change
+ * nothing by it. "away", "back": the person does something else, or is back. "attended": somebody looks at a page;
+ * without a word for five minutes after one, the person counts as away. "watch": contacts are watched as a client, too,
+ * which tells of therapists only if the practice shows them to clients.
+ */
+export type PresenceWish = "shown" | "hidden" | "away" | "back" | "attended" | "watch";
 
 /** Which part of a conversation is wanted. limit: 1 to 1,000, 50 unless given. */
 export interface HistoryOptions {
@@ -215,6 +226,11 @@ export interface DeviceCalls {
   setting(name: string): Promise<string | null>;
   /** Sets it on all our devices, null removes it. name: 1 to 64 characters; value: at most 4,096 bytes; 256 names. */
   setSetting(name: string, value: string | null): Promise<void>;
+
+  // --- presence ---
+
+  /** How we want to be seen, and whether we want to see; see `PresenceWish`. */
+  presence(wish: PresenceWish): Promise<void>;
 
   // --- devices ---
 

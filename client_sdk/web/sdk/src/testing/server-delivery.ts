@@ -24,6 +24,7 @@ import {
 } from "../protocol/messages.ts";
 import { parseSignalFields } from "../protocol/signed.ts";
 import { delivery, outerOf, takeAck, takeDirect, takePost, waitingFor } from "./server-mailbox.ts";
+import { FakePresence } from "./server-presence.ts";
 import { type Principal, requiredDevices, type Store } from "./server-state.ts";
 
 /** A device's socket as the server sees it. Sending never waits. */
@@ -54,9 +55,11 @@ function failure(code: ErrorCode, re: MessageId | null): Failure {
 export class Delivery {
   readonly #store: Store;
   readonly #links = new Map<DeviceId, Link>();
+  readonly #presence: FakePresence;
 
   constructor(store: Store) {
     this.#store = store;
+    this.#presence = new FakePresence(store);
   }
 
   /** A device has signed in: its mailbox starts to stream. An older connection of the same device is closed (4004). */
@@ -71,6 +74,7 @@ export class Delivery {
       blocks: new Map(),
     };
     this.#links.set(principal.device, link);
+    this.#presence.open(principal, (message) => connection.send(message));
     older?.connection.close(CLOSE_REPLACED);
     this.#pump(link);
     return link;
@@ -80,6 +84,7 @@ export class Delivery {
   close(link: Link): void {
     if (this.#isOpen(link)) {
       this.#links.delete(link.principal.device);
+      this.#presence.close(link.principal);
     }
   }
 
@@ -120,6 +125,12 @@ export class Delivery {
         break;
       case "ack":
         this.#ack(link, message);
+        break;
+      case "present":
+        this.#presence.say(link.principal, message);
+        break;
+      case "watch":
+        this.#presence.watch(link.principal, message);
         break;
       case "signal":
         this.#signal(link, message);

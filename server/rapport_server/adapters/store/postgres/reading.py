@@ -20,7 +20,7 @@ SELECT q.n, w.* FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[]
   WITH ORDINALITY AS q (practice, device, beyond, most, n)
 CROSS JOIN LATERAL (
   SELECT e.position, i.form, i.id, i.conv, i.seq, i.at, i."outer", i.nonce, i.body, i.kind, e.key
-  FROM envelope AS e JOIN item AS i ON i.position = e.position
+  FROM envelope AS e CROSS JOIN LATERAL (SELECT * FROM item AS i WHERE i.position = e.position LIMIT 1) AS i
   WHERE e.practice = q.practice AND e.device = q.device AND e.position > q.beyond AND NOT e.parked
     AND (i.act_until = 0 OR i.act_until > $1) AND (q.n, i.id) NOT IN (SELECT n, id FROM flying)
   ORDER BY e.position LIMIT q.most
@@ -40,10 +40,11 @@ def waiting_item(row: Any) -> Waiting:
 
 
 _OWED: Final = text("""
-SELECT d.device FROM device AS d WHERE d.device = ANY (:devices) AND EXISTS (
-  SELECT FROM envelope AS e JOIN item AS i ON i.position = e.position
+SELECT d.device FROM device AS d CROSS JOIN LATERAL (
+  SELECT FROM envelope AS e CROSS JOIN LATERAL (SELECT * FROM item AS i WHERE i.position = e.position LIMIT 1) AS i
   WHERE e.practice = d.practice AND e.device = d.device AND NOT e.parked AND (i.act_until = 0 OR i.act_until > :now)
-) ORDER BY d.device
+  LIMIT 1
+) AS w WHERE d.device = ANY (:devices) ORDER BY d.device
 """).bindparams(bindparam("devices", type_=ARRAY(LargeBinary)))
 
 

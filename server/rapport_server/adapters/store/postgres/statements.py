@@ -1,6 +1,7 @@
 """What the writer says to PostgreSQL: a few long statements per batch, each with one array per column.
 
-Every row is found by its key.
+Every row is found by its key: a LATERAL subquery with a limit or a lock stays one look-up per row, where a join would be
+turned round into reading a whole table as long as it is small.
 """
 
 from collections.abc import Iterable
@@ -9,15 +10,15 @@ from typing import Final
 __all__ = ["ASK", "EARLIER", "FIND", "PARK", "WRITE", "WRITER_SETTINGS", "beginning"]
 
 WRITER_SETTINGS: Final = {
-    # Planned anew each time, in under a millisecond: a plan made while the tables were empty reads all of them later.
-    "plan_cache_mode": "force_custom_plan",
-    # Whatever the statistics say, which are old in a table that has just grown.
+    # The statements leave one way to go, so that one plan serves them whether the tables are empty or large.
+    "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_material": "off",
 }
-"""Of sessions that look up and write many rows by their keys."""
+"""Of the session that writes."""
 
 
 def beginning(practices: Iterable[bytes], *, read_only: bool = False) -> str:
@@ -34,10 +35,11 @@ def beginning(practices: Iterable[bytes], *, read_only: bool = False) -> str:
 # within a conversation positions grow like seqs.
 ASK: Final = """
 WITH held AS MATERIALIZED (
-  SELECT c.practice || c.conv AS key, c.seq, c.epoch, c.roster
+  SELECT w.practice || w.conv AS key, c.seq, c.epoch, c.roster
   FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, conv)
-  JOIN conversation AS c ON c.practice = w.practice AND c.conv = w.conv
-  ORDER BY c.practice, c.conv FOR UPDATE OF c
+  CROSS JOIN LATERAL (
+    SELECT seq, epoch, roster FROM conversation AS c WHERE c.practice = w.practice AND c.conv = w.conv FOR UPDATE
+  ) AS c
 ), standing AS MATERIALIZED (
   SELECT array_agg(key) AS keys, array_agg(seq) AS seqs, array_agg(epoch) AS epochs, array_agg(roster) AS rosters
   FROM held
@@ -48,9 +50,12 @@ SELECT keys, seqs, epochs, rosters, nextval('place') AS position FROM standing
 # $1, $2: practice and id of what is sent. What another process commits between this statement and WRITE is caught by
 # the unique index of `item`, and the batch is tried again.
 EARLIER: Final = """
-SELECT i.practice || i.id, i.conv, CASE i.form WHEN 0 THEN i.seq ELSE 0 END, i.at, i.device
+SELECT w.practice || w.id, i.conv, i.seq, i.at, i.device
 FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, id)
-JOIN item AS i ON i.practice = w.practice AND i.id = w.id
+CROSS JOIN LATERAL (
+  SELECT i.conv, CASE i.form WHEN 0 THEN i.seq ELSE 0 END AS seq, i.at, i.device
+  FROM item AS i WHERE i.practice = w.practice AND i.id = w.id LIMIT 1
+) AS i
 """
 
 # $1, $2: practice and id of conversations whose rows are locked.
@@ -69,7 +74,8 @@ CROSS JOIN LATERAL (
 """
 
 # $1: now. $2-$15: messages; their keys, all of one length, are joined. $16-$19: further keys, one by one. $20-$22: seqs
-# of conversations. $23-$27: acknowledgements. Returns which of these were new, and who had sent those posts.
+# of conversations, whose rows are locked. $23-$27: acknowledgements; their rows are locked one by one, so that nobody
+# moves them before they are deleted. Returns which of these were new, and who had sent those posts.
 WRITE: Final = """
 WITH message AS MATERIALIZED (
   SELECT * FROM unnest(
@@ -93,15 +99,26 @@ WITH message AS MATERIALIZED (
 ), moved AS (
   UPDATE conversation AS c SET seq = m.seq
   FROM unnest($20::bytea[], $21::bytea[], $22::bigint[]) AS m (practice, conv, seq)
-  WHERE c.practice = m.practice AND c.conv = m.conv
-), gone AS (
-  DELETE FROM envelope AS e
-  USING unnest($23::bytea[], $24::bytea[], $25::bytea[], $26::bytea[], $27::bytea[])
+  CROSS JOIN LATERAL (
+    SELECT h.ctid AS place FROM conversation AS h WHERE h.practice = m.practice AND h.conv = m.conv LIMIT 1
+  ) AS h
+  WHERE c.ctid = h.place
+), held AS MATERIALIZED (
+  SELECT a.n, a.practice, i.position, i.conv, i.seq, i.device AS sender, i.form = 0 AND i.seq > 0 AS post, a.account,
+    CASE WHEN NOT i.entered OR i.account <> a.account THEN a.entry END AS entry, e.place
+  FROM unnest($23::bytea[], $24::bytea[], $25::bytea[], $26::bytea[], $27::bytea[])
     WITH ORDINALITY AS a (practice, device, id, account, entry, n)
-    JOIN item AS i ON i.practice = a.practice AND i.id = a.id
-  WHERE e.practice = a.practice AND e.device = a.device AND e.position = i.position
-  RETURNING a.n, e.practice, e.position, i.conv, i.seq, i.device AS sender, i.form = 0 AND i.seq > 0 AS post,
-    a.account, CASE WHEN i.entry IS NULL OR i.account <> a.account THEN a.entry END AS entry
+  CROSS JOIN LATERAL (
+    SELECT i.position, i.conv, i.seq, i.device, i.form, i.account, i.entry IS NOT NULL AS entered
+    FROM item AS i WHERE i.practice = a.practice AND i.id = a.id LIMIT 1
+  ) AS i
+  CROSS JOIN LATERAL (
+    SELECT e.ctid AS place FROM envelope AS e
+    WHERE e.practice = a.practice AND e.device = a.device AND e.position = i.position FOR UPDATE
+  ) AS e
+), gone AS (
+  DELETE FROM envelope AS e USING held AS h WHERE e.ctid = h.place
+  RETURNING h.n, h.practice, h.position, h.conv, h.seq, h.sender, h.post, h.account, h.entry
 ), noted AS (
   INSERT INTO acknowledged (practice, at, positions)
   SELECT practice, $1, array_agg(DISTINCT position) FROM gone GROUP BY practice
@@ -120,11 +137,16 @@ SELECT array_agg(n ORDER BY n) AS numbers, array_agg(sender ORDER BY n) AS sende
 
 # $1: practice, $2: device, $3: ids. Returns the posts that were set aside now.
 PARK: Final = """
-UPDATE envelope AS e SET parked = true
-FROM (
-  SELECT i.position, i.id, i.form, i.seq, i.device FROM unnest($3::bytea[]) AS w (id)
-  JOIN item AS i ON i.practice = $1 AND i.id = w.id ORDER BY i.position
-) AS i
-WHERE e.practice = $1 AND e.device = $2 AND e.position = i.position AND NOT e.parked
-RETURNING i.id, CASE WHEN i.form = 0 AND i.seq > 0 THEN i.device END AS sender
+WITH held AS MATERIALIZED (
+  SELECT w.id, i.sender, e.place FROM unnest($3::bytea[]) AS w (id)
+  CROSS JOIN LATERAL (
+    SELECT i.position, CASE WHEN i.form = 0 AND i.seq > 0 THEN i.device END AS sender
+    FROM item AS i WHERE i.practice = $1 AND i.id = w.id LIMIT 1
+  ) AS i
+  CROSS JOIN LATERAL (
+    SELECT e.ctid AS place FROM envelope AS e
+    WHERE e.practice = $1 AND e.device = $2 AND e.position = i.position AND NOT e.parked FOR UPDATE
+  ) AS e
+)
+UPDATE envelope AS e SET parked = true FROM held AS h WHERE e.ctid = h.place RETURNING h.id, h.sender
 """
