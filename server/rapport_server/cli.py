@@ -1,4 +1,4 @@
-"""The server's commands: serve, init, doctor, migrate, config, web, backup, restore.
+"""The server's commands: serve, init, doctor, migrate, config, store, web, backup, restore.
 
 Exit codes: 0, 1 `doctor` found a problem, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per
 failure, on standard error.
@@ -244,6 +244,41 @@ def _restore(config: Config, source: Path) -> None:
     _only_with_a_file(config)
     run(source, Path(config.store.path))
     click.echo(f"restored to {config.store.path}")
+
+
+@commands.group("store")
+def _store() -> None:
+    """The store, while no server uses it."""
+
+
+@_store.command("copy")
+@click.option("--to", "owner_url", required=True, help="PostgreSQL database, as the role that will own the tables.")
+@click.option("--role", default="rapport", show_default=True, help="The role that the server will come as.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_configured
+def _store_copy(config: Config, owner_url: str, role: str, as_json: bool) -> None:
+    """Copy the store from its file (store.path) into PostgreSQL. Interrupted, it goes on where it was."""
+    from rapport_server.adapters.store.copying import copy
+
+    same = asyncio.run(copy(Path(config.store.path), owner_url, role, lambda line: click.echo(line, err=True)))
+    if as_json:
+        click.echo(msgspec.json.encode({"tables": [table._asdict() for table in same]}).decode())
+    else:
+        for table in same:
+            click.echo(f"{table.table:<18} {table.rows:>10} rows  {table.hash}")
+        click.echo("both stores are the same")
+
+
+@_store.command("restored")
+@_configured
+def _store_restored(config: Config) -> None:
+    """Say that the PostgreSQL database was put back from a backup, before a server starts on it again."""
+    from rapport_server.adapters.clock import SystemClock
+    from rapport_server.adapters.store.postgres.version import begin_anew
+    from rapport_server.serving import owner_url, store_name
+
+    asyncio.run(begin_anew(owner_url(config), SystemClock().now_ms()))
+    click.echo(f"{store_name(config)} counts from further on, and devices will send again what it may lack")
 
 
 @commands.group("web")

@@ -67,6 +67,8 @@ def diagnose(load: Callable[[], Config], *, reach: bool) -> list[Finding]:
     else:
         store, newest_ms = _store(Path(config.store.path))
         findings += [store, *_permissions(Path(config.store.path)), *_space(Path(config.store.path)), *_ports(config)]
+    if config.bus.url:
+        findings.append(_bus(config))
     if reach:
         findings.append(_reached(config))
     stepped_s = (time.time() - wall) - (time.monotonic() - monotonic)
@@ -136,6 +138,27 @@ def _database(url: str) -> tuple[Finding, int | None]:
     except StoreProblem as problem:
         return Finding("store", "problem", str(problem), "see docs/operate.md"), None
     return Finding("store", "ok", f"PostgreSQL at {described(url)} syncs, and its tables are of this version"), now_ms
+
+
+def _bus(config: Config) -> Finding:
+    """Whether the nodes can reach each other through Redis, whose clock their leases go by."""
+    advice = "see docs/operate.md; messages between nodes take some seconds as long as it is so"
+    try:
+        from rapport_server.adapters.redis.examining import BusProblem, examine  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        text = f"bus.url needs a package that is not installed: {missing.name}"
+        return Finding("bus", "problem", text, "install rapport[nodes]")
+    try:
+        examined = asyncio.run(examine(config.bus.url, config.bus.namespace))
+    except ConfigurationProblem as problem:
+        return Finding("bus", "problem", str(problem), "see docs/configuration.md")
+    except BusProblem as problem:
+        return Finding("bus", "problem", str(problem), advice)
+    if abs(examined.ahead_ms) > CLOCK_OFF_MS:
+        where = "ahead of" if examined.ahead_ms > 0 else "behind"
+        text = f"the clock of Redis is {abs(examined.ahead_ms) / 1000:,.0f} s {where} this one"
+        return Finding("bus", "warning", text, "keep the clocks of all machines right by NTP")
+    return Finding("bus", "ok", f"Redis can be used, and {examined.nodes} nodes are known there")
 
 
 def _permissions(path: Path) -> Iterator[Finding]:

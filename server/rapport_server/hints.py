@@ -4,7 +4,7 @@ All of it may be lost: the mailbox is the truth, and a node that may have missed
 tag, in MessagePack, between nodes of one version. `devices` are joined identifiers, 16 bytes each: a hint goes to the
 nodes that these are connected to. A hint without `devices` goes to every other node.
 
-Source: docs/protocol.md, "Between nodes".
+Source: docs/nodes.md.
 """
 
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId, split_ids
+from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, ItemId, PracticeId, split_ids
 from rapport_protocol.messages import DeliveredItem
 from rapport_protocol.sealed_keys import split_sealed_keys
 
@@ -130,6 +130,8 @@ Hint = Addressed | MembersMoved | Spent
 
 def narrowed(hint: Addressed, wanted: Callable[[DeviceId], object]) -> Addressed | None:
     """The hint for those of its devices that are wanted, with their keys; None when there are none of them."""
+    if len(hint.devices) == ID_BYTES:  # the usual case
+        return hint if wanted(DeviceId(hint.devices)) else None
     devices = [DeviceId(device) for device in split_ids(hint.devices)]
     kept = [device for device in devices if wanted(device)]
     if len(kept) == len(devices):

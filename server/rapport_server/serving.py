@@ -162,9 +162,10 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
 
 async def _make_store(config: Config) -> None:
     if config.store.url:
-        from rapport_server.adapters.store.postgres.version import initialise as make_tables  # noqa: PLC0415 - an extra
+        from rapport_server.adapters.store.postgres.opening import role_of  # noqa: PLC0415 - an extra
+        from rapport_server.adapters.store.postgres.version import initialise as make_tables  # noqa: PLC0415
 
-        await make_tables(owner_url(config), config.store.url)
+        await make_tables(owner_url(config), role_of(config.store.url))
         return
     path = Path(config.store.path)
     try:
@@ -177,9 +178,10 @@ async def _make_store(config: Config) -> None:
 async def migrate_store(config: Config) -> str:
     """Brings the configured store to this program's schema; one sentence about it. Raises StoreProblem."""
     if config.store.url:
-        from rapport_server.adapters.store.postgres.version import migrate as migrate_tables  # noqa: PLC0415 - an extra
+        from rapport_server.adapters.store.postgres.opening import role_of  # noqa: PLC0415 - an extra
+        from rapport_server.adapters.store.postgres.version import migrate as migrate_tables  # noqa: PLC0415
 
-        return await migrate_tables(owner_url(config), config.store.url)
+        return await migrate_tables(owner_url(config), role_of(config.store.url))
     return await asyncio.to_thread(migrate, Path(config.store.path))
 
 

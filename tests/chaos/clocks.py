@@ -71,7 +71,7 @@ def faked(clock: Path) -> list[str]:
         "env",
         f"LD_PRELOAD={library()}",
         f"FAKETIME_TIMESTAMP_FILE={clock}",
-        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_CACHE_DURATION=1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
         sys.executable,
         "-m",

@@ -39,8 +39,9 @@ def isolate() -> None:
     if os.environ.get(_MARK) is not None or os.geteuid() != 0 or not _allowed():
         return
     os.environ[_MARK] = "1"
-    command = ["unshare", "--net", sys.executable, "-m", "tests.chaos.cluster", *sys.argv[1:]]
-    os.execvp(command[0], command)  # noqa: S606
+    program = [sys.executable, "-m", "tests.chaos.cluster", *sys.argv[1:]]
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *program]
+    os.execvp(command[0], command)
 
 
 def _allowed() -> bool:
@@ -91,7 +92,6 @@ class Namespaces:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._run("ip", "link", "set", "lo", "up")
             for place in ("router", CLIENTS, *NODES):
                 self._pids[place] = self._hold()
                 self._run("ip", "link", "set", "lo", "up", place=place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,17 +28,22 @@ SETTLED_WITHIN_S = 300.0
 
 @dataclass
 class Pairs:
-    """Pairs of names, and the player process that each name lives in."""
+    """Pairs of names, and the player process that each name lives in.
+
+    command: what to start instead of this SDK's player.
+    """
 
     server: ServerProcess
     folder: Path
     names: list[tuple[str, str]] = field(default_factory=list)
     players: dict[str, Player] = field(default_factory=dict)
+    command: Sequence[str] | None = None
 
     async def gather(self, stack: AsyncExitStack, count: int, processes: int, owner_link: str) -> None:
         """Registers `count` therapists and their clients: the two of a pair never share a process."""
         started = [
-            await stack.enter_async_context(Player.start(self.folder, f"player{number}")) for number in range(processes)
+            await stack.enter_async_context(Player.start(self.folder, f"player{number}", self.command))
+            for number in range(processes)
         ]
         self.players["owner"] = started[0]
         await started[0].order("join", "owner", link=owner_link)
@@ -72,11 +77,14 @@ class Pairs:
         await asyncio.gather(*(self.players[name].order("halt", name) for name in flows))
         return {name: await flow for name, flow in flows.items()}
 
-    async def settle(self, sent: Mapping[str, int]) -> None:
-        """Waits until everything sent was answered and everything was shown to the other one of the pair."""
+    async def settle(self, sent: Mapping[str, int], within_s: float = SETTLED_WITHIN_S) -> None:
+        """Waits until everything sent was answered and everything was shown to the other one of the pair.
+
+        Raises ProcessProblem when that does not happen in time.
+        """
         await asyncio.gather(
             *(
-                self.players[name].order("settle", name, within_s=SETTLED_WITHIN_S, heard=sent[other])
+                self.players[name].order("settle", name, within_s=within_s, heard=sent[other])
                 for pair in self.names
                 for name, other in (pair, pair[::-1])
             )

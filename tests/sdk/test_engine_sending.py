@@ -143,6 +143,25 @@ async def test_a_stale_epoch_seals_anew_under_the_same_id_and_place(pair: Pair) 
     assert kim.received() == ["b", "c", "d"]
 
 
+async def test_a_newer_epoch_that_the_chain_never_comes_to_is_not_asked_about_without_end(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    dana.hold_outgoing = True
+    message = dana.say(pair.conv, "c")
+    refusals = 0
+    while any(isinstance(held, Post) for held in dana.outgoing):
+        assert refusals < 20
+        dana.outgoing.clear()
+        dana.take(EpochStale(message.id, 99))
+        await quiet(dana)
+        refusals += 1
+    await later(60_000, dana)
+    assert len([held for held in dana.outgoing if isinstance(held, Post)]) == 1
+    dana.hold_outgoing = False
+    dana.send_all()
+    await quiet(dana, kim)
+    assert kim.received() == ["b", "c"]
+
+
 async def test_a_post_that_is_refused_for_good_is_given_up_and_the_rest_goes_on(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     dana.hold_outgoing = True

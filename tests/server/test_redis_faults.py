@@ -207,22 +207,6 @@ async def test_nodes_look_into_the_store_from_time_to_time(nodes: Nodes) -> None
 # --- nodes that die ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_accounts_of_a_dead_node_are_lost_once(redis: RedisProcess, nodes: Nodes) -> None:
-    one, two = await nodes.pair()
-    dead, who = os.urandom(16), AccountId(os.urandom(16))
-    with Redis.from_url(redis.url()) as client:  # what a node leaves behind that was killed 15 seconds ago
-        client.hset(f"{nodes.namespace}:here:{{{dead.hex()}}}", mapping={PRACTICE + who: b"online", device(): b"1"})
-        client.sadd(f"{nodes.namespace}:nodes", dead.hex())
-        await asyncio.wait(
-            [asyncio.create_task(node.until(lambda node=node: bool(node.lost))) for node in (one, two)],  # type: ignore[misc]
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        await two.attach(device())
-        assert one.lost + two.lost == [[(PRACTICE, who)]]
-        assert await one.roster.states(PRACTICE, [who]) == {}
-    assert one.others == two.others == 1
-
-
 async def test_a_node_whose_lease_has_lapsed_is_back_with_its_next_heartbeat(redis: RedisProcess, nodes: Nodes) -> None:
     one, two = await nodes.pair()
     who = AccountId(os.urandom(16))

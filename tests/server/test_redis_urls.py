@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
+import asyncio
+import datetime as dt
 import os
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from rapport.testing.backing import RedisProcess
 from rapport.testing.programs import free_port
+from rapport_protocol.ids import AccountId
 from rapport_server.adapters.redis.urls import Address, Target, parse
 from rapport_server.config import ConfigurationProblem
 from rapport_server.hints import Dropped
-from tests.server.bus_nodes import Nodes, device
+from tests.server.bus_nodes import LIMIT_S, Nodes, device, turn
+from tests.server.contracts.bus_contract import leave_behind
 
 SECRET = "pass:w@rd/?#%"
 QUOTED = "pass%3Aw%40rd%2F%3F%23%25"
@@ -95,6 +98,16 @@ async def works_for(nodes: Nodes) -> None:
     await nodes.close(two)
 
 
+async def clears_away(nodes: Nodes) -> None:
+    """A node that died is cleared away."""
+    node = await nodes.open()
+    _, hash_exists = await leave_behind(nodes, node, AccountId(os.urandom(16)))
+    async with asyncio.timeout(LIMIT_S):
+        while any(await node.redis.ask([hash_exists])):
+            await turn()
+    assert node.bus.degraded is None
+
+
 async def complains(url: str) -> str:
     """What a node says of an address that it cannot use."""
     async with Nodes(url) as nodes:
@@ -114,6 +127,7 @@ async def test_a_socket_a_database_and_a_user_with_few_rights(tmp_path: Path) ->
             async with Nodes(redis.url("rapport", SECRET, unix=unix)) as nodes:
                 nodes.namespace = "rapport"
                 await works_for(nodes)
+                await clears_away(nodes)
         async with Nodes(redis.url("rapport", SECRET)) as nodes:  # keys that the user may not touch
             node = await nodes.start(nodes.make())
             assert "refuses a command" in str(node.bus.degraded)
@@ -128,15 +142,15 @@ def certificate(folder: Path) -> Path:
     """A certificate for localhost that signs itself, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

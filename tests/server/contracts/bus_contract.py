@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from rapport_protocol.ids import AccountId, ItemId, PracticeId
 from rapport_protocol.messages import DeliveredItem
+from rapport_server.adapters.redis.frames import NodeId
+from rapport_server.adapters.redis.servers import Request
 from rapport_server.hints import (
     Dropped,
     Fresh,
@@ -19,7 +22,7 @@ from rapport_server.hints import (
     SpentItem,
     Wake,
 )
-from tests.server.bus_nodes import CALM, Node, Nodes, device, turn
+from tests.server.bus_nodes import CALM, LIMIT_S, Node, Nodes, device, turn
 
 PRACTICE = PracticeId(os.urandom(16))
 
@@ -256,3 +259,34 @@ class NodesContract(BusContract):
         await nodes.close(two)
         assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
         assert one.lost == []
+
+    async def test_the_accounts_of_a_dead_node_are_lost_once(self, nodes: Nodes) -> None:
+        one, two = await nodes.pair()
+        three = await nodes.open(CALM)
+        who = account()
+        dead = await leave_behind(nodes, three, who)
+        async with asyncio.timeout(LIMIT_S):
+            looking = [asyncio.create_task(node.until(lambda node=node: bool(node.lost))) for node in (one, two)]  # type: ignore[misc]
+            _, other = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
+            for task in other:
+                task.cancel()
+            await one.attach(device())
+            assert one.lost + two.lost == [[(PRACTICE, who)]]
+            while any(await three.redis.ask(dead)):
+                await turn()
+        assert await one.roster.states(PRACTICE, [who]) == {}
+        assert one.others == two.others == 2
+
+
+async def leave_behind(nodes: Nodes, by: Node, who: AccountId) -> list[Request]:
+    """Leaves in Redis what a node leaves there that was killed 15 seconds ago; returns how to ask whether it is there.
+
+    by: a node through whose connections it is done.
+    """
+    dead = NodeId(os.urandom(16))
+    hash_key, set_key = by.redis.entries_key(dead), f"{nodes.namespace}:nodes".encode()
+    fields = (PRACTICE + who, b"online", device(), b"1")
+    await by.redis.ask(
+        [Request(hash_key, ("HSET", hash_key, *fields)), Request(set_key, ("SADD", set_key, dead.hex()))]
+    )
+    return [Request(set_key, ("SISMEMBER", set_key, dead.hex())), Request(hash_key, ("EXISTS", hash_key))]

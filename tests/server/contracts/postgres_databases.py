@@ -50,7 +50,7 @@ class Databases:
         if not self._shared:
             self._shared = f"rapport_{next(self._numbers)}"
             self.postgres.ask(f"CREATE DATABASE {self._shared} OWNER {OWNER} TEMPLATE template0")
-            asyncio.run(initialise(self.owner_url(self._shared), self.url(self._shared)))
+            asyncio.run(initialise(self.owner_url(self._shared), SERVER))
         else:
             gone = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
             kept = gone.replace("DELETE FROM server", "UPDATE server SET warned_to = 0, restored_ms = 0")

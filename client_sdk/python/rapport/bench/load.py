@@ -9,6 +9,7 @@ import json
 import os
 import select
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -31,6 +32,8 @@ class Figures:
     """The generator's share of its core; above 0.9 the run is void."""
     database_cpu_s: float = 0.0
     """PostgreSQL's CPU seconds, all of its processes."""
+    redis_cpu_s: float = 0.0
+    """Redis's CPU seconds."""
 
     @property
     def per_core_s(self) -> float:
@@ -190,12 +193,19 @@ class Naive:
 
 
 def drive(
-    script: Script, server_pid: int, warm_up_s: float, measure_s: float, database_pid: int | None = None
+    script: Script,
+    server_pid: int | Sequence[int],
+    warm_up_s: float,
+    measure_s: float,
+    database_pid: int | None = None,
+    redis_pid: int | None = None,
 ) -> Figures:
     """Runs a script and measures its second stretch. Raises RuntimeError when the server refuses or closes.
 
-    database_pid: PostgreSQL's first process, whose CPU is then counted too.
+    server_pid: one server, or several that count together. database_pid, redis_pid: PostgreSQL's first process and
+    Redis's only one, whose CPU is then counted too.
     """
+    servers = [server_pid] if isinstance(server_pid, int) else server_pid
     poll = select.epoll()
     by_fd = {peer.socket.fileno(): peer for peer in script.peers()}
     for fd, peer in by_fd.items():
@@ -206,18 +216,27 @@ def drive(
             _write(peer, script.first(peer))
         _spin(script, poll, by_fd, warm_up_s)
         done, mine, wall = script.done, time.process_time(), time.monotonic()
-        cpu, beside = process_cpu_s(server_pid), _database_cpu_s(database_pid)
+        cpu, beside, redis = _sum_cpu_s(servers), _database_cpu_s(database_pid), _redis_cpu_s(redis_pid)
         _spin(script, poll, by_fd, measure_s)
         spent = time.monotonic() - wall
         return Figures(
             script.done - done,
-            process_cpu_s(server_pid) - cpu,
+            _sum_cpu_s(servers) - cpu,
             spent,
             (time.process_time() - mine) / spent,
             _database_cpu_s(database_pid) - beside,
+            _redis_cpu_s(redis_pid) - redis,
         )
     finally:
         poll.close()
+
+
+def _sum_cpu_s(pids: Sequence[int]) -> float:
+    return sum(process_cpu_s(pid) for pid in pids)
+
+
+def _redis_cpu_s(pid: int | None) -> float:
+    return 0.0 if pid is None else process_cpu_s(pid)
 
 
 def _database_cpu_s(pid: int | None) -> float:

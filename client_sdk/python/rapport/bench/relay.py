@@ -182,10 +182,12 @@ def relay_pair(
     entry: bytes | None = None,
     *,
     ct_bytes: int = CT_BYTES,
+    readers_at: str = "",
 ) -> RelayPair:
     """Everybody of a pair conversation signed in, and the post that the therapist's device repeats.
 
     entry: a 149-byte archive entry that each post carries, or None. ct_bytes: of its sealed body, at least 256.
+    readers_at: another origin of the same servers for the client's devices; empty: the same one.
     """
     sender = therapist.devices[0]
     readers = sorted(device.device for device in client.devices)
@@ -206,7 +208,8 @@ def relay_pair(
     post = Post(outer, os.urandom(24), os.urandom(ct_bytes), b"".join(readers), keys, entry)
     frame = client_frame(CLIENT_CODECS[SUBPROTOCOL_MSGPACK].encode(post))
     at = frame.index(message)
-    peers = [sign_in(origin, device)[0] for device in (sender, *client.devices)]
+    peers = [sign_in(origin, sender)[0]]
+    peers += [sign_in(readers_at or origin, device)[0] for device in client.devices]
     back = len(outer) - outer.index(message) + (2 + 24) + (3 + ct_bytes) + (2 + 195)
     for peer in peers:
         _caught_up(peer)

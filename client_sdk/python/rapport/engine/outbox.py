@@ -267,9 +267,8 @@ def _device_mismatch(turn: Turn, flight: Flight, answer: DeviceMismatch) -> None
         _nobody_waits(turn, conv, answer.id)
         return
     queue = QUEUES.need(turn.tx, conv)
-    _put_queue(turn, replace(queue, missing=answer.missing, stale=answer.stale, refusals=queue.refusals + 1))
-    again = queue.refusals > _QUICK_REPAIRS  # the server keeps refusing what it asked for: no hurry
-    hold(turn, conv, Hold.DEVICES, wait_ms=_ALARM_RETRY_MS if again else 0)
+    wait_ms = _refused_again(turn, replace(queue, missing=answer.missing, stale=answer.stale))
+    hold(turn, conv, Hold.DEVICES, wait_ms=wait_ms)
     for account in accounts_of(turn, CONVERSATIONS.need(turn.tx, conv)):
         errands.plan(turn, ErrandKind.LISTS, account)
 
@@ -363,8 +362,15 @@ def _epoch_stale(turn: Turn, flight: Flight, answer: EpochStale) -> None:
     for sealed in list(_sealed_posts(turn, conv)):  # the server took none of those behind a refused one
         OUTBOX.put(turn.tx, sealed.id, replace(sealed, sealed=None), group=conv, order=sealed.order)
     if CONVERSATIONS.need(turn.tx, conv).epoch < answer.epoch:
-        hold(turn, conv, Hold.CHAIN)
+        wait_ms = _refused_again(turn, QUEUES.need(turn.tx, conv))  # its chain may hold nothing that we can take
+        hold(turn, conv, Hold.CHAIN, wait_ms=wait_ms)
         errands.plan(turn, ErrandKind.CHAIN, conv)
+
+
+def _refused_again(turn: Turn, queue: Queue) -> int:
+    """Keeps the queue with one more refusal; returns how long the next try waits, milliseconds."""
+    _put_queue(turn, replace(queue, refusals=queue.refusals + 1))
+    return _ALARM_RETRY_MS if queue.refusals > _QUICK_REPAIRS else 0
 
 
 def _hold_longer(turn: Turn, conv: ConversationId) -> None:

@@ -87,7 +87,7 @@ class Hold(StrEnum):
 class Queue(Row, frozen=True):
     """A conversation with posts in the outbox. missing, stale: what the server said about the first one's devices.
 
-    until_ms: nothing is tried before this time. refusals: how often the device set was refused.
+    until_ms: nothing is tried before this time. refusals: how often the device set or the epoch was refused.
     """
 
     conv: ConversationId

@@ -1,7 +1,7 @@
 /** The rows of a list of conversations: each with the newest thing said, read from the vault only when it may differ. */
 
 import type { ClientRow, LastKind } from "@rapport/elements";
-import type { AccountId, Conversation, ConversationId, Message, RapportClient } from "@rapport/sdk";
+import type { AccountId, Conversation, ConversationId, Member, Message, RapportClient } from "@rapport/sdk";
 
 interface Kept {
   /** What the view said when it was read. */
@@ -46,8 +46,19 @@ export class Latest {
         unread: view.unread,
         draft: view.draft,
         identityChanged: others.some(({ account }) => changedKeys.has(account)),
+        there: this.#there(others),
       };
     });
+  }
+
+  /** Whether the one other person is there; never told to clients. */
+  #there(others: readonly Member[]): ClientRow["there"] {
+    const [other] = others;
+    if (other === undefined || others.length > 1 || this.#client.identity?.role === "client") {
+      return null;
+    }
+    const state = this.#client.presence.of(other.account);
+    return state === "online" || state === "away" ? state : null;
   }
 
   /** What was read of it is stale: the next call of `rows` reads it again. */

@@ -1,4 +1,4 @@
-/** `app-settings`: one's name; and this browser's alone: the look, the language, the passphrase. */
+/** `app-settings`: one's name, whether a client is seen; and this browser's alone: the look, the language, the passphrase. */
 
 import type { Emitted, PassphraseState } from "@rapport/elements";
 import { WrongPassphrase } from "@rapport/sdk";
@@ -42,6 +42,11 @@ export class SettingsScreen extends ClientElement {
     }
   }
 
+  async #show({ shown }: Emitted["rapport-presence"]): Promise<void> {
+    await this.attempt(this.client.presence.allow(shown));
+    this.requestUpdate(); // what could not be kept is shown as it is
+  }
+
   #look({ look: wanted }: Emitted["rapport-look"]): void {
     setLook(wanted);
     this.requestUpdate();
@@ -49,6 +54,8 @@ export class SettingsScreen extends ClientElement {
 
   protected override render(): TemplateResult {
     return html`<div class="pages"><rapport-settings .name=${this.client.identity?.name ?? ""} .look=${look()} .saved=${this.saved}
+      .presence=${this.client.identity?.role === "client" ? this.client.presence.allowed : null}
+      @rapport-presence=${(event: CustomEvent<Emitted["rapport-presence"]>) => void this.#show(event.detail)}
       .passphrase=${this.client.hasPassphrase} .passphraseState=${this.passphrase}
       @rapport-passphrase=${(event: CustomEvent<Emitted["rapport-passphrase"]>) => void this.#protect(event.detail)}
       @rapport-rename=${(event: CustomEvent<Emitted["rapport-rename"]>) => void this.#rename(event.detail)}

@@ -70,7 +70,16 @@ export const ROWS: readonly ClientRow[] = [
 ];
 
 function row(number: number, name: string, last: ClientRow["last"], more: Partial<ClientRow> = {}): ClientRow {
-  return { conversation: conversationId(number), name, last, unread: 0, draft: "", identityChanged: false, ...more };
+  return {
+    conversation: conversationId(number),
+    name,
+    last,
+    unread: 0,
+    draft: "",
+    identityChanged: false,
+    there: null,
+    ...more,
+  };
 }
 
 function consoleScreen(place: "clients" | "devices" | "settings", open: boolean, page: TemplateResult): TemplateResult {

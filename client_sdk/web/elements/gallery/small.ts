@@ -3,7 +3,7 @@
 import { html, type TemplateResult } from "lit";
 import type { PassphraseState } from "../src/settings.ts";
 import type { StorageNote } from "../src/strip.ts";
-import type { ConnectionState, JoinStep, LinkTrouble, OfferStep } from "../src/views.ts";
+import type { ClientRow, ConnectionState, JoinStep, LinkTrouble, OfferStep } from "../src/views.ts";
 import { at, DANA, DEVICES, deviceId, LAYLA, LONG, NOW_MS, NUMBER } from "./people.ts";
 import { ROWS } from "./screens.ts";
 import type { Shown } from "./states.ts";
@@ -49,12 +49,18 @@ const storages: Record<StorageNote, Entry> = {
 };
 const strips: readonly Entry[] = [...Object.values(connections).flat(), ...Object.values(storages)];
 
+const THERE: readonly ClientRow[] = ROWS.slice(0, 4).map((row, at) => ({
+  ...row,
+  there: ([null, "online", "away", "online"] as const)[at] ?? null,
+}));
+
 const lists: readonly Entry[] = [
   [
     "clients",
     () =>
       html`<rapport-client-list .nowMs=${NOW_MS} .rows=${ROWS} .current=${ROWS[2]?.conversation} can-invite></rapport-client-list>`,
   ],
+  ["who is there", () => html`<rapport-client-list .nowMs=${NOW_MS} .rows=${THERE}></rapport-client-list>`],
   ["few", () => html`<rapport-client-list .nowMs=${NOW_MS} .rows=${ROWS.slice(0, 2)}></rapport-client-list>`],
   ["none", () => html`<rapport-client-list .nowMs=${NOW_MS} .rows=${[]} can-invite></rapport-client-list>`],
 ];
@@ -181,6 +187,8 @@ const settings: readonly Entry[] = [
     "passphrase possible",
     () => html`<rapport-settings name="Sam" look="dark" .passphrase=${false} saved></rapport-settings>`,
   ],
+  ["presence off", () => html`<rapport-settings name="Sam" look="light" .presence=${false}></rapport-settings>`],
+  ["presence shown", () => html`<rapport-settings name="Sam" look="light" .presence=${true}></rapport-settings>`],
   ["passphrase set", () => html`<rapport-settings name="Sam" look="light" .passphrase=${true}></rapport-settings>`],
   ...Object.values(passphrases),
 ];

@@ -10,7 +10,7 @@ import type { ClientRow, ConversationId } from "./views.ts";
 
 const FIND_FROM = 6;
 
-/** File spines in six tints, the last message, what is unread. Arrow keys go from row to row. */
+/** File spines in six tints, who is there, the last message, what is unread. Arrow keys go from row to row. */
 export class RapportClientList extends RapportElement {
   static override styles = [
     ...SHEETS,
@@ -113,6 +113,24 @@ export class RapportClientList extends RapportElement {
         font-weight: var(--w-strong);
         color: var(--ink);
       }
+      .with-mark {
+        position: relative;
+        display: grid;
+      }
+      .there {
+        position: absolute;
+        inset-block-end: -0.0625rem;
+        inset-inline-end: -0.0625rem;
+        inline-size: 0.75rem;
+        block-size: 0.75rem;
+        border: 3px solid var(--primary);
+        border-radius: 50%;
+        background: var(--primary);
+        outline: 2px solid var(--bg);
+      }
+      .there.away {
+        background: var(--bg);
+      }
       .empty {
         padding-block: var(--s4);
       }
@@ -120,6 +138,15 @@ export class RapportClientList extends RapportElement {
         .cl[aria-current] {
           outline: 2px solid Highlight;
           outline-offset: -2px;
+        }
+        .there {
+          forced-color-adjust: none;
+          border-color: CanvasText;
+          background: CanvasText;
+          outline-color: Canvas;
+        }
+        .there.away {
+          background: Canvas;
         }
       }
     `,
@@ -196,8 +223,8 @@ export class RapportClientList extends RapportElement {
     const open = () => this.emit("rapport-open", { conversation: row.conversation });
     const tint = `t${tintOf(row.conversation)}`;
     return html`<li><button class="cl ${tint} ${row.unread ? "fresh" : ""}" aria-current=${row.conversation === this.current ? "true" : nothing} @click=${open}>
-      <span class="face s" aria-hidden="true">${initialsOf(row.name) || icon("people", "s")}</span>
-      <span class="grow"><span class="nm"><bdi>${row.name || clients.unnamed}</bdi></span><span class="sub ${row.identityChanged ? "bad" : ""}" ><bdi>${this.#saying(row)}</bdi></span></span>
+      <span class="with-mark" aria-hidden="true"><span class="face s">${initialsOf(row.name) || icon("people", "s")}</span>${row.there ? html`<span class="there ${row.there}"></span>` : nothing}</span>
+      <span class="grow"><span class="nm"><bdi>${row.name || clients.unnamed}</bdi>${row.there ? html`<span class="vh">, ${clients.there[row.there]}</span>` : nothing}</span><span class="sub ${row.identityChanged ? "bad" : ""}" ><bdi>${this.#saying(row)}</bdi></span></span>
       <span class="at num">${row.last ? this.times.short(row.last.atMs) : nothing}${row.unread ? html`<span class="new">${clients.unread(row.unread)}</span>` : nothing}</span>
     </button></li>`;
   }

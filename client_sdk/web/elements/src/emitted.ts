@@ -70,6 +70,8 @@ export interface Emitted {
   "rapport-look": { readonly look: "system" | "light" | "dark" };
   /** Speak this language. */
   "rapport-language": { readonly language: string };
+  /** Let the therapist see when this client is here, or no longer. */
+  "rapport-presence": { readonly shown: boolean };
   /** Set the passphrase of this device's vault, null takes it away. current: as typed; null where none holds yet. */
   "rapport-passphrase": { readonly passphrase: string | null; readonly current: string | null };
   /** Open the vault with this passphrase. */

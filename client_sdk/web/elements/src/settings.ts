@@ -1,4 +1,4 @@
-/** `rapport-settings`: one's name, how the screen looks, the language, and the passphrase of this device. */
+/** `rapport-settings`: one's name, whether one is seen, look and language of the screen, this device's passphrase. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
@@ -23,7 +23,7 @@ const FIELDS: Partial<Record<PassphraseState, string>> = {
   different: "passphrase-again",
 };
 
-/** Parts of a page that the host titles; each is saved by itself. The passphrase is there only where `passphrase` is not null. */
+/** Parts of a page that the host titles; each is saved by itself. Presence and passphrase are there only where they are not null. */
 export class RapportSettings extends RapportElement {
   static override styles = [
     ...SHEETS,
@@ -55,6 +55,20 @@ export class RapportSettings extends RapportElement {
         color: var(--ink);
         box-shadow: 0 0 0 1px var(--edge);
       }
+      .switch {
+        display: flex;
+        align-items: center;
+        gap: var(--s3);
+        min-block-size: var(--target);
+        cursor: pointer;
+      }
+      .switch input {
+        flex: none;
+        inline-size: 1.5rem;
+        block-size: 1.5rem;
+        margin: 0;
+        accent-color: var(--primary);
+      }
       @media (forced-colors: active) {
         .seg [aria-pressed="true"] {
           outline: 2px solid Highlight;
@@ -67,6 +81,7 @@ export class RapportSettings extends RapportElement {
     ...RapportElement.properties,
     name: { type: String },
     look: { type: String },
+    presence: { attribute: false },
     passphrase: { attribute: false },
     saved: { type: Boolean },
     passphraseState: { attribute: false },
@@ -76,6 +91,8 @@ export class RapportSettings extends RapportElement {
   declare name: string;
   /** Light, dark, or as the device has it. */
   declare look: (typeof LOOKS)[number];
+  /** Whether the therapist may see when this client is here; null where nobody is asked that. */
+  declare presence: boolean | null;
   /** Whether this device's vault has a passphrase; null where it cannot have one. */
   declare passphrase: boolean | null;
   /** Whether the last change is saved. */
@@ -87,6 +104,7 @@ export class RapportSettings extends RapportElement {
     super();
     this.name = "";
     this.look = "system";
+    this.presence = null;
     this.passphrase = null;
     this.saved = false;
     this.passphraseState = "idle";
@@ -153,6 +171,7 @@ export class RapportSettings extends RapportElement {
         <p class="meta" id="name-hint">${settings.nameHint}</p>
         <div class="row"><button class="btn quiet">${settings.save}</button><p class="meta" role="status">${this.saved ? settings.saved : nothing}</p></div>
       </form>
+      ${this.presence === null ? nothing : this.#renderPresence(this.presence)}
       <section><div class="sect"><h2 id="look">${settings.look}</h2></div><div class="seg" role="group" aria-labelledby="look">${LOOKS.map(
         (look) =>
           html`<button aria-pressed=${look === this.look} @click=${() => this.emit("rapport-look", { look })}>${settings.looks[look]}</button>`,
@@ -163,6 +182,17 @@ export class RapportSettings extends RapportElement {
       )}</div></section>
       ${this.passphrase === null ? nothing : this.#renderPassphrase(this.passphrase)}
     </section>`;
+  }
+
+  #renderPresence(shown: boolean): TemplateResult {
+    const { settings } = this.texts;
+    const turned = (event: Event) => {
+      if (event.target instanceof HTMLInputElement) {
+        this.emit("rapport-presence", { shown: event.target.checked });
+      }
+    };
+    return html`<section class="card"><label class="switch"><input type="checkbox" role="switch" id="presence" aria-describedby="presence-text" .checked=${shown} @change=${turned}><span class="label">${settings.presence}</span></label>
+      <p class="meta" id="presence-text">${settings.presenceText}</p></section>`;
   }
 
   #renderPassphrase(set: boolean): TemplateResult {

@@ -33,6 +33,8 @@ export interface ClientRow {
   readonly draft: string;
   /** Nothing is sent to them until a change of their key is acknowledged. */
   readonly identityChanged: boolean;
+  /** Whether they are there, as the server reports it; null where it does not, or must not be shown. */
+  readonly there: "online" | "away" | null;
 }
 
 /** What the newest message of a row is: words, something deleted, or something that cannot be read yet. */

@@ -27,6 +27,8 @@ class Waiting(NamedTuple):
 
     hint: Hint
     devices: Sequence[DeviceId] | None
+    size: int
+    """Bytes that it holds, roughly."""
 
 
 class Outbox:
@@ -39,12 +41,13 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, waiting: Waiting) -> bool:
+    def add(self, hint: Hint, devices: Sequence[DeviceId] | None) -> bool:
         """Puts a hint at the end. False, and it is not taken, when there is no room."""
         if len(self._waiting) >= QUEUE_HINTS or self._bytes >= QUEUE_BYTES:
             return False
-        self._waiting.append(waiting)
-        self._bytes += _size(waiting.hint)
+        size = _size(hint)
+        self._waiting.append(Waiting(hint, devices, size))
+        self._bytes += size
         return True
 
     def take(self) -> list[Waiting]:
@@ -55,7 +58,7 @@ class Outbox:
             waiting = self._waiting.popleft()
             taken.append(waiting)
             devices += len(waiting.devices or ())
-            size += _size(waiting.hint)
+            size += waiting.size
         self._bytes -= size
         return taken
 
@@ -80,13 +83,12 @@ def routed(
 ) -> dict[NodeId, list[Hint]]:
     """Which node gets which hints, in order. found: the nodes of each device that is connected anywhere else."""
     routes: dict[NodeId, list[Hint]] = {}
-    for hint, devices in taken:
+    for hint, devices, _ in taken:
         if devices is None or isinstance(hint, MembersMoved | Spent):
             for node in others:
                 routes.setdefault(node, []).append(hint)
             continue
-        nodes = dict.fromkeys(node for device in devices for node in found.get(device, ()))
-        for node in nodes:
+        for node in dict.fromkeys([node for device in devices for node in found.get(device, ())]):
             part = narrowed(hint, lambda device, node=node: node in found.get(device, ()))  # type: ignore[misc]
             if part is not None:
                 routes.setdefault(node, []).append(part)

@@ -308,11 +308,11 @@ class Servers:
         try:
             async with self._few, self._place.client.pipeline(transaction=True) as pipe:
                 await pipe.watch(lease)
-                fields: dict[bytes, bytes] = await pipe.hgetall(entries)
-                if await pipe.exists(lease):
+                fields: dict[bytes, bytes] = await pipe.execute_command("HGETALL", entries)
+                if await pipe.execute_command("EXISTS", lease):
                     return None
                 pipe.multi()
-                pipe.unlink(entries)
+                pipe.execute_command("UNLINK", entries)
                 (gone,) = await pipe.execute()
         except WatchError:
             return None

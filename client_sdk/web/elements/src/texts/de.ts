@@ -147,6 +147,7 @@ export const de: Texts = {
     unread: (count: number) => `${count} neu`,
     draft: (text: string) => `Nicht gesendet: ${text}`,
     keyChanged: "Neuer Schlüssel",
+    there: { online: "gerade da", away: "da, aber abwesend" },
   },
   console: {
     nav: "Hauptmenü",
@@ -423,6 +424,9 @@ export const de: Texts = {
     look: "Hell oder dunkel",
     looks: { system: "Wie das Gerät", light: "Hell", dark: "Dunkel" },
     language: "Sprache",
+    presence: "Meine therapeutische Begleitung darf sehen, wann ich da bin",
+    presenceText:
+      "Aus, solange Sie es nicht einschalten. Gezeigt wird nur, ob Sie gerade da sind, nie seit wann, und niemandem sonst. Der Server weiß es ohnehin.",
     passphrase: "Passwort",
     passphraseText:
       "Wird gefragt, wenn Rapport auf diesem Gerät aufgeht. Vergessen Sie es, lässt sich nicht öffnen, was auf diesem Gerät ist.",

@@ -144,6 +144,7 @@ export const en = {
     unread: (count: number) => (count === 1 ? "1 new" : `${count} new`),
     draft: (text: string) => `Not sent: ${text}`,
     keyChanged: "Key changed",
+    there: { online: "here now", away: "here, but away" },
   },
   console: {
     nav: "Main",
@@ -400,6 +401,9 @@ export const en = {
     look: "Light or dark",
     looks: { system: "Like the device", light: "Light", dark: "Dark" },
     language: "Language",
+    presence: "Your therapist may see when you are here",
+    presenceText:
+      "Off unless you turn it on. Only whether you are here now is shown, never since when, and nobody but your therapist sees it. The server knows it anyway.",
     passphrase: "Passphrase",
     passphraseText:
       "Asked whenever Rapport opens on this device. If you forget it, what is on this device cannot be opened.",

@@ -71,7 +71,7 @@ export interface Queue {
   /** missing, stale: what the server said about the first post's devices, joined ids. */
   readonly missing: Uint8Array;
   readonly stale: Uint8Array;
-  /** How often the device set was refused. */
+  /** How often the device set or the epoch was refused, since a post was taken. */
   readonly refusals: number;
   /** Nothing is tried before this time. */
   readonly untilMs: number;

@@ -25,7 +25,7 @@ import {
   putQueue,
   sealedPosts,
 } from "./outbox.ts";
-import { DIRECTS, OUTBOX, type OutgoingPost, QUEUES, SENT } from "./outgoing.ts";
+import { DIRECTS, OUTBOX, type OutgoingPost, QUEUES, type Queue, SENT } from "./outgoing.ts";
 import { noteTail } from "./overdue.ts";
 import { ownAccepted, ownGivenUp } from "./own-posts.ts";
 import { CHAINS, CONVERSATIONS, epochOf, MESSAGES } from "./records.ts";
@@ -34,6 +34,7 @@ import { amend } from "./tables.ts";
 import type { Turn } from "./turn.ts";
 import { inGrace } from "./upkeep.ts";
 
+/** So often in a row a post is repaired at once; then the server only keeps refusing what it has asked for. */
 const QUICK_REPAIRS = 8;
 
 /** The server's word on a post or direct of ours. */
@@ -84,13 +85,17 @@ function deviceMismatch(turn: Turn, flight: Flight, { id, missing, stale }: Devi
     nobodyWaits(turn, conv, id);
     return;
   }
-  const queue = QUEUES.need(turn.tx, conv);
-  putQueue(turn, { ...queue, missing, stale, refusals: queue.refusals + 1 });
-  const again = queue.refusals > QUICK_REPAIRS; // the server keeps refusing what it asked for: no hurry
-  hold(turn, conv, "devices", { waitMs: again ? ALARM_RETRY_MS : 0 });
+  hold(turn, conv, "devices", { waitMs: refusedAgain(turn, conv, { missing, stale }) });
   for (const account of accountsOf(turn, CONVERSATIONS.need(turn.tx, conv))) {
     errands.plan(turn, "lists", account);
   }
+}
+
+/** Notes one more refusal, and what the server said. How long the next try waits, milliseconds. */
+function refusedAgain(turn: Turn, conv: ConversationId, said: Partial<Queue> = {}): number {
+  const queue = QUEUES.need(turn.tx, conv);
+  putQueue(turn, { ...queue, ...said, refusals: queue.refusals + 1 });
+  return queue.refusals > QUICK_REPAIRS ? ALARM_RETRY_MS : 0;
 }
 
 /** A refused post that has gone from the outbox meanwhile, its time being over: it must not hold up the others. */
@@ -117,7 +122,7 @@ function epochStale(turn: Turn, flight: Flight, { id, epoch }: EpochStale): void
     OUTBOX.put(turn.tx, sealed.id, { ...sealed, sealed: null }, { group: conv, order: sealed.order });
   }
   if (epochOf(CONVERSATIONS.need(turn.tx, conv)) < epoch) {
-    hold(turn, conv, "chain");
+    hold(turn, conv, "chain", { waitMs: refusedAgain(turn, conv) }); // its chain may hold nothing that we can take
     errands.plan(turn, "chain", conv);
   }
 }

@@ -21,7 +21,7 @@ import * as trust from "../engine/trust.ts";
 import type { Me } from "../engine/turn.ts";
 import type { Contact, Device, LogEntry, Message } from "../events.ts";
 import { Unreachable, type Vault } from "../ports.ts";
-import { LocalError, Rejected, retryOf } from "../protocol/errors.ts";
+import { LocalError } from "../protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
 import { loadSodium } from "../protocol/sodium.ts";
@@ -29,7 +29,8 @@ import { numberWith, pinned } from "./identities.ts";
 import { type Entrance, inspect, isOwnLink, join, readLink, requireName, serverFor } from "./joining.ts";
 import { LinkOffering, TakenLink } from "./linking.ts";
 import { EMPTY_SNAPSHOT } from "./mirror.ts";
-import { InviteProblem, LinkProblem } from "./problems.ts";
+import { OwnPresence } from "./own-presence.ts";
+import { InviteProblem, isFinal, LinkProblem } from "./problems.ts";
 import { errandWithin, Running, restoreAll } from "./running.ts";
 import type {
   DeviceInThread,
@@ -37,6 +38,7 @@ import type {
   InviteCard,
   LinkOffer,
   News,
+  PresenceWish,
   RestoredCount,
   SendOptions,
   Snapshot,
@@ -396,8 +398,6 @@ export class LocalDevice implements DeviceInThread {
   async setSetting(name: string, value: string | null): Promise<void> {
     await this.do((turn) => ownState.setSetting(turn, name, value));
   }
-
-  // --- presence ----------------------------------------------------------------------------------------------------
 
   async presence(wish: PresenceWish): Promise<void> {
     await this.own.wish(wish);

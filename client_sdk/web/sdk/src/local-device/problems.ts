@@ -5,7 +5,7 @@
  * Source: docs/protocol.md, chapters 3 and 13.
  */
 
-import { type ErrorCode, RapportError } from "../protocol/errors.ts";
+import { type ErrorCode, RapportError, Rejected, retryOf } from "../protocol/errors.ts";
 
 /**
  * What is wrong with a link.

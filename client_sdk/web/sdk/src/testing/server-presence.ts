@@ -7,7 +7,7 @@
 import type { AccountId, DeviceId } from "../protocol/ids.ts";
 import { splitIds } from "../protocol/ids.ts";
 import type { Present, ServerMessage, Watch } from "../protocol/messages.ts";
-import { conversationsOf } from "./server-membership.ts";
+import { conversationsOf } from "./server-accounts.ts";
 import type { Principal, Store } from "./server-state.ts";
 
 interface Seat {

@@ -195,6 +195,23 @@ test("a stale epoch that is none seals nothing anew: the same bytes go out later
   assert.deepEqual(kim.received(), ["b", "c"]);
 });
 
+test("a newer epoch that the chain never comes to is not asked about without end", async () => {
+  dana.holdOutgoing = true;
+  const { id } = dana.say(conv, "c");
+  for (let refusals = 0; dana.waiting("post").length > 0; refusals++) {
+    assert.ok(refusals < 20);
+    dana.outgoing = [];
+    dana.take({ tag: "epoch_stale", id, epoch: 99 });
+    await quiet(dana);
+  }
+  await later(60_000, dana);
+  assert.equal(dana.waiting("post").length, 1);
+  dana.holdOutgoing = false;
+  dana.sendAll();
+  await quiet(dana, kim);
+  assert.deepEqual(kim.received(), ["b", "c"]);
+});
+
 test("nothing overtakes what is on its way from before a refusal", async () => {
   dana.holdOutgoing = true;
   const [c, d] = [dana.say(conv, "c").id, dana.say(conv, "d").id];

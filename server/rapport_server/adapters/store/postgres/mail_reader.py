@@ -23,7 +23,7 @@ AT_ONCE: Final = 32
 
 
 _SETTINGS: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off", "enable_bitmapscan": "off"}
-"""Planned anew each time: with an empty table in mind, reading all mail in its order looks as good as reading one's own."""
+"""Planned anew each time: while the tables are small, reading all mail looks as good as reading one's own."""
 
 
 class _Question(NamedTuple):

@@ -47,6 +47,15 @@ class OnPostgres(Protocol):
     async def prepare(self, query: str) -> Any:
         """A statement with `fetch` and `fetchrow`."""
 
+    async def copy_records_to_table(self, table_name: str, *, records: Any, columns: Any) -> str:
+        """Inserts many rows."""
+
+    def transaction(self) -> Any:
+        """A transaction as long as the block."""
+
+    def cursor(self, query: str, *args: Any, prefetch: int) -> Any:
+        """Rows one by one, inside a transaction."""
+
     async def close(self) -> None:
         """Ends the session in good order."""
 

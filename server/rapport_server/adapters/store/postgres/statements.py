@@ -1,7 +1,7 @@
 """What the writer says to PostgreSQL: a few long statements per batch, each with one array per column.
 
-Every row is found by its key: a LATERAL subquery with a limit or a lock stays one look-up per row, where a join would be
-turned round into reading a whole table as long as it is small.
+Every row is found by its key: a LATERAL subquery with a limit or a lock stays one look-up per row, where a join would
+be turned round into reading a whole table as long as it is small.
 """
 
 from collections.abc import Iterable
