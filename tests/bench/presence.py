@@ -46,7 +46,7 @@ LEAVE_S, LOSS_S, DEATH_S = 1.0, 15.0, 70.0
 """How soon watchers hear of a clean leave, a lost socket, a dead node."""
 FLAP_S: Final = 10.0
 """Watchers hear of an account at most once in so long."""
-SIGN_INS: Final = 64
+SIGN_INS: Final = 16
 """Sign-ins under way at a time."""
 ROUNDS: Final = 3
 _CODEC: Final = CLIENT_CODECS[SUBPROTOCOL_MSGPACK]
@@ -107,6 +107,8 @@ class Stream(asyncio.Protocol):
         self.signed_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer = b""
         self._upgraded = False
+        self.code = 1006
+        """What the server closed with."""
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,6 +137,8 @@ class Stream(asyncio.Protocol):
                 break
             if buffer[at] & 0x0F == 2:
                 self._heard(buffer[start : start + size], now)
+            elif buffer[at] & 0x0F == 8:
+                self.code = int.from_bytes(buffer[start : start + 2], "big")
             at = start + size
         self._buffer = buffer[at:]
 
@@ -169,7 +173,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         if not self.signed_in.done():
-            self.signed_in.set_exception(ConnectionError("not let in"))
+            self.signed_in.set_exception(ConnectionError(f"closed with {self.code}"))
 
 
 class Crowd:

@@ -44,7 +44,7 @@ def early() -> None:
 
     async def hasty(self: _Session, batch: Batch) -> None:
         if not isinstance(self.raw, Late):
-            self.raw = Late(self.raw)  # type: ignore[assignment]
+            self.raw = Late(self.raw)
         await transact(self, batch)
 
     _Session.transact = hasty  # type: ignore[method-assign]

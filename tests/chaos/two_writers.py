@@ -2,8 +2,8 @@
 
     python -m tests.chaos.two_writers [--posts N] [--workers N]
 
-Real processes on a real PostgreSQL. Prints one JSON object and exits with 1 unless the seqs are contiguous, every reader's
-mailbox is in their order, each writer's posts kept theirs, and nothing was refused or deadlocked.
+Real processes on a real PostgreSQL. Prints one JSON object and exits with 1 unless the seqs are contiguous, every
+reader's mailbox is in their order, each writer's posts kept theirs, and nothing was refused or deadlocked.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -82,10 +83,13 @@ async def write(task: Task) -> list[tuple[int, bytes]]:
 
 
 def judge(written: list[list[tuple[int, bytes]]], first: int, mailbox: list[tuple[int, bytes]]) -> dict[str, int]:
-    """What went wrong. written: (seq, id) per writer in the order of submission; mailbox: the same as a reader has it."""
+    """What went wrong.
+
+    written: (seq, id) per writer in the order of submission; mailbox: the same as readers have it.
+    """
     seqs = sorted(seq for writer in written for seq, _ in writer)
-    inverted = sum(late <= early for writer in written for (early, _), (late, _) in zip(writer, writer[1:], strict=False))
-    inverted += sum(late <= early for (early, _), (late, _) in zip(mailbox, mailbox[1:], strict=False))
+    inverted = sum(late <= early for writer in written for (early, _), (late, _) in pairwise(writer))
+    inverted += sum(late <= early for (early, _), (late, _) in pairwise(mailbox))
     return {
         "posts": len(seqs),
         "gaps": sum(seq != first + place for place, seq in enumerate(seqs)),
@@ -118,7 +122,9 @@ async def race(url: str, posts: int, workers: int) -> dict[str, int]:
     try:
         tasks = [
             Task(url, owner.practice, person.account, person.devices[0], conv, other.devices[0], posts // workers)
-            for person, other, _ in zip([owner, client] * workers, [client, owner] * workers, range(workers), strict=False)
+            for person, other, _ in zip(
+                [owner, client] * workers, [client, owner] * workers, range(workers), strict=False
+            )
         ]
         children = [
             await asyncio.create_subprocess_exec(
@@ -132,9 +138,9 @@ async def race(url: str, posts: int, workers: int) -> dict[str, int]:
         )
         written = [msgspec.json.decode(answer, type=list[tuple[int, bytes]]) for answer, _ in told]
         mailbox = [
-            pair for person in (owner, client) for pair in await _mailbox(world, Principal(
-                person.practice, person.account, person.devices[0], Role.OWNER
-            ))
+            pair
+            for person in (owner, client)
+            for pair in await _mailbox(world, Principal(person.practice, person.account, person.devices[0], Role.OWNER))
         ]
         by_reader = sorted(mailbox)
         return judge(written, first, by_reader) | {"unordered": await _unordered(world, owner, client)}
@@ -147,7 +153,7 @@ async def _unordered(world: World, *people: Person) -> int:
     wrong = 0
     for person in people:
         items = await _mailbox(world, person.on())
-        wrong += sum(late <= early for (early, _), (late, _) in zip(items, items[1:], strict=False))
+        wrong += sum(late <= early for (early, _), (late, _) in pairwise(items))
     return wrong
 
 

@@ -21,7 +21,7 @@ from rapport.engine.turn import Call, Turn
 from rapport.ports import Transaction
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids
-from rapport_protocol.messages import Deliver
+from rapport_protocol.messages import Ack, Deliver
 from rapport_protocol.requests import Role
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.hints import wakes
@@ -90,6 +90,8 @@ class Node(Device):
         self.locked_out = False
         self.signed_rev = 0
         """The vault's revision at the last sign-in."""
+        self.is_lossy = False
+        """A message was lost on the present connection, which nobody has noticed yet."""
 
     @property
     def running(self) -> bool:
@@ -124,7 +126,7 @@ class Node(Device):
             self.drop_connection()
 
     async def connect(self) -> None:
-        self.signed_rev = self.storage.rev
+        self.signed_rev, self.is_lossy = self.storage.rev, False
         try:
             await super().connect()
         except Rejected:  # the server was restored from a time before it knew this device
@@ -374,11 +376,16 @@ class Fleet:
 
     @staticmethod
     def forget_delivered(node: Node) -> Deliver | None:
-        """The id of a message is forgotten, as after 200 days; returns it, to be delivered once more (F1)."""
+        """The id of a message is forgotten, as after 200 days; returns it, to be delivered once more (F1).
+
+        Not of one whose acknowledgement still waits to leave: none waits for so long.
+        """
+        leaving = {bytes(item.id) for message in node.outgoing if isinstance(message, Ack) for item in message.ok}
         for message in node.delivered:
             if isinstance(message, Deliver) and message.seq and node.running:
                 place = message.outer[59:75]
-                if node.look(lambda tx: tx.get("seen", place)) is not None:  # noqa: B023 - done at once
+                held = node.look(lambda tx: tx.get("seen", place))  # noqa: B023 - done at once
+                if held is not None and place not in leaving:
                     node.look(lambda tx: tx.delete("seen", place))  # noqa: B023
                     return message
         return None

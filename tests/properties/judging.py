@@ -16,11 +16,12 @@ from rapport.engine.archive_keys import archive_key_of
 from rapport.engine.asking import ASK_WITHIN_MS
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
-from rapport.engine.records import CONTACTS, PENDING
+from rapport.engine.records import CONTACTS, CONVERSATIONS, PENDING
 from rapport.engine.turn import Turn
 from rapport.events import Message, MessageKind, SecurityKind, Status
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
+from rapport_protocol.membership_entries import SignedEntry
 from tests.sdk.relay import later, quiet
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ DIRECTS_MOST = 1_024
 async def settle(fleet: Fleet) -> bool:
     """A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
 
-    False: no verdict is possible, because an account has forgotten a change of its device list that others know, or has
-    made it a second time in another way.
+    False: no verdict is possible, because an account has forgotten a change of its device list, or of a conversation's
+    members, that others know, or has made it a second time in another way.
     """
     nodes = fleet.living
     for node in nodes:
@@ -60,7 +61,7 @@ async def settle(fleet: Fleet) -> bool:
         for node in nodes:
             for key, count in _asked(node, able).items():
                 assert count - asked.get(key, 0) <= ROUND_TRIPS, "does not heal in two round trips"
-    if _has_forgotten_itself(fleet) or _has_equivocated(fleet):
+    if _has_forgotten_itself(fleet) or _has_equivocated(fleet) or _has_forked(fleet):
         return False
     _know_each_other(fleet)
     await _last_words(fleet)
@@ -89,6 +90,25 @@ def _has_equivocated(fleet: Fleet) -> bool:
     """Whether an honest account has signed two lists of one version, for the same reasons: it must look like a lie."""
     put_back = any(node.rolled_back for node in fleet.nodes) and fleet.store._restored_ms > 0
     return put_back and fleet.watch.alarms[SecurityKind.EQUIVOCATION] > 0
+
+
+def _has_forked(fleet: Fleet) -> bool:
+    """Whether a chain has another entry now in the place of one that somebody holds.
+
+    The restored server lacked it, the vault that had signed it was put back, and the account has signed another one.
+    Whoever holds the first one rightly refuses the second.
+    """
+    if not any(node.rolled_back for node in fleet.nodes) or fleet.store._restored_ms <= 0:
+        return False
+    chains = {conv: held.chain for (_, conv), held in fleet.store._conversations.items()}
+    for node in fleet.living:
+        for conv in node.conversations():
+            membership = node.look(lambda tx: CONVERSATIONS.need(tx, conv).membership)  # noqa: B023 - done at once
+            there = {entry.epoch: entry.raw for entry, _, _ in chains.get(conv, ())}
+            known = there.get(membership.epoch) if membership is not None else None
+            if membership is not None and known is not None and SignedEntry.parse(known).hash != membership.head:
+                return True
+    return False
 
 
 def _know_each_other(fleet: Fleet) -> None:

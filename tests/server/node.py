@@ -142,11 +142,15 @@ async def running(
     rates: RateLimits = GENEROUS,
     folder: Path | None = None,
     clock: HeldClock | None = None,
+    store: Store | None = None,
     **sections: msgspec.Struct,
 ) -> AsyncIterator[Node]:
-    """A node with this configuration, closed at the end; over SQLite in `folder`, whose store is made if need be."""
+    """A node with this configuration, closed at the end; over SQLite in `folder`, whose store is made if need be.
+
+    store: one by the same clock, which is closed at the end, instead of one in memory.
+    """
     clock = clock or HeldClock()
-    store: Store = MemoryStore(clock)
+    store = store or MemoryStore(clock)
     if folder is not None:
         if not (folder / "rapport.db").exists():
             initialise(folder / "rapport.db")

@@ -32,7 +32,7 @@ from rapport_protocol.requests import (
     Role,
 )
 from rapport_protocol.signed import owner_token_hash
-from rapport_server.adapters.local_bus import LocalBus
+from rapport_server.adapters.local_bus import LocalBus, LocalRoster
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.freeing import unpack_positions
 from rapport_server.app import _Parts, _wire
@@ -57,7 +57,8 @@ class Server:
 
     def __init__(self, file: Path, clock: HeldClock, *, again: bool = False, small_batch: int = 32) -> None:
         self.store, self.clock, self.again = SqliteStore(file, clock, small_batch=small_batch), clock, again
-        self.parts: _Parts = _wire(Config(rates=GENEROUS), self.store, clock, LocalBus(), ["http://localhost"])
+        bus, roster = LocalBus(), LocalRoster()
+        self.parts: _Parts = _wire(Config(rates=GENEROUS), self.store, clock, bus, roster, ["http://localhost"])
         self._done: set[Job] = set()
         self._came = asyncio.Event()
 

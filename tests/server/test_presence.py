@@ -383,6 +383,7 @@ async def test_who_does_not_read_is_told_the_last_state_once_it_does() -> None:
             transport = connection._transport  # type: ignore[attr-defined]
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             reading = desk.ws._conn.transport  # type: ignore[union-attr]
+            assert reading is not None
             reading.pause_reading()
             while not connection.congested:
                 await phone.accepted(phone.post(opened.conv, [toni.device], ct=b"c" * CT_BYTES))

@@ -13,12 +13,16 @@ import pytest
 from redis import Redis
 
 from rapport.testing.backing import RedisProcess, SentinelSet
+from rapport.testing.backing import _Sentinel as OneSentinel
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, PracticeId
 from rapport_server.adapters.redis.frames import PAYLOAD_BYTES, NodeId, Sealer, bus_key, encoded
+from rapport_server.adapters.redis.membership import Membership
 from rapport_server.adapters.redis.outbox import QUEUE_HINTS
+from rapport_server.adapters.redis.servers import Servers
+from rapport_server.adapters.redis.urls import parse
 from rapport_server.hints import Dropped, MembersMoved, Signalled
-from tests.server.bus_nodes import CALM, Node, Nodes, device, turn
+from tests.server.bus_nodes import CALM, HURRY, LIMIT_S, Node, Nodes, device, turn
 from tests.server.contracts.bus_contract import NodesContract
 
 PRACTICE = PracticeId(os.urandom(16))
@@ -147,6 +151,17 @@ async def test_redis_forgets_a_part(redis: RedisProcess, nodes: Nodes) -> None:
     assert Dropped(later) in two.hints
 
 
+async def test_redis_forgets_who_is_where(redis: RedisProcess, nodes: Nodes) -> None:
+    one, two = await nodes.pair()
+    await two.attach(device())
+    key = two.redis.entries_key(two.redis.membership.me).decode()
+    redis.ask("DEL", key)
+    async with asyncio.timeout(LIMIT_S):
+        while await asyncio.to_thread(redis.ask, "HLEN", key) != "1":
+            await turn()
+    await crosses(one, two)
+
+
 async def test_redis_has_no_memory_left(redis: RedisProcess, nodes: Nodes) -> None:
     one, two = await nodes.pair()
     await two.attach(device())
@@ -204,6 +219,68 @@ async def test_nodes_look_into_the_store_from_time_to_time(nodes: Nodes) -> None
     await nodes.close(two)
 
 
+class Relay:
+    """Stands between nodes and Redis, and can stop passing on what comes from Redis for subscribers."""
+
+    def __init__(self, port: int) -> None:
+        self.stalled = False
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, on = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += (writer, on)
+        subscriber: list[bytes] = []
+        await asyncio.gather(self._pass(reader, on, subscriber, asked=True), self._pass(back, writer, subscriber))
+
+    async def _pass(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, subscriber: list[bytes], *, asked: bool = False
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                if asked and b"SUBSCRIBE" in data:
+                    subscriber.append(data)
+                if not asked and subscriber and self.stalled:
+                    continue
+                sink.write(data)
+        sink.close()
+
+
+async def test_the_subscription_alone_stands_still(redis: RedisProcess, nodes: Nodes) -> None:
+    relay = Relay(redis.port)
+    async with relay as url:
+        one = await nodes.open()
+        two = await nodes.start(nodes.make(replace(HURRY, confirm_s=0.2), url=url))
+        await nodes.met()
+        await two.attach(device())
+        relay.stalled = True
+        assert "does not answer" in await degrades(two)
+        relay.stalled = False
+        await works_again(one, two)
+        await crosses(one, two)
+        await nodes.close(two)
+
+
+async def test_every_subscription_is_a_reason_to_look_into_the_store(redis: RedisProcess, nodes: Nodes) -> None:
+    node = await nodes.open(replace(CALM, degraded_s=(3600.0, 3600.0)))  # nothing else makes it look
+    assert node.gaps == 1
+    redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    await node.until(lambda: node.gaps == 2)
+    assert node.bus.degraded is None
+
+
 # --- nodes that die ---------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +294,36 @@ async def test_a_node_whose_lease_has_lapsed_is_back_with_its_next_heartbeat(red
     await two.until(lambda: [(PRACTICE, who)] in two.lost)
     await one.until(lambda: one.gaps > before)
     assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
+
+
+async def test_a_node_that_is_met_during_a_heartbeat_stays(redis_server: RedisProcess) -> None:
+    servers = Servers(parse(redis_server.url()), lambda _: None, lambda _: None)
+    one, other = NodeId(os.urandom(16)), NodeId(os.urandom(16))
+    member = Membership("met", one, lambda node: b"met:here:" + node.hex().encode(), 15_000)
+    await servers.open(b"met:inbox")
+    try:
+        await member.join(servers)
+        member.meet(other)
+        beat = asyncio.create_task(member.beat(servers))
+        await turn()
+        member.meet(other)  # what Redis answers to this heartbeat may be older than that
+        await beat
+        assert list(member.others) == [other]
+        await member.beat(servers)
+        assert list(member.others) == []
+        await member.leave(servers)
+    finally:
+        await servers.close()
+
+
+async def test_a_lease_that_nobody_else_misses_is_put_back(redis: RedisProcess, nodes: Nodes) -> None:
+    one = await nodes.open()
+    lease = f"{nodes.namespace}:node:{{{one.redis.membership.me.hex()}}}"
+    redis.ask("DEL", lease)
+    async with asyncio.timeout(LIMIT_S):
+        while await asyncio.to_thread(redis.ask, "PTTL", lease) == "-2":
+            await turn()
+    assert int(redis.ask("PTTL", lease)) > 0
 
 
 # --- what no node has said --------------------------------------------------------------------------------------------
@@ -352,6 +459,22 @@ async def test_a_failover(sentinels: SentinelSet, sentinel_url: str) -> None:
         await crosses(one, two)
         assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
         await old.start()
+
+
+async def test_a_master_that_was_replaced_while_it_was_cut_off(tmp_path: Path) -> None:
+    old, new = RedisProcess(tmp_path / "old"), RedisProcess(tmp_path / "new")
+    sentinel = OneSentinel(tmp_path / "sentinel", "sentinel", "other", old.port)
+    async with old, new, sentinel, Nodes(f"redis+sentinel://127.0.0.1:{sentinel.port}/other") as nodes:
+        one, two = await nodes.pair(replace(HURRY, confirm_s=0.2))
+        await two.attach(device())
+        before = one.gaps, two.gaps
+        sentinel.ask("SENTINEL", "REMOVE", "other")  # nobody answers for the name any more: all stays as it is
+        sentinel.ask("SENTINEL", "MONITOR", "other", "127.0.0.1", str(new.port), "1")
+        await one.until(lambda: one.gaps > before[0])
+        await two.until(lambda: two.gaps > before[1])
+        await works_again(one, two)
+        await crosses(one, two)
+        assert new.ask("SCARD", f"{nodes.namespace}:nodes") == "2"
 
 
 class TestAfterFailover(NodesContract):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import string
 import typing
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,10 +41,16 @@ from rapport_protocol.messages import (
 )
 from rapport_protocol.requests import OPERATIONS, DeviceLists, DeviceListUpdate, Role
 from rapport_protocol.signed import AuthTranscript, Outer
+from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.adapters.store.postgres import PostgresStore
+from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.adapters.store.sqlite.version import initialise
+from rapport_server.ports import Clock, Store
+from tests.server.contracts.postgres_databases import Databases
 from tests.server.device import SOON_S, Closed, Device, connected, opened
 from tests.server.furnished import Practice, Resident, furnish, nobody, to_oneself
 from tests.server.naming import ASKED, SAID, Asked, Put, id_fields
-from tests.server.node import Node, bearer, running
+from tests.server.node import HeldClock, Node, bearer, running
 
 TAKEN = {
     ("account.register", "account"): "account",
@@ -65,9 +71,23 @@ KNOWING_IS_ENOUGH = {
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def node(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Node]:
-    async with running(folder=tmp_path if request.param == "sqlite" else None) as node:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Clock], Store]:
+    """Opens an empty store."""
+    if request.param == "memory":
+        return MemoryStore
+    if request.param == "sqlite":
+        initialise(tmp_path / "rapport.db")
+        return lambda clock: SqliteStore(tmp_path / "rapport.db", clock)
+    databases: Databases = request.getfixturevalue("databases")
+    database = request.getfixturevalue("database")
+    return lambda clock: PostgresStore(databases.url(database), clock)
+
+
+@pytest.fixture
+async def node(open_store: Callable[[Clock], Store]) -> AsyncIterator[Node]:
+    clock = HeldClock()
+    async with running(clock=clock, store=open_store(clock)) as node:
         yield node
 
 

@@ -26,6 +26,7 @@ from rapport_protocol.limits import MAX_INTEGER
 __all__ = [
     "LABELS",
     "OUTER_BYTES",
+    "OUTER_CONVERSATION",
     "SIGNAL_FIELDS_BYTES",
     "SUITE",
     "AuthTranscript",
@@ -244,6 +245,8 @@ def http_token_hash(token: bytes) -> bytes:
 # --- the outer of posts and directs (chapter 4) ---------------------------------------------------------------------
 
 OUTER_BYTES: Final = 125
+OUTER_CONVERSATION: Final = slice(3, 19)
+"""Where the conversation stands in an encoded outer, for who relays it without looking at the rest."""
 _OUTER: Final = Packer(">BH16sQ16s16s16sQBBQ32s")
 
 

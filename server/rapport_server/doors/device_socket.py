@@ -4,6 +4,7 @@ Source: docs/protocol.md, sections 12.4 and 12.5.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, cast
@@ -14,7 +15,7 @@ from aiohttp.http import WebSocketWriter
 
 from rapport_protocol.codec import CLIENT_CODECS, Codec
 from rapport_protocol.limits import PING_IDLE_S, SERVER_GIVES_UP_S, SUBPROTOCOL_MSGPACK
-from rapport_protocol.messages import ClientMessage, CloseCode, Ping, ServerMessage
+from rapport_protocol.messages import ClientMessage, CloseCode, Draining, Ping, ServerMessage
 from rapport_server.doors.frames import connection_of
 from rapport_server.services.messaging import Link
 
@@ -29,6 +30,10 @@ STUCK_S: Final = 10.0
 CUT_S: Final = 2.0
 """Seconds after which a connection that is being closed is cut: the second that the peer has to answer, and one for
 what was sent before to go out."""
+
+
+STORE_BACK_MS: Final = 3000
+"""Milliseconds within which clients come back and ask again whether the store is there."""
 
 
 class _Outbox:
@@ -194,7 +199,14 @@ class DeviceSocket:
             self._outbox.write(_header(self._opcode, len(frame)), frame)
 
     def close(self, code: int) -> None:
-        """Starts closing with this code; what was sent before still goes out."""
+        """Starts closing with this code; what was sent before still goes out.
+
+        Without a store nobody can be served, and everybody goes: each is told its own moment to come back, soon and
+        however often, because a database is back within seconds and clients left to themselves would wait longer each
+        time.
+        """
+        if code == CloseCode.STORE_LOST and self._closing is None:
+            self.send(Draining(secrets.randbelow(STORE_BACK_MS)))
         if self._closing is None:
             loop = asyncio.get_running_loop()
             self.code = code

@@ -257,8 +257,11 @@ class NodesContract(BusContract):
         who = account()
         two.roster.put(PRACTICE, who, "online")
         await nodes.close(two)
-        assert await one.roster.states(PRACTICE, [who]) == {who: "online"}
-        assert one.lost == []
+        three = await nodes.open()
+        assert three.others == 2
+        for node in (one, three):
+            assert await node.roster.states(PRACTICE, [who]) == {who: "online"}
+            assert node.lost == []
 
     async def test_the_accounts_of_a_dead_node_are_lost_once(self, nodes: Nodes) -> None:
         one, two = await nodes.pair()

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rapport.testing.backing import PostgresProcess
 from rapport_server.adapters.store.sqlite.version import initialise
-from tests.server.contracts.postgres_databases import Databases
 
 
 @pytest.fixture(scope="session")
@@ -29,15 +27,3 @@ def new_store(tmp_path: Path, empty_store: Path) -> Callable[[str], Path]:
 def path(new_store: Callable[[str], Path]) -> Path:
     """An empty store in the test's own folder."""
     return new_store("store.db")
-
-
-@pytest.fixture(scope="session")
-def databases(postgres_server: PostgresProcess) -> Databases:
-    """What makes databases."""
-    return Databases(postgres_server)
-
-
-@pytest.fixture
-def database(databases: Databases) -> str:
-    """The name of a database with an empty store in it; only one of these at a time."""
-    return databases.emptied()

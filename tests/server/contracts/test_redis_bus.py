@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from rapport.testing.backing import RedisCluster, RedisProcess
-from tests.server.bus_nodes import Node, Nodes
+from rapport_server.hints import Dropped
+from tests.server.bus_nodes import Node, Nodes, device
 from tests.server.contracts.bus_contract import NodesContract
 
 
@@ -42,3 +43,23 @@ class TestCluster(NodesContract):
     @pytest.fixture
     async def node(self, nodes: Nodes) -> Node:
         return await nodes.open()
+
+    async def test_a_master_is_away_for_a_while(self, redis_cluster: RedisCluster, nodes: Nodes) -> None:
+        one, two = await nodes.pair()
+        three = await nodes.open()
+        there = [device() for _ in range(3)]
+        for node, each in zip((one, two, three), there, strict=True):
+            await node.attach(each)
+        before = [node.gaps for node in (one, two, three)]
+        for master in redis_cluster.masters:
+            await master.kill()
+        for node in (one, two, three):
+            await node.until(lambda node=node: node.bus.degraded is not None)  # type: ignore[misc]
+        for master in redis_cluster.masters:
+            await master.start()
+        for node in (one, two, three):
+            await node.until(lambda node=node: node.bus.degraded is None and node.others == 2)  # type: ignore[misc]
+        for node, each, gaps in zip((one, two, three), there, before, strict=True):
+            one.bus.publish(Dropped(each))
+            await node.until(lambda node=node, each=each: Dropped(each) in node.hints)  # type: ignore[misc]
+            assert node.gaps > gaps

@@ -138,10 +138,11 @@ class Link:
         self._clock.set(challenge.server_time_ms, heard)
         return hello, state
 
-    @staticmethod
-    def _refuse(message: ServerMessage | None) -> None:
+    def _refuse(self, message: ServerMessage | None) -> None:
         """Nothing, or a farewell, is a closed door; anything else before `hello` is against the contract."""
-        if message is not None and not isinstance(message, Draining):
+        if isinstance(message, Draining):
+            self._events.draining(message.retry_after_ms / 1000)
+        elif message is not None:
             raise FormatError("out of turn", ErrorCode.BAD_FRAME)
 
     # --- working ------------------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class RedisBus:
     @property
     def degraded(self) -> str | None:
         """See Bus.degraded."""
-        return None if self._degraded is None else f"{self._degraded}: other nodes are looked after through the store"
+        return None if self._degraded is None else f"{self._degraded}; messages between nodes take some seconds"
 
     @property
     def counted(self) -> BusCounts:
@@ -246,8 +246,10 @@ class RedisBus:
     # --- the task that talks to Redis ---------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        assert self._loop is not None  # noqa: S101 - started
         attempt = 0
         while not self._closing:
+            begun = self._loop.time()
             try:
                 await self._session()
             except Lost as problem:
@@ -259,7 +261,8 @@ class RedisBus:
                 why = "the bus has failed"
             else:
                 return
-            attempt = 0 if self._degraded is None else attempt + 1
+            # A Redis that lets nodes in and fails them at once must not be asked without a pause.
+            attempt = 0 if self._loop.time() - begun > self._pace.heartbeat_s else attempt + 1
             self._degrade(why)
             first, longest = self._pace.retry_s
             await asyncio.sleep(random.uniform(0, min(longest, first * 2 ** min(attempt, 16))))  # noqa: S311 - no secret

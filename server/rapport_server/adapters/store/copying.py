@@ -124,11 +124,12 @@ def _acknowledged(db: Connection, after: Sequence[Any] | None) -> Iterator[tuple
         found: list[tuple[bytes, int]] = []
         for start in range(0, len(positions), PIECE_ROWS):
             some = positions[start : start + PIECE_ROWS]
-            found += db.execute(sa.select(item.c.practice, item.c.position).where(item.c.position.in_(some))).tuples()
+            theirs = sa.select(item.c.practice, item.c.position).where(item.c.position.in_(some))
+            found += [(row.practice, row.position) for row in db.execute(theirs)]
         for practice, group in groupby(sorted(found), lambda pair: pair[0]):
-            theirs = [position for _, position in group]
-            for start in range(0, len(theirs), tables.POSITIONS):
-                yield (row.number,), (practice, row.at, theirs[start : start + tables.POSITIONS])
+            own = [position for _, position in group]
+            for start in range(0, len(own), tables.POSITIONS):
+                yield (row.number,), (practice, row.at, own[start : start + tables.POSITIONS])
 
 
 _PARTS: Final = (
@@ -169,8 +170,11 @@ async def copy(path: Path, owner_url: str, role: str, tell: Callable[[str], None
             with sqlite_sentences(path):
                 _settle(connection)
             source = core_on(connection)
-            with sentences(owner_url):
-                return await _copy(source, owner_url, role, tell)
+            try:
+                with sentences(owner_url):
+                    return await _copy(source, owner_url, role, tell)
+            finally:
+                source.close()
         finally:
             connection.close()
     finally:

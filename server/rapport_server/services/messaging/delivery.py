@@ -1,7 +1,9 @@
 """From the mailbox to the devices that are connected here.
 
-A fresh post is pushed to every device whose link is live. What cannot be pushed at once stays in the mailbox, and the
-link is pumped from there: oldest first, at most a window unacknowledged, until nothing waits and it is live again.
+A fresh post is pushed to every device whose link is live and has seen the place before it. What cannot be pushed at
+once stays in the mailbox, and the link is pumped from there: oldest first, at most a window unacknowledged, until
+nothing waits and it is live again. So order holds too when another node has accepted the place before and its hint is
+late or lost.
 
 Source: docs/protocol.md, section 12.4.
 """
@@ -14,7 +16,7 @@ import structlog
 
 from rapport_protocol.codec import deliver_frames
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId, split_ids
+from rapport_protocol.ids import ID_BYTES, ConversationId, DeviceId, ItemId, split_ids
 from rapport_protocol.limits import RESUME_WINDOW
 from rapport_protocol.messages import (
     CaughtUp,
@@ -27,6 +29,7 @@ from rapport_protocol.messages import (
     Signal,
 )
 from rapport_protocol.sealed_keys import split_sealed_keys
+from rapport_protocol.signed import OUTER_CONVERSATION
 from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed
 from rapport_server.ports import Bus, Mailbox, SignInDirectory
 from rapport_server.records import (
@@ -166,6 +169,9 @@ class Delivery:
         link.missed = True
 
     def _push(self, job: PostJob) -> None:
+        sender = self._links.get(job.device)
+        if sender is not None and sender.given.get(job.conv) == job.seq - 1:
+            sender.given[job.conv] = job.seq
         fresh = Fresh(job.devices, ItemId(job.id), job.seq, job.at, job.outer, job.nonce, job.ct, job.keys)
         self._offer(fresh, split_sealed_keys(job.keys))
 
@@ -178,21 +184,35 @@ class Delivery:
             if link is None:
                 elsewhere = True
             else:
-                self._offer_one(link, fresh.id, frame)
+                self._offer_one(link, fresh, frame)
         if elsewhere:
             absent = narrowed(fresh, lambda device: device not in links)
             if absent is not None:
                 self._bus.publish(absent)
 
-    @staticmethod
-    def _offer_one(link: Link, item: ItemId, frame: bytes) -> None:
+    def _offer_one(self, link: Link, fresh: Fresh, frame: bytes) -> None:
         in_flight, connection = link.in_flight, link.connection
         if not link.live or len(in_flight) >= RESUME_WINDOW or connection.congested:
             link.live = False
             link.missed = True
-        elif item not in in_flight:  # the pump may have found it in the store before its batch was reported
-            in_flight.add(item)
+        elif fresh.id in in_flight:
+            return  # the pump has found it in the store before its batch was reported
+        elif fresh.seq and not self._next(link, ConversationId(fresh.outer[OUTER_CONVERSATION]), fresh.seq):
+            self._pump(link)
+        else:
+            in_flight.add(fresh.id)
             connection.send_frame(frame)
+
+    @staticmethod
+    def _next(link: Link, conv: ConversationId, seq: int) -> bool:
+        """Whether the device has seen the place before; this one is then taken as seen.
+
+        False for the first one on a connection, and where a place was not for this device: the store knows.
+        """
+        if link.given.get(conv) != seq - 1:
+            return False
+        link.given[conv] = seq
+        return True
 
     # --- what the bus brings ------------------------------------------------------------------------------------------
 
@@ -220,7 +240,7 @@ class Delivery:
         for device, frame in zip(devices, frames, strict=True):
             link = self._links.get(device)
             if link is not None:
-                self._offer_one(link, fresh.id, frame)
+                self._offer_one(link, fresh, frame)
 
     def _tell(self, device: DeviceId, message: Delivered | Signal) -> None:
         """Says something that nobody waits for; first to be dropped under pressure."""
@@ -337,6 +357,10 @@ class Delivery:
         if item.id in link.in_flight:
             return True
         link.in_flight.add(item.id)
+        if item.seq:
+            conv = ConversationId(item.outer[OUTER_CONVERSATION]) if isinstance(item, WaitingMessage) else item.conv
+            if conv is not None:
+                link.given[conv] = max(item.seq, link.given.get(conv, 0))
         if isinstance(item, WaitingMessage):
             connection.send(Deliver(item.seq, item.at, item.outer, item.nonce, item.ct, item.key))
         elif isinstance(item, WaitingEntry):

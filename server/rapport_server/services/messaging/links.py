@@ -43,6 +43,7 @@ class Link:
         "caught_up",
         "connection",
         "eased",
+        "given",
         "given_up",
         "in_flight",
         "live",
@@ -58,6 +59,8 @@ class Link:
         self.connection = connection
         self.in_flight: set[ItemId] = set()
         """Delivered on this connection, not yet acknowledged; at most RESUME_WINDOW."""
+        self.given: dict[ConversationId, int] = {}
+        """Per conversation the last seq that the device has seen here: delivered on this connection, or its own."""
         self.live = False
         """Nothing waits in the mailbox: new posts are pushed as they commit. Else only the pump sends, so that order is
         kept."""

@@ -6,7 +6,7 @@ who is connected.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -232,22 +232,24 @@ class Presence:
     async def _look(self) -> None:
         """Looks up whoever may have changed, and tells the nodes of their watchers. Raises Rejected."""
         people = self._looks.due(self._now())
-        if not people:
-            return
+        done = 0
         try:
             states = await self._states(people)
-            circles = await self._circles_of(people)
+            for start in range(0, len(people), LOOKUPS_AT_ONCE):  # the first are told while others are looked up
+                some = people[start : start + LOOKUPS_AT_ONCE]
+                circles = await self._circles_of(some)
+                for person in some:
+                    self._say(person, states.get(person, PresenceState.OFFLINE), circles[person].audience)
+                done += len(some)
         except Rejected:
-            for person in people:
+            for person in people[done:]:
                 self._looks.failed(person, self._now())
             raise
-        for person in people:
-            state = states.get(person, PresenceState.OFFLINE)
-            if self._looks.found(person, state, self._now()):
-                audience = circles[person].audience
-                for start in range(0, len(audience), HINT_DEVICES):
-                    devices = b"".join(audience[start : start + HINT_DEVICES])
-                    self._bus.publish(PresenceMoved(devices, *person, state))
+
+    def _say(self, person: Person, state: str, audience: Sequence[DeviceId]) -> None:
+        if self._looks.found(person, state, self._now()):
+            for start in range(0, len(audience), HINT_DEVICES):
+                self._bus.publish(PresenceMoved(b"".join(audience[start : start + HINT_DEVICES]), *person, state))
 
     async def _answer_watches(self) -> None:
         """Looks up whom devices have asked to watch, and answers them. Raises Rejected; answered later then."""

@@ -107,7 +107,7 @@ export class Link {
   ): Promise<{ hello: Hello; state: signIn.VaultState } | null> {
     const challenge = await unlessAborted(stream.receive(), signal);
     if (challenge?.tag !== "challenge") {
-      return refuse(challenge);
+      return this.refuse(challenge);
     }
     const heard = this.clock.moment();
     const state = await unlessAborted(
@@ -118,12 +118,22 @@ export class Link {
     await unlessAborted(stream.send(proof.auth), signal);
     const hello = await unlessAborted(stream.receive(), signal);
     if (hello?.tag !== "hello") {
-      return refuse(hello);
+      return this.refuse(hello);
     }
     signIn.checkHello(this.core.me, proof, hello);
     // Not before: by the clock secrets are deleted and messages given up, and anybody can send a challenge.
     this.clock.set(challenge.serverTimeMs, heard);
     return { hello, state };
+  }
+
+  /** Nothing, or a farewell, is a closed door; anything else before `hello` is against the contract. */
+  private refuse(message: ServerMessage | null): null {
+    if (message?.tag === "draining") {
+      this.events.draining(message.retryAfterMs / 1000);
+    } else if (message !== null) {
+      throw outOfTurn();
+    }
+    return null;
   }
 
   // --- working -----------------------------------------------------------------------------------------------------
@@ -252,12 +262,4 @@ export class Link {
 
 function outOfTurn(): FormatError {
   return new FormatError("out of turn", "bad_frame");
-}
-
-/** Nothing, or a farewell, is a closed door; anything else before `hello` is against the contract. */
-function refuse(message: ServerMessage | null): null {
-  if (message !== null && message.tag !== "draining") {
-    throw outOfTurn();
-  }
-  return null;
 }

@@ -262,12 +262,17 @@ export class Fleet {
     }
   }
 
-  /** The id of a message is forgotten, as after 200 days; returns it, to be delivered once more (F1). */
+  /**
+   * The id of a message is forgotten, as after 200 days; returns it, to be delivered once more (F1). Not of one whose
+   * acknowledgement still waits to leave: none waits for so long.
+   */
   forgetDelivered(node: Node): Deliver | null {
+    const waiting = node.outgoing.flatMap((message) => (message.tag === "ack" ? message.ok.map(({ id }) => id) : []));
+    const leaving = new Set<string>(waiting);
     for (const message of node.delivered) {
       if (message.tag === "deliver" && message.seq > 0 && node.running) {
         const id = messageId(message.outer);
-        if (node.stored("seen", id) !== null) {
+        if (!leaving.has(id) && node.stored("seen", id) !== null) {
           node.look((tx) => tx.delete("seen", id));
           return message;
         }

@@ -12,11 +12,12 @@ import { archiveKeyOf } from "../../src/engine/archive-keys.ts";
 import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
 import { sessionsOf } from "../../src/engine/kept-sessions.ts";
 import { DIRECTS, OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
-import { CONTACTS, PENDING } from "../../src/engine/records.ts";
+import { CONTACTS, CONVERSATIONS, PENDING } from "../../src/engine/records.ts";
 import { Turn } from "../../src/engine/turn.ts";
 import type { Message } from "../../src/events.ts";
 import { parseSignedDeviceList } from "../../src/protocol/device-lists.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "../../src/protocol/ids.ts";
+import { parseSignedEntry } from "../../src/protocol/membership-entries.ts";
 import type { Accepted, Fleet } from "./fleet.ts";
 import { laterNow, type Node, quietNow } from "./node.ts";
 import { Counter } from "./watching.ts";
@@ -30,8 +31,8 @@ const DIRECTS_MOST = 1_024;
 /**
  * A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
  *
- * False: no verdict is possible, because an account has forgotten a change of its device list that others know, or has
- * made it a second time in another way.
+ * False: no verdict is possible, because an account has forgotten a change of its device list, or of a conversation's
+ * members, that others know, or has made it a second time in another way.
  */
 export function settleFleet(fleet: Fleet): boolean {
   const nodes = fleet.living;
@@ -54,7 +55,7 @@ export function settleFleet(fleet: Fleet): boolean {
       assert.ok(count - (before.get(key) ?? 0) <= ROUND_TRIPS, "does not heal in two round trips");
     }
   }
-  if (hasForgottenItself(fleet) || hasEquivocated(fleet)) {
+  if (hasForgottenItself(fleet) || hasEquivocated(fleet) || hasForked(fleet)) {
     return false;
   }
   knowEachOther(fleet);
@@ -85,6 +86,23 @@ function hasForgottenItself(fleet: Fleet): boolean {
 function hasEquivocated(fleet: Fleet): boolean {
   const putBack = fleet.nodes.some((node) => node.rolledBack) && fleet.state.restoredMs > 0;
   return putBack && fleet.watch.alarms.get("equivocation") > 0;
+}
+
+/**
+ * Whether a chain has another entry now in the place of one that somebody holds: the restored server lacked it, the
+ * vault that had signed it was put back, and the account has signed another one. Whoever holds the first one rightly
+ * refuses the second.
+ */
+function hasForked(fleet: Fleet): boolean {
+  const putBack = fleet.nodes.some((node) => node.rolledBack) && fleet.state.restoredMs > 0;
+  return putBack && fleet.living.some((node) => node.conversations().some((conv) => isOffChain(fleet, node, conv)));
+}
+
+function isOffChain(fleet: Fleet, node: Node, conv: ConversationId): boolean {
+  const membership = node.look((tx) => CONVERSATIONS.get(tx, conv))?.membership ?? null;
+  const chain = fleet.state.conversations.get(conv)?.chain ?? [];
+  const there = chain.find(({ epoch }) => epoch === membership?.epoch);
+  return membership !== null && there !== undefined && parseSignedEntry(there.raw).hash !== membership.head;
 }
 
 /** Before anybody writes again: whoever shares a conversation has heard of every change of a device list. */

@@ -155,6 +155,7 @@ export class SeveralDevices {
   drop(who: number, at: number): void {
     TAKEN.add("drop");
     const node = this.alive(who);
+    node.isLossy ||= node.inbox.length > 0;
     node.inbox.splice(at % Math.max(node.inbox.length, 1), 1);
   }
 
@@ -345,6 +346,10 @@ export class SeveralDevices {
       quietNow(...fleet.living.map((node) => fleet.alive(node))); // what a restored server lacks comes within a week
     }
     const away = this.node(who);
+    for (const node of fleet.living.filter(({ isLossy }) => isLossy)) {
+      node.dropConnection(); // no stream loses a message and lives on for weeks: what was lost comes on the next one
+      quietNow(fleet.alive(node));
+    }
     for (const node of fleet.living) {
       node.dropConnection();
     }

@@ -51,6 +51,8 @@ export class Node extends Device {
   /** The vault's revision at the last sign-in. */
   signedRev = 0;
   link: Link | null = null;
+  /** A message was lost on the present connection, which nobody has noticed yet. */
+  isLossy = false;
   /** The server has closed the connection. */
   private closedByServer = false;
   private readonly counted = new Counter();
@@ -201,6 +203,7 @@ export class Node extends Device {
     const { principal, hello } = server.answer(challenge, proof.auth);
     signIn.checkHello(this.me, proof, hello);
     this.inbox = [];
+    this.isLossy = false;
     this.closedByServer = false;
     this.link = server.open(principal, {
       send: (message) => this.inbox.push(message),

@@ -103,6 +103,9 @@ class _Session:
         prepare = self.raw.prepare
         self.ask, self.earlier, self.find = await prepare(ASK), await prepare(EARLIER), await prepare(FIND)
         self.write, self.park = await prepare(WRITE), await prepare(PARK)
+        # asyncpg ends these with Flush, not Sync, and `statement_timeout` counts from the first of them until a Sync:
+        # it would end whatever runs four and a half seconds from now.
+        await self.raw.execute("SELECT 1")
 
     async def transact(self, batch: Batch) -> None:
         """One transaction. When this returns, it is synced."""
