@@ -58,7 +58,7 @@ from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
 from rapport_server.web_files import WEB_APP, WebAppProblem, WebFiles
 
-__all__ = ["STREAM_PATH", "App", "create", "open_store", "server_origins"]
+__all__ = ["STREAM_PATH", "App", "create", "open_bus", "open_store", "server_origins"]
 
 STREAM_PATH: Final = "/v1/stream"
 """Where devices connect their WebSocket."""

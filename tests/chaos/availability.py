@@ -6,17 +6,19 @@ import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from rapport.testing.history import Entry
 
-__all__ = ["ACCEPTED_WITHIN_S", "SHARE", "Sends", "quantiles"]
+__all__ = ["ACCEPTED_WITHIN_S", "SHARE", "Backlog", "Sends", "quantiles"]
 
 ACCEPTED_WITHIN_S: Final = 5.0
 """Seconds; a send that is answered later was not accepted while the fault lasted."""
 SHARE: Final = 0.99
 """Of the sends: what counts as all of them."""
 _STEP_S: Final = 0.1
+_BEGUN, _ANSWERED = b'{"kind":"invoke"', b'{"kind":"ack"'
 
 
 class Sends:
@@ -55,6 +57,25 @@ class Sends:
         """How long the answers took, of all sends or of those begun in these times."""
         every = range(len(self._begun)) if spans is None else [at for span in spans for at in self.between(*span)]
         return [self._answered[at] - self._begun[at] for at in every if self._answered[at] != math.inf]
+
+
+class Backlog:
+    """How many sends are unanswered now, from journals that are still being written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+        self._unanswered = 0
+
+    def count(self) -> int:
+        """Reads on; half a line is left for the next time."""
+        for path in self._folder.glob("*.jsonl"):
+            with path.open("rb") as journal:
+                journal.seek(self._read.get(path, 0))
+                whole = journal.read().rpartition(b"\n")[0]
+                self._read[path] = self._read.get(path, 0) + len(whole)
+                self._unanswered += whole.count(_BEGUN) - whole.count(_ANSWERED)
+        return self._unanswered
 
 
 def quantiles(delays: Sequence[float]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """A node of a cluster that is broken on purpose, so that the harness has something to find. Never part of the product.
 
-`python -m tests.chaos.broken_node early serve …` answers posts before PostgreSQL has committed them; `deaf` never looks
+`python broken_node.py early serve …` answers posts before PostgreSQL has committed them; `deaf` never looks
 into the store for what Redis has lost. Everything else is the real server.
 """
 

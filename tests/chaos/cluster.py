@@ -14,23 +14,23 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from rapport.testing.backing import SentinelSet
 from rapport.testing.history import Entry, Verdict, check
 from rapport.testing.journal import Journal
 from rapport.testing.processes import ProcessProblem
-from tests.chaos.availability import SHARE, Sends, quantiles
+from tests.chaos.availability import SHARE, Backlog, Sends, quantiles
 from tests.chaos.faults import FAULTS, Cluster, Fault, Hurt
 from tests.chaos.networks import CLIENTS, NODES, isolate
 from tests.chaos.pairs import Pairs, journals
@@ -41,6 +41,10 @@ __all__ = ["Outcome", "Round", "run"]
 WARM_UP_S: Final = 5.0
 REST_S: Final = 12.0
 """Seconds after each fault: the longest recovery that is allowed, and some to see it."""
+REST_MOST_S: Final = 60.0
+"""The same until everybody has caught up, whatever bar was missed: one round must not be blamed for another."""
+CAUGHT_UP: Final = 50
+"""Unanswered sends; 200 are begun in a second."""
 SETTLED_WITHIN_S: Final = 90.0
 """Longer than a node takes to look into the store by itself (60 s)."""
 RECOVERED_WITHIN_S: Final = 10.0
@@ -80,6 +84,8 @@ class Outcome(Struct):
     rounds: list[Round]
     missed: list[str]
     """Every bar that was not kept, in words."""
+    left_out: list[str] = []
+    """Faults that cannot be made without network namespaces."""
     rate_limits: str = "raised: a handful of clients stands for many"
 
 
@@ -111,17 +117,19 @@ async def run(
     spans: list[_Span] = []
     async with AsyncExitStack() as stack:
         cluster, owner_link = await stack.enter_async_context(two_nodes(folder, chance, commands))
+        possible = _possible(cluster, faults)
         player = cluster.network.at(CLIENTS, sys.executable, "-m", "rapport.testing.player")
         people = Pairs(cluster.nodes[0], folder, command=player)
         await people.gather(stack, pairs, processes, owner_link)
         harness = stack.enter_context(Journal(folder / "harness.jsonl", "harness"))
         cluster.killed = harness.kill
-        flowing = time.monotonic()
+        flowing, backlog = time.monotonic(), Backlog(folder)
         async with asyncio.TaskGroup() as group:
             flows = people.flow(group, rate)
-            await _pause(flows, WARM_UP_S)
-            for number, kind in enumerate(_sequence(cluster, faults, rounds)):
-                spans.append(await _break(kind(cluster), flows))
+            await _caught_up(flows, WARM_UP_S, backlog)
+            for number in range(rounds):
+                kind = possible[number % len(possible)]
+                spans.append(await _break(kind(cluster), flows, backlog))
                 _tell(f"round {number + 1} of {rounds}: {kind.name}")
             sent = await people.halt(flows)
         flowed = time.monotonic() - flowing
@@ -129,7 +137,10 @@ async def run(
         for node in cluster.nodes:
             await node.stop()
     outcome = _judged(journals(folder), spans, cluster.network.kind, seed, rate, sum(sent.values()) / flowed, began)
-    return outcome if settled else replace(outcome, missed=[*outcome.missed, "some clients still wait for messages"])
+    outcome.left_out = [name for name in faults if FAULTS[name] not in possible]
+    if not settled:
+        outcome.missed.append("some clients still wait for messages")
+    return outcome
 
 
 async def _settled(people: Pairs, sent: Mapping[str, int]) -> bool:
@@ -141,23 +152,32 @@ async def _settled(people: Pairs, sent: Mapping[str, int]) -> bool:
     return True
 
 
-def _sequence(cluster: Cluster, names: Sequence[str], rounds: int) -> Iterator[type[Fault]]:
-    """The faults in turn; those that this cluster cannot have are left out."""
-    possible = [FAULTS[name] for name in names]
-    if not isinstance(cluster.redis, SentinelSet):
-        possible = [fault for fault in possible if not fault.needs_sentinel]
-    for number in range(rounds):
-        yield possible[number % len(possible)]
+def _possible(cluster: Cluster, names: Sequence[str]) -> list[type[Fault]]:
+    """Those that this cluster can have. Raises ProcessProblem when there are none."""
+    sentinel = isinstance(cluster.redis, SentinelSet)
+    possible = [FAULTS[name] for name in names if sentinel or not FAULTS[name].needs_sentinel]
+    if not possible:
+        raise ProcessProblem("none of these faults can be made here: Sentinel needs network namespaces (be root)")
+    return possible
 
 
-async def _break(fault: Fault, flows: Mapping[str, asyncio.Task[int]]) -> _Span:
+async def _break(fault: Fault, flows: Mapping[str, asyncio.Task[int]], backlog: Backlog) -> _Span:
+    """One round: it breaks, is mended, and everybody gets the time to catch up, so that the next one starts well."""
     began = time.monotonic()
     await fault.start()
     await _pause(flows, fault.lasts_s)
     await fault.end()
     ended = time.monotonic()
-    await _pause(flows, REST_S)
+    await _caught_up(flows, REST_S, backlog)
     return _Span(fault, began, ended, time.monotonic())
+
+
+async def _caught_up(flows: Mapping[str, asyncio.Task[int]], least_s: float, backlog: Backlog) -> None:
+    """Lets time pass until hardly anything is unanswered."""
+    since = time.monotonic()
+    await _pause(flows, least_s)
+    while backlog.count() > CAUGHT_UP and time.monotonic() < since + REST_MOST_S:
+        await _pause(flows, 1.0)
 
 
 async def _pause(flows: Mapping[str, asyncio.Task[int]], seconds: float) -> None:
@@ -237,12 +257,12 @@ def _commands(planted: str | None) -> dict[str, list[str]]:
     """What runs as nodes when a fault is planted; docs/testing.md says which."""
     if planted is None:
         return {}
-    return {place: [sys.executable, "-m", "tests.chaos.broken_node", planted] for place in NODES}
+    return {place: [sys.executable, str(Path(__file__).with_name("broken_node.py")), planted] for place in NODES}
 
 
 def main() -> int:
     """The command."""
-    isolate()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything that was started ends too
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.cluster", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; may be given several times")
@@ -253,7 +273,10 @@ def main() -> int:
     parser.add_argument("--plant", choices=PLANTED, help="run nodes that are broken: the verdict must see it")
     parser.add_argument("--json", action="store_true", help="the outcome as one JSON object instead of lines")
     parser.add_argument("--keep", type=Path, help="folder for journals and logs, which stays")
+    parser.add_argument("--proxies", action="store_true", help="cut paths by proxies also where namespaces are allowed")
     chosen = parser.parse_args()
+    if not chosen.proxies:
+        isolate()
     with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -270,11 +293,18 @@ def main() -> int:
                     commands=_commands(chosen.plant),
                 )
             )
-        except ProcessProblem as problem:
-            _tell(f"cluster: {problem}")
+        except (ProcessProblem, ExceptionGroup) as problem:
+            _tell(f"cluster: {_first(problem)}")
             return 1
     sys.stdout.write((msgspec.json.encode(outcome).decode() if chosen.json else _text(outcome)) + "\n")
     return 1 if outcome.missed else 0
+
+
+def _first(problem: Exception) -> Exception:
+    """What made the others give up."""
+    while isinstance(problem, ExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem
 
 
 def _text(outcome: Outcome) -> str:
@@ -287,6 +317,7 @@ def _text(outcome: Outcome) -> str:
     times = (outcome.answer_s_p50, outcome.answer_s_p99, outcome.quiet_answer_s_p50, outcome.quiet_answer_s_p99)
     counts = (verdict.sent, verdict.accepted, verdict.lost, verdict.duplicated, verdict.reordered, verdict.phantoms)
     lines += [
+        *(f"{name:18} left out: it needs network namespaces" for name in outcome.left_out),
         f"paths cut by {outcome.network}; seed {outcome.seed}; {outcome.clients} clients; {outcome.rate_sent} sends/s",
         "accepted after p50 {} s, p99 {} s; long after faults p50 {} s, p99 {} s".format(*times),
         "sent {}, accepted {}, lost {}, twice {}, reordered {}, phantoms {}".format(*counts),
@@ -299,3 +330,4 @@ def _text(outcome: Outcome) -> str:
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
         sys.exit(main())
+    sys.exit(130)

@@ -65,9 +65,9 @@ class Practice:
     residents: dict[Role, Resident] = field(default_factory=dict)
     secrets: set[bytes] = field(default_factory=set)
 
-    def ids(self) -> dict[str, list[bytes]]:
-        """Kind -> every id of that kind, of all residents."""
-        named = [resident.named.ids() for resident in self.residents.values()]
+    def ids(self, of: Role | None = None) -> dict[str, list[bytes]]:
+        """Kind -> every id of that kind, of all residents or of one."""
+        named = [resident.named.ids() for role, resident in self.residents.items() if of in (None, role)]
         return {kind: sorted({ids[kind] for ids in named}) for kind in named[0]}
 
     def shown_in(self, answer: bytes, beside: bytes = b"") -> list[str]:

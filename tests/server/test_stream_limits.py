@@ -26,6 +26,7 @@ from rapport_protocol.messages import (
     Deliver,
     Delivered,
     Direct,
+    Draining,
     EpochStale,
     Failure,
     Notice,
@@ -153,6 +154,7 @@ async def test_an_acknowledgement_that_cannot_be_stored_ends_the_connection(pair
         delivered = await cleo.skip_to(Deliver)
         await pair.node.store.close()
         await cleo.acknowledge(delivered)
+        assert 0 <= (await cleo.skip_to(Draining)).retry_after_ms < 3000, "back soon, however often"
         assert await cleo.closed() == CloseCode.STORE_LOST
 
 

@@ -11,6 +11,7 @@ from rapport.events import (
     Event,
     MemberJoined,
     Message,
+    MessageChanged,
     MessageReceived,
     MessageStatus,
     Placeholder,
@@ -60,6 +61,8 @@ class JournaledClient:
                 self._shown(message)
             case Placeholder(conversation, ident):
                 self.journal.recv(conversation, ident, 0)
+            case MessageChanged(_, message) if message.id not in self._sent:
+                self._shown(message)  # a placeholder that has healed; what was shown before is not written down again
             case MessageStatus(conversation, ident, status, seq) if status in _ACCEPTED and ident in self._sent:
                 if ident not in self._answered:
                     self.journal.ack(conversation, ident, seq)

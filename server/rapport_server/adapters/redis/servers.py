@@ -196,13 +196,11 @@ class _Cluster:
         nodes = [ClusterNode(address.host, address.port) for address in target.addresses]
         self._options = _options(target)
         self._owner: Redis | None = None
-        self._owned = b""
         self.client: Any = RedisCluster(startup_nodes=nodes, **self._options)
 
     async def owner(self, channel: bytes) -> Redis:
         await self.client.initialize()
         node = self.client.get_node_from_key(channel)
-        self._owned = channel
         self._owner = Redis(host=node.host, port=node.port, **self._options)
         return self._owner
 

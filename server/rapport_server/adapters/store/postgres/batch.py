@@ -67,16 +67,16 @@ class Rosters:
 
 
 class _Columns:
-    """Columns of the rows that the next statement writes, in the order of its parameters."""
+    """What the next statement writes.
+
+    Identifiers go joined, 16 bytes each, and everything else as one list per column: the driver looks at every element
+    of a list several times.
+    """
 
     def __init__(self) -> None:
-        self.position: list[int] = []
-        self.practice: list[bytes] = []
-        self.id: list[bytes] = []
-        self.conv: list[bytes] = []
+        self.messages: list[bytes] = []
+        """Practice, id, conversation, account and device of each message."""
         self.seq: list[int] = []
-        self.account: list[bytes] = []
-        self.device: list[bytes] = []
         self.act_until: list[int] = []
         self.outer: list[bytes] = []
         self.nonce: list[bytes] = []
@@ -84,15 +84,15 @@ class _Columns:
         self.entry: list[bytes | None] = []
         self.devices: list[bytes] = []
         self.keys: list[bytes] = []
+        self.loose: list[bytes] = []
+        """Practice and device of each key that goes alone."""
         self.loose_position: list[int] = []
-        self.loose_practice: list[bytes] = []
-        self.loose_device: list[bytes] = []
         self.loose_key: list[bytes] = []
-        self.ack_practice: list[bytes] = []
-        self.ack_device: list[bytes] = []
-        self.ack_id: list[bytes] = []
-        self.ack_account: list[bytes] = []
+        self.acks: list[bytes] = []
+        """Practice, device, item and account of each acknowledgement."""
         self.ack_entry: list[bytes | None] = []
+        self.entered = self.directs = self.ack_entered = False
+        """Whether there are archive entries, directs, archive entries with acknowledgements: else columns are empty."""
 
 
 class Batch:
@@ -118,14 +118,15 @@ class Batch:
     def _begin(self) -> None:
         self._next = 0
         self._position = 0
+        """Of the next message."""
         self._standing: dict[bytes, ConversationState] = {}
         self._rows: dict[bytes, tuple[int, int, int]] = {}
         self._earlier: dict[bytes, Any] = {}
         self._segment()
 
     def _segment(self) -> None:
-        """What the next statement writes."""
         self._out = _Columns()
+        self._first = self._position
         self._moved: set[bytes] = set()
         self._fresh: set[bytes] = set()
         self._acks: dict[bytes, tuple[AckJob, ItemId]] = {}
@@ -136,7 +137,7 @@ class Batch:
 
     def stand(self, row: Any, earlier: Iterable[Any]) -> None:
         """Takes in the locked rows (keys, seqs, epochs, rosters), the next position, and what stands under the ids."""
-        self._position = row["position"]
+        self._position = self._first = row["position"]
         standing = zip(row["keys"] or (), row["seqs"] or (), row["epochs"] or (), row["rosters"] or (), strict=True)
         for key, seq, epoch, roster in standing:
             state = self._rosters.get(key, roster)
@@ -199,6 +200,8 @@ class Batch:
         out.seq.append(job.seq)
         out.act_until.append(0)
         out.entry.append(job.entry)
+        if job.entry is not None:
+            out.entered = True
         count = len(job.devices) // ID_BYTES
         if count < 2 or len(job.keys) == count * NORMAL_KEY_BYTES:
             out.devices.append(job.devices)
@@ -207,9 +210,8 @@ class Batch:
             out.devices.append(b"")
             out.keys.append(b"")
             for at, sealed in zip(range(0, len(job.devices), ID_BYTES), split_sealed_keys(job.keys), strict=True):
+                out.loose += (job.practice, job.devices[at : at + ID_BYTES])
                 out.loose_position.append(self._position)
-                out.loose_practice.append(job.practice)
-                out.loose_device.append(job.devices[at : at + ID_BYTES])
                 out.loose_key.append(sealed)
         self._keep(key, job)
         return None
@@ -227,6 +229,7 @@ class Batch:
         out = self._out
         out.seq.append(0)
         out.act_until.append(job.act_until)
+        out.directs = True
         out.entry.append(None)
         out.devices.append(job.target)
         out.keys.append(job.key)
@@ -236,35 +239,31 @@ class Batch:
     def _keep(self, key: bytes, job: PostJob | DirectJob) -> None:
         self._fresh.add(key)
         out = self._out
-        out.position.append(self._position)
         self._position += 1
-        out.practice.append(job.practice)
-        out.id.append(job.id)
-        out.conv.append(job.conv)
-        out.account.append(job.account)
-        out.device.append(job.device)
+        out.messages += (job.practice, job.id, job.conv, job.account, job.device)
         out.outer.append(job.outer)
         out.nonce.append(job.nonce)
         out.body.append(job.ct)
 
     def _acknowledge(self, job: AckJob) -> bool:
         """False when something must be written before."""
-        practice, device = job.practice, job.device
-        if (job.parked and (self._acks or self._fresh)) or (
-            self._fresh and any(practice + item in self._fresh for item, _ in job.ok)
-        ):
+        practice, device, fresh = job.practice, job.device, self._fresh
+        if job.parked and (self._acks or fresh):
             return False
+        if fresh:
+            for item, _ in job.ok:
+                if practice + item in fresh:
+                    return False
         out, acks = self._out, self._acks
         for item, entry in job.ok:
             key = practice + device + item
             if key in acks:
                 continue  # a repeat within the batch: the first one counts
             acks[key] = job, item
-            out.ack_practice.append(practice)
-            out.ack_device.append(device)
-            out.ack_id.append(item)
-            out.ack_account.append(job.account)
+            out.acks += (key, job.account)
             out.ack_entry.append(entry)
+            if entry is not None:
+                out.ack_entered = True
         if job.parked:
             self.parked = job
         return True
@@ -281,12 +280,12 @@ class Batch:
         out = self._out
         moved = sorted(self._moved)
         return (
-            self.now, out.position, out.practice, out.id, out.conv, out.seq, out.account, out.device, out.act_until,
-            out.outer, out.nonce, out.body, out.entry, out.devices, out.keys,
-            out.loose_position, out.loose_practice, out.loose_device, out.loose_key,
-            [key[:ID_BYTES] for key in moved], [key[ID_BYTES:] for key in moved],
-            [self._standing[key].seq for key in moved],
-            out.ack_practice, out.ack_device, out.ack_id, out.ack_account, out.ack_entry,
+            self.now, self._first, len(out.seq), b"".join(out.messages), out.seq,
+            out.act_until if out.directs else (), out.outer, out.nonce, out.body,
+            out.entry if out.entered else (), out.devices, out.keys,
+            b"".join(out.loose), out.loose_position, out.loose_key,
+            b"".join(moved), [self._standing[key].seq for key in moved],
+            b"".join(out.acks), len(out.ack_entry), out.ack_entry if out.ack_entered else (),
         )  # fmt: skip
 
     def settle(

@@ -31,14 +31,17 @@ def beginning(practices: Iterable[bytes], *, read_only: bool = False) -> str:
     return f"BEGIN{mode}; SELECT set_config('rapport.practices', '{{{literal}}}', true)"
 
 
-# $1, $2: practice and id of conversations, ascending. The position is taken when all of their rows are locked, so that
+# Identifiers come joined, 16 bytes each: an array of a thousand of them costs the driver more than the rest of a batch.
+
+# $1: practice and id of conversations, ascending; $2: how many. The position is taken when all of their rows are locked, so that
 # within a conversation positions grow like seqs.
 ASK: Final = """
 WITH held AS MATERIALIZED (
-  SELECT w.practice || w.conv AS key, c.seq, c.epoch, c.roster
-  FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, conv)
+  SELECT substr($1, 32 * n + 1, 32) AS key, c.seq, c.epoch, c.roster
+  FROM generate_series(0, $2::integer - 1) AS n
   CROSS JOIN LATERAL (
-    SELECT seq, epoch, roster FROM conversation AS c WHERE c.practice = w.practice AND c.conv = w.conv FOR UPDATE
+    SELECT seq, epoch, roster FROM conversation AS c
+    WHERE c.practice = substr($1::bytea, 32 * n + 1, 16) AND c.conv = substr($1, 32 * n + 17, 16) FOR UPDATE
   ) AS c
 ), standing AS MATERIALIZED (
   SELECT array_agg(key) AS keys, array_agg(seq) AS seqs, array_agg(epoch) AS epochs, array_agg(roster) AS rosters
@@ -47,24 +50,27 @@ WITH held AS MATERIALIZED (
 SELECT keys, seqs, epochs, rosters, nextval('place') AS position FROM standing
 """
 
-# $1, $2: practice and id of what is sent. What another process commits between this statement and WRITE is caught by
+# $1: practice and id of what is sent; $2: how many. What another process commits between this statement and WRITE is caught by
 # the unique index of `item`, and the batch is tried again.
 EARLIER: Final = """
-SELECT w.practice || w.id, i.conv, i.seq, i.at, i.device
-FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, id)
+SELECT substr($1, 32 * n + 1, 32), i.conv, i.seq, i.at, i.device
+FROM generate_series(0, $2::integer - 1) AS n
 CROSS JOIN LATERAL (
   SELECT i.conv, CASE i.form WHEN 0 THEN i.seq ELSE 0 END AS seq, i.at, i.device
-  FROM item AS i WHERE i.practice = w.practice AND i.id = w.id LIMIT 1
+  FROM item AS i WHERE i.practice = substr($1::bytea, 32 * n + 1, 16) AND i.id = substr($1, 32 * n + 17, 16) LIMIT 1
 ) AS i
 """
 
-# $1, $2: practice and id of conversations whose rows are locked.
+# $1: practice and id of conversations whose rows are locked; $2: how many.
 FIND: Final = """
 SELECT c.practice || c.conv AS key, c.kind,
   (SELECT count(*) FROM member AS m WHERE m.practice = c.practice AND m.conv = c.conv AND m.joined) AS members,
   coalesce(d.required, ''::bytea) AS required, coalesce(d.listed, ''::bytea) AS listed
-FROM unnest($1::bytea[], $2::bytea[]) AS w (practice, conv)
-JOIN conversation AS c ON c.practice = w.practice AND c.conv = w.conv
+FROM generate_series(0, $2::integer - 1) AS n
+CROSS JOIN LATERAL (
+  SELECT c.practice, c.conv, c.kind FROM conversation AS c
+  WHERE c.practice = substr($1::bytea, 32 * n + 1, 16) AND c.conv = substr($1, 32 * n + 17, 16) LIMIT 1
+) AS c
 CROSS JOIN LATERAL (
   SELECT string_agg(d.device, ''::bytea ORDER BY d.device) AS listed,
     string_agg(d.device, ''::bytea ORDER BY d.device) FILTER (WHERE NOT d.dormant) AS required
@@ -73,15 +79,22 @@ CROSS JOIN LATERAL (
 ) AS d
 """
 
-# $1: now. $2-$15: messages; their keys, all of one length, are joined. $16-$19: further keys, one by one. $20-$22: seqs
-# of conversations, whose rows are locked. $23-$27: acknowledgements; their rows are locked one by one, so that nobody
-# moves them before they are deleted. Returns which of these were new, and who had sent those posts.
+# $1: now. $2: the first position. $3: how many messages. $4: practice, id, conversation, account, device of each. $5-$10:
+# their other columns ($6 and $10 empty where all are 0 or null). $11, $12: for which devices, and their keys, all of one
+# length, joined. $13-$15: further keys: practice and device, position, key. $16, $17: practice and id of conversations,
+# whose rows are locked, and their seqs. $18: practice, device, item and account of acknowledgements; $19: how many;
+# $20: their archive entries, or nothing. Their rows are locked one by one, so that nobody moves them before they are
+# deleted. Returns which of these were new, by number from 1 on, and who had sent those posts.
 WRITE: Final = """
 WITH message AS MATERIALIZED (
-  SELECT * FROM unnest(
-    $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[],
-    $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[]
-  ) AS m (position, practice, id, conv, seq, account, device, act_until, "outer", nonce, body, entry, devices, keys)
+  SELECT $2::bigint + n AS position, substr($4::bytea, 80 * n + 1, 16) AS practice, substr($4, 80 * n + 17, 16) AS id,
+    substr($4, 80 * n + 33, 16) AS conv, seq, substr($4, 80 * n + 49, 16) AS account,
+    substr($4, 80 * n + 65, 16) AS device, coalesce(act_until, 0) AS act_until, "outer", nonce, body, entry, devices,
+    keys
+  FROM ROWS FROM (
+    generate_series(0, $3::integer - 1),
+    unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::bytea[])
+  ) AS m (n, seq, act_until, "outer", nonce, body, entry, devices, keys)
 ), kept AS (
   INSERT INTO item (position, practice, id, conv, seq, at, account, device, act_until, "outer", nonce, body, entry)
   SELECT position, practice, id, conv, seq, $1, account, device, act_until, "outer", nonce, body, entry FROM message
@@ -91,23 +104,28 @@ WITH message AS MATERIALIZED (
     substr(m.keys, length(m.keys) * 16 / length(m.devices) * g.n + 1, length(m.keys) * 16 / length(m.devices))
   FROM message AS m CROSS JOIN LATERAL generate_series(0, length(m.devices) / 16 - 1) AS g (n)
   UNION ALL
-  SELECT practice, device, position, key
-  FROM unnest($16::bigint[], $17::bytea[], $18::bytea[], $19::bytea[]) AS l (position, practice, device, key)
+  SELECT substr($13::bytea, 32 * n::integer - 31, 16), substr($13, 32 * n::integer - 15, 16), position, key
+  FROM unnest($14::bigint[], $15::bytea[]) WITH ORDINALITY AS l (position, key, n)
 ), kept_by_sender AS (
   INSERT INTO history (practice, conv, seq, position)
   SELECT practice, conv, seq, position FROM message WHERE entry IS NOT NULL
 ), moved AS (
   UPDATE conversation AS c SET seq = m.seq
-  FROM unnest($20::bytea[], $21::bytea[], $22::bigint[]) AS m (practice, conv, seq)
+  FROM unnest($17::bigint[]) WITH ORDINALITY AS m (seq, n)
   CROSS JOIN LATERAL (
-    SELECT h.ctid AS place FROM conversation AS h WHERE h.practice = m.practice AND h.conv = m.conv LIMIT 1
+    SELECT h.ctid AS place FROM conversation AS h
+    WHERE h.practice = substr($16::bytea, 32 * m.n::integer - 31, 16)
+      AND h.conv = substr($16, 32 * m.n::integer - 15, 16) LIMIT 1
   ) AS h
   WHERE c.ctid = h.place
 ), held AS MATERIALIZED (
   SELECT a.n, a.practice, i.position, i.conv, i.seq, i.device AS sender, i.form = 0 AND i.seq > 0 AS post, a.account,
     CASE WHEN NOT i.entered OR i.account <> a.account THEN a.entry END AS entry, e.place
-  FROM unnest($23::bytea[], $24::bytea[], $25::bytea[], $26::bytea[], $27::bytea[])
-    WITH ORDINALITY AS a (practice, device, id, account, entry, n)
+  FROM (
+    SELECT n, entry, substr($18::bytea, 64 * n - 63, 16) AS practice, substr($18, 64 * n - 47, 16) AS device,
+      substr($18, 64 * n - 31, 16) AS id, substr($18, 64 * n - 15, 16) AS account
+    FROM ROWS FROM (generate_series(1, $19::integer), unnest($20::bytea[])) AS a (n, entry)
+  ) AS a
   CROSS JOIN LATERAL (
     SELECT i.position, i.conv, i.seq, i.device, i.form, i.account, i.entry IS NOT NULL AS entered
     FROM item AS i WHERE i.practice = a.practice AND i.id = a.id LIMIT 1

@@ -8,14 +8,13 @@ became of the batch: it is refused, and whoever tries again by the same ids gets
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg
 import structlog
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import ID_BYTES
 from rapport_server.adapters.store.postgres.batch import Batch, Rosters
 from rapport_server.adapters.store.postgres.opening import (
     LOCK_SHARED,
@@ -127,15 +126,10 @@ class _Session:
         await self.raw.execute("COMMIT")
 
     async def _stand(self, batch: Batch) -> None:
-        row = await self.ask.fetchrow(*_halves(batch.keys))
-        batch.stand(row, await self.earlier.fetch(*_halves(batch.asked)))
+        row = await self.ask.fetchrow(b"".join(batch.keys), len(batch.keys))
+        batch.stand(row, await self.earlier.fetch(b"".join(batch.asked), len(batch.asked)))
         if batch.unknown:
-            batch.learn(await self.find.fetch(*_halves(batch.unknown)))
-
-
-def _halves(keys: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Practices, and the ids in them."""
-    return [key[:ID_BYTES] for key in keys], [key[ID_BYTES:] for key in keys]
+            batch.learn(await self.find.fetch(b"".join(batch.unknown), len(batch.unknown)))
 
 
 class Writer:
