@@ -245,7 +245,6 @@ class App:
             parts.delivery,
             parts.signals,
             parts.presence,
-            secrets.token_bytes,
             pages,
             self._arrivals,
             parts.rates,
@@ -447,5 +446,7 @@ class App:
         figures.follow("bus_dropped", "Hints that could not leave this node.", lambda: bus.counted.dropped)
         figures.follow("bus_rejected", "Payloads on the bus that no node has made.", lambda: bus.counted.rejected)
         figures.follow("node_others", "Other nodes that live now.", lambda: bus.counted.others)
+        presence = self._parts.presence
+        figures.follow("presence_told", "How often devices were told of somebody's presence.", lambda: presence.told)
         figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
         return figures

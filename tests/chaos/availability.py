@@ -15,6 +15,8 @@ __all__ = ["ACCEPTED_WITHIN_S", "SHARE", "Backlog", "Sends", "quantiles"]
 
 ACCEPTED_WITHIN_S: Final = 5.0
 """Seconds; a send that is answered later was not accepted while the fault lasted."""
+ORDINARY_S: Final = 1.0
+"""Seconds that an answer may take without a fault, on a busy machine."""
 SHARE: Final = 0.99
 """Of the sends: what counts as all of them."""
 _STEP_S: Final = 0.1
@@ -44,12 +46,13 @@ class Sends:
     def recovery_s(self, start: float, end: float, over: float) -> float | None:
         """When all is well again after a fault from `start` to `end`, in seconds from its end.
 
-        That is when 99 % of all sends begun since `start` are answered. None if that is not so before `over`.
+        That is when 99 % of all sends begun since `start` are answered, or are about to be within an ordinary time.
+        None if that is not so before `over`.
         """
         for step in range(round((over - end) / _STEP_S) + 1):
             now = end + step * _STEP_S
             sends = self.between(start, now)
-            if sum(self._answered[at] <= now for at in sends) >= SHARE * len(sends):
+            if sum(self._answered[at] <= max(now, self._begun[at] + ORDINARY_S) for at in sends) >= SHARE * len(sends):
                 return round(step * _STEP_S, 1)
         return None
 

@@ -94,12 +94,13 @@ async def main(port: int, addresses: list[str]) -> None:
                 return
         writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", port):
+    async with await asyncio.start_server(take, "127.0.0.1", port) as server:
+        serving = asyncio.create_task(server.serve_forever())
         print("listening", flush=True)  # noqa: T201 - what whoever started it waits for
-        while True:
+        while not serving.done():
             await asyncio.gather(*(node.look() for node in nodes))
             _level(nodes)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.wait([serving], timeout=LOOK_EVERY_S)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """A node of a cluster that is broken on purpose, so that the harness has something to find. Never part of the product.
 
 `python broken_node.py early serve …` answers posts before PostgreSQL has committed them; `deaf` never looks
-into the store for what Redis has lost. Everything else is the real server.
+into the store for what Redis has lost. Both begin with the signal SIGUSR1; everything else is the real server.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,9 @@ from rapport_server.adapters.store.postgres.batch import Batch
 from rapport_server.adapters.store.postgres.writer import _Session
 from rapport_server.cli import commands
 from rapport_server.hints import Hint
+
+_begun: list[int] = []
+"""Not empty once the fault has begun."""
 
 
 class Late:
@@ -28,7 +32,7 @@ class Late:
         if self._owed:
             self._owed = False
             await self._session.execute("COMMIT")
-        if statement == "COMMIT":
+        if statement == "COMMIT" and _begun:
             self._owed = True
             return "COMMIT"
         done: str = await self._session.execute(statement, *parameters)
@@ -55,7 +59,7 @@ def deaf() -> None:
     subscribe = RedisBus.subscribe
 
     def half(self: RedisBus, on_hint: Callable[[Hint], None], on_gap: Callable[[], None]) -> None:
-        subscribe(self, on_hint, lambda: None)
+        subscribe(self, on_hint, lambda: None if _begun else on_gap())
 
     RedisBus.subscribe = half  # type: ignore[method-assign]
 
@@ -64,4 +68,5 @@ FAULTS = {"early": early, "deaf": deaf}
 
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
+    signal.signal(signal.SIGUSR1, lambda number, _: _begun.append(number))
     commands()

@@ -128,6 +128,9 @@ async def run(
             flows = people.flow(group, rate)
             await _caught_up(flows, WARM_UP_S, backlog)
             for number in range(rounds):
+                if commands:  # the nodes are broken on purpose; one that was started anew is not yet
+                    for node in cluster.nodes:
+                        os.kill(node.pid, signal.SIGUSR1)
                 kind = possible[number % len(possible)]
                 spans.append(await _break(kind(cluster), flows, backlog))
                 _tell(f"round {number + 1} of {rounds}: {kind.name}")

@@ -40,12 +40,22 @@ def script(tmp_path: Path) -> Path:
     return copy_of_the_tooling(tmp_path)
 
 
-def test_without_root_it_names_the_missing_package_and_stops(script: Path) -> None:
-    done = run(script, "test", unprivileged=True)
+@pytest.mark.parametrize(
+    ("job", "package"),
+    [
+        (["test"], "strace"),
+        (["test"], "redis-server"),
+        (["demo", "--cluster", "--headless"], "redis-server"),
+        (["cluster", "--check"], "caddy"),
+        (["deploy"], "prometheus"),
+    ],
+)
+def test_without_root_it_names_the_missing_package_and_stops(script: Path, job: list[str], package: str) -> None:
+    done = run(script, *job, unprivileged=True)
     assert done.returncode == 2
     assert done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert "strace" in sentence
+    assert package in sentence.split()
     assert "apt-get install" in sentence
     assert not (script.parent.parent / ".venv").exists()
 

@@ -8,10 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import rapport
+import rapport.testing
 from rapport.crypto.invites import OwnerLink
+from rapport.events import Message, MessageChanged, MessageKind, Placeholder, PlaceholderReason, Status
+from rapport.testing.history import read
+from rapport.testing.journal import Journal
+from rapport.testing.journaled import JournaledClient
 from rapport.testing.processes import Player, ProcessProblem, ServerProcess
+from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -62,3 +70,26 @@ def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+async def test_a_journal_tells_of_a_message_that_healed_once(tmp_path: Path) -> None:
+    """What only later could be opened counts as shown from then on, or whoever waits for it waits for ever."""
+    async with rapport.testing.server() as server:
+        await rapport.join(await server.owner_link(), vault=tmp_path / "weiss", name="Dr. Weiss")
+        async with rapport.Client(vault=tmp_path / "weiss") as sdk:
+            with Journal(tmp_path / "weiss.jsonl", "weiss") as journal:
+                client = JournaledClient(sdk, journal)
+                conversation, ident = ConversationId(b"c" * 16), MessageId(b"m" * 16)
+                other = Message(
+                    ident, conversation, sdk.account, DeviceId(b"d" * 16), 7, 1, MessageKind.TEXT, "x", Status.RECEIVED
+                )
+                waiting = msgspec.structs.replace(other, placeholder=PlaceholderReason.WAITING)
+                for event in (
+                    Placeholder(conversation, ident, PlaceholderReason.WAITING),
+                    MessageChanged(conversation, waiting),
+                    MessageChanged(conversation, other),
+                    MessageChanged(conversation, other),
+                ):
+                    client._note(event)
+    entries = read((tmp_path / "weiss.jsonl").read_bytes())
+    assert [(entry.kind, entry.seq) for entry in entries] == [("recv", 0), ("shown", 7)]

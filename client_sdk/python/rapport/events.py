@@ -414,7 +414,10 @@ class MessageRemoved(Struct, frozen=True):
 
 
 class ConversationChanged(Struct, frozen=True):
-    """Another device of ours has read, muted or drafted something; the conversation shows it."""
+    """Another device of ours has read, muted or drafted something, or older messages have come from the server.
+
+    No other event names those: read the conversation again.
+    """
 
     conversation: ConversationId
 

@@ -6,6 +6,7 @@ This file knows sockets and time-outs; what messages mean is in `services/messag
 """
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -81,7 +82,6 @@ class WebSocketDoor:
         delivery: Delivery,
         signals: Signals,
         presence: Presence,
-        random: Callable[[int], bytes],
         origins: Origins,
         arrivals: Arrivals,
         rates: Rates,
@@ -99,7 +99,6 @@ class WebSocketDoor:
             Present: presence.say,
             Watch: presence.watch,
         }
-        self._random = random
         self._origins = origins
         self._arrivals = arrivals
         self._rates = rates
@@ -259,7 +258,7 @@ class WebSocketDoor:
         self._draining = True
         spread_ms = max(SPREAD_LEAST_MS, len(self._sockets) * 1000 // RECONNECTS_PER_S)
         for socket in self._sockets:
-            wait_ms = int(absence_s * 1000) + int.from_bytes(self._random(4), "big") % spread_ms
+            wait_ms = int(absence_s * 1000) + secrets.randbelow(spread_ms)
             socket.send(Draining(wait_ms))
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_WITHIN_S):

@@ -150,19 +150,23 @@ class RedisBus:
         self._opener = Opener(key, self.membership.me)
         self._arm_gaps()
         self._task = asyncio.create_task(self._run(), name="redis bus")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_START_S):
-                await self._first.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_START_S):
+                    await self._first.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """See Bus.close."""
         task, self._task = self._task, None
-        if self._gap_timer is not None:
-            self._gap_timer.cancel()
         if task is None:
             return
         self._turn()
         self._closing = True
+        if self._gap_timer is not None:
+            self._gap_timer.cancel()
         self._wake.set()
         if self._servers is None:
             task.cancel()
@@ -248,7 +252,7 @@ class RedisBus:
     async def _run(self) -> None:
         assert self._loop is not None  # noqa: S101 - started
         attempt = 0
-        while not self._closing:
+        while True:
             begun = self._loop.time()
             try:
                 await self._session()
@@ -260,6 +264,8 @@ class RedisBus:
                 _log.exception("bus failed", error=type(problem).__name__)
                 why = "the bus has failed"
             else:
+                return
+            if self._closing:
                 return
             # A Redis that lets nodes in and fails them at once must not be asked without a pause.
             attempt = 0 if self._loop.time() - begun > self._pace.heartbeat_s else attempt + 1
