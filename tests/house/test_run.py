@@ -55,7 +55,7 @@ def test_without_root_it_names_the_missing_package_and_stops(script: Path, job: 
     assert done.returncode == 2
     assert done.stdout == ""
     (sentence,) = done.stderr.splitlines()
-    assert package in sentence.split()
+    assert f" {package}" in sentence
     assert "apt-get install" in sentence
     assert not (script.parent.parent / ".venv").exists()
 

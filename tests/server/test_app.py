@@ -140,7 +140,7 @@ async def test_a_drain_tells_everybody_when_to_come_back() -> None:
 
 
 async def test_a_proxy_is_told_before_anything_changes() -> None:
-    async with running(server=Server(port=0, drain_wait_s=3600.0)) as node:
+    async with running(server=Server(port=0, drain_wait_s=60.0)) as node:
         owner = await node.owner()
         node.app.stop()
         closing = asyncio.create_task(node.app.close())

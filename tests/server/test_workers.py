@@ -102,10 +102,10 @@ class Supervisor:
         self.pids.append(pid)
         return port, metrics, pid
 
-    async def orphans(self, count: int) -> set[int]:
-        """Workers that say that their supervisor is gone."""
+    async def said(self, word: str, count: int) -> set[int]:
+        """So many workers that say this word next: `drained`, or `orphan` when their supervisor is gone."""
         rows = [await self._next() for _ in range(count)]
-        assert {word for word, *_ in rows} == {"orphan"}
+        assert {said for said, *_ in rows} == {word}
         return {int(pid) for _, pid in rows}
 
     async def _next(self) -> list[str]:
@@ -160,6 +160,7 @@ async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> Non
         assert third[:2] == second[:2], "at the same place"
         running.process.send_signal(signal.SIGTERM)
         assert await running.told() == b"STOPPING=1"
+        assert await running.said("drained", 2) == {first[2], third[2]}, "asked, not killed"
         assert await running.ended() == 0
 
 
@@ -167,11 +168,12 @@ async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> Non
 async def test_a_worker_that_keeps_dying_ends_all(tmp_path: Path) -> None:
     async with supervisor(tmp_path, 2) as running:
         await running.listens()
-        first, _ = await running.began(), await running.began()
+        first, second = await running.began(), await running.began()
         (tmp_path / "dies").write_text("74")
         os.kill(first[2], signal.SIGKILL)
         for _ in range(QUICK_DEATHS - 1):
             assert (await running.began())[1] == first[1]
+        assert await running.said("drained", 1) == {second[2]}
         assert await running.ended() == 70
 
 
@@ -200,7 +202,7 @@ async def test_workers_notice_that_their_supervisor_is_gone(tmp_path: Path) -> N
         await running.listens()
         workers = {(await running.began())[2], (await running.began())[2]}
         running.process.kill()
-        assert await running.orphans(2) == workers
+        assert await running.said("orphan", 2) == workers
         assert await running.ended() == -signal.SIGKILL
 
 

@@ -1,4 +1,4 @@
-"""The store on disk and the store in memory give the same answers to any history, crashes of the first included."""
+"""The stores on disk, in PostgreSQL and in memory answer alike to any history, crashes of the first included."""
 
 import asyncio
 import copy
@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import DORMANT_AFTER_MS, MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.ports import Store
 from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, WaitingNotice
 from tests.server.contracts.crash import after_kill
+from tests.server.contracts.postgres_databases import Databases
 from tests.server.contracts.world import HandClock, Person, World, archive_entry, key_for
 
 JUMPS = (1000, REPEAT_WINDOW_MS, SENDER_WARNED_MS, MAILBOX_LIFE_MS)
@@ -38,20 +41,50 @@ histories = st.lists(st.tuples(bursts, bursts, turns), min_size=2, max_size=6)
 """Every turn meets two bursts that nobody has looked at."""
 
 
+class OnDisk:
+    """A file, and what the next process finds of it after a kill."""
+
+    def __init__(self, folder: Path, empty: Path, small_batch: int) -> None:
+        self._folder = folder
+        self._small_batch = small_batch
+        self._path = Path(shutil.copy(empty, folder / "store0.db"))
+        self._kills = 0
+
+    def open(self, clock: HandClock) -> Store:
+        """The store, to be started."""
+        return SqliteStore(self._path, clock, small_batch=self._small_batch)
+
+    def kill(self) -> None:
+        """The process dies; what it left is opened next. Only while nothing is written."""
+        self._kills += 1
+        self._path = after_kill(self._path, self._folder / f"store{self._kills}.db")
+
+
+class InPostgres:
+    """A database; what a dead process leaves there is what it had committed."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def open(self, clock: HandClock) -> Store:
+        """The store, to be started."""
+        return PostgresStore(self._url, clock)
+
+    def kill(self) -> None:
+        """The process dies."""
+
+
 class Twins:
     """The same world twice. Jobs are built from the one in memory, so that nothing is looked up in the other before."""
 
-    def __init__(self, folder: Path, empty: Path, small_batch: int) -> None:
-        self.folder = folder
-        self.small_batch = small_batch
-        self.path = Path(shutil.copy(empty, folder / "store0.db"))
+    def __init__(self, place: OnDisk | InPostgres) -> None:
+        self.place = place
         self.clock = HandClock()
-        self.kills = 0
         memory = MemoryStore(self.clock)
         self.sender = World(memory, self.clock, seed=2)
         """Makes the jobs, so that the ids of the two worlds stay in step."""
         self.plain = World(memory, self.clock, seed=1)
-        self.disk = World(SqliteStore(self.path, self.clock, small_batch=small_batch), self.clock, seed=1)
+        self.disk = World(place.open(self.clock), self.clock, seed=1)
         self.people: list[Person] = []
         self.convs: list[ConversationId] = []
         self.sent: list[PostJob | DirectJob] = []
@@ -193,11 +226,9 @@ class Twins:
 
     async def kill(self) -> None:
         """The process dies; another one opens what it left."""
-        self.kills += 1
-        target = after_kill(self.path, self.folder / f"store{self.kills}.db")
+        self.place.kill()
         await self.disk.store.close()
-        self.path = target
-        store = SqliteStore(self.path, self.clock, small_batch=self.small_batch)
+        store = self.place.open(self.clock)
         self.disk.attach(store)
         await store.start()
 
@@ -255,16 +286,15 @@ def outcome(job: Job) -> list[Any]:
     ]  # fmt: skip
 
 
-async def live(empty: Path, small_batch: int, history: Sequence[tuple[tuple[str, Any], ...]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        twins = Twins(Path(folder), empty, small_batch)
-        await twins.build()
-        try:
-            for kind, argument in chain.from_iterable(history):
-                await twins.step(kind, argument)
-            await twins.agree()
-        finally:
-            await twins.close()
+async def live(place: OnDisk | InPostgres, history: Sequence[tuple[tuple[str, Any], ...]]) -> None:
+    twins = Twins(place)
+    await twins.build()
+    try:
+        for kind, argument in chain.from_iterable(history):
+            await twins.step(kind, argument)
+        await twins.agree()
+    finally:
+        await twins.close()
 
 
 @given(st.sampled_from([-1, -1, 8]), histories)
@@ -272,4 +302,13 @@ async def live(empty: Path, small_batch: int, history: Sequence[tuple[tuple[str,
 def test_any_history_has_one_outcome(
     empty_store: Path, small_batch: int, history: list[tuple[tuple[str, Any], ...]]
 ) -> None:
-    asyncio.run(live(empty_store, small_batch, history))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(live(OnDisk(Path(folder), empty_store, small_batch), history))
+
+
+@given(histories)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_history_has_one_outcome_in_postgres_too(
+    databases: Databases, history: list[tuple[tuple[str, Any], ...]]
+) -> None:
+    asyncio.run(live(InPostgres(databases.url(databases.emptied())), history))
