@@ -220,8 +220,8 @@ class ConversationDirectory(Protocol):
     def members_mark(self) -> object:
         """Another object after every change of who is in a conversation, who has which devices, or who is dormant.
 
-        While it is the same one, what `required_devices` and `contacts` answered is still true, but for what other nodes have changed
-        in the last five seconds.
+        While it is the same one, what `required_devices` and `contacts` answered is still true, but for what other
+        nodes have changed in the last five seconds.
         """
 
     def note_members_moved(self) -> None:

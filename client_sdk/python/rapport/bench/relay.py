@@ -162,14 +162,15 @@ async def _pairs(origin: str, link: OwnerLink, count: int, entry: bytes | None) 
     try:
         practice = BenchPractice(origin, api)
         owner = await practice.owner(link)
-        pairs = []
+        people = []
         for _ in range(count):
             therapist = await practice.join(await practice.invite(owner, MemberRole.OWNER, MemberRole.THERAPIST))
             invite = await practice.invite(therapist, MemberRole.THERAPIST, MemberRole.CLIENT)
             client = await practice.join(invite)
             await practice.second_device(client)
-            pairs.append(relay_pair(origin, invite.conv, therapist, client, entry))
-        return pairs
+            people.append((invite.conv, therapist, client))
+        # All of them before the first signs in: nobody is silent for as long as this may take.
+        return [relay_pair(origin, conv, therapist, client, entry) for conv, therapist, client in people]
     finally:
         await api.close()
 

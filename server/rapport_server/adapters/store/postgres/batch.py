@@ -39,7 +39,7 @@ CONVERSATIONS_KEPT: Final = 16_384
 """Conversations that are remembered, about 500 bytes each."""
 
 
-class Earlier(NamedTuple):
+class _Earlier(NamedTuple):
     """A stored item that has the id of a job. seq: 0 for what is no post."""
 
     conv: bytes
@@ -148,7 +148,7 @@ class Batch:
                 state.seq, state.epoch = seq, epoch
                 self._standing[key] = state
         for key, conv, seq, at, device in earlier:
-            self._earlier[key] = Earlier(conv, seq, at, device)
+            self._earlier[key] = _Earlier(conv, seq, at, device)
 
     def learn(self, rows: Iterable[Any]) -> None:
         """Takes in looked-up conversations: key, kind, members, required and listed devices."""
@@ -225,7 +225,7 @@ class Batch:
         if refusal is not None:
             return refusal
         job.at = self.now
-        self._earlier[key] = Earlier(job.conv, 0, self.now, job.device)
+        self._earlier[key] = _Earlier(job.conv, 0, self.now, job.device)
         out = self._out
         out.seq.append(0)
         out.act_until.append(job.act_until)
