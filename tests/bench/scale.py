@@ -18,7 +18,7 @@ SIZES: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
 HALF: Final = 0.5
 """Nothing is planned to be busier than half: the other half is for bursts, and for the node that is being restarted."""
 SOCKETS_PER_NODE: Final = 16_000
-"""Connections of one process: when it goes, the others must sign all of them in within half a minute."""
+"""Connections of one process: when it goes, the others must sign all of them in within a minute."""
 SINGLE_MOST: Final = 5_000
 """Connections up to which one process over SQLite is planned with."""
 DATABASE_CORES: Final = 16

@@ -21,7 +21,7 @@ from rapport.engine.outgoing import OUTBOX, SealedPost
 from rapport.engine.records import CONVERSATIONS
 from rapport.engine.sessions import seal_for
 from rapport.engine.turn import Turn
-from rapport_protocol.ids import DeviceId, ItemId, MessageId
+from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
 from rapport_protocol.messages import (
     Accepted,
     Ack,
@@ -29,6 +29,7 @@ from rapport_protocol.messages import (
     Deliver,
     Delivered,
     DeliveredItem,
+    Presence,
     ServerMessage,
 )
 from rapport_protocol.requests import FetchedItems
@@ -371,4 +372,31 @@ async def test_the_server_cannot_say_that_somebody_has_read_something(stage: Sta
     assert kim.status_of(said.id) is Status.DELIVERED
     await dana.talk.mark_read()
     await kim.until(lambda: kim.status_of(said.id) is Status.READ)
+    await stage.verdict()
+
+
+class EverybodyIsHere(Liar):
+    """One person is told with every message that somebody is there: contacts, strangers, they themselves."""
+
+    def __init__(self, told: Person, *about: Person) -> None:
+        self.told = told.client.device
+        accounts = [*(person.client.account for person in (told, *about)), AccountId(bytes(16))]
+        self.lies = [Presence(account, state) for account in accounts for state in ("online", "later", "away")]
+
+    async def from_server(self, wire: Wire, message: ServerMessage) -> Iterable[ServerMessage]:
+        return [*self.lies, message, *self.lies] if wire.device == self.told else [message]
+
+
+@catches("false presence")
+@pytest.mark.victim("Dana")
+async def test_false_presence_changes_nothing_else(stage: Stage) -> None:
+    dana, kim = await stage.pair()
+    stage.lie(EverybodyIsHere(dana, kim))
+    asked = await kim.say("are you there?")
+    await dana.hears("are you there?")
+    said = await dana.say("now I am")
+    await kim.hears("now I am")
+    await kim.until(lambda: kim.status_of(asked.id) is Status.DELIVERED)
+    await dana.until(lambda: dana.status_of(said.id) is Status.DELIVERED)
+    assert len(dana.client.conversations()) == 1
     await stage.verdict()

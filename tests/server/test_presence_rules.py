@@ -208,6 +208,15 @@ def test_an_answer_that_others_were_not_told_is_looked_up_for_all() -> None:
     assert watches.hint(ANNA, ONLINE, [DESK, COUCH], 0) == [Tell(DESK, ANNA[1], ONLINE)]
 
 
+def test_many_who_ask_at_once_are_answered_and_nobody_is_looked_up_again() -> None:
+    watches = Watches()
+    for device in (DESK, COUCH, STRANGER):
+        watches.watch(HERE, device, [ANNA[1]])
+    assert watches.answer(HERE, STRANGER, {ANNA[1]: None}) == ([], [])
+    for device in (DESK, COUCH):
+        assert watches.answer(HERE, device, {ANNA[1]: ONLINE}) == ([Tell(device, ANNA[1], ONLINE)], [])
+
+
 def test_nothing_is_kept_of_who_watches_no_more() -> None:
     watches = watching(DESK, COUCH)
     watches.hint(ANNA, ONLINE, [DESK], 0)

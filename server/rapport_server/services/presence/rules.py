@@ -208,6 +208,8 @@ class _Watched(Struct):
     watchers: dict[DeviceId, None]
     """In the order in which they came."""
     state: str = PresenceState.OFFLINE
+    known: bool = False
+    """Somebody here was told how it is."""
     told_at: float = -EVENT_EVERY_S
     """When watchers were last told of a change."""
     allowed: frozenset[DeviceId] = frozenset()
@@ -272,8 +274,8 @@ class Watches:
     def _agrees(self, person: Person, state: str) -> bool:
         """Whether the other watchers were told this state, or are about to be told something newer."""
         watched = self._watched[person]
-        if len(watched.watchers) == 1 and person not in self._held:
-            watched.state = state
+        if not watched.known or (len(watched.watchers) == 1 and person not in self._held):
+            watched.state, watched.known = state, True
         return watched.state == state or person in self._held
 
     def hint(self, person: Person, state: str, devices: Collection[DeviceId], now: float) -> list[Tell]:
@@ -281,7 +283,7 @@ class Watches:
         watched = self._watched.get(person)
         if watched is None:
             return []
-        watched.state, watched.allowed = state, frozenset(devices)
+        watched.state, watched.known, watched.allowed = state, True, frozenset(devices)
         if now - watched.told_at < EVENT_EVERY_S:
             self._held.add(person)
             return []
