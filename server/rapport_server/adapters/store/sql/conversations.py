@@ -230,36 +230,25 @@ def required_devices(db: Connection, practice: PracticeId, conv: ConversationId)
 
 def contacts(db: Connection, practice: PracticeId, account: AccountId) -> list[AccountId]:
     """Every account that is a member of a conversation together with this one, itself included; ascending."""
-    mine, theirs = schema.member.alias(), schema.member.alias()
-    rows = db.execute(
-        select(theirs.c.account)
-        .distinct()
-        .join(mine, (mine.c.practice == theirs.c.practice) & (mine.c.conv == theirs.c.conv))
-        .where(mine.c.practice == practice, mine.c.account == account, mine.c.joined, theirs.c.joined)
-        .order_by(theirs.c.account)
-    )
-    return [AccountId(found) for found in rows.scalars()]
+    # In steps, each by a key: a database without statistics of a large practice would join whole tables of it.
+    member = schema.member
+    mine = select(member.c.conv).where(member.c.practice == practice, member.c.account == account, member.c.joined)
+    convs = list(db.execute(mine).scalars())
+    theirs = select(member.c.account).where(member.c.practice == practice, member.c.conv.in_(convs), member.c.joined)
+    return [AccountId(found) for found in sorted(set(db.execute(theirs).scalars()))]
 
 
 def contact_records(db: Connection, practice: PracticeId, account: AccountId) -> list[Contact]:
     """See Directory.contacts."""
-    mine, theirs, who, device = schema.member.alias(), schema.member.alias(), schema.account, schema.device
+    known, who, device = contacts(db, practice, account), schema.account, schema.device
+    people = select(who.c.account, who.c.role).where(who.c.practice == practice, who.c.account.in_(known))
+    roles = {row.account: row.role for row in db.execute(people)}
     rows = db.execute(
-        select(theirs.c.account, who.c.role, device.c.device)
-        .distinct()
-        .join(mine, (mine.c.practice == theirs.c.practice) & (mine.c.conv == theirs.c.conv))
-        .join(who, (who.c.practice == theirs.c.practice) & (who.c.account == theirs.c.account))
-        .join(device, (device.c.practice == theirs.c.practice) & (device.c.account == theirs.c.account))
-        .where(
-            mine.c.practice == practice,
-            mine.c.account == account,
-            mine.c.joined,
-            theirs.c.joined,
-            device.c.listed,
-        )
-        .order_by(theirs.c.account, device.c.device)
+        select(device.c.account, device.c.device)
+        .where(device.c.practice == practice, device.c.account.in_(known), device.c.listed)
+        .order_by(device.c.account, device.c.device)
     ).all()
     return [
-        Contact(AccountId(other), Role(role), joined(row.device for row in devices))
-        for (other, role), devices in groupby(rows, lambda row: (row.account, row.role))
+        Contact(AccountId(other), Role(roles[other]), joined(row.device for row in devices))
+        for other, devices in groupby(rows, lambda row: row.account)
     ]
