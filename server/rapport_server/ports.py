@@ -210,10 +210,11 @@ class ConversationDirectory(Protocol):
     async def conversations(self, practice: PracticeId, account: AccountId) -> list[ConversationHead]:
         """All conversations that the account is a member of, its self conversation included."""
 
-    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
-        """Every account that is now a member of a conversation together with this one, itself included; ascending.
+    async def contacts(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, list[Contact]]:
+        """Per account, everybody who is now a member of a conversation together with it, itself included; ascending.
 
-        With the devices of its newest list, dormant ones included. Empty for an account that is not there.
+        With the devices of their newest lists, dormant ones included. Accounts that are not there are left out. At
+        most some hundred at a time.
         """
 
     @property

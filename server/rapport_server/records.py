@@ -402,7 +402,7 @@ class ConversationRecord:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """An account that is in a conversation with the one asked about. devices: its listed devices, ascending, joined."""
+    """An account that is in a conversation with one asked about. devices: its listed devices, ascending, joined."""
 
     account: AccountId
     role: Role

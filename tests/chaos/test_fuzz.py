@@ -33,7 +33,7 @@ async def test_nonsense_does_no_damage(tmp_path: Path) -> None:
 
 
 async def test_a_fault_of_the_program_is_found(tmp_path: Path) -> None:
-    damage = await fuzz(tmp_path, frames=1_000, seed=20, command=[sys.executable, str(BROKEN), "gullible"])
+    damage = await fuzz(tmp_path, frames=4_000, seed=20, command=[sys.executable, str(BROKEN), "gullible"])
     assert damage.internal_errors
     assert any("stream failed" in line for line in damage.log_errors)
     assert "closed with 4005" in damage.findings
@@ -41,6 +41,6 @@ async def test_a_fault_of_the_program_is_found(tmp_path: Path) -> None:
 
 
 async def test_a_leak_is_found(tmp_path: Path) -> None:
-    damage = await fuzz(tmp_path, frames=8_000, seed=20, command=[sys.executable, str(BROKEN), "forgets nothing"])
+    damage = await fuzz(tmp_path, frames=16_000, seed=20, command=[sys.executable, str(BROKEN), "forgets nothing"])
     assert damage.growth_mib > 10
     assert not damage.none

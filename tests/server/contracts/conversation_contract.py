@@ -191,24 +191,26 @@ class ConversationContract:
         await world.group(owner, client, other)
         roles = {owner.account: Role.OWNER, client.account: Role.CLIENT, other.account: Role.CLIENT}
         everybody = sorted((owner, client, other), key=lambda person: person.account)
-        for person in everybody:
-            assert await world.store.contacts(person.practice, person.account) == [
-                Contact(found.account, roles[found.account], b"".join(sorted(found.devices))) for found in everybody
-            ]
+        expected = [
+            Contact(found.account, roles[found.account], b"".join(sorted(found.devices))) for found in everybody
+        ]
+        asked = [*roles, AccountId(fresh())]
+        assert await world.store.contacts(owner.practice, asked) == dict.fromkeys(roles, expected)
         await world.revoke(client, client.devices[1])
         await world.removal(second, owner, owner)
         await world.removal(conv, owner, owner)
-        kept = {contact.account: contact for contact in await world.store.contacts(owner.practice, owner.account)}
+        found = await world.store.contacts(owner.practice, [owner.account])
+        kept = {contact.account: contact for contact in found[owner.account]}
         assert kept[client.account].devices == client.devices[0], "a revoked device is no device"
         assert set(kept) == set(roles), "the group still stands"
-        assert await world.store.contacts(owner.practice, AccountId(fresh())) == []
+        assert await world.store.contacts(owner.practice, []) == {}
 
     async def test_who_has_left_every_shared_conversation_is_no_contact(self, world: World) -> None:
         owner, client, conv = await world.pair()
         await world.removal(conv, owner, owner)
         for person in (owner, client):
-            contacts = await world.store.contacts(person.practice, person.account)
-            assert [contact.account for contact in contacts] == [person.account]
+            contacts = await world.store.contacts(person.practice, [person.account])
+            assert [contact.account for contact in contacts[person.account]] == [person.account]
 
     async def test_the_mark_changes_with_who_is_there(self, world: World) -> None:
         owner, client, conv = await world.pair()

@@ -67,8 +67,7 @@ class IsolationContract:
         assert await world.store.membership(other.practice, conv, 0) == []
         assert await world.store.conversations(other.practice, one.account) == []
         assert await world.store.required_devices(other.practice, conv) is None
-        assert await world.store.contacts(other.practice, one.account) == []
-        assert await world.store.contacts(other.practice, client.account) == []
+        assert await world.store.contacts(other.practice, [one.account, client.account]) == {}
         change = MembershipChange(
             conv, 1, 3, [EntryRecord(ItemId(fresh()), 4, b"role")], [other.account], other.devices[0]
         )

@@ -1,5 +1,7 @@
 """Conversations, membership chains and invites in memory."""
 
+from collections.abc import Collection
+
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
 from rapport_protocol.requests import AccountVersion, ConversationHead, MembershipItem, RequiredDevices
@@ -117,10 +119,16 @@ class MemoryConversations(MemoryState):
             if where == practice and account in found.members
         ]
 
-    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+    async def contacts(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, list[Contact]]:
         """See Directory.contacts."""
-        found = sorted(self._shared(practice, account))
-        return [Contact(other, self._accounts[other].role, joined(self._listed(practice, {other}))) for other in found]
+        found = {account: sorted(self._shared(practice, account)) for account in accounts}
+        return {
+            account: [
+                Contact(other, self._accounts[other].role, joined(self._listed(practice, {other}))) for other in others
+            ]
+            for account, others in found.items()
+            if others
+        }
 
     @property
     def members_mark(self) -> object:

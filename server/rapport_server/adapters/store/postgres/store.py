@@ -318,9 +318,9 @@ class PostgresStore:
         """See Directory.conversations. In ascending order of ids."""
         return await self._pool.read(of(practice), conversations.conversations, practice, account)
 
-    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+    async def contacts(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, list[Contact]]:
         """See Directory.contacts."""
-        return await self._pool.read(of(practice), conversations.contact_records, practice, account)
+        return await self._pool.read(of(practice), conversations.contact_records, practice, accounts)
 
     @property
     def members_mark(self) -> object:

@@ -1,8 +1,22 @@
 """Conversations, membership chains and invites in SQL."""
 
-from itertools import groupby
+from collections.abc import Collection
+from typing import Any, Final
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    Select,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, PracticeId
@@ -32,6 +46,9 @@ __all__ = [
     "open_invite",
     "required_devices",
 ]
+
+KEYS_AT_ONCE: Final = 5_000
+"""Most keys in one question; SQLite and PostgreSQL allow for some 32,000 parameters."""
 
 # --- invites ----------------------------------------------------------------------------------------------------------
 
@@ -238,17 +255,57 @@ def contacts(db: Connection, practice: PracticeId, account: AccountId) -> list[A
     return [AccountId(found) for found in sorted(set(db.execute(theirs).scalars()))]
 
 
-def contact_records(db: Connection, practice: PracticeId, account: AccountId) -> list[Contact]:
-    """See Directory.contacts."""
-    known, who, device = contacts(db, practice, account), schema.account, schema.device
-    people = select(who.c.account, who.c.role).where(who.c.practice == practice, who.c.account.in_(known))
-    roles = {row.account: row.role for row in db.execute(people)}
-    rows = db.execute(
-        select(device.c.account, device.c.device)
-        .where(device.c.practice == practice, device.c.account.in_(known), device.c.listed)
-        .order_by(device.c.account, device.c.device)
-    ).all()
-    return [
-        Contact(AccountId(other), Role(roles[other]), joined(row.device for row in devices))
-        for other, devices in groupby(rows, lambda row: row.account)
-    ]
+def contact_records(
+    db: Connection, practice: PracticeId, accounts: Collection[AccountId]
+) -> dict[AccountId, list[Contact]]:
+    """See Directory.contacts. In steps, as `contacts`."""
+    member, who, device = schema.member.c, schema.account.c, schema.device.c
+    mine = _by_key(
+        db,
+        select(member.account, member.conv).where(member.practice == practice, member.joined),
+        member.account,
+        accounts,
+    )
+    theirs = _by_key(
+        db,
+        select(member.conv, member.account).where(member.practice == practice, member.joined),
+        member.conv,
+        {row.conv for row in mine},
+    )
+    known = {row.account for row in theirs}
+    people = _by_key(db, select(who.account, who.role).where(who.practice == practice), who.account, known)
+    listed = _by_key(
+        db,
+        select(device.account, device.device).where(device.practice == practice, device.listed),
+        device.account,
+        known,
+    )
+    devices: dict[bytes, list[bytes]] = {}
+    for account, found in listed:
+        devices.setdefault(account, []).append(found)
+    roles = {role.value: role for role in Role}
+    records = {
+        account: Contact(AccountId(account), roles[role], joined(devices.get(account, ()))) for account, role in people
+    }
+    together: dict[bytes, list[bytes]] = {}
+    for conv, account in theirs:
+        together.setdefault(conv, []).append(account)
+    others: dict[AccountId, set[bytes]] = {}
+    for account, conv in mine:
+        others.setdefault(AccountId(account), set()).update(together[conv])
+    return {account: [records[other] for other in sorted(around)] for account, around in others.items()}
+
+
+def _by_key(
+    db: Connection, rows: Select[Any, Any], key: ColumnElement[bytes], values: Collection[bytes]
+) -> list[Row[Any, Any]]:
+    """The rows whose key is one of these. Many keys are asked for in parts, since databases bound the parameters."""
+    wanted = list(values)
+    found: list[Row[Any, Any]] = []
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        part = wanted[start : start + KEYS_AT_ONCE]
+        if db.dialect.name == "postgresql":  # one parameter: to write thousands into the statement takes longer
+            found += db.execute(rows.where(key == func.any(bindparam(None, part, ARRAY(LargeBinary))))).all()
+        else:
+            found += db.execute(rows.where(key.in_(part))).all()
+    return found

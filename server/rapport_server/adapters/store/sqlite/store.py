@@ -364,9 +364,9 @@ class SqliteStore:
         await self._settled_if_possible()
         return await self._read(conversations.conversations, practice, account)
 
-    async def contacts(self, practice: PracticeId, account: AccountId) -> list[Contact]:
+    async def contacts(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, list[Contact]]:
         """See Directory.contacts."""
-        return await self._read(conversations.contact_records, practice, account)
+        return await self._read(conversations.contact_records, practice, accounts)
 
     @property
     def members_mark(self) -> object:
