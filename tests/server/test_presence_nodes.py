@@ -10,13 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 
 from rapport.testing.backing import RedisProcess
+from rapport_protocol.ids import PracticeId
 from rapport_protocol.messages import CloseCode
 from rapport_protocol.requests import Role
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.app import create
 from rapport_server.config import Bus, Config, Server
-from tests.server.device import connected
+from tests.server.device import Device, connected
 from tests.server.node import GENEROUS, HeldClock, Node
+from tests.server.people import Person
 from tests.server.test_presence import cut, later, left, say, told, watch
 
 
@@ -37,6 +39,25 @@ async def two_nodes(redis: RedisProcess) -> AsyncIterator[tuple[Node, Node]]:
         yield nodes[0], nodes[1]
 
 
+async def entered(node: Node, practice: PracticeId, person: Person, state: str) -> None:
+    """The node, at which they are not, can read in the roster that somebody is so."""
+    roster = node.app._parts.presence._roster
+    async with asyncio.timeout(60):
+        while (await roster.states(practice, [person.account])).get(person.account) != state:
+            pass
+
+
+async def comes(device: Device, person: Person, state: str, *nodes: Node) -> None:
+    """It is told in the end: time passes at all nodes until it is, because one may look up while the other tells."""
+    heard = asyncio.create_task(told(device, person, state))
+    async with asyncio.timeout(60):
+        while not heard.done():
+            for node in nodes:
+                later(node, 500)
+            await asyncio.wait([heard], timeout=0.05)
+    await heard
+
+
 async def test_watchers_on_any_node_are_told(redis_server: RedisProcess) -> None:
     async with two_nodes(redis_server) as (one, two):
         toni, dana, _ = await one.pair()
@@ -46,16 +67,14 @@ async def test_watchers_on_any_node_are_told(redis_server: RedisProcess) -> None
             async with connected(one, toni) as desk:
                 await watch(desk, dana, colleague)
                 await told(desk, dana, "online")
-                later(two, 1_000)
                 await say(phone, "away")
-                await told(desk, dana, "away")
+                await comes(desk, dana, "away", one, two)
                 async with connected(two, colleague) as room:
-                    await told(desk, colleague, "online")
+                    await comes(desk, colleague, "online", one, two)
                     await watch(room, toni)
                     await told(room, toni, "online")
-                    later(one)
                     await phone.ws.close()
-                    await told(desk, dana, "offline")
+                    await comes(desk, dana, "offline", one, two)
 
 
 async def test_roaming_to_another_node_is_no_event(redis_server: RedisProcess) -> None:
@@ -68,15 +87,16 @@ async def test_roaming_to_another_node_is_no_event(redis_server: RedisProcess) -
             await told(desk, dana, "online")
             await cut(phone)
             await left(two, 0)
+            practice = (await one.signed_in(dana)).practice
             async with connected(one, dana) as phone_again:
                 await say(phone_again, "online")
+                await say(tablet, "online")
+                await entered(two, practice, marker, "online")  # and what was entered before
+                await told(desk, marker, "online")
                 for node in (one, two):
                     later(node)
-                await say(tablet, "online")
-                await told(desk, marker, "online")
-                later(one, 1_000)
                 await say(phone_again, "away")
-                await told(desk, dana, "away")
+                await comes(desk, dana, "away", one, two)
 
 
 async def test_a_node_that_goes_down_takes_nobody_with_it(redis_server: RedisProcess) -> None:

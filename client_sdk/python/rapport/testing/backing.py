@@ -51,6 +51,7 @@ class RedisProcess(Program):
         self.port = port or free_port()
         self.socket = folder / f"{name}.sock"
         self._password = password
+        self._configured = False
         self._users = [*users]
         self._options = {
             "port": str(self.port),
@@ -69,9 +70,13 @@ class RedisProcess(Program):
         return [find_program("redis-server", self.package), str(self._file), *self._mode]
 
     def prepare(self) -> None:
-        """Writes the configuration file, unless the server has written into it itself (Sentinel does)."""
+        """Writes the configuration file before the first start.
+
+        After that it is the servers' own: Sentinels keep there what they learned, and who is master or replica.
+        """
         self.socket.unlink(missing_ok=True)
-        if not (self._mode and self._file.exists()):
+        if not self._configured:
+            self._configured = True
             self._file.touch(mode=0o600)
             self._file.write_text("\n".join([*(f"{key} {value}" for key, value in self._lines()), *self._users, ""]))
 
