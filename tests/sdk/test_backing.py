@@ -107,6 +107,9 @@ async def test_sentinels_agree_on_a_new_master(tmp_path: Path) -> None:
         assert several.master() is second
         assert "role:master" in second.ask("INFO", "replication")
         await first.start()
+        await second.stop()
+        await second.start()
+        assert "role:master" in second.ask("INFO", "replication"), "it is what it was made, not what it began as"
 
 
 async def test_a_cluster_serves_every_slot(tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ async def changed(events: Listener, state: PresenceState) -> PresenceChanged:
     return event
 
 
+async def becomes(events: Listener, state: PresenceState) -> None:
+    """Waits until presence is this; on a new connection "offline" may be said before the server has answered."""
+    while (await seen(events, PresenceChanged)).state is not state:
+        pass
+
+
 async def later(server: Served) -> None:
     await server.clock.advance(10)
     assert server.app is not None
@@ -78,7 +84,7 @@ async def test_without_a_connection_nobody_is_known_to_be_there(server: Served, 
         await changed(couple.dana_events, UNKNOWN)
         assert dana.presence.of(kim.account) is UNKNOWN
         dana.network(available=True)
-        await changed(couple.dana_events, ONLINE)
+        await becomes(couple.dana_events, ONLINE)
         await later(server)
         dana.network(available=False)
         await changed(couple.dana_events, UNKNOWN)
