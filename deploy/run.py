@@ -4,15 +4,16 @@
     python3 deploy/run.py demo [--fresh] [arguments of `rapport demo`]
     python3 deploy/run.py test [--fresh] [arguments of pytest]
     python3 deploy/run.py web [--fresh]
+    python3 deploy/run.py nodes [--fresh] [arguments of pytest]
     python3 deploy/run.py deploy [--fresh]
     python3 deploy/run.py cluster [--fresh] [--check | --folder FOLDER]
     python3 deploy/run.py setup [--fresh]
 
 `demo` installs what runs, and builds the browser app; `test` also installs what checks (linters, type checkers, test
-oracles, Redis, PostgreSQL) and runs all of it but the browser's tests; `web` runs those, in Node.js and in Chromium.
-`deploy` checks the files in `deploy/` with the programs that read them (Caddy, Prometheus, systemd, Compose), `cluster`
-runs two nodes with PostgreSQL, Redis and Caddy. `setup` installs the same as `test` and stops. With `--fresh` the job
-happens in a bare Debian 12 root made for it.
+oracles) and runs all of it but two sets of tests: `web` runs those of the browser's side, in Node.js and in Chromium,
+`nodes` those that need a real Redis or PostgreSQL. `deploy` checks the files in `deploy/` with the programs that read
+them (Caddy, Prometheus, systemd, Compose), `cluster` runs two nodes with PostgreSQL, Redis and Caddy. `setup` installs
+the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
 
 Needs Python 3.11 and its standard library. Everything goes into `.venv` and `node_modules` from lock files with hashes;
 nothing is done twice while those files stay the same. Progress goes to stderr, stdout belongs to the job.
@@ -48,7 +49,7 @@ LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.
 
 #: What jobs need of the system: program -> Debian package. `demo --cluster` needs the servers alone.
 SERVERS = {"redis-server": "redis-server", "postgres": "postgresql"}
-TEST_PROGRAMS = {"strace": "strace", "tmux": "tmux", **SERVERS}
+TEST_PROGRAMS = {"strace": "strace", "tmux": "tmux"}
 CLUSTER_PROGRAMS = {**SERVERS, "caddy": "caddy"}
 DEPLOY_PROGRAMS = {
     **CLUSTER_PROGRAMS,
@@ -74,7 +75,7 @@ CHECKS = (
 def main(arguments: list[str]) -> int:
     """Run the job that `arguments` name and return its exit code."""
     plain = [[job, *fresh] for job in ("web", "deploy", "setup") for fresh in ([], ["--fresh"])]
-    if arguments[:1] not in (["demo"], ["test"], ["cluster"]) and arguments not in plain:
+    if arguments[:1] not in (["demo"], ["test"], ["nodes"], ["cluster"]) and arguments not in plain:
         print(__doc__, file=sys.stderr)
         return 2
     job, *rest = arguments
@@ -95,6 +96,8 @@ def main(arguments: list[str]) -> int:
         return check_web()
     if job == "deploy":
         return subprocess.run([str(VENV / "bin/python"), "-m", "tests.deploy.check"], cwd=ROOT, check=False).returncode
+    if job == "nodes":
+        return subprocess.run(pytest("nodes and not web", rest), cwd=ROOT, check=False).returncode
     return check(rest) if job == "test" else 0
 
 
@@ -115,6 +118,7 @@ def missing_system_packages(job: str, arguments: list[str]) -> list[str]:
     wanted = {
         "demo": SERVERS if "--cluster" in arguments else {},
         "web": {"chromium": "chromium"},
+        "nodes": SERVERS,
         "deploy": DEPLOY_PROGRAMS,
         "cluster": CLUSTER_PROGRAMS,
     }.get(job, TEST_PROGRAMS)
@@ -216,7 +220,7 @@ def check(pytest_arguments: list[str]) -> int:
     """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = [beside.submit(captured, *check) for check in CHECKS]
-        command = ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", "not web", *pytest_arguments]
+        command = pytest("not web and not nodes", pytest_arguments)
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
@@ -228,6 +232,11 @@ def check(pytest_arguments: list[str]) -> int:
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def pytest(markers: str, arguments: list[str]) -> list[str]:
+    """Make the command that runs tests with these markers on all cores."""
+    return ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", markers, *arguments]
 
 
 def captured(name: str, command: list[str], folder: Path) -> tuple[str, int, str, float]:

