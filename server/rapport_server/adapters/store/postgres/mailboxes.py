@@ -111,20 +111,7 @@ class EnvelopeMailboxes:
         self, db: Connection, position: int, practice: PracticeId, item: NewItem, devices: Sequence[DeviceId]
     ) -> None:
         """See Mailboxes.put."""
-        db.execute(
-            insert(_item).values(
-                position=position,
-                practice=practice,
-                id=item.id,
-                conv=item.conv,
-                seq=item.seq,
-                at=item.at,
-                act_until=0,
-                body=item.body,
-                form=item.form,
-                kind=item.kind,
-            )
-        )
+        db.execute(insert(_item).values(item.row(position, practice)))
         everybody = func.unnest(literal(list(devices), ARRAY(LargeBinary))).column_valued("device")
         rows = select(
             literal(practice, LargeBinary), everybody, literal(position, BigInteger), literal(b"", LargeBinary)

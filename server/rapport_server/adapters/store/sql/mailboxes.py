@@ -5,7 +5,7 @@ Databases differ here: SQLite packs everybody who is owed an item into one row, 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,21 @@ class NewItem:
     at: int
     body: bytes
     kind: str | None = None
+
+    def row(self, position: int, practice: PracticeId) -> dict[str, Any]:
+        """The values of its row in the table `item`."""
+        return {
+            "position": position,
+            "practice": practice,
+            "id": self.id,
+            "conv": self.conv,
+            "seq": self.seq,
+            "at": self.at,
+            "act_until": 0,
+            "body": self.body,
+            "form": self.form,
+            "kind": self.kind,
+        }
 
 
 class OwedItem(NamedTuple):

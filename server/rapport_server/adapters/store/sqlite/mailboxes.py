@@ -43,20 +43,7 @@ class PackedMailboxes:
     ) -> None:
         """See Mailboxes.put."""
         everybody = b"".join(devices)
-        db.execute(
-            insert(_item).values(
-                position=position,
-                practice=practice,
-                id=item.id,
-                conv=item.conv,
-                seq=item.seq,
-                at=item.at,
-                act_until=0,
-                body=item.body,
-                form=item.form,
-                kind=item.kind,
-            )
-        )
+        db.execute(insert(_item).values(item.row(position, practice)))
         db.execute(insert(_item_id).values(practice=practice, id=item.id, position=position))
         db.execute(
             insert(_mailbox).values(
