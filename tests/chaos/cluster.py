@@ -65,6 +65,7 @@ class Round(Struct):
     accepted: float
     recovery_s: float | None
     missed: str = ""
+    slow: str = ""
 
 
 class Outcome(Struct):
@@ -84,6 +85,8 @@ class Outcome(Struct):
     rounds: list[Round]
     missed: list[str]
     """Every bar that was not kept, in words."""
+    slow: list[str]
+    """Bars of time and load that were not kept, in words: the machine has a part in them."""
     left_out: list[str] = []
     """Faults that cannot be made without network namespaces."""
     rate_limits: str = "raised: a handful of clients stands for many"
@@ -210,10 +213,11 @@ def _judged(
     sends, verdict = Sends(history), check(history)
     rounds = [_round(span, sends) for span in spans]
     missed = [f"{each.fault}: {each.missed}" for each in rounds if each.missed]
+    slow = [f"{each.fault}: {each.slow}" for each in rounds if each.slow]
     if not verdict.flawless:
         missed.append("the checker found something")
     if rate_sent < OFFERED * rate:
-        missed.append(f"only {rate_sent:.0f} sends per second were offered")
+        slow.append(f"only {rate_sent:.0f} sends per second were offered")
     quiet = sends.delays([(span.ended + RECOVERED_WITHIN_S, span.over) for span in spans])
     p50, p99 = quantiles(sends.delays())
     quiet_p50, quiet_p99 = quantiles(quiet)
@@ -231,6 +235,7 @@ def _judged(
         verdict,
         rounds,
         missed,
+        slow,
     )
 
 
@@ -249,7 +254,7 @@ def _round(span: _Span, sends: Sends) -> Round:
     if fault.hurts is Hurt.REDIS and accepted < SHARE:
         each.missed = f"{100 * accepted:.1f} % of the sends were accepted"
     elif fault.hurts is Hurt.POSTGRES and (recovery_s is None or recovery_s >= RECOVERED_WITHIN_S):
-        each.missed = f"recovered after {recovery_s} s"
+        each.slow = f"recovered after {recovery_s} s"
     return each
 
 
@@ -274,6 +279,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2, help="client processes that share the clients")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="of which node is hit")
     parser.add_argument("--plant", choices=PLANTED, help="run nodes that are broken: the verdict must see it")
+    parser.add_argument("--report-times", action="store_true", help="recovery and load are printed, and fail nothing")
     parser.add_argument("--json", action="store_true", help="the outcome as one JSON object instead of lines")
     parser.add_argument("--keep", type=Path, help="folder for journals and logs, which stays")
     parser.add_argument("--proxies", action="store_true", help="cut paths by proxies also where namespaces are allowed")
@@ -300,7 +306,7 @@ def main() -> int:
             _tell(f"cluster: {_first(problem)}")
             return 1
     sys.stdout.write((msgspec.json.encode(outcome).decode() if chosen.json else _text(outcome)) + "\n")
-    return 1 if outcome.missed else 0
+    return 1 if outcome.missed or (outcome.slow and not chosen.report_times) else 0
 
 
 def _first(problem: Exception) -> Exception:
@@ -313,7 +319,7 @@ def _first(problem: Exception) -> Exception:
 def _text(outcome: Outcome) -> str:
     lines = [
         f"{each.fault:18} node {each.node}  accepted {100 * each.accepted:6.2f} %  "
-        f"recovered after {each.recovery_s} s  {each.missed}"
+        f"recovered after {each.recovery_s} s  {each.missed}{'too slow' if each.slow else ''}"
         for each in outcome.rounds
     ]
     verdict = outcome.verdict
@@ -325,7 +331,7 @@ def _text(outcome: Outcome) -> str:
         "accepted after p50 {} s, p99 {} s; long after faults p50 {} s, p99 {} s".format(*times),
         "sent {}, accepted {}, lost {}, twice {}, reordered {}, phantoms {}".format(*counts),
         *verdict.findings,
-        f"{outcome.seconds} s; " + ("; ".join(outcome.missed) or "every bar kept"),
+        f"{outcome.seconds} s; " + ("; ".join([*outcome.missed, *outcome.slow]) or "every bar kept"),
     ]
     return "\n".join(lines)
 
