@@ -30,12 +30,12 @@ SWEEP_S: Final = 45
 
 CORE: Final = {
     "sqlite_us": 52.0,
-    "postgres_us": 60.0,
+    "postgres_us": 85.0,
     "batch_us": 400.0,
-    "database_us": 80.0,
+    "database_us": 76.0,
     "transaction_us": 400.0,
     "owed_us": 15.0,
-    "publish_us": 10.0,
+    "publish_us": 4.0,
     "lookup_us": 3.0,
     "sign_in_us": 1_500.0,
     "ping_us": 20.0,

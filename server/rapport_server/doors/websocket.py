@@ -62,9 +62,11 @@ CLOSE_WITHIN_S: Final = 1.0
 """Seconds the peer has to answer a close before the socket is cut."""
 DRAIN_WITHIN_S: Final = 5.0
 """Seconds that a draining node waits for unanswered sends to be committed."""
-RECONNECTS_PER_S: Final = 340
-"""How many of a draining node's clients are asked to come back per second: less than one core signs in, and 95 of 100
-of ten thousand are back within half a minute."""
+RECONNECTS_PER_S: Final = 90
+"""How many of a draining node's clients are asked to come back per second: less than half of a small machine signs in.
+
+More of them would wait behind each other until their time to sign in is over, and try again.
+"""
 SPREAD_LEAST_MS: Final = 2000
 """Milliseconds that they are spread over at least: a busy machine needs longer than it thinks to start again."""
 
