@@ -9,6 +9,8 @@ import asyncio
 import os
 import socket
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -79,6 +81,19 @@ async def left(node: Node, connections: int) -> None:
     async with asyncio.timeout(30):
         while node.app._parts.delivery.connected > connections:  # noqa: ASYNC110 - the server sets no event for it
             await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def seen_online() -> AsyncIterator[tuple[Node, Person, Device, Device]]:
+    """A node, a client, the desk of whoever watches it and has been told "online", and the client's own device."""
+    async with running() as node:
+        toni, dana, _ = await node.pair()
+        async with connected(node, toni) as desk, connected(node, dana) as phone:
+            await watch(desk, dana)
+            await say(phone, "online")
+            await told(desk, dana, "online")
+            later(node)
+            yield node, dana, desk, phone
 
 
 @pytest.mark.parametrize("subprotocol", [SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON])
@@ -249,15 +264,9 @@ async def test_flapping_is_told_once_in_ten_seconds_and_the_last_state_always() 
 
 @pytest.mark.parametrize("code", [1000, 1001])
 async def test_a_good_bye_is_told_at_once(code: int) -> None:
-    async with running() as node:
-        toni, dana, _ = await node.pair()
-        async with connected(node, toni) as desk, connected(node, dana) as phone:
-            await watch(desk, dana)
-            await say(phone, "online")
-            await told(desk, dana, "online")
-            later(node)
-            await phone.ws.close(code=code)
-            await told(desk, dana, "offline")
+    async with seen_online() as (_node, dana, desk, phone):
+        await phone.ws.close(code=code)
+        await told(desk, dana, "offline")
 
 
 @pytest.mark.parametrize("code", [0, 1011, 4242])
@@ -309,33 +318,21 @@ async def test_who_comes_back_within_the_grace_was_never_gone() -> None:
 
 
 async def test_a_revoked_device_is_gone_at_once() -> None:
-    async with running() as node:
-        toni, dana, _ = await node.pair()
-        async with connected(node, toni) as desk, connected(node, dana) as phone:
-            await watch(desk, dana)
-            await say(phone, "online")
-            await told(desk, dana, "online")
-            later(node)
-            node.app._parts.bus.publish(Dropped(dana.device))
-            assert await phone.closed() == CloseCode.AUTH_FAILED
-            await told(desk, dana, "offline")
+    async with seen_online() as (node, dana, desk, phone):
+        node.app._parts.bus.publish(Dropped(dana.device))
+        assert await phone.closed() == CloseCode.AUTH_FAILED
+        await told(desk, dana, "offline")
 
 
 async def test_a_node_that_goes_down_is_no_leave() -> None:
     """Its devices are asked to come back; until the grace is over they count as there."""
-    async with running() as node:
-        toni, dana, _ = await node.pair()
-        async with connected(node, toni) as desk, connected(node, dana) as phone:
-            await watch(desk, dana)
-            await say(phone, "online")
-            await told(desk, dana, "online")
-            later(node)
-            closing = asyncio.create_task(node.app.close())
-            with pytest.raises(Closed, match="4000"):
-                while True:
-                    assert not isinstance(await desk.hear_any(), Presence)
-            assert await phone.closed() == CloseCode.DRAINING
-            await closing
+    async with seen_online() as (node, _dana, desk, phone):
+        closing = asyncio.create_task(node.app.close())
+        with pytest.raises(Closed, match="4000"):
+            while True:
+                assert not isinstance(await desk.hear_any(), Presence)
+        assert await phone.closed() == CloseCode.DRAINING
+        await closing
 
 
 async def test_too_often_is_late_but_the_last_word_holds() -> None:

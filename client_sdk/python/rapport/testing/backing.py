@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -119,7 +120,7 @@ class _Sentinel(RedisProcess):
         return [*((key, value) for key, value in self._options.items() if key != "save"), *self._watched]
 
 
-class _Several:
+class _Several(ABC):
     """Several Redis servers that belong together; they run as long as the block."""
 
     def __init__(self, servers: Sequence[RedisProcess]) -> None:
@@ -147,8 +148,9 @@ class _Several:
     ) -> None:
         await self.kill()
 
+    @abstractmethod
     async def _join(self) -> None:
-        raise NotImplementedError
+        """Waits until they work together."""
 
     async def _until(self, what: str, holds: Callable[[], bool]) -> None:
         """Looks until it holds; ProcessProblem with `what` when it does not in time."""

@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -107,7 +108,7 @@ def _may_override() -> bool:
     return bool(int(bounds, 16) >> _CAP_DAC_OVERRIDE & 1)
 
 
-class Program:
+class Program(ABC):
     """One program, with everything that it writes in `folder`; the log is `<name>.log` there.
 
     It must tell systemd when it is ready (`sd_notify`), as Debian's servers do; that is what `start` waits for.
@@ -142,10 +143,11 @@ class Program:
             raise ProcessProblem(f"{self.name} does not run; see {self.log}")
         return self._process.pid
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The command line that starts it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self) -> None:
         """Brings the folder into the state that a start needs; done before every start."""
 
