@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, StoreEpoch
 from rapport_protocol.limits import ACK_ITEMS, CT_BYTES, DEVICES_PER_CONVERSATION, MAX_INTEGER, WATCHED_ACCOUNTS
+from rapport_protocol.office.document import DOCUMENT_BYTES
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -39,6 +40,7 @@ __all__ = [
     "MembershipEntry",
     "Notice",
     "NoticeKind",
+    "Office",
     "Ping",
     "Pong",
     "Post",
@@ -51,6 +53,7 @@ __all__ = [
     "Token",
     "Void",
     "Watch",
+    "WatchOffice",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -259,6 +262,10 @@ class NoticeKind:
     """To the sender's account: the post `about` has waited 14 days."""
     DEVICES_CHANGED: Final = "devices_changed"
     """The account `about` published a new device list: fetch its chain."""
+    URGENT: Final = "urgent"
+    """To every device of the conversation: an urgent message has come to a rung (`urgent.Report`)."""
+    URGENT_COVER: Final = "urgent_cover"
+    """To the devices of a colleague: they are asked for somebody's urgent message (`urgent.CoverAsked`)."""
 
 
 class Notice(Struct, frozen=True, array_like=True, tag="notice", gc=False):
@@ -338,6 +345,36 @@ class Presence(Struct, frozen=True, array_like=True, tag="presence", gc=False):
     state: Annotated[str, Meta(max_length=16)]
 
 
+# --- office hours -----------------------------------------------------------------------------------------------------
+
+
+class WatchOffice(Struct, frozen=True, array_like=True, tag="watch_office", gc=False):
+    """Whose office hours this device wants to be told, instead of whom it named before on this connection.
+
+    Answered by an `Office` for each of them that publishes hours and may be seen; then every change is told, and every
+    opening and closing as it comes.
+    """
+
+    accounts: JoinedAccounts
+    """Account ids, joined; ids that the asker may not see are as good as without hours."""
+
+
+class Office(Struct, frozen=True, array_like=True, tag="office", gc=False):
+    """How an office stands now, says the server, and on a change the signed document that says so itself.
+
+    The server's word can only make an office less available than the document does. Dropped first under pressure, but
+    the last state is always told.
+    """
+
+    account: Annotated[AccountId, Id16]
+    status: Annotated[str, Meta(max_length=16)]
+    """An `OfficeStatus`; one that a client does not know counts as closed."""
+    until: Uint = 0
+    """When the server expects that to change; 0 = not known."""
+    document: Annotated[bytes, Meta(max_length=DOCUMENT_BYTES)] | None = None
+    """Nil: the one that was told last on this connection still stands."""
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -393,7 +430,7 @@ class Draining(Struct, frozen=True, array_like=True, tag="draining", gc=False):
     retry_after_ms: Uint
 
 
-ClientMessage = Auth | Renew | Post | Direct | Signal | Void | Ack | Pong | Present | Watch
+ClientMessage = Auth | Renew | Post | Direct | Signal | Void | Ack | Pong | Present | Watch | WatchOffice
 """What a client may say."""
 
 ServerMessage = (
@@ -414,5 +451,6 @@ ServerMessage = (
     | Ping
     | Draining
     | Presence
+    | Office
 )
 """What a server may say."""

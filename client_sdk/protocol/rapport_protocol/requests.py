@@ -23,6 +23,7 @@ from rapport_protocol.limits import (
     MAX_INTEGER,
     RETURNED_LISTS,
 )
+from rapport_protocol.office.document import DOCUMENT_BYTES
 
 __all__ = [
     "OPERATIONS",
@@ -44,17 +45,24 @@ __all__ = [
     "Fetch",
     "FetchedItem",
     "FetchedItems",
+    "Holiday",
+    "Holidays",
     "InviteView",
     "LinkOpen",
     "LinkState",
     "LinkStep",
     "MembershipChain",
     "MembershipItem",
+    "OfficePublish",
+    "OfficeView",
     "Operation",
     "PrekeyUpload",
     "Prekeys",
     "PrekeysLeft",
     "Problem",
+    "PushState",
+    "PushSubscription",
+    "QuietHours",
     "Receipts",
     "ReceiptsOf",
     "Register",
@@ -62,6 +70,8 @@ __all__ = [
     "RequiredDevices",
     "ReturnedLists",
     "Role",
+    "UrgentSeen",
+    "UrgentState",
 ]
 
 Uint = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
@@ -390,6 +400,95 @@ class ReceiptsOf(Struct, frozen=True, array_like=True):
     receipts: list[DeviceReceipt]
 
 
+# --- office hours, notifications, urgent messages ---------------------------------------------------------------------
+
+
+class OfficePublish(Struct, frozen=True, array_like=True):
+    """The asker's next office-hours document, in place of the one before. Idempotent by identical bytes.
+
+    `conflict` when its version is not above the one that stands: fetch that, and sign again above it.
+    """
+
+    document: Annotated[bytes, Meta(max_length=DOCUMENT_BYTES)]
+
+
+class OfficeView(Struct, frozen=True, array_like=True):
+    """The document of an account that stands now, empty when it has none."""
+
+    document: bytes
+    server_time_ms: Uint
+
+
+class Holiday(Struct, frozen=True, array_like=True):
+    """One public holiday. date: "2026-12-25"; name: in English."""
+
+    date: str
+    name: str
+
+
+class Holidays(Struct, frozen=True, array_like=True):
+    """The public holidays of a country or one of its regions in one year, by date.
+
+    regions: those that the country's holidays differ by, whichever was asked for.
+    """
+
+    days: list[Holiday]
+    regions: list[str]
+
+
+class QuietHours(Struct, frozen=True, array_like=True):
+    """When a device wants no push: from `start` until `end`, minutes after midnight in its zone; over midnight when
+    start >= end. urgent: urgent messages and calls are pushed all the same.
+    """
+
+    zone: Annotated[str, Meta(max_length=64)]
+    start: Annotated[int, Meta(ge=0, lt=1440)]
+    end: Annotated[int, Meta(ge=0, lt=1440)]
+    urgent: bool
+
+
+class PushSubscription(Struct, frozen=True, array_like=True):
+    """Where this device is reached while it is not connected (RFC 8030), in place of what it said before.
+
+    An empty endpoint ends it. p256dh, auth: the browser's key and secret (RFC 8291).
+    """
+
+    endpoint: Annotated[str, Meta(max_length=1024)]
+    p256dh: Annotated[bytes, Meta(max_length=65)]
+    auth: Annotated[bytes, Meta(max_length=16)]
+    quiet: QuietHours | None = None
+
+
+class PushState(Struct, frozen=True, array_like=True):
+    """What the server needs and knows of pushes to the asking device.
+
+    vapid_key: the server's public key (RFC 8292), 65 bytes, empty when the server does not push.
+    """
+
+    vapid_key: bytes
+    subscribed: bool
+    quiet: QuietHours | None = None
+
+
+class UrgentSeen(Struct, frozen=True, array_like=True):
+    """A person has seen an urgent message: the server need not go on asking.
+
+    For the server only; what the client is shown is the sealed `urgent.seen`. By a member of the message's conversation
+    who did not write it, or the colleague who was asked. client: who wrote it.
+    """
+
+    message: Annotated[MessageId, Id16]
+    client: Annotated[AccountId, Id16]
+
+
+class UrgentState(Struct, frozen=True, array_like=True):
+    """How far an urgent message has come, by the server's word. rung: a `Rung`; next_ms: 0 = nothing more follows."""
+
+    rung: Uint
+    at_ms: Uint
+    next_ms: Uint
+
+
 class Problem(Struct, frozen=True):
     """RFC 9457 body of every refusal. type is `about:blank`; code is from `errors.py`; no user data."""
 
@@ -421,6 +520,7 @@ class Operation(Struct, frozen=True):
 
 _ANYBODY: Final = frozenset[Role]()
 _MEMBERS: Final = frozenset(Role)
+_THERAPISTS: Final = frozenset({Role.OWNER, Role.THERAPIST})
 
 OPERATIONS: Final = {
     row.name: row
@@ -432,9 +532,7 @@ OPERATIONS: Final = {
         Operation("devices.restore", "POST", "/v1/accounts/{account}/devices", ReturnedLists, DeviceLists, _ANYBODY),
         Operation("prekeys.upload", "POST", "/v1/prekeys", PrekeyUpload, PrekeysLeft, _MEMBERS),
         Operation("prekeys.claim", "POST", "/v1/claims", Claim, Claimed, _MEMBERS),
-        Operation(
-            "invite.create", "POST", "/v1/invites", CreateInvite, Appended, frozenset({Role.OWNER, Role.THERAPIST})
-        ),
+        Operation("invite.create", "POST", "/v1/invites", CreateInvite, Appended, _THERAPISTS),
         Operation("linking.open", "POST", "/v1/links", LinkOpen, LinkState, _MEMBERS),
         Operation("linking.step", "POST", "/v1/links/{link}", LinkStep, LinkState, _MEMBERS),
         Operation("linking.answer", "POST", "/v1/links/{link}/answer", LinkStep, LinkState, _ANYBODY),
@@ -446,9 +544,16 @@ OPERATIONS: Final = {
         Operation("archive.page", "GET", "/v1/conversations/{conv}/archive", None, ArchivePage, _MEMBERS),
         Operation("messages.fetch", "POST", "/v1/conversations/{conv}/fetch", Fetch, FetchedItems, _MEMBERS),
         Operation("messages.receipts", "POST", "/v1/conversations/{conv}/receipts", Receipts, ReceiptsOf, _MEMBERS),
+        Operation("office.publish", "POST", "/v1/office", OfficePublish, OfficeView, _THERAPISTS),
+        Operation("office.document", "GET", "/v1/accounts/{account}/office", None, OfficeView, _MEMBERS),
+        Operation("office.holidays", "GET", "/v1/holidays", None, Holidays, _THERAPISTS),
+        Operation("push.state", "GET", "/v1/push", None, PushState, _MEMBERS),
+        Operation("push.subscribe", "POST", "/v1/push", PushSubscription, PushState, _MEMBERS),
+        Operation("urgent.seen", "POST", "/v1/urgent", UrgentSeen, UrgentState, _MEMBERS),
     )
 }
 """Every HTTP operation by name. Ids in paths are hexadecimal.
 
-Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`.
+Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`,
+`office.holidays?country=GB&region=ENG&year=2026`.
 """

@@ -46,6 +46,7 @@ class _Known(Struct, frozen=True, omit_defaults=True):
     attachments: list[Any] | UnsetType = UNSET
     expire: _Count | UnsetType = UNSET
     kept: _Message | UnsetType = UNSET
+    promised: _Count | UnsetType = UNSET
 
 
 _KEYS: Final = frozenset(_Known.__struct_fields__)
@@ -57,8 +58,10 @@ class Body(Struct, frozen=True):
 
     chain: random per sending device and conversation, new after a re-link, rollback or restore. sseq: place in that
     chain, from 1. prev: this device's previous post here; after: the newest post of others it had shown. Both None at
-    a baseline. extra: fields of later versions, kept as they came. attachments, expire, office_version: see their
-    chapters. kept: this device's previous post here that the archive holds, zeros for none, where that is not prev.
+    a baseline. kept: this device's previous post here that the archive holds, zeros for none, where that is not prev.
+    office_version: of the therapist's document that the sender held; promised: by when it says an answer comes,
+    milliseconds (chapter 16). extra: fields of later versions, kept as they came. attachments, expire: see their
+    chapters.
     """
 
     type: str
@@ -73,6 +76,7 @@ class Body(Struct, frozen=True):
     attachments: list[Any] | None = None
     expire: int | None = None
     kept: MessageId | None = None
+    promised: int | None = None
     extra: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -93,6 +97,7 @@ class Body(Struct, frozen=True):
             "attachments": self.attachments,
             "expire": self.expire,
             "kept": self.kept,
+            "promised": self.promised,
         }
         return msgspec.msgpack.encode(self.extra | {key: value for key, value in known.items() if value is not None})
 
@@ -117,6 +122,7 @@ class Body(Struct, frozen=True):
             attachments=_given(known.attachments),
             expire=_given(known.expire),
             kept=_given(known.kept),
+            promised=_given(known.promised),
             extra={key: value for key, value in fields.items() if key not in _KEYS},
         )
 

@@ -46,8 +46,8 @@ class Card(Struct, frozen=True, omit_defaults=True):
     """What the invitee sees first, sealed under the invite's card key; a MessagePack map with these keys.
 
     aik, version, dlh: the inviter's identity key and device list when the invite was made. server_id: the server's
-    Ed25519 key to pin. genesis: hash of the conversation's first entry. limits, crisis: texts; office: the signed
-    office-hours document.
+    Ed25519 key to pin. genesis: hash of the conversation's first entry. about to lines:
+    the inviter's card, as in a `card` post (4.8); office: their signed office-hours document.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -61,8 +61,11 @@ class Card(Struct, frozen=True, omit_defaults=True):
     role: MemberRole
     """What the invitee becomes."""
     welcome: str | None = None
-    limits: Any = None
-    crisis: Any = None
+    about: str = ""
+    how: str = ""
+    limits: str = ""
+    country: str = ""
+    lines: tuple[tuple[str, str, str], ...] = ()
     office: bytes | None = None
 
 

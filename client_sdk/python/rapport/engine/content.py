@@ -19,6 +19,7 @@
     resend.refusal  {items: [[id, reason]]}     direct
     resend.body     {id, outer, nonce, ct, key, at, size}    direct; a whole message again, or a piece of it
     resend.lost     {ids}                       direct; these could never be opened here
+    card, promise.extended, slot.wanted, urgent.seen, cover.*    see agreements.py
 
 A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
 chapter 4.
@@ -29,6 +30,19 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from rapport.engine.agreements import (
+    CardContent,
+    CoverAccepted,
+    CoverCard,
+    CoverOffer,
+    CoverReady,
+    CoverRefused,
+    CoverRequest,
+    PromiseExtended,
+    SlotWanted,
+    UrgentSeenContent,
+)
+from rapport.engine.unshown import Unshown
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.limits import CT_BYTES, MAX_INTEGER
@@ -96,20 +110,13 @@ _Conv = Annotated[ConversationId, Meta(min_length=16, max_length=16)]
 _Text = Annotated[str, Meta(max_length=TEXT_BYTES)]
 
 
-class _Unshown(Struct, frozen=True):
-    """What people say, and keys: its repr shows nothing of it."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-class Text(_Unshown, frozen=True):
+class Text(Unshown, frozen=True):
     """A text that people read."""
 
     text: _Text
 
 
-class Edit(_Unshown, frozen=True):
+class Edit(Unshown, frozen=True):
     """The author's message says this now."""
 
     id: _Id
@@ -135,7 +142,7 @@ class Read(Struct, frozen=True):
     id: _Id
 
 
-class Profile(_Unshown, frozen=True):
+class Profile(Unshown, frozen=True):
     """The sender's account is called this."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_BYTES)]
@@ -143,14 +150,14 @@ class Profile(_Unshown, frozen=True):
     """What the sending device is called."""
 
 
-class InviteMade(_Unshown, frozen=True):
+class InviteMade(Unshown, frozen=True):
     """To our own devices: an invite and its secret."""
 
     token: _Bytes32
     conv: _Conv
 
 
-class OwnContent(_Unshown, frozen=True):
+class OwnContent(Unshown, frozen=True):
     """Word from one of our own devices to the others, in the self conversation. One value per type and subject."""
 
     @property
@@ -216,7 +223,7 @@ class OwnPin(OwnContent, frozen=True):
         return self.account
 
 
-class OwnArchiveKey(_Unshown, frozen=True):
+class OwnArchiveKey(Unshown, frozen=True):
     """To our own devices: AK_epoch, minted when a device was removed."""
 
     epoch: Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -227,7 +234,7 @@ class KeysWanted(Struct, frozen=True):
     """To an own device: archive keys are missing here."""
 
 
-class KeysGiven(_Unshown, frozen=True):
+class KeysGiven(Unshown, frozen=True):
     """To an own device: all archive keys that are held here, by epoch."""
 
     keys: Annotated[tuple[tuple[Annotated[int, Meta(ge=1, le=2**32 - 1)], _Bytes32], ...], Meta(max_length=KEYS_MOST)]
@@ -276,7 +283,7 @@ class ResendRefusal(Struct, frozen=True):
     items: Annotated[tuple[RefusedItem, ...], Meta(max_length=RESEND_ITEMS)]
 
 
-class ResendBody(_Unshown, frozen=True):
+class ResendBody(Unshown, frozen=True):
     """A whole message again, for a device to which the server does not give it.
 
     A long ct comes in several bodies, in order. at: where this piece begins; size: of the whole, 0 = this is all.
@@ -317,6 +324,16 @@ Content = (
     | ResendRefusal
     | ResendBody
     | ResendLost
+    | CardContent
+    | PromiseExtended
+    | SlotWanted
+    | UrgentSeenContent
+    | CoverRequest
+    | CoverReady
+    | CoverRefused
+    | CoverOffer
+    | CoverAccepted
+    | CoverCard
 )
 """Everything this version understands."""
 
@@ -340,6 +357,16 @@ _TYPES: Final[dict[str, type[Content]]] = {
     "resend.refusal": ResendRefusal,
     "resend.body": ResendBody,
     "resend.lost": ResendLost,
+    "card": CardContent,
+    "promise.extended": PromiseExtended,
+    "slot.wanted": SlotWanted,
+    "urgent.seen": UrgentSeenContent,
+    "cover.request": CoverRequest,
+    "cover.ready": CoverReady,
+    "cover.refused": CoverRefused,
+    "cover.offer": CoverOffer,
+    "cover.accepted": CoverAccepted,
+    "cover.card": CoverCard,
 }
 _NAMES: Final[dict[type[Struct], str]] = {content: name for name, content in _TYPES.items()}
 

@@ -33,6 +33,8 @@ export const FIELDS: Readonly<Record<string, string>> = {
   present: "state:s-16",
   watch: "accounts:b-16000",
   presence: "account:i state:s-16",
+  watch_office: "accounts:b-16000",
+  office: "account:i status:s-16 until:u= document:b-16509?=",
   error: "code:s re:i?= retryable:y= retryAfterMs:u=",
   device_mismatch: "id:i missing:b-2560 stale:b-2560",
   epoch_stale: "id:i epoch:u",
@@ -73,10 +75,19 @@ export const FIELDS: Readonly<Record<string, string>> = {
   Receipts: "ids:[-256]i",
   DeviceReceipt: "id:i waiting:b parked:b",
   ReceiptsOf: "receipts:[]@DeviceReceipt",
+  OfficePublish: "document:b-16509",
+  OfficeView: "document:b serverTimeMs:u",
+  Holiday: "date:s name:s",
+  Holidays: "days:[]@Holiday regions:[]s",
+  QuietHours: "zone:s-64 start:u0-1439 end:u0-1439 urgent:y",
+  PushSubscription: "endpoint:s-1024 p256dh:b-65 auth:b-16 quiet:@QuietHours?=",
+  PushState: "vapidKey:b subscribed:y quiet:@QuietHours?=",
+  UrgentSeen: "message:i client:i",
+  UrgentState: "rung:u atMs:u nextMs:u",
 };
 
 /** What a client may say. */
-export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong", "present", "watch"];
+export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong", "present", "watch", "watch_office"];
 
 /** What a server may say. */
-export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining", "presence"];
+export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining", "presence", "office"];

@@ -55,6 +55,8 @@ export type Label =
   | "membership"
   /** hash: membership entry with its signatures */
   | "membership-hash"
+  /** signature: office-hours document */
+  | "office"
   /** signature: one-time bundle */
   | "otk"
   /** hash: owner token as the server keeps it */

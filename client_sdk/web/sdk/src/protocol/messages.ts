@@ -55,7 +55,11 @@ export type NoticeKind =
   /** To the sender's account: the post `about` has waited 14 days. */
   | "undelivered"
   /** The account `about` published a new device list: fetch its chain. */
-  | "devices_changed";
+  | "devices_changed"
+  /** To every device of the conversation: an urgent message has come to a rung (`urgent.Report`). */
+  | "urgent"
+  /** To the devices of a colleague: they are asked for somebody's urgent message (`urgent.CoverAsked`). */
+  | "urgent_cover";
 
 /** Whether somebody is there, from the most present one of an account's devices. No state says since when. */
 export type PresenceState =
@@ -308,6 +312,35 @@ export interface Presence {
 }
 
 /**
+ * Whose office hours this device wants to be told, instead of whom it named before on this connection.
+ *
+ * Answered by an `Office` for each of them that publishes hours and may be seen; then every change is told, and every
+ * opening and closing as it comes.
+ */
+export interface WatchOffice {
+  readonly tag: "watch_office";
+  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as without hours. */
+  readonly accounts: Uint8Array;
+}
+
+/**
+ * How an office stands now, says the server, and on a change the signed document that says so itself.
+ *
+ * The server's word can only make an office less available than the document does. Dropped first under pressure, but
+ * the last state is always told.
+ */
+export interface Office {
+  readonly tag: "office";
+  readonly account: AccountId;
+  /** At most 16 characters. An `OfficeStatus`; one that a client does not know counts as closed. */
+  readonly status: string;
+  /** When the server expects that to change; 0 = not known. */
+  readonly until: number;
+  /** At most 16,509 bytes. Nil: the one that was told last on this connection still stands. */
+  readonly document: Uint8Array | null;
+}
+
+/**
  * An operation was refused and stored nothing.
  *
  * re: the message id it is about, nil when none could be read. retryable: identical bytes may be sent again, after
@@ -372,7 +405,8 @@ export type ClientMessage =
   | Ack
   | Pong
   | Present
-  | Watch;
+  | Watch
+  | WatchOffice;
 
 /** What a server may say. */
 export type ServerMessage =
@@ -392,4 +426,5 @@ export type ServerMessage =
   | Blocked
   | Ping
   | Draining
-  | Presence;
+  | Presence
+  | Office;

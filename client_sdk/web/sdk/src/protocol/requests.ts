@@ -310,6 +310,96 @@ export interface ReceiptsOf {
   readonly receipts: readonly DeviceReceipt[];
 }
 
+/**
+ * The asker's next office-hours document, in place of the one before. Idempotent by identical bytes.
+ *
+ * `conflict` when its version is not above the one that stands: fetch that, and sign again above it.
+ */
+export interface OfficePublish {
+  /** At most 16,509 bytes. */
+  readonly document: Uint8Array;
+}
+
+/** The document of an account that stands now, empty when it has none. */
+export interface OfficeView {
+  readonly document: Uint8Array;
+  readonly serverTimeMs: number;
+}
+
+/** One public holiday. date: "2026-12-25"; name: in English. */
+export interface Holiday {
+  readonly date: string;
+  readonly name: string;
+}
+
+/**
+ * The public holidays of a country or one of its regions in one year, by date.
+ *
+ * regions: those that the country's holidays differ by, whichever was asked for.
+ */
+export interface Holidays {
+  readonly days: readonly Holiday[];
+  readonly regions: readonly string[];
+}
+
+/**
+ * When a device wants no push: from `start` until `end`, minutes after midnight in its zone; over midnight when start
+ * >= end. urgent: urgent messages and calls are pushed all the same.
+ */
+export interface QuietHours {
+  /** At most 64 characters. */
+  readonly zone: string;
+  /** At most 1,439. */
+  readonly start: number;
+  /** At most 1,439. */
+  readonly end: number;
+  readonly urgent: boolean;
+}
+
+/**
+ * Where this device is reached while it is not connected (RFC 8030), in place of what it said before.
+ *
+ * An empty endpoint ends it. p256dh, auth: the browser's key and secret (RFC 8291).
+ */
+export interface PushSubscription {
+  /** At most 1,024 characters. */
+  readonly endpoint: string;
+  /** At most 65 bytes. */
+  readonly p256dh: Uint8Array;
+  /** At most 16 bytes. */
+  readonly auth: Uint8Array;
+  readonly quiet: QuietHours | null;
+}
+
+/**
+ * What the server needs and knows of pushes to the asking device.
+ *
+ * vapidKey: the server's public key (RFC 8292), 65 bytes, empty when the server does not push.
+ */
+export interface PushState {
+  readonly vapidKey: Uint8Array;
+  readonly subscribed: boolean;
+  readonly quiet: QuietHours | null;
+}
+
+/**
+ * A person has seen an urgent message: the server need not go on asking.
+ *
+ * For the server only; what the client is shown is the sealed `urgent.seen`. By a member of the message's conversation
+ * who did not write it, or the colleague who was asked. client: who wrote it.
+ */
+export interface UrgentSeen {
+  readonly message: MessageId;
+  readonly client: AccountId;
+}
+
+/** How far an urgent message has come, by the server's word. rung: a `Rung`; nextMs: 0 = nothing more follows. */
+export interface UrgentState {
+  readonly rung: number;
+  readonly atMs: number;
+  readonly nextMs: number;
+}
+
 /** RFC 9457 body of every refusal. type is `about:blank`; code is from `errors.ts`; no user data. */
 export interface Problem {
   readonly code: string;
@@ -342,6 +432,12 @@ export interface Operations {
   "archive.page": { request: null; response: ArchivePage };
   "messages.fetch": { request: Fetch; response: FetchedItems };
   "messages.receipts": { request: Receipts; response: ReceiptsOf };
+  "office.publish": { request: OfficePublish; response: OfficeView };
+  "office.document": { request: null; response: OfficeView };
+  "office.holidays": { request: null; response: Holidays };
+  "push.state": { request: null; response: PushState };
+  "push.subscribe": { request: PushSubscription; response: PushState };
+  "urgent.seen": { request: UrgentSeen; response: UrgentState };
 }
 
 /** The name of an HTTP operation. */
@@ -356,7 +452,8 @@ export type ResponseOf<Name extends OperationName> = Operations[Name]["response"
 /**
  * Every HTTP operation by name. Ids in paths are hexadecimal.
  *
- * Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`.
+ * Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`,
+ * `office.holidays?country=GB&region=ENG&year=2026`.
  *
  * A row: method, path template, structures asked and answered.
  */
@@ -380,4 +477,10 @@ export const OPERATIONS: { readonly [name in OperationName]: readonly [method: s
   "archive.page": ["GET", "/v1/conversations/{conv}/archive", null, "ArchivePage"],
   "messages.fetch": ["POST", "/v1/conversations/{conv}/fetch", "Fetch", "FetchedItems"],
   "messages.receipts": ["POST", "/v1/conversations/{conv}/receipts", "Receipts", "ReceiptsOf"],
+  "office.publish": ["POST", "/v1/office", "OfficePublish", "OfficeView"],
+  "office.document": ["GET", "/v1/accounts/{account}/office", null, "OfficeView"],
+  "office.holidays": ["GET", "/v1/holidays", null, "Holidays"],
+  "push.state": ["GET", "/v1/push", null, "PushState"],
+  "push.subscribe": ["POST", "/v1/push", "PushSubscription", "PushState"],
+  "urgent.seen": ["POST", "/v1/urgent", "UrgentSeen", "UrgentState"],
 };

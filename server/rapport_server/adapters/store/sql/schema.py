@@ -46,12 +46,17 @@ __all__ = [
     "member",
     "membership_entry",
     "metadata",
+    "office_document",
     "one_time_key",
     "practice",
+    "push_subscription",
     "sealed_keys",
     "server",
     "timer",
     "token",
+    "urgent",
+    "webhook",
+    "webhook_delivery",
 ]
 
 FORM_MESSAGE: Final = 0
@@ -270,6 +275,74 @@ timer = Table(
     _number("leased_until_ms"),
     Index(None, "due_ms"),
     comment="Durable timers.",
+)
+
+# --- who answers, and when -------------------------------------------------------------------------------------------
+
+office_document = Table(
+    "office_document",
+    metadata,
+    _key("practice"),
+    _key("account"),
+    _number("version"),
+    _blob("document", comment="signed, see rapport_protocol.office.document"),
+    sqlite_with_rowid=False,
+    comment="Office hours as each therapist has published them last.",
+)
+
+urgent = Table(
+    "urgent",
+    metadata,
+    _key("practice"),
+    _key("message"),
+    _blob("conv"),
+    _blob("client", comment="who wrote it"),
+    _blob("therapist", comment="whom it is for"),
+    _blob("cover", nullable=True, comment="the colleague who was asked"),
+    _number("accepted_ms"),
+    _number("rung", comment="how far it has come: rapport_protocol.urgent.Rung"),
+    _number("rung_ms", comment="since when"),
+    _number("next_ms", comment="when the next rung is due; 0 = it has ended"),
+    Index(None, "practice", "client", "next_ms"),
+    comment="Urgent messages and how far up the ladder they are.",
+)
+
+push_subscription = Table(
+    "push_subscription",
+    metadata,
+    _key("practice"),
+    _key("device"),
+    _blob("account"),
+    _blob("sealed", comment="endpoint and keys, under the notification key"),
+    _blob("quiet", nullable=True, comment="MessagePack of QuietHours"),
+    _number("pushed_ms", comment="when a push was last sent that no sign-in has followed; 0 = none is under way"),
+    sqlite_with_rowid=False,
+    comment="Where devices are reached while they are not connected.",
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    _key("practice"),
+    _key("webhook"),
+    _blob("sealed", comment="address and signing secret, under the notification key"),
+    _number("created_ms"),
+    sqlite_with_rowid=False,
+    comment="Systems of the operator's own that are told of events.",
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    _key("practice"),
+    _key("delivery"),
+    _blob("webhook"),
+    _blob("body", comment="JSON: event, ids, time"),
+    _number("created_ms"),
+    _number("attempts"),
+    _number("due_ms"),
+    Index(None, "due_ms"),
+    comment="Events that a webhook has not taken yet.",
 )
 
 # --- mailboxes -------------------------------------------------------------------------------------------------------
