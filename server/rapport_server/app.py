@@ -51,6 +51,7 @@ from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
+from rapport_server.services.office import Publishing
 from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
@@ -174,6 +175,7 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, 
         Conversations(store, bus, clock, chains),
         History(store),
         Linking(store, clock),
+        Publishing(store, bus, clock),
     )
     due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
     signals = Signals(store, bus, clock, rates)

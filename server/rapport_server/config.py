@@ -264,6 +264,11 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
         RateLimit, _about("Looking at a link, per address: both sides ask about once a second while one is open.")
     ] = RateLimit(100, 5.0)
     membership: Annotated[RateLimit, _about("Membership entries, per account.")] = RateLimit(20, 0.2)
+    office: Annotated[RateLimit, _about("Office hours published, per account: each wakes every contact.")] = RateLimit(
+        20, 0.1
+    )
+    push: Annotated[RateLimit, _about("Push subscriptions and quiet hours said anew, per device.")] = RateLimit(20, 0.1)
+    urgent: Annotated[RateLimit, _about("Urgent messages confirmed, per account.")] = RateLimit(30, 0.5)
     read: Annotated[RateLimit, _about("Every other HTTP request, per device: lists, chains, history.")] = RateLimit(
         200, 20.0
     )
@@ -282,7 +287,10 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
         RateLimit, _about("Being seen differently, per device; beyond it the last word holds when its time comes.")
     ] = RateLimit(10, 0.2)
     watch: Annotated[
-        RateLimit, _about("Whose presence is told, per device; beyond it the last word holds when its time comes.")
+        RateLimit, _about(
+            "Whose presence, and whose office hours, are told, per device and counted apart; beyond it the last word "
+            "holds when its time comes."
+        ),
     ] = RateLimit(20, 1.0)
 
 

@@ -119,6 +119,23 @@ _NOTES = {
     ),
     "messages.fetch": "from the device's mailbox (parked ones too) and from the account's archive.",
     "messages.receipts": "of posts by the asking account; one that is left out was acknowledged by all and swept.",
+    "office.publish": (
+        "by a device of the account. The document that stands may be sent again at any time. Else `conflict`: its "
+        "version is not above the one that stands; `bad_time`: issued more than 90 s off; `unauthenticated`: by a "
+        "device that is not listed; `forbidden`: of another account; `rule_broken`: the rules contradict themselves or "
+        "name a zone that the server does not know."
+    ),
+    "office.document": "one's own, and those of whom one is in a conversation with now; others are `not_found`.",
+    "office.holidays": (
+        "`?country=GB&region=ENG&year=2026`: by ISO 3166 codes; without `region` those of the whole country, without "
+        "`year` this year's, 2000 to 2100. A country that is not known is `not_found`, a region or year `bad_format`."
+    ),
+    "push.state": "of the asking device.",
+    "push.subscribe": "of the asking device; the same again changes nothing.",
+    "urgent.seen": (
+        "by whoever is in the message's conversation and did not write it, or by the colleague who was asked. Other "
+        "messages are `not_found`."
+    ),
 }
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "not_found",
     "recovering",
     "require_grant",
+    "require_invite",
     "require_own",
     "require_time",
     "telling_epoch",
@@ -234,6 +235,15 @@ def require_grant(role: Role, granted: MemberRole) -> None:
     """Owners make therapists and clients, therapists make clients. Rejected(FORBIDDEN)."""
     if granted not in _MAY_GRANT[role]:
         raise Rejected(ErrorCode.FORBIDDEN, "this role may not give that one")
+
+
+def require_invite(role: Role, granted: MemberRole) -> None:
+    """Who may be granted a role may be invited with it. Rejected(FORBIDDEN).
+
+    Therapists invite colleagues too, who have an account already: such an invite registers nobody (`Accounts`).
+    """
+    if not (role is Role.THERAPIST and granted is MemberRole.THERAPIST):
+        require_grant(role, granted)
 
 
 def entry_records(entries: Iterable[SignedEntry]) -> list[EntryRecord]:

@@ -44,6 +44,8 @@ from rapport_server.records import (
     Registration,
     SignInRecord,
     Timer,
+    UrgentNotice,
+    UrgentRecord,
     Waiting,
 )
 
@@ -57,10 +59,12 @@ __all__ = [
     "KeyDirectory",
     "LinkDirectory",
     "Mailbox",
+    "OfficeDirectory",
     "Roster",
     "SignInDirectory",
     "Store",
     "Timers",
+    "UrgentLadders",
 ]
 
 
@@ -313,6 +317,36 @@ class Timers(Protocol):
     async def finish_timer(self, timer: Timer) -> None:
         """Deletes a fired timer, unless it was moved to another time meanwhile."""
 
+    async def next_due_ms(self) -> int:
+        """When the next timer can be claimed, milliseconds of Unix time, maybe past; 0 when there is none."""
+
+
+class UrgentLadders(Protocol):
+    """Urgent messages and how far each has come. A record is made by the post itself: see `PostJob.urgent`.
+
+    Its timer has the kind and key of `urgent_timer`; it stands for as long as `next_ms` is not 0.
+    """
+
+    async def urgent(self, practice: PracticeId, message: MessageId) -> UrgentRecord | None:
+        """The record, None when there is none (any more)."""
+
+    async def start_urgent(self, record: UrgentRecord, therapist: AccountId | None, most: int) -> UrgentRecord | None:
+        """Says whom it is for, once; returns the record as it stands.
+
+        None when it is forgotten with its timer: for nobody, or when `most` others of its client are running.
+        """
+
+    async def climb_urgent(
+        self, before: UrgentRecord, after: UrgentRecord, notices: Sequence[UrgentNotice], at: int
+    ) -> list[DeviceId] | None:
+        """Compare-and-swap, in one transaction with the notices and the timer, which moves to `after.next_ms` (0: goes).
+
+        Returns the devices that have a notice; None, and nothing is done, when the record is not `before` any more.
+        """
+
+    async def count_urgent(self) -> int:
+        """How many are running, in all practices."""
+
 
 class LinkDirectory(Protocol):
     """Where a new device and an existing one of an account meet. Links that have expired do not exist."""
@@ -339,7 +373,24 @@ class LinkDirectory(Protocol):
         """A link as it stands, None when absent."""
 
 
-class Store(Directory, LinkDirectory, Mailbox, Timers, Protocol):
+class OfficeDirectory(Protocol):
+    """Office hours as each account has published them last: signed documents, which the store does not read."""
+
+    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
+        """Compare-and-swap: keeps the document in place of one of a lower version. The same bytes again change nothing.
+
+        Raises Rejected: CONFLICT when the one that stands has this version or a higher one, NOT_FOUND when the practice
+        has no such account.
+        """
+
+    async def office_document(self, practice: PracticeId, account: AccountId) -> bytes | None:
+        """The document that stands, None without one."""
+
+    async def office_documents(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, bytes]:
+        """The same for many accounts, those without one left out. At most some hundred at a time."""
+
+
+class Store(Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, Protocol):
     """The whole truth of a server."""
 
     async def start(self) -> None:

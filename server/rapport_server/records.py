@@ -12,6 +12,7 @@ from msgspec import Struct
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, ItemId, MessageId, PracticeId
 from rapport_protocol.requests import Role
+from rapport_protocol.urgent import Rung
 
 __all__ = [
     "KIND_GROUP",
@@ -35,6 +36,8 @@ __all__ = [
     "Registration",
     "SignInRecord",
     "Timer",
+    "UrgentNotice",
+    "UrgentRecord",
     "Waiting",
     "WaitingEntry",
     "WaitingMessage",
@@ -78,7 +81,7 @@ class PostJob:
     __slots__ = (
         "account", "at", "blocked_by", "blocks", "body_epoch", "conv", "ct", "device", "devices", "entry", "epoch",
         "given_up", "id", "keys", "missing", "nonce", "origin", "outer", "practice", "refusal", "repeat",
-        "retry_after_ms", "seq", "stale",
+        "retry_after_ms", "seq", "stale", "urgent",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - a record of the hot path, made in one place
@@ -117,6 +120,9 @@ class PostJob:
         self.origin = origin
         """Whatever the service wants back with the outcome (the connection that asked); the store does not look at
         it."""
+        self.urgent = False
+        """Set by the service: the transaction that keeps the post also keeps its `UrgentRecord` and a timer for it, due
+        at once."""
         self.refusal: ErrorCode | None = None
         self.retry_after_ms = 0
         """Set by the service together with a refusal of its own."""
@@ -419,3 +425,41 @@ class Timer:
     due_ms: int
     kind: str
     key: bytes
+
+
+# --- urgent messages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UrgentRecord:
+    """An urgent message and how far up the ladder it has come.
+
+    therapist: whom it is for, None while nobody has looked. cover: the colleague who was asked. rung_ms: since when it
+    is there. next_ms: when something is due next; accepted_ms = nobody has been told yet, 0 = nothing more follows.
+    """
+
+    practice: PracticeId
+    message: MessageId
+    conv: ConversationId
+    client: AccountId
+    accepted_ms: int
+    therapist: AccountId | None = None
+    cover: AccountId | None = None
+    rung: Rung = Rung.STORED
+    rung_ms: int = 0
+    next_ms: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Somebody is being told of it."""
+        return self.therapist is not None and self.next_ms > 0
+
+
+@dataclass(frozen=True, slots=True)
+class UrgentNotice:
+    """A notice about an urgent message, to every listed device of these accounts, in this conversation of theirs."""
+
+    conv: ConversationId
+    accounts: tuple[AccountId, ...]
+    kind: str
+    about: bytes

@@ -16,6 +16,7 @@ IMPORT = re.compile(r"""(?:\bfrom |^import |\bimport\()["']([^"'\s]+)["']""", re
 FLOORS = {
     "protocol": 1,
     "crypto": 2,
+    "office": 2.2,
     "ports": 2.5,
     "events": 2.5,
     "engine": 3,

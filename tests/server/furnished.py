@@ -15,7 +15,9 @@ import msgspec
 from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, LinkId, MessageId
 from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.messages import Deliver, Post
-from rapport_protocol.requests import Claim, Claimed, LinkOpen, LinkStep, Role
+from rapport_protocol.office.document import OfficeDocument
+from rapport_protocol.office.hours import OfficeHours
+from rapport_protocol.requests import Claim, Claimed, LinkOpen, LinkStep, OfficePublish, Role
 from rapport_protocol.signed import Outer, self_conversation
 from tests.server.device import Device, connected
 from tests.server.node import Node
@@ -101,8 +103,22 @@ async def furnish(node: Node) -> Practice:
         practice.secrets |= {*named.ids().values(), self_conversation(person.account), person.aik.public}
         practice.secrets |= {person.token, person.secrets.signing_key().public, opened.conv, joined.encoded[:64]}
         practice.secrets |= {entry.id for entry in (*met.entries, *opened.entries, joined)}
+    for role in (Role.OWNER, Role.THERAPIST):
+        document = await _open_office(node, practice.residents[role])
+        practice.secrets |= {document.signature, document.rules}
     practice.secrets |= {practice.mark, (await node.signed_in(owner)).practice}
     return practice
+
+
+async def _open_office(node: Node, resident: Resident) -> OfficeDocument:
+    """Office hours that nobody else has: the peer covers."""
+    who = resident.person
+    hours = OfficeHours("Europe/London", cover=resident.peer.account)
+    document = OfficeDocument.make(
+        who.account, who.device, who.secrets.signing_key(), hours, version=1, issued_ms=node.clock.now_ms()
+    )
+    await node.ask("office.publish", who, OfficePublish(document.encode()))
+    return document
 
 
 async def _use(node: Node, person: Person, peer: Person, conv: ConversationId, mark: bytes, opened: Opened) -> Named:

@@ -6,6 +6,7 @@ not given; everything else in it is the asker's own and in order.
 
 from __future__ import annotations
 
+import itertools
 import os
 import typing
 from collections.abc import Callable, Mapping
@@ -32,7 +33,10 @@ from rapport_protocol.messages import (
     Signal,
     Void,
     Watch,
+    WatchOffice,
 )
+from rapport_protocol.office.document import OfficeDocument
+from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import (
     AppendEntry,
     Claim,
@@ -41,11 +45,14 @@ from rapport_protocol.requests import (
     Fetch,
     LinkOpen,
     LinkStep,
+    OfficePublish,
     PrekeyUpload,
+    PushSubscription,
     Receipts,
     Register,
     ReturnedLists,
     Role,
+    UrgentSeen,
 )
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer, SignalFields
 from tests.server.furnished import Resident
@@ -207,6 +214,28 @@ def _about_messages(body: Callable[[list[typing.Any]], msgspec.Struct]) -> Row:
     return Row(("conv", "ids"), make)
 
 
+def _office(who: Resident, put: Put) -> Asked:
+    """The next document of the resident's office hours; the zone is no id, and the mark of the practice is in none."""
+    person = who.person
+    document = OfficeDocument.make(
+        ids.AccountId(put.get("account", person.account)),
+        DeviceId(put.get("device", person.device)),
+        person.secrets.signing_key(),
+        OfficeHours("Europe/London", cover=ids.AccountId(put.get("cover", who.peer.account))),
+        version=next(_versions),
+        issued_ms=person.now,
+    )
+    return Asked(body=OfficePublish(document.encode()))
+
+
+_versions = itertools.count(2)
+
+
+def _seen(who: Resident, put: Put) -> Asked:
+    message, client = put.get("message", who.named.message), put.get("client", who.peer.account)
+    return Asked(body=UrgentSeen(ids.MessageId(message), ids.AccountId(client)))
+
+
 ASKED: Mapping[str, Row] = {
     "invite.view": _path("invite"),
     "account.register": Row(("account", "device", "conv", "invite"), _register),
@@ -229,6 +258,14 @@ ASKED: Mapping[str, Row] = {
     "archive.page": _path("conv", "?from=0"),
     "messages.fetch": _about_messages(Fetch),
     "messages.receipts": _about_messages(Receipts),
+    "office.publish": Row(("account", "device", "cover"), _office),
+    "office.document": _path("account"),
+    "office.holidays": Row((), lambda who, put: Asked(query="?country=GB&year=2026")),
+    "push.state": Row((), lambda who, put: Asked()),
+    "push.subscribe": Row(
+        (), lambda who, put: Asked(body=PushSubscription("https://push.example/1", b"\x04" + bytes(64), bytes(16)))
+    ),
+    "urgent.seen": Row(("message", "client"), _seen),
 }
 """By the name of the operation."""
 
@@ -306,5 +343,6 @@ SAID: Mapping[type[ClientMessage], Spoken | None] = {
     Ack: Spoken(("id", "parked"), _ack),
     Present: Spoken((), lambda who, put, now: Present(PresenceState.AWAY)),
     Watch: Spoken(("accounts",), lambda who, put, now: Watch(put.get("accounts", who.peer.account))),
+    WatchOffice: Spoken(("accounts",), lambda who, put, now: WatchOffice(put.get("accounts", who.peer.account))),
 }
 """By the message's type. Nothing for `Auth`, which is said by nobody yet: it has a test of its own."""

@@ -252,3 +252,30 @@ def test_people_open_invites_for_their_own_conversations() -> None:
     opened = person.invite(Role.CLIENT)
     assert isinstance(opened, Opened)
     assert opened.conv == opened.entries[0].fields.conversation_id()
+
+
+async def test_a_therapist_invites_a_colleague_who_has_an_account() -> None:
+    async with running() as node:
+        owner, anna, _ = await node.pair(Role.THERAPIST)
+        _, ben, _ = await node.pair(Role.THERAPIST, owner)
+        opened = anna.invite(Role.THERAPIST)
+        await node.ask("invite.create", anna, opened.request())
+        stranger = Person(Role.THERAPIST, node.clock.now_ms())
+        refused = node.ask("account.register", None, stranger.registration(opened))
+        assert await code_of(refused) == "forbidden", "a therapist makes no therapist"
+        assert await append(node, ben, ben.join(opened)) == Appended(3, node.clock.now_ms())
+        required = await node.ask("conversation.devices", anna, conv=opened.conv)
+        assert isinstance(required, RequiredDevices)
+        assert required.joined() == b"".join(sorted((anna.device, ben.device)))
+
+
+async def test_owners_are_colleagues_and_clients_invite_nobody() -> None:
+    async with running() as node:
+        owner, anna, _ = await node.pair(Role.THERAPIST)
+        _, client, _ = await node.pair(Role.CLIENT, owner)
+        opened = anna.invite(Role.THERAPIST)
+        await node.ask("invite.create", anna, opened.request())
+        assert await code_of(append(node, client, client.join(opened))) == "rule_broken"
+        assert await append(node, owner, owner.join(opened)) == Appended(3, node.clock.now_ms())
+        for role in (Role.CLIENT, Role.THERAPIST):
+            assert await code_of(node.ask("invite.create", client, client.invite(role).request())) == "forbidden"

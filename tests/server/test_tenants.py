@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
@@ -23,6 +23,8 @@ from rapport_protocol.membership_entries import (
     MemberRole,
     SignedEntry,
 )
+from rapport_protocol.office.document import OfficeDocument
+from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import (
     OPERATIONS,
     Appended,
@@ -34,10 +36,13 @@ from rapport_protocol.requests import (
     Fetch,
     LinkOpen,
     LinkStep,
+    OfficePublish,
     Operation,
     PrekeyUpload,
+    PushSubscription,
     Receipts,
     Role,
+    UrgentSeen,
 )
 from tests.server.node import Node, Refused, bearer, running
 from tests.server.people import Opened, Person, prekeys_of
@@ -92,12 +97,38 @@ ASKING: dict[str, Asking] = {
     "archive.page": lambda who, target: {"conv": target.conv},
     "messages.fetch": lambda who, target: {"conv": target.conv, "body": Fetch([ItemId(os.urandom(16))])},
     "messages.receipts": lambda who, target: {"conv": target.conv, "body": Receipts([MessageId(os.urandom(16))])},
+    "office.publish": lambda who, target: {"body": OfficePublish(_office(who, target))},
+    "office.document": lambda who, target: {"account": target.account},
+    "office.holidays": lambda who, target: {"query": "?country=GB&year=2026"},
+    "push.state": lambda who, target: {},
+    "push.subscribe": lambda who, target: {"body": PushSubscription("", b"", b"")},
+    "urgent.seen": lambda who, target: {"body": UrgentSeen(MessageId(os.urandom(16)), target.account)},
 }
 
-SILENT = {"prekeys.claim", "conversation.list", "prekeys.upload", "linking.open"}
+SILENT = {
+    "prekeys.claim",
+    "conversation.list",
+    "prekeys.upload",
+    "linking.open",
+    "office.holidays",
+    "push.state",
+    "push.subscribe",
+}
 """Operations that name no thing whose absence could be told: claims leave out what they do not answer."""
 
+FOR_ONESELF = {"devices.update", "office.publish"}
+"""Operations on the asker's own account: naming another one is forbidden, whoever's it is."""
+NOT_HERE = {"push.state", "push.subscribe", "urgent.seen"}
+"""Operations that are answered `unsupported`."""
+
 SIGNED_IN = [operation for operation in OPERATIONS.values() if operation.roles]
+
+
+def _office(who: Person, target: Target) -> bytes:
+    """The own office hours, or some for an account that is not the asker's."""
+    key, hours = who.secrets.signing_key(), OfficeHours("Europe/London")
+    document = OfficeDocument.make(target.account, who.device, key, hours, version=1, issued_ms=who.now)
+    return document.encode()
 
 
 def _list_of(who: Person, target: Target) -> bytes:
@@ -168,8 +199,10 @@ async def test_absent_and_not_yours_look_alike(operation: Operation, role: Role)
             assert set(map(repr, found.values())) == {repr(Claimed([]))}
         elif operation.name in SILENT:
             return
-        elif role not in operation.roles or operation.name == "devices.update":
+        elif role not in operation.roles or operation.name in FOR_ONESELF:
             assert {answer[0] for answer in found.values()} == {403}  # type: ignore[index]
+        elif operation.name in NOT_HERE:
+            assert {answer[0] for answer in found.values()} == {400}  # type: ignore[index]
         else:
             assert found["nothing"][0] == 404  # type: ignore[index]
         assert len({repr(answer) for answer in found.values()}) == 1, found
@@ -188,6 +221,11 @@ async def test_own_things_are_answered_to_whom_the_table_names(operation: Operat
             elif operation.name == "devices.update":
                 update = DeviceListUpdate(who.lists[-1].encoded)
                 assert isinstance(await node.ask("devices.update", who, update), operation.response)
+            elif operation.name in NOT_HERE:
+                assert (answer[0], answer[1].code) == (400, "unsupported")  # type: ignore[index]
+            elif operation.name == "office.publish":
+                mine = OfficePublish(_office(who, replace(practice.own[role], account=who.account)))
+                assert isinstance(await node.ask("office.publish", who, mine), operation.response)
             elif operation.name == "linking.step":
                 step = LinkStep(2, b"e" * 32)
                 assert isinstance(await node.ask("linking.step", who, step, link=who.account), operation.response)

@@ -31,6 +31,7 @@ from rapport_protocol.messages import (
     ClientMessage,
     CloseCode,
     Direct,
+    Office,
     Post,
     Presence,
     Renew,
@@ -39,7 +40,7 @@ from rapport_protocol.messages import (
     Token,
     Void,
 )
-from rapport_protocol.requests import OPERATIONS, DeviceLists, DeviceListUpdate, Role
+from rapport_protocol.requests import OPERATIONS, DeviceLists, DeviceListUpdate, OfficePublish, OfficeView, Role
 from rapport_protocol.signed import AuthTranscript, Outer
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.postgres import PostgresStore
@@ -69,9 +70,9 @@ KNOWING_IS_ENOUGH = {
 """Ids that are secrets, made to be handed to somebody who has no account: whoever knows one is answered."""
 
 KIND_OF = {
-    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed"), "account"),
+    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed", "cover", "client"), "account"),
     **dict.fromkeys(("device", "devices", "revoked", "signer", "sender"), "device"),
-    **dict.fromkeys(("id", "ids", "parked", "ref"), "message"),
+    **dict.fromkeys(("id", "ids", "parked", "ref", "message"), "message"),
     **{place: place for place in ("conv", "invite", "link", "claim")},
 }
 """What a place is for."""
@@ -139,6 +140,9 @@ async def try_one(node: Node, operation: str, who: Resident, put: Put) -> Answer
         who.person.lists.append(SignedDeviceList.parse(asked.body.list))
         assert answer[2] == BodyCodec.encode(DeviceLists([asked.body.list]), json=False)
         return 200, {}, b"the list that was brought"
+    if answer[0] == 200 and isinstance(asked.body, OfficePublish):
+        assert answer[2] == BodyCodec.encode(OfficeView(asked.body.document, node.clock.now_ms()), json=False)
+        return 200, {}, b"the document that was brought"
     return answer
 
 
@@ -253,8 +257,8 @@ def comparable(frames: list[bytes], *idents: bytes) -> list[bytes]:
     said = []
     for frame in frames:
         message = CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame)
-        if isinstance(message, Presence) and message.account not in idents:
-            continue  # who is there is told when it changes: no answer to this
+        if isinstance(message, Presence | Office) and message.account not in idents:
+            continue  # who is there, and whose office is open, is told when it changes: no answer to this
         if isinstance(message, Accepted):
             frame = msgspec.msgpack.encode(msgspec.structs.replace(message, seq=min(message.seq, 1)))
         for ident in idents:

@@ -27,6 +27,7 @@ __all__ = [
     "LABELS",
     "OUTER_BYTES",
     "OUTER_CONVERSATION",
+    "OUTER_FLAGS",
     "SIGNAL_FIELDS_BYTES",
     "SUITE",
     "AuthTranscript",
@@ -247,6 +248,8 @@ def http_token_hash(token: bytes) -> bytes:
 OUTER_BYTES: Final = 125
 OUTER_CONVERSATION: Final = slice(3, 19)
 """Where the conversation stands in an encoded outer, for who relays it without looking at the rest."""
+OUTER_FLAGS: Final = 84
+"""Which byte of it holds the flags."""
 _OUTER: Final = Packer(">BH16sQ16s16s16sQBBQ32s")
 
 

@@ -5,10 +5,11 @@ purpose, but after a restart a message that `history` already shows may be annou
 """
 
 from enum import StrEnum
-from typing import Final
 
 from msgspec import Struct
 
+from rapport.agreements import CareEvent
+from rapport.security import LogEntry, SecurityEvent, SecurityKind
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.requests import Role
@@ -133,6 +134,12 @@ class Message(Struct, frozen=True):
     from_removed_device: bool = False
     expires_ms: int = 0
     """When it is removed on every device, by the server's clock; 0 = never, or it is not accepted yet."""
+    urgent: bool = False
+    """Its author has marked it as urgent."""
+    promised_ms: int = 0
+    """Of a client's text: by when an answer was promised as it was written; 0 = nothing was."""
+    request: bytes = b""
+    """Of a step of cover or hand-over: its request, 16 bytes."""
 
     def __repr__(self) -> str:
         return f"Message({self.id.hex()[:8]}, seq={self.seq}, {self.kind}, {self.status})"
@@ -168,70 +175,6 @@ class Device(Struct, frozen=True):
         return f"Device({self.id.hex()[:8]}, this={self.this})"
 
 
-class SecurityKind(StrEnum):
-    """What the client noticed. Most of it an honest server and honest members never do; see `is_hint` for the rest."""
-
-    EQUIVOCATION = "equivocation"
-    """Two validly signed device lists of one version. Nothing is sent to that account until it is resolved."""
-    FORGED_LIST = "forged_list"
-    """A device list that does not follow the rules or whose signature does not verify."""
-    FORGED_ENTRY = "forged_entry"
-    """A membership entry against the rules or badly signed."""
-    FORGED_PREKEYS = "forged_prekeys"
-    """Prekeys that the device named in the signed list did not sign."""
-    UNLISTED_DEVICE = "unlisted_device"
-    """The server asks for a key for a device that is in no signed list."""
-    WITHHELD_DEVICE = "withheld_device"
-    """The server leaves out a listed device that was heard of lately."""
-    UNKNOWN_SENDER = "unknown_sender"
-    """A message whose sending device is in no signed list, or whose sender is no member."""
-    NO_SUCH_MESSAGE = "no_such_message"
-    """A message that its supposed sender says it never sent."""
-    ORDER = "order"
-    """The server's numbers contradict what the sender's message says came before it, or leap beyond all reason."""
-    IDENTITY_CHANGED = "identity_changed"
-    """Valid device lists of a contact under another identity key. Nothing is sent to them until it is acknowledged."""
-    OLD_LIST = "old_list"
-    """The server answers with older device lists than were asked for."""
-    WITHHELD_LIST = "withheld_list"
-    """A member knows a newer device list than the server has given out for ten minutes."""
-    ALTERED = "altered"
-    """What the server delivered is not what the sender sealed."""
-    COMMITMENT = "commitment"
-    """The sender's key is not the one that its message commits to: it could have opened to two texts."""
-    LAST_RESORT = "last_resort"
-    """The server had no one-time key left for a device, or says so: its last-resort key was used."""
-    OLD_PREKEY = "old_prekey"
-    """The server handed out a signed prekey that is more than 30 days old."""
-    PREKEY_REUSED = "prekey_reused"
-    """A one-time key of ours was handed out twice."""
-    WITHHELD_MESSAGE = "withheld_message"
-    """The server does not give out a message that its sender says it accepted."""
-    NOT_DELIVERED = "not_delivered"
-    """A message of ours has not reached a device for a day though it was heard from since, or a device that has written
-    twice well after the server took it does not know it."""
-    FORGED_ARCHIVE = "forged_archive"
-    """Stored history that this account's devices did not write."""
-    HISTORY_GAP = "history_gap"
-    """Stored history names earlier messages that the server does not give out."""
-    KEY_REFUSED = "key_refused"
-    """A device asked for the key of a message that is none of its account's business."""
-    FORGED_SIGN_IN = "forged_sign_in"
-    """The server shows an earlier sign-in of this device that it never signed."""
-    WRONG_SERVER = "wrong_server"
-    """Something else than the server that was joined answered at its address."""
-
-    @property
-    def is_hint(self) -> bool:
-        """Whether an honest server can cause it too: something to look at, no proof of a lie."""
-        return self in _HINTS
-
-
-_HINTS: Final = frozenset(
-    {SecurityKind.LAST_RESORT, SecurityKind.OLD_PREKEY, SecurityKind.NOT_DELIVERED, SecurityKind.HISTORY_GAP}
-)
-
-
 class Contact(Struct, frozen=True):
     """Somebody we know, as pinned here.
 
@@ -246,17 +189,6 @@ class Contact(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Contact({self.account.hex()[:8]}, verified={self.verified})"
-
-
-class LogEntry(Struct, frozen=True):
-    """One line of the security log. at_ms: by the server's clock. sentence: for people."""
-
-    at_ms: int
-    kind: SecurityKind
-    sentence: str
-    conversation: ConversationId | None = None
-    account: AccountId | None = None
-    device: DeviceId | None = None
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -358,15 +290,6 @@ class PlaceholderRemoved(Struct, frozen=True):
     id: MessageId
 
 
-class SecurityEvent(Struct, frozen=True):
-    """Something that should not happen; it is kept in the vault's log and harmed nothing."""
-
-    kind: SecurityKind
-    conversation: ConversationId | None = None
-    account: AccountId | None = None
-    device: DeviceId | None = None
-
-
 class IdentityChanged(Struct, frozen=True):
     """A contact appears under another identity key: a new beginning of theirs, or somebody in their place.
 
@@ -460,5 +383,6 @@ Event = (
     | IdentityChanged
     | VerificationChanged
     | StorageProblem
+    | CareEvent
 )
 """Everything `Client.events()` yields."""

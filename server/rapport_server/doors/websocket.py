@@ -42,6 +42,7 @@ from rapport_protocol.messages import (
     Token,
     Void,
     Watch,
+    WatchOffice,
 )
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
@@ -101,6 +102,7 @@ class WebSocketDoor:
             Void: messaging.void,
             Present: presence.say,
             Watch: presence.watch,
+            WatchOffice: lambda _link, _message: None,
         }
         self._origins = origins
         self._arrivals = arrivals

@@ -10,18 +10,21 @@ import msgspec
 
 from rapport_protocol.device_lists import DeviceEntry, SignedDeviceList, check_first
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import DeviceId
+from rapport_protocol.ids import DeviceId, InviteId
+from rapport_protocol.membership import MembershipState
 from rapport_protocol.membership_entries import Join, SignedEntry
 from rapport_protocol.requests import Register, Registered, Role
 from rapport_protocol.rules import Rule, RuleBroken
 from rapport_protocol.signed import owner_token_hash, self_conversation
 from rapport_server.hints import MembersMoved, wakes
 from rapport_server.membership_chains import (
+    MEMBER_ROLES,
     Chains,
     appended,
     entry_records,
     joining_time,
     not_found,
+    require_grant,
     require_time,
     telling_epoch,
 )
@@ -121,6 +124,7 @@ class Accounts:
         chain = await self._chains.load(invite.practice, invite.conv)
         if chain.state is None:
             raise not_found()
+        _require_granted(chain.state, invite.invite)
         chain.lists[content.account] = (first,)
         async with telling_epoch(self._directory, invite.practice, invite.conv):
             state = appended(chain, [join])
@@ -147,6 +151,17 @@ class Accounts:
             placed = await self._directory.register(registration, now)
         self._bus.publish(MembersMoved(), *wakes(placed.wake))
         return Registered(invite.role, placed.seq)
+
+
+def _require_granted(state: MembershipState, invite: InviteId) -> None:
+    """Whoever made the invite may make accounts of its role: one of a therapist for a colleague registers nobody.
+
+    Rejected(FORBIDDEN).
+    """
+    opened = state.invite(invite)
+    by = state.member(opened.account) if opened else None
+    if opened is not None and by is not None:
+        require_grant(MEMBER_ROLES[by.role], opened.role)
 
 
 def _only_device(first: SignedDeviceList) -> DeviceEntry:

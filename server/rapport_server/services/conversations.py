@@ -11,6 +11,7 @@ from rapport_protocol.requests import (
     AppendEntry,
     MembershipChain,
     RequiredDevices,
+    Role,
 )
 from rapport_protocol.requests import (
     Conversations as Heads,
@@ -104,14 +105,14 @@ class Conversations:
     async def _invite_of(self, principal: Principal, chain: Chain, join: Join, at: int) -> InviteId:
         """The open invite of this practice and conversation that a join uses.
 
-        It gives the role the account already has.
+        It gives the role the account already has; owners may take one for a therapist too.
         """
         invite = await self._directory.open_invite(join.invite, at)
         if invite is None or invite.practice != principal.practice or chain.state is None:
             raise not_found()
         if invite.conv != chain.state.conv:
             raise not_found()
-        if invite.role is not principal.role:
+        if invite.role is not principal.role and (invite.role, principal.role) != (Role.THERAPIST, Role.OWNER):
             raise RuleBroken(Rule.WRONG_ROLE)
         return invite.invite
 

@@ -20,7 +20,7 @@ from rapport_server.membership_chains import (
     entry_records,
     not_found,
     recovering,
-    require_grant,
+    require_invite,
     require_own,
     telling_epoch,
 )
@@ -133,4 +133,4 @@ def _require_roles(principal: Principal, entries: list[SignedEntry]) -> None:
         if isinstance(action, Genesis) and MEMBER_ROLES[action.role] is not principal.role:
             raise RuleBroken(Rule.WRONG_ROLE)
         if isinstance(action, Invite):
-            require_grant(principal.role, action.role)
+            require_invite(principal.role, action.role)

@@ -63,7 +63,7 @@ HOURS_BYTES: Final = 16_384
 
 _Minute = Annotated[int, Meta(ge=0, lt=DAY_MINUTES)]
 _End = Annotated[int, Meta(ge=1, le=2 * DAY_MINUTES)]
-_Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+_Date = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 _Account = Annotated[AccountId, Meta(min_length=16, max_length=16)]
 _Instant = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 
@@ -154,7 +154,7 @@ class PushClosed(StrEnum):
     NONE = "none"
 
 
-class OfficeHours(Struct, frozen=True, omit_defaults=True):
+class OfficeHours(Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """The rules, as they stand in the signed document. `rules.checked` says in words what is wrong with them.
 
     cover: the colleague who is asked when an urgent message finds nobody, outside leaves too. ring_closed: calls may

@@ -81,6 +81,8 @@ class ErrandKind(StrEnum):
     """Ask a restored server how far our conversations go there (none)."""
     ENTRIES_AGAIN = "entries_again"
     """Append entries of ours that a restored server lacks (conversation)."""
+    ACCEPT = "accept"
+    """Join a conversation by an invite (invite id)."""
 
     # at their time, connected or not
     SHOW = "show"
@@ -128,6 +130,7 @@ NETWORK: Final = frozenset(
         ErrandKind.LIST_AGAIN,
         ErrandKind.HEADS,
         ErrandKind.ENTRIES_AGAIN,
+        ErrandKind.ACCEPT,
     }
 )
 """Kinds that become calls."""

@@ -238,6 +238,15 @@ class MessageRecord(Row, frozen=True):
     unread_by: tuple[AccountId, ...] = ()
     expires_ms: int = 0
     """When it is removed on every device, 0 = never or not accepted yet."""
+    urgent: bool = False
+    promised_ms: int = 0
+    """By when an answer was promised, 0 = nothing was."""
+    promise_version: int = 0
+    """Of the office hours that it was promised by."""
+    written_ms: int = 0
+    """When its author says that it was written; noted only of what was promised an answer."""
+    request: bytes = b""
+    """Of a step of cover or hand-over."""
 
 
 class Change(Row, frozen=True):

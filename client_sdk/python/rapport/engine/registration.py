@@ -7,6 +7,7 @@ own key. Until the answer is committed the registration stands in the vault, and
 Source: docs/protocol.md, section 3.2.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -49,14 +50,17 @@ from rapport_protocol.signed import SigningKey
 __all__ = [
     "InviteMismatch",
     "abandon",
+    "check_view",
     "joined_with",
     "link_hash",
     "load_me",
     "new_me",
+    "open_joined",
     "prepare_invitee",
     "prepare_owner",
     "registered",
     "registration_again",
+    "sign_join",
     "waiting_registration",
 ]
 
@@ -122,8 +126,8 @@ def prepare_invitee(turn: Turn, link: InviteLink, view: InviteView, name: str) -
     held = JOINING.get(turn.tx, b"")
     if held is None:
         _keep_identity(turn, link.encode(), name)
-    state = _check_view(turn, link.secret, card, view)
-    join = _sign_join(turn, link.secret, state)
+    state = check_view(turn, link.secret, card, view)
+    join = sign_join(turn, link.secret, state)
     prekeys = _REGISTER.decode(held.register).prekeys if held else first_prekeys(turn)
     register = Register(newest_list(turn, turn.me.account).encoded, prekeys, join=join.encoded)
     chain = (*view.chain, join.encoded)
@@ -131,8 +135,12 @@ def prepare_invitee(turn: Turn, link: InviteLink, view: InviteView, name: str) -
     return register
 
 
-def _check_view(turn: Turn, secret: InviteSecret, card: Card, view: InviteView) -> MembershipState:
-    """The card vouches for the inviter's identity key; from there every list and entry must verify."""
+def check_view(turn: Turn, secret: InviteSecret, card: Card, view: InviteView) -> MembershipState:
+    """The conversation as the server shows it to somebody who holds the invite.
+
+    The card vouches for the inviter's identity key; from there every list and entry must verify. InviteMismatch,
+    RuleBroken, FormatError, RemoteError(INVALID_SIGNATURE).
+    """
     if card.server_id != turn.me.server_id or card.conv != view.conv:
         raise InviteMismatch
     for held in view.lists:
@@ -155,7 +163,8 @@ def _check_view(turn: Turn, secret: InviteSecret, card: Card, view: InviteView) 
     return state
 
 
-def _sign_join(turn: Turn, secret: InviteSecret, state: MembershipState) -> SignedEntry:
+def sign_join(turn: Turn, secret: InviteSecret, state: MembershipState) -> SignedEntry:
+    """Our join as the next entry of that conversation, under our device's key and the invite's own."""
     me = turn.me
     head = newest_list(turn, me.account)
     join = Join(secret.id, me.secrets.aik, head.hash)
@@ -207,16 +216,17 @@ def registered(turn: Turn, answer: Registered) -> Me:
     JOINING.delete(turn.tx, b"")
     _REGISTERED.put(turn.tx, b"", _RegisteredWith(held.register))
     amend(SETTINGS, turn.tx, b"", one_time_left=len(_REGISTER.decode(held.register).prekeys.one_time))
-    if held.chain:
-        _open_joined(turn, held, answer.seq)
+    if held.chain and held.card is not None:
+        open_joined(turn, held.chain, held.card, answer.seq)
     return me
 
 
-def _open_joined(turn: Turn, held: Joining, seq: int) -> None:
-    conversation = open_conversation(turn, [SignedEntry.parse(entry) for entry in held.chain], seq)
-    card = held.card
-    if card is None:
-        return
+def open_joined(turn: Turn, chain: Sequence[bytes], card: Card, seq: int) -> None:
+    """The conversation that was joined: open, with the inviter's welcome in it; our name is the first post to send.
+
+    chain: its entries with our join at the end. seq: of that.
+    """
+    conversation = open_conversation(turn, [SignedEntry.parse(entry) for entry in chain], seq)
     rename(turn, card.account, card.name)
     if card.welcome:
         inviter = newest_list(turn, card.account).content.devices[0]

@@ -107,6 +107,9 @@ def as_shown(record: MessageRecord) -> Message:
         placeholder=record.placeholder,
         from_removed_device=record.from_removed_device,
         expires_ms=record.expires_ms,
+        urgent=record.urgent,
+        promised_ms=record.promised_ms,
+        request=record.request,
     )
 
 

@@ -34,6 +34,18 @@ export type {
   SendOptions,
   Snapshot,
 } from "./local-device/types.ts";
+export type {
+  AnswerRow,
+  DateWindows,
+  Leave,
+  OfficeHours,
+  Override,
+  OverrideState,
+  PushClosed,
+  ReplyPromise,
+  WeeklyWindow,
+  Window,
+} from "./office/hours.ts";
 export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
 export type { ConnectionState, Reason } from "./protocol/connection.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";

@@ -36,5 +36,11 @@ BUDGETS: Final[dict[str, tuple[str, Counted]]] = {
     "archive.page": ("read", Counted.DEVICE),
     "messages.fetch": ("read", Counted.DEVICE),
     "messages.receipts": ("read", Counted.DEVICE),
+    "office.publish": ("office", Counted.ACCOUNT),
+    "office.document": ("read", Counted.DEVICE),
+    "office.holidays": ("read", Counted.DEVICE),
+    "push.state": ("read", Counted.DEVICE),
+    "push.subscribe": ("push", Counted.DEVICE),
+    "urgent.seen": ("urgent", Counted.ACCOUNT),
 }
 """Operation to (budget of `[rates]`, whose)."""

@@ -19,6 +19,7 @@ from rapport_protocol.requests import (
     Fetch,
     LinkOpen,
     LinkStep,
+    OfficePublish,
     PrekeyUpload,
     Receipts,
     Register,
@@ -31,6 +32,7 @@ from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
+from rapport_server.services.office import Publishing
 
 __all__ = ["HANDLERS", "Asked", "Handler", "Services"]
 
@@ -46,6 +48,7 @@ class Services(Struct, frozen=True):
     conversations: Conversations
     history: History
     linking: Linking
+    office: Publishing
 
 
 class Asked(Struct, frozen=True):
@@ -86,6 +89,12 @@ class Asked(Struct, frozen=True):
 
 Handler = Callable[[Services, Asked], Awaitable[Struct]]
 
+
+async def _not_here(_to: Services, _asked: Asked) -> Struct:
+    """Rejected(UNSUPPORTED)."""
+    raise Rejected(ErrorCode.UNSUPPORTED, "not on this server")
+
+
 HANDLERS: Final[Mapping[str, Handler]] = {
     "invite.view": lambda to, asked: to.invites.view(InviteId(asked.ids["invite"])),
     "account.register": lambda to, asked: to.accounts.register(asked.content(Register)),
@@ -116,5 +125,15 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     ),
     "messages.fetch": lambda to, asked: to.history.fetch(asked.who, asked.conv, asked.content(Fetch)),
     "messages.receipts": lambda to, asked: to.history.receipts(asked.who, asked.conv, asked.content(Receipts)),
+    "office.publish": lambda to, asked: to.office.publish(asked.who, asked.content(OfficePublish)),
+    "office.document": lambda to, asked: to.office.document(asked.who, AccountId(asked.ids["account"])),
+    "office.holidays": lambda to, asked: to.office.holidays(
+        asked.query.get("country", ""),
+        asked.query.get("region", ""),
+        asked.number("year", 0) if "year" in asked.query else None,
+    ),
+    "push.state": _not_here,
+    "push.subscribe": _not_here,
+    "urgent.seen": _not_here,
 }
 """By the name of the operation; complete, as a test checks."""

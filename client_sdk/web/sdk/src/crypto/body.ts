@@ -36,8 +36,9 @@ export interface RosterEntry {
  *
  * chain: random per sending device and conversation, new after a re-link, rollback or restore. sseq: place in that
  * chain, from 1. prev: this device's previous post here; after: the newest post of others it had shown. Both null at a
- * baseline. attachments, expire, officeVersion: see their chapters. kept: this device's previous post here that the
- * archive holds, zeros for none, where that is not prev. extra: fields of later versions, kept as they came.
+ * baseline. kept: this device's previous post here that the archive holds, zeros for none, where that is not prev.
+ * officeVersion: of the therapist's document that the sender held; promised: by when it says an answer comes,
+ * milliseconds (chapter 16). extra: fields of later versions, kept as they came. attachments, expire: see their chapters.
  */
 export interface Body {
   readonly type: string;
@@ -52,6 +53,7 @@ export interface Body {
   readonly attachments: readonly unknown[] | null;
   readonly expire: number | null;
   readonly kept: MessageId | null;
+  readonly promised: number | null;
   readonly extra: Fields;
 }
 
@@ -65,6 +67,7 @@ const NEW_BODY = {
   attachments: null,
   expire: null,
   kept: null,
+  promised: null,
   extra: {},
 } as const;
 
@@ -96,6 +99,7 @@ export function encodeBody(body: Body): Uint8Array {
     attachments: body.attachments ?? undefined,
     expire: body.expire ?? undefined,
     kept: id(body.kept),
+    promised: body.promised ?? undefined,
   });
 }
 
@@ -135,6 +139,7 @@ export function parseBody(source: Uint8Array): Body {
     attachments,
     expire,
     kept,
+    promised,
     ...extra
   } = decodeMap(source, "body");
   const asMessage = optional((value, what) => asId<MessageId>(value, what));
@@ -151,6 +156,7 @@ export function parseBody(source: Uint8Array): Body {
     attachments: optional(asArray(asAny))(attachments, "body"),
     expire: optional(asCounted)(expire, "body"),
     kept: asMessage(kept, "body"),
+    promised: optional(asCounted)(promised, "body"),
     extra,
   };
 }

@@ -14,7 +14,7 @@ import { type AccountId, type ConversationId, type InviteId, idBytes, idOf } fro
 import type { MemberRole } from "../protocol/membership-entries.ts";
 import { cardAad, exact, inviteId, label, type SigningKey, signingKey } from "../protocol/signed.ts";
 import { sodium } from "../protocol/sodium.ts";
-import { asBytes, asCount, asText, decodeMap, encodeMap, optional } from "./maps.ts";
+import { asArray, asBytes, asCount, asText, decodeMap, encodeMap, type Fields, optional } from "./maps.ts";
 import { pad, unpad } from "./padding.ts";
 import { hkdf, NONCE_BYTES, openSealed, type Random, seal } from "./primitives.ts";
 
@@ -30,8 +30,9 @@ const ROLES: readonly MemberRole[] = ["owner", "therapist", "client"];
  * What the invitee sees first, sealed under the invite's card key.
  *
  * aik, version, dlh: the inviter's identity key and device list when the invite was made. serverId: the server's Ed25519
- * key to pin. genesis: hash of the conversation's first entry. role: what the invitee becomes. limits, crisis: reserved;
- * office: the signed office-hours document. dlh and genesis: 64 hexadecimal digits.
+ * key to pin. genesis: hash of the conversation's first entry. role: what the invitee becomes. about to lines: the
+ * inviter's card, as in a `card` post (4.8), each line a name, a number and a note; office: their signed office-hours
+ * document. dlh and genesis: 64 hexadecimal digits.
  */
 export interface Card {
   readonly name: string;
@@ -44,13 +45,24 @@ export interface Card {
   readonly genesis: string;
   readonly role: MemberRole;
   readonly welcome: string | null;
-  readonly limits: unknown;
-  readonly crisis: unknown;
+  readonly about: string;
+  readonly how: string;
+  readonly limits: string;
+  readonly country: string;
+  readonly lines: readonly (readonly [name: string, number: string, note: string])[];
   readonly office: Uint8Array | null;
 }
 
 /** What a card has unless it is said. */
-export const NEW_CARD = { welcome: null, limits: null, crisis: null, office: null } as const;
+export const NEW_CARD = {
+  welcome: null,
+  about: "",
+  how: "",
+  limits: "",
+  country: "",
+  lines: [],
+  office: null,
+} as const satisfies Partial<Card>;
 
 /** A single-use bearer secret of 32 bytes. */
 export interface InviteSecret {
@@ -90,8 +102,11 @@ export function sealCard(secret: InviteSecret, card: Card, random: Random): Uint
     genesis: fromHex(card.genesis),
     role: ROLES.indexOf(card.role) + 1,
     welcome: card.welcome ?? undefined,
-    limits: card.limits ?? undefined,
-    crisis: card.crisis ?? undefined,
+    about: card.about || undefined,
+    how: card.how || undefined,
+    limits: card.limits || undefined,
+    country: card.country || undefined,
+    lines: card.lines.length > 0 ? card.lines : undefined,
     office: card.office ?? undefined,
   });
   const nonce = random(NONCE_BYTES);
@@ -102,8 +117,8 @@ export function sealCard(secret: InviteSecret, card: Card, random: Random): Uint
 export function openCard(secret: InviteSecret, sealed: Uint8Array): Card {
   const [nonce, box] = [sealed.subarray(0, NONCE_BYTES), sealed.subarray(NONCE_BYTES)];
   const plain = unpad(openSealed(cardKeyOf(secret), nonce, box, cardAad(idOfInvite(secret))));
-  const { name, account, aik, version, dlh, server_id, conv, genesis, role, welcome, limits, crisis, office } =
-    decodeMap(plain, "card");
+  const fields = decodeMap(plain, "card");
+  const { name, account, aik, version, dlh, server_id, conv, genesis, role, welcome, office } = fields;
   const id = asBytes(16);
   const key = asBytes(32);
   const becomes = ROLES[asCount(1)(role, "card") - 1];
@@ -121,9 +136,22 @@ export function openCard(secret: InviteSecret, sealed: Uint8Array): Card {
     genesis: toHex(key(genesis, "card")),
     role: becomes,
     welcome: optional(asText())(welcome ?? undefined, "card"),
-    limits: limits ?? null,
-    crisis: crisis ?? null,
+    ...cardTextsIn(fields),
     office: optional(asBytes(0, CARD_BYTES))(office ?? undefined, "card"),
+  };
+}
+
+function cardTextsIn({ about = "", how = "", limits = "", country = "", lines = [] }: Fields) {
+  const said = asText();
+  return {
+    about: said(about, "card"),
+    how: said(how, "card"),
+    limits: said(limits, "card"),
+    country: said(country, "card"),
+    lines: asArray((line, what): [string, string, string] => {
+      const [name, number, note] = asArray(said, 3, 3)(line, what);
+      return [name ?? "", number ?? "", note ?? ""];
+    })(lines, "card"),
   };
 }
 

@@ -21,15 +21,33 @@
  *     resend.body     {id, outer, nonce, ct, key, at, size}    direct; a whole message again, or a piece of it
  *     resend.lost     {ids}                       direct; these could never be opened here
  *
+ * Who answers, and when, stands in `agreements.ts`: cards, promises, urgent messages, cover.
+ *
  * A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
  * chapter 4.
  */
 
-import { FormatError } from "../protocol/errors.ts";
-import type { AccountId, ConversationId, Id, MessageId } from "../protocol/ids.ts";
-import { ID_BYTES, idBytes, idOf } from "../protocol/ids.ts";
+import type { AccountId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { CT_BYTES, MAX_INTEGER } from "../protocol/limits.ts";
 import { OUTER_BYTES } from "../protocol/signed.ts";
+import { AGREEMENTS, type Agreement } from "./agreements.ts";
+import {
+  bytes,
+  type Field,
+  type Fields,
+  fieldsOf,
+  flag,
+  id,
+  listOf,
+  or,
+  orNull,
+  pairOf,
+  row,
+  type Shape,
+  taken,
+  text,
+  whole,
+} from "./content-fields.ts";
 
 /** Longest text, bytes of UTF-8: it fits a body of 16,383 bytes with the largest roster. */
 export const TEXT_BYTES = 15_000;
@@ -234,7 +252,8 @@ export type Content =
   | ResendRequest
   | ResendRefusal
   | ResendBody
-  | ResendLost;
+  | ResendLost
+  | Agreement;
 
 /** What an own content is about, among all of its type: a conversation, an account or a name. */
 export function subjectOf(content: OwnContent): string {
@@ -248,108 +267,10 @@ export function subjectOf(content: OwnContent): string {
   }
 }
 
-/** How one field is read from a map and written into one. absent: what it is where the map lacks it. */
-interface Field<T> {
-  /** Throws FormatError. */
-  readonly read: (value: unknown) => T;
-  readonly write: (value: T) => unknown;
-  readonly absent?: T;
-}
-
-const same = <T>(value: T): unknown => value;
-
-/** A field's value as it is, if it is one. */
-function checked<T>(fits: (value: unknown) => value is T): Field<T> {
-  return { read: (value) => (fits(value) ? value : wrong()), write: same };
-}
-
-function wrong(): never {
-  throw new FormatError("content");
-}
-
-function bytes(least: number, most = least): Field<Uint8Array> {
-  return checked(
-    (value): value is Uint8Array => value instanceof Uint8Array && value.length >= least && value.length <= most,
-  );
-}
-
-function text(most: number, least = 0): Field<string> {
-  return checked((value): value is string => {
-    if (typeof value !== "string" || value.length < least) {
-      return false;
-    }
-    return value.length <= most || [...value].length <= most; // characters, not units of UTF-16
-  });
-}
-
-function whole(least: number, most: number): Field<number> {
-  return checked(
-    (value): value is number => typeof value === "number" && Number.isInteger(value) && value >= least && value <= most,
-  );
-}
-
-const flag: Field<boolean> = checked((value) => typeof value === "boolean");
-
-function id<Kind extends Id<string>>(): Field<Kind> {
-  const sixteen = bytes(ID_BYTES);
-  return { read: (value) => idOf<Kind>(sixteen.read(value)), write: idBytes };
-}
-
-function orNull<T>(field: Field<T>): Field<T | null> {
-  return {
-    read: (value) => (value === null ? null : field.read(value)),
-    write: (value) => (value === null ? null : field.write(value)),
-    absent: null,
-  };
-}
-
-function or<T>(field: Field<T>, absent: T): Field<T> {
-  return { ...field, absent };
-}
-
-function listOf<T>(field: Field<T>, most: number): Field<readonly T[]> {
-  return {
-    read: (value) => (Array.isArray(value) && value.length <= most ? value.map(field.read) : wrong()),
-    write: (value) => value.map(field.write),
-  };
-}
-
-type Shape<T> = { readonly [Name in keyof T]-?: Field<T[Name]> };
-type Fields = readonly (readonly [name: string, field: Field<unknown>])[];
-
-function fieldsOf<T>(shape: Shape<T>): Fields {
-  return Object.entries(shape) as unknown as Fields; // a Shape holds nothing but fields
-}
-
-/** Fields in a row, for what comes in numbers. Further ones, of later versions, are left out. */
-function row<T extends object>(shape: Shape<T>): Field<T> {
-  const fields = fieldsOf(shape);
-  return {
-    read: (value) => (Array.isArray(value) ? (taken(fields, (_, at) => value[at] as unknown) as T) : wrong()), // every field was read
-    write: (value) => {
-      const given = new Map(Object.entries(value));
-      return fields.map(([name, field]) => field.write(given.get(name)));
-    },
-  };
-}
-
-function taken(fields: Fields, given: (name: string, at: number) => unknown): Record<string, unknown> {
-  return Object.fromEntries(
-    fields.map(([name, field], at) => {
-      const value = given(name, at);
-      return [name, value === undefined && field.absent !== undefined ? field.absent : field.read(value)];
-    }),
-  );
-}
-
 const conv = id<ConversationId>();
 const message = id<MessageId>();
 const key = bytes(32);
-const archiveKey: Field<readonly [number, Uint8Array]> = {
-  read: (value) =>
-    Array.isArray(value) && value.length === 2 ? [whole(1, U32_MOST).read(value[0]), key.read(value[1])] : wrong(),
-  write: same,
-};
+const archiveKey: Field<readonly [number, Uint8Array]> = pairOf(whole(1, U32_MOST), key);
 
 const SHAPES: { readonly [Type in Content["type"]]: Shape<Omit<Extract<Content, { type: Type }>, "type">> } = {
   text: { text: text(TEXT_BYTES) },
@@ -381,6 +302,7 @@ const SHAPES: { readonly [Type in Content["type"]]: Shape<Omit<Extract<Content, 
     size: or(whole(0, CT_BYTES), 0),
   },
   "resend.lost": { ids: listOf(message, RESEND_ITEMS) },
+  ...AGREEMENTS,
 };
 
 const FIELDS: ReadonlyMap<string, Fields> = new Map(

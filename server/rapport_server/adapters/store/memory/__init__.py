@@ -1,7 +1,7 @@
 """The in-memory store: plain Python structures, the plainest statement of what a store does.
 
-Its parts stand on each other: `state` (the records), `conversations`, `directory`, `linking`, `mailbox`, and here the
-hand-over of jobs and timers.
+Its parts stand on each other: `state` (the records), `conversations`, `directory`, `linking`, `mailbox`, `office`, and
+here the hand-over of jobs and timers.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.memory.mailbox import MemoryMailbox
+from rapport_server.adapters.store.memory.office import MemoryOffices
 from rapport_server.adapters.store.rules import QUEUED_JOBS
 from rapport_server.ports import Clock, Store
 from rapport_server.records import Job, Timer
@@ -17,7 +18,7 @@ from rapport_server.records import Job, Timer
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryMailbox):
+class MemoryStore(MemoryMailbox, MemoryOffices):
     """Satisfies the Store port without a disk.
 
     Jobs are performed at once and reported through `on_commit` in a later turn of the loop; calls are transactions

@@ -160,6 +160,7 @@ class MemoryState:
         self._conversations: dict[tuple[PracticeId, ConversationId], Conversation] = {}
         self._items: dict[tuple[PracticeId, ItemId], Item] = {}
         self._links: dict[LinkId, Link] = {}
+        self._offices: dict[tuple[PracticeId, AccountId], tuple[int, bytes]] = {}
         self._timers: dict[tuple[str, bytes], tuple[Timer, int]] = {}
 
     # --- who is where ---

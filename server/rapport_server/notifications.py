@@ -1,0 +1,245 @@
+"""Pushes and webhooks: the values that services and adapters hand each other, and the ports for them.
+
+Apart from `ports.py` because nothing else needs them. Source: docs/protocol.md, chapter 19.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_protocol.requests import Role
+from rapport_server.records import Principal
+
+__all__ = [
+    "BACKLOG_MOST",
+    "Answered",
+    "Delivery",
+    "Endpoint",
+    "NotReached",
+    "NotifyingStore",
+    "Outgoing",
+    "PushClass",
+    "PushDirectory",
+    "PushServices",
+    "Pusher",
+    "Sent",
+    "Subscription",
+    "WebhookDirectory",
+    "WebhookRecord",
+    "WebhookTarget",
+]
+
+BACKLOG_MOST: Final = 10_000
+"""Deliveries that may wait for one practice's webhooks, 300 bytes each; further ones are dropped and counted."""
+
+
+class PushClass(StrEnum):
+    """All that a push says."""
+
+    MESSAGE = "message"
+    CALL = "call"
+    APPOINTMENT = "appointment"
+    URGENT = "urgent"
+
+
+class Endpoint(Struct, frozen=True, array_like=True):
+    """Where one device is reached: address, public key (65 bytes) and secret (16 bytes) of its browser."""
+
+    url: str
+    p256dh: bytes
+    auth: bytes
+
+
+class Subscription(Struct, frozen=True):
+    """One device that can be woken.
+
+    sealed: an `Endpoint` under the notification key. quiet: MessagePack of QuietHours. pushed_ms: when a push was last
+    taken, 0 = never; it is under way until the device is seen (seen_ms) after that. retry_ms: before that nobody tries:
+    one is being sent, or the push service asked for time.
+    """
+
+    practice: PracticeId
+    account: AccountId
+    device: DeviceId
+    role: Role
+    sealed: bytes
+    quiet: bytes | None
+    pushed_ms: int
+    retry_ms: int
+    seen_ms: int
+
+    def may_be_tried(self, now_ms: int) -> bool:
+        """Nothing is under way, and nobody tries."""
+        return self.retry_ms <= now_ms and (self.pushed_ms == 0 or self.pushed_ms <= self.seen_ms)
+
+
+class WebhookTarget(Struct, frozen=True, array_like=True):
+    """Where a webhook's events go, and the secret that signs them (`whsec_…`)."""
+
+    url: str
+    secret: str
+
+
+class WebhookRecord(Struct, frozen=True):
+    """One webhook of a practice. id: 16 bytes; sealed: a `WebhookTarget` under the notification key."""
+
+    practice: PracticeId
+    id: bytes
+    sealed: bytes
+    created_ms: int
+
+
+class Delivery(Struct, frozen=True):
+    """One event on its way to one webhook. id: 16 bytes; body: JSON; attempts: how often it was tried, this one
+    included, once it is claimed.
+    """
+
+    practice: PracticeId
+    id: bytes
+    webhook: bytes
+    body: bytes
+    created_ms: int
+    attempts: int
+    due_ms: int
+
+
+# --- what the store keeps ---------------------------------------------------------------------------------------------
+
+
+class PushDirectory(Protocol):
+    """Subscriptions, one per device at most. They end with the device."""
+
+    async def subscribe(self, principal: Principal, sealed: bytes, quiet: bytes | None) -> None:
+        """In place of what the device said before; nothing is under way then.
+
+        Raises Rejected(UNAUTHENTICATED) when the device has been revoked meanwhile.
+        """
+
+    async def end_subscription(self, practice: PracticeId, device: DeviceId, sealed: bytes | None = None) -> None:
+        """The device is not pushed any more. sealed: only if it still says this; None = whatever it says."""
+
+    async def subscribed(self) -> list[DeviceId]:
+        """Every device with a subscription, of every practice, in ascending order."""
+
+    async def subscriptions(self, devices: Collection[DeviceId]) -> list[Subscription]:
+        """Of these devices, of any practice, in ascending order; those without one are left out."""
+
+    async def subscriptions_of(self, practice: PracticeId, account: AccountId) -> list[Subscription]:
+        """Of all listed devices of an account, in ascending order."""
+
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
+        """Those of these devices, of any practice, for which a post waits that was accepted before `before_ms`.
+
+        Only posts of class 0 that are not quiet, and that the device has not set aside.
+        """
+
+    async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
+        """Nobody else pushes to the device until then. False when somebody was quicker, or it says something else."""
+
+    async def end_push(self, subscription: Subscription, pushed_ms: int | None, retry_ms: int) -> None:
+        """After a claimed attempt. pushed_ms: when it was taken, None = it was not."""
+
+
+class WebhookDirectory(Protocol):
+    """Webhooks, and events that they have not taken yet."""
+
+    async def add_webhook(self, webhook: WebhookRecord) -> None:
+        """One more. Raises Rejected(NOT_FOUND) for an unknown practice."""
+
+    async def webhooks(self, practice: PracticeId | None) -> list[WebhookRecord]:
+        """Of one practice, or of all (None); the oldest first."""
+
+    async def remove_webhook(self, practice: PracticeId, webhook: bytes) -> bool:
+        """Ends it and drops its deliveries. False when there is no such webhook."""
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> int:
+        """Keeps them until they are taken. Returns how many were not kept: their webhook is gone, or the practice has
+        BACKLOG_MOST already.
+        """
+
+    async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
+        """Due ones, the longest due first; nobody else gets them until now + lease. Counts as an attempt each."""
+
+    async def end_delivery(self, delivery: Delivery, due_ms: int | None) -> None:
+        """After a claimed attempt. due_ms: when it is tried again; None: never, it is taken or given up."""
+
+
+class NotifyingStore(PushDirectory, WebhookDirectory, Protocol):
+    """Everything of it, with what a change of the notification key needs."""
+
+    async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
+        """All sealed values: what they are ("push", "webhook"), practice, device or webhook, sealed bytes."""
+
+    async def reseal(self, kind: str, practice: PracticeId, name: bytes, old: bytes, new: bytes) -> bool:
+        """Puts `new` in place of `old`. False when that has changed meanwhile."""
+
+
+# --- the way out ------------------------------------------------------------------------------------------------------
+
+
+class NotReached(Exception):  # noqa: N818 - reads better where it is caught
+    """The other side gave no answer. Its text is one word or two, without address or name.
+
+    for_good: this address is one that the server does not go to, whatever is tried later.
+    """
+
+    def __init__(self, reason: str, *, for_good: bool = False) -> None:
+        super().__init__(reason)
+        self.for_good = for_good
+
+
+class Answered(Struct, frozen=True):
+    """What the other side said. retry_after_ms: the time that it asked for, 0 = none."""
+
+    status: int
+    retry_after_ms: int = 0
+
+
+class Outgoing(Protocol):
+    """The one way out of the server: https to addresses of the public internet."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        """Sends one request, at most 15 s. Raises NotReached."""
+
+    def refusal(self, url: str) -> str | None:
+        """Why this URL is never gone to, in a few words, as far as the URL alone says; else None."""
+
+
+class Sent(StrEnum):
+    """What became of a push."""
+
+    TAKEN = "taken"
+    GONE = "gone"
+    """The subscription has ended: 404 or 410."""
+    LATER = "later"
+    """Not now: 429, 5xx, or no answer."""
+    REFUSED = "refused"
+    """Never like this: another 4xx, or an address that the server does not go to."""
+
+
+class PushServices(Protocol):
+    """Sends pushes (RFC 8030), encrypted (RFC 8291) and signed (RFC 8292)."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The server's public key, 65 bytes: browsers bind a subscription to it."""
+
+    def accepts(self, endpoint: Endpoint) -> bool:
+        """Whether the address is one of an allowed push service and the keys are well formed."""
+
+    async def send(self, endpoint: Endpoint, kind: PushClass) -> tuple[Sent, int]:
+        """Sends one push. Returns what became of it and the milliseconds that were asked for, 0 = none."""
+
+
+class Pusher(Protocol):
+    """What other parts of the server ask for."""
+
+    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
+        """One push to each device of the account that has a subscription and may be pushed now, at most 20 s.
+
+        Returns the devices whose push service took it. Not tried again. Raises Rejected(UNAVAILABLE) when the store
+        cannot be read.
+        """
