@@ -37,12 +37,13 @@ from rapport_server.doors.http.operations import Operations
 from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
-from rapport_server.doors.websocket import WebSocketDoor
-from rapport_server.hints import Addressed, Hint, MembersMoved, PresenceMoved, Spent
+from rapport_server.doors.websocket import StreamServices, WebSocketDoor
+from rapport_server.hints import Addressed, Hint, MembersMoved, OfficeMoved, PresenceMoved, Spent
 from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
 from rapport_server.ports import Bus, Clock, Roster, Store
 from rapport_server.rates import Rate, Rates
+from rapport_server.records import URGENT_TIMER
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.budgets import Budgets
 from rapport_server.services.conversations import Conversations
@@ -51,12 +52,13 @@ from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
-from rapport_server.services.office import Publishing
+from rapport_server.services.office import OfficeNews, Publishing
 from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
 from rapport_server.services.timers import DueTimers
+from rapport_server.services.urgent import Urgent
 from rapport_server.web_files import WEB_APP, WebAppProblem, WebFiles
 
 __all__ = ["STREAM_PATH", "App", "create", "open_bus", "open_store", "server_origins"]
@@ -117,6 +119,7 @@ class _Parts:
     delivery: Delivery
     signals: Signals
     presence: Presence
+    news: OfficeNews
     seen: Seen
     services: Services
     due: DueTimers
@@ -163,10 +166,13 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, 
     claims = ClaimLimits(clock, shared=shared)
     budgets = Budgets(bus, rates, claims)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
-    delivery = Delivery(store, store, bus)
-    messaging = Messaging(store, delivery.deliver, clock, rates)
+    urgent = Urgent(store, bus, clock)
+    delivery = Delivery(store, store, bus, urgent.acknowledged)
     presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
-    bus.subscribe(partial(_take, delivery, presence, budgets, store), partial(_look_again, delivery, presence, store))
+    news = OfficeNews(store, clock, rates)
+    bus.subscribe(
+        partial(_take, delivery, presence, news, budgets, store), partial(_look_again, delivery, presence, news, store)
+    )
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains),
@@ -176,26 +182,31 @@ def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, 
         History(store),
         Linking(store, clock),
         Publishing(store, bus, clock),
+        urgent,
     )
-    due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire})
+    due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire, URGENT_TIMER: urgent.fire})
+    messaging = Messaging(store, delivery.deliver, clock, rates, due.soon)
     signals = Signals(store, bus, clock, rates)
     seen = Seen(store, delivery.devices, clock)
     return _Parts(
-        store, clock, bus, sign_in, messaging, delivery, signals, presence, seen, services, due, rates, budgets
+        store, clock, bus, sign_in, messaging, delivery, signals, presence, news, seen, services, due, rates, budgets
     )
 
 
-def _look_again(delivery: Delivery, presence: Presence, store: Store) -> None:
+def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, store: Store) -> None:
     """What this node does when hints may have been lost."""
     store.note_members_moved()
     delivery.look_again()
     presence.look_again()
+    news.look_again()
 
 
-def _take(delivery: Delivery, presence: Presence, budgets: Budgets, store: Store, hint: Hint) -> None:
+def _take(delivery: Delivery, presence: Presence, news: OfficeNews, budgets: Budgets, store: Store, hint: Hint) -> None:
     """What this node does about a hint."""
     if isinstance(hint, PresenceMoved):
         presence.take(hint)
+    elif isinstance(hint, OfficeMoved):
+        news.take(hint)
     elif isinstance(hint, MembersMoved):
         store.note_members_moved()
     elif isinstance(hint, Spent):
@@ -242,11 +253,7 @@ class App:
         self._arrivals = Arrivals(config.limits, parts.rates, self._addresses)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
-            parts.sign_in,
-            parts.messaging,
-            parts.delivery,
-            parts.signals,
-            parts.presence,
+            StreamServices(parts.sign_in, parts.messaging, parts.delivery, parts.signals, parts.presence, parts.news),
             pages,
             self._arrivals,
             parts.rates,
@@ -334,7 +341,10 @@ class App:
         self._own(self._end_without_store())
         self._own(parts.signals.run())
         self._own(parts.presence.run())
+        self._own(parts.news.run())
         self._own(parts.seen.run())
+        running.push_async_callback(parts.services.urgent.close)
+        self._own(parts.services.urgent.run())
         self._own(parts.budgets.run())
         self._own(self._stream.run())
         if self._config.metrics.enabled:
@@ -450,5 +460,17 @@ class App:
         figures.follow("node_others", "Other nodes that live now.", lambda: bus.counted.others)
         presence = self._parts.presence
         figures.follow("presence_told", "How often devices were told of somebody's presence.", lambda: presence.told)
+        news, office = self._parts.news, self._parts.services.office
+        figures.follow("office_published", "Office hours published since the start.", lambda: office.published)
+        figures.follow("office_watchers", "Devices that watch office hours.", lambda: news.watchers)
+        figures.follow("office_watched", "Office hours that are watched.", lambda: news.offices)
+        figures.follow("office_told", "How often devices were told how an office stands.", lambda: news.told)
+        urgent = self._parts.services.urgent
+        figures.follow(
+            "urgent_running", "Urgent messages that nobody has confirmed, on all nodes.", lambda: urgent.running
+        )
+        figures.follow("urgent_started", "Urgent messages that began to be told.", lambda: urgent.started)
+        figures.follow("urgent_confirmed", "Urgent messages that somebody has confirmed.", lambda: urgent.confirmed)
+        figures.follow("urgent_ended", "Urgent messages that ended with nobody confirming.", lambda: urgent.ended)
         figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
         return figures

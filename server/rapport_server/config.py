@@ -19,14 +19,17 @@ __all__ = [
     "Limits",
     "Log",
     "Metrics",
+    "Notifications",
     "Presence",
     "RateLimit",
     "RateLimits",
     "Server",
     "Store",
     "Web",
+    "Webhooks",
     "check",
     "is_loopback",
+    "networks_of",
     "origin_of",
 ]
 
@@ -306,6 +309,56 @@ class Web(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
+class Notifications(Struct, frozen=True, forbid_unknown_fields=True):
+    """Pushes to devices that are not connected (Web Push), and what keeps webhooks and push addresses unreadable."""
+
+    key: Annotated[
+        str,
+        _about(
+            "Seals push addresses and webhook secrets in the store: 32 bytes in base64url, or several with commas in "
+            "between, the newest first. Empty: the file `notification.key` beside the SQLite file, which `rapport "
+            "init` makes. Without any, pushes and webhooks are off."
+        ),
+    ] = ""
+    vapid_key: Annotated[
+        str,
+        _about(
+            "Signs pushes (RFC 8292): a P-256 key, 32 bytes in base64url. Browsers bind their subscriptions to it, so "
+            "a new one ends them all. Empty: the file `vapid.key` beside the SQLite file."
+        ),
+    ] = ""
+    contact: Annotated[
+        str,
+        _about(
+            "Whom a push service may write to when something is wrong: `mailto:` or `https:`. Empty: the address under "
+            "which people reach the server."
+        ),
+    ] = ""
+    push_hosts: Annotated[
+        list[str],
+        _about("Push services that the server talks to; `*.example.com` stands for every host below. No others."),
+    ] = msgspec.field(
+        default_factory=lambda: [
+            "fcm.googleapis.com",
+            "updates.push.services.mozilla.com",
+            "*.push.apple.com",
+            "*.notify.windows.com",
+        ]
+    )
+
+
+class Webhooks(Struct, frozen=True, forbid_unknown_fields=True):
+    """Systems of your own that are told of events; `rapport webhooks` adds and removes them."""
+
+    allow_networks: Annotated[
+        list[str],
+        _about(
+            "Private networks that webhooks may go to, like `10.1.2.0/24`. Empty: none; the server then connects to "
+            "addresses of the public internet alone, whatever a name stands for."
+        ),
+    ] = []
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written to standard error. Ids stand in it only as a keyed hash whose key is forgotten every day."""
 
@@ -324,6 +377,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     presence: Presence = Presence()
     metrics: Metrics = Metrics()
     web: Web = Web()
+    notifications: Notifications = Notifications()
+    webhooks: Webhooks = Webhooks()
     limits: Limits = Limits()
     rates: RateLimits = RateLimits()
     log: Log = Log()
@@ -346,6 +401,14 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host}" if port in {None, default} else f"{parts.scheme}://{host}:{port}"
 
 
+def networks_of(webhooks: Webhooks) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The private networks that webhooks may go to. Raises ConfigurationProblem."""
+    try:
+        return [ipaddress.ip_network(text) for text in webhooks.allow_networks]
+    except ValueError:
+        raise ConfigurationProblem("webhooks.allow_networks must be networks like 10.1.2.0/24 or fd00::/8") from None
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address or name can only mean this machine."""
     try:
@@ -363,6 +426,7 @@ def check(config: Config) -> None:
             "set server.trust_proxy, or listen on 127.0.0.1"
         )
     _check_processes(config)
+    networks_of(config.webhooks)
     for origin in (*server.origins, *config.web.embedders):
         origin_of(origin)
     if server.public_url:

@@ -25,7 +25,9 @@ __all__ = [
     "Fresh",
     "Hint",
     "MembersMoved",
+    "OfficeMoved",
     "PresenceMoved",
+    "PushSubscribed",
     "Received",
     "Replaced",
     "Signalled",
@@ -104,8 +106,23 @@ class PresenceMoved(Struct, frozen=True, array_like=True, tag="presence", gc=Fal
     state: str
 
 
+class OfficeMoved(Struct, frozen=True, array_like=True, tag="office", gc=False):
+    """An account has published office hours of this version; `devices` may see them. The store has the document."""
+
+    devices: Devices
+    practice: Annotated[PracticeId, _Id16]
+    account: Annotated[AccountId, _Id16]
+    version: int
+
+
 class MembersMoved(Struct, frozen=True, array_like=True, tag="members", gc=False):
     """Somebody's conversations or devices have changed: what was looked up about them is looked up again."""
+
+
+class PushSubscribed(Struct, frozen=True, array_like=True, tag="push", gc=False):
+    """A device can be woken from now on: whoever commits something for it has to look whether it took it."""
+
+    device: Annotated[DeviceId, _Id16]
 
 
 class SpentItem(Struct, frozen=True, array_like=True, gc=False):
@@ -122,10 +139,10 @@ class Spent(Struct, frozen=True, array_like=True, tag="spent"):
     items: Annotated[list[SpentItem], Meta(max_length=SPENT_MOST)]
 
 
-Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved
+Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved | OfficeMoved
 """Hints for certain devices."""
 
-Hint = Addressed | MembersMoved | Spent
+Hint = Addressed | MembersMoved | Spent | PushSubscribed
 
 
 def narrowed(hint: Addressed, wanted: Callable[[DeviceId], object]) -> Addressed | None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_protocol.requests import Role
+from rapport_protocol.signed import MessageClass, MessageFlags
 from rapport_server.records import Principal
 
 __all__ = [
@@ -30,10 +31,21 @@ __all__ = [
     "WebhookDirectory",
     "WebhookRecord",
     "WebhookTarget",
+    "wakes_somebody",
 ]
 
 BACKLOG_MOST: Final = 10_000
 """Deliveries that may wait for one practice's webhooks, 300 bytes each; further ones are dropped and counted."""
+
+
+_CLASS: Final = 83
+_FLAGS: Final = 84
+"""Places of class and flags in an outer: docs/protocol.md, 4.2."""
+
+
+def wakes_somebody(outer: bytes) -> bool:
+    """Whether a post is worth a push: of class 0, and not quiet."""
+    return outer[_CLASS] == MessageClass.POST and not outer[_FLAGS] & MessageFlags.QUIET
 
 
 class PushClass(StrEnum):
@@ -93,8 +105,9 @@ class WebhookRecord(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """One event on its way to one webhook. id: 16 bytes; body: JSON; attempts: how often it was tried, this one
-    included, once it is claimed.
+    """One event on its way to one webhook.
+
+    id: 16 bytes; body: JSON; attempts: how often it was tried, this one included once it is claimed.
     """
 
     practice: PracticeId
@@ -156,8 +169,9 @@ class WebhookDirectory(Protocol):
         """Ends it and drops its deliveries. False when there is no such webhook."""
 
     async def put_deliveries(self, deliveries: Sequence[Delivery]) -> int:
-        """Keeps them until they are taken. Returns how many were not kept: their webhook is gone, or the practice has
-        BACKLOG_MOST already.
+        """Keeps them until they are taken.
+
+        Returns how many were not kept: their webhook is gone, or the practice has BACKLOG_MOST already.
         """
 
     async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
@@ -180,7 +194,7 @@ class NotifyingStore(PushDirectory, WebhookDirectory, Protocol):
 # --- the way out ------------------------------------------------------------------------------------------------------
 
 
-class NotReached(Exception):  # noqa: N818 - reads better where it is caught
+class NotReached(Exception):
     """The other side gave no answer. Its text is one word or two, without address or name.
 
     for_good: this address is one that the server does not go to, whatever is tried later.

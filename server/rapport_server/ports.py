@@ -30,6 +30,7 @@ from rapport_protocol.requests import (
     RequiredDevices,
 )
 from rapport_server.hints import Hint
+from rapport_server.notifications import NotifyingStore
 from rapport_server.records import (
     Contact,
     ConversationRecord,
@@ -324,7 +325,7 @@ class Timers(Protocol):
 class UrgentLadders(Protocol):
     """Urgent messages and how far each has come. A record is made by the post itself: see `PostJob.urgent`.
 
-    Its timer has the kind and key of `urgent_timer`; it stands for as long as `next_ms` is not 0.
+    Its timer (`URGENT_TIMER`) stands for as long as its `next_ms` is not 0.
     """
 
     async def urgent(self, practice: PracticeId, message: MessageId) -> UrgentRecord | None:
@@ -390,7 +391,7 @@ class OfficeDirectory(Protocol):
         """The same for many accounts, those without one left out. At most some hundred at a time."""
 
 
-class Store(Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, Protocol):
+class Store(Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, UrgentLadders, NotifyingStore, Protocol):
     """The whole truth of a server."""
 
     async def start(self) -> None:

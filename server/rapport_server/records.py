@@ -18,6 +18,7 @@ __all__ = [
     "KIND_GROUP",
     "KIND_PAIR",
     "KIND_SELF",
+    "URGENT_TIMER",
     "AckJob",
     "Contact",
     "ConversationRecord",
@@ -428,6 +429,9 @@ class Timer:
 
 
 # --- urgent messages --------------------------------------------------------------------------------------------------
+
+URGENT_TIMER: Final = "urgent"
+"""Kind of the timer of an urgent message; its key is the practice followed by the message id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
     sealed = key id 4 ‖ nonce 24 ‖ ciphertext and tag
 
-The key id is the beginning of the key's BLAKE2b hash: it says which key opens a value while keys are being changed. What
-the value is, its practice and its row are authenticated with it, so that no value can be put elsewhere.
+The key id is the beginning of the key's BLAKE2b hash: it says which key opens a value while keys are being changed.
+What the value is, its practice and its row are authenticated with it, so that no value can be put elsewhere.
 
 Source: docs/operate.md, "The notification key".
 """
@@ -20,7 +20,7 @@ from nacl.exceptions import CryptoError
 
 from rapport_protocol.ids import PracticeId
 
-__all__ = ["KEY_BYTES", "SealedColumns", "Unreadable", "key_of_text", "new_key"]
+__all__ = ["KEY_BYTES", "SealedColumns", "Unreadable", "key_of_text", "new_key", "text_of_key"]
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 24
@@ -28,13 +28,18 @@ _ID_BYTES: Final = 4
 _PERSON: Final = b"rapport column"
 
 
-class Unreadable(Exception):  # noqa: N818 - reads better where it is caught
+class Unreadable(Exception):
     """A sealed value is under another key, of another row, or damaged."""
 
 
 def new_key() -> str:
     """A fresh random key of 32 bytes, as base64url without padding."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).rstrip(b"=").decode()
+    return text_of_key(secrets.token_bytes(KEY_BYTES))
+
+
+def text_of_key(key: bytes) -> str:
+    """A key as base64url without padding."""
+    return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
 
 
 def key_of_text(text: str) -> bytes:

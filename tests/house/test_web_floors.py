@@ -17,6 +17,7 @@ FLOORS = {
     "protocol": 1,
     "crypto": 2,
     "office": 2.2,
+    "agreements": 2.4,
     "ports": 2.5,
     "events": 2.5,
     "engine": 3,

@@ -36,6 +36,7 @@ from rapport_server.claim_limits import ClaimLimits
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
 from rapport_server.hints import Addressed, Hint
 from rapport_server.rates import Rates
+from rapport_server.records import URGENT_TIMER
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
@@ -43,8 +44,11 @@ from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Link, Messaging
+from rapport_server.services.office import Publishing
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
+from rapport_server.services.timers import DueTimers
+from rapport_server.services.urgent import Urgent
 
 ORIGIN = "http://127.0.0.1:8080"
 START_MS = 1_900_000_000_000
@@ -103,7 +107,9 @@ class Relay:
         rates = Rates({}, self.clock)
         random = seeded_random(7)
         self.sign_in = SignIn(self.store, self.clock, random, [ORIGIN])
-        self.delivery = Delivery(self.store, self.store, self.bus)
+        self.urgent = Urgent(self.store, self.bus, self.clock)
+        self.due = DueTimers(self.store, self.store, self.bus, self.clock, {URGENT_TIMER: self.urgent.fire})
+        self.delivery = Delivery(self.store, self.store, self.bus, self.urgent.acknowledged)
         self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates)
         self.signals = Signals(self.store, self.bus, self.clock, rates)
         self.bus.subscribe(self._take, self.delivery.look_again)
@@ -114,6 +120,8 @@ class Relay:
             Conversations(self.store, self.bus, self.clock),
             History(self.store),
             Linking(self.store, self.clock),
+            Publishing(self.store, self.bus, self.clock),
+            self.urgent,
         )
         self.calls: list[str] = []
 
@@ -158,6 +166,13 @@ class Relay:
         except RemoteError as problem:
             raise problem if isinstance(problem, Rejected) else Rejected(problem.code, problem.detail) from None
         return msgspec.msgpack.decode(msgspec.msgpack.encode(given), type=row.response)
+
+    async def fire_due(self) -> None:
+        """Fires what is due now, as the task of a node does."""
+        await self.settle()
+        await self.urgent.catch_up()
+        await self.due.fire_due()
+        await self.settle()
 
     async def settle(self) -> None:
         """Lets everything that is queued in the loop happen: the store reports and the bus wakes with `call_soon`."""

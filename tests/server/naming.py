@@ -215,13 +215,16 @@ def _about_messages(body: Callable[[list[typing.Any]], msgspec.Struct]) -> Row:
 
 
 def _office(who: Resident, put: Put) -> Asked:
-    """The next document of the resident's office hours; the zone is no id, and the mark of the practice is in none."""
+    """The next document of the resident's office hours.
+
+    Whoever it names as cover is looked up when somebody is asked, and not here.
+    """
     person = who.person
     document = OfficeDocument.make(
         ids.AccountId(put.get("account", person.account)),
         DeviceId(put.get("device", person.device)),
         person.secrets.signing_key(),
-        OfficeHours("Europe/London", cover=ids.AccountId(put.get("cover", who.peer.account))),
+        OfficeHours("Europe/London"),
         version=next(_versions),
         issued_ms=person.now,
     )
@@ -258,7 +261,7 @@ ASKED: Mapping[str, Row] = {
     "archive.page": _path("conv", "?from=0"),
     "messages.fetch": _about_messages(Fetch),
     "messages.receipts": _about_messages(Receipts),
-    "office.publish": Row(("account", "device", "cover"), _office),
+    "office.publish": Row(("account", "device"), _office),
     "office.document": _path("account"),
     "office.holidays": Row((), lambda who, put: Asked(query="?country=GB&year=2026")),
     "push.state": Row((), lambda who, put: Asked()),

@@ -70,7 +70,7 @@ KNOWING_IS_ENOUGH = {
 """Ids that are secrets, made to be handed to somebody who has no account: whoever knows one is answered."""
 
 KIND_OF = {
-    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed", "cover", "client"), "account"),
+    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed", "client"), "account"),
     **dict.fromkeys(("device", "devices", "revoked", "signer", "sender"), "device"),
     **dict.fromkeys(("id", "ids", "parked", "ref", "message"), "message"),
     **{place: place for place in ("conv", "invite", "link", "claim")},

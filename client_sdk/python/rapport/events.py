@@ -19,6 +19,7 @@ __all__ = [
     "ConnectionChanged",
     "Contact",
     "ConversationChanged",
+    "CoverChanged",
     "Device",
     "DevicesChanged",
     "Event",
@@ -57,6 +58,12 @@ class MessageKind(StrEnum):
     TEXT = "text"
     CARD = "card"
     """The inviter's welcome, shown first; it came with the invite and was never posted."""
+    COVER_REQUEST = "cover_request"
+    """A therapist asks a colleague to be there for a client; `Message.request` names the cover, the text is a note."""
+    COVER_OFFER = "cover_offer"
+    """A therapist offers a client a colleague."""
+    COVER_CARD = "cover_card"
+    """What the colleague needs to know about the client, after the client's yes."""
     UNSUPPORTED = "unsupported"
     """Of a type this version does not know; kept for a later one."""
 
@@ -354,6 +361,12 @@ class SettingChanged(Struct, frozen=True):
         return "SettingChanged()"
 
 
+class CoverChanged(Struct, frozen=True):
+    """A cover or hand-over has come further; `Client.cover` says how far."""
+
+    request: bytes
+
+
 class StorageProblem(Struct, frozen=True):
     """The vault cannot be written: nothing is acknowledged until it can. detail: one sentence for the person."""
 
@@ -382,6 +395,7 @@ Event = (
     | SecurityEvent
     | IdentityChanged
     | VerificationChanged
+    | CoverChanged
     | StorageProblem
     | CareEvent
 )

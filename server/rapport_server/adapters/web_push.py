@@ -28,7 +28,7 @@ __all__ = ["WebPush", "content_of", "encrypted", "host_is_allowed", "private_key
 CONTENT_BYTES: Final = 64
 """Every push has this much content: classes cannot be told apart by size."""
 TTL_S: Final = 86_400
-"""Seconds that a push service keeps a push for a device that is off: what a day old push would say, the app says too."""
+"""Seconds that a push service keeps a push for a device that is off: what it says after a day, the app says itself."""
 TOKEN_S: Final = 12 * 3600
 """Seconds that a signature holds; RFC 8292 allows 24 hours."""
 TOKENS_KEPT: Final = 64

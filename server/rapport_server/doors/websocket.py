@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from msgspec import Struct
 
 from rapport_protocol.codec import SERVER_CODECS, Codec, UnknownTag
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
@@ -51,11 +52,12 @@ from rapport_server.doors.http.bodies import NotOfHttp
 from rapport_server.doors.origins import Origins
 from rapport_server.rates import Rates
 from rapport_server.services.messaging import ACKNOWLEDGING, Delivery, Link, Messaging
+from rapport_server.services.office import OfficeNews
 from rapport_server.services.presence import Presence
 from rapport_server.services.sign_in import SignedIn, SignIn
 from rapport_server.services.signals import Signals
 
-__all__ = ["WebSocketDoor"]
+__all__ = ["StreamServices", "WebSocketDoor"]
 
 LOOK_EVERY_S: Final = 1.0
 """One look over all sockets for silence and slowness, instead of a timer per socket."""
@@ -76,25 +78,33 @@ _VERSION: Final = "Sec-WebSocket-Version"
 _log = structlog.get_logger("rapport.stream")
 
 
+class StreamServices(Struct, frozen=True):
+    """The services behind the stream."""
+
+    sign_in: SignIn
+    messaging: Messaging
+    delivery: Delivery
+    signals: Signals
+    presence: Presence
+    news: OfficeNews
+
+
 class WebSocketDoor:
     """All WebSocket connections of this node. `run` owns the once-a-second look; `drain` empties the door."""
 
     def __init__(
         self,
-        sign_in: SignIn,
-        messaging: Messaging,
-        delivery: Delivery,
-        signals: Signals,
-        presence: Presence,
+        services: StreamServices,
         origins: Origins,
         arrivals: Arrivals,
         rates: Rates,
     ) -> None:
-        self._sign_in = sign_in
-        self._messaging = messaging
-        self._delivery = delivery
-        self._signals = signals
-        self._presence = presence
+        self._sign_in = services.sign_in
+        self._messaging = messaging = services.messaging
+        self._delivery = services.delivery
+        self._signals = services.signals
+        self._presence = presence = services.presence
+        self._news = services.news
         self._handlers: Mapping[type[ClientMessage], Callable[[Link, Any], None]] = {
             Post: messaging.post,
             Ack: messaging.ack,
@@ -102,7 +112,7 @@ class WebSocketDoor:
             Void: messaging.void,
             Present: presence.say,
             Watch: presence.watch,
-            WatchOffice: lambda _link, _message: None,
+            WatchOffice: services.news.watch,
         }
         self._origins = origins
         self._arrivals = arrivals
@@ -158,6 +168,7 @@ class WebSocketDoor:
             self.closed[socket.code] += 1
             if socket.link is not None:
                 self._delivery.close(socket.link)
+                self._news.close(socket.link)
                 self._presence.close(socket.link, clean=socket.left or socket.code == CloseCode.AUTH_FAILED)
             await socket.closed()
         return ws
@@ -187,6 +198,7 @@ class WebSocketDoor:
         socket.send(signed_in.hello)
         link = socket.link = self._delivery.open(signed_in.principal, socket)
         self._presence.open(link)
+        self._news.open(link)
         socket.on_room(partial(self._on_room, link))
         try:
             await self._converse(socket, link, codec)
@@ -236,6 +248,7 @@ class WebSocketDoor:
     def _on_room(self, link: Link) -> None:
         self._delivery.wake((link.principal.device,))
         self._presence.room(link)
+        self._news.room(link)
 
     async def _renew(self, socket: DeviceSocket, link: Link) -> None:
         try:
@@ -254,6 +267,7 @@ class WebSocketDoor:
                 socket.look(LOOK_EVERY_S)
             self._delivery.nudge()
             self._presence.nudge()
+            self._news.nudge()
 
     async def drain(self, absence_s: float) -> None:
         """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes.

@@ -7,6 +7,7 @@ Source: docs/protocol.md, "Delivery" (expiry, warnings) and chapter 3 (invites).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -24,7 +25,9 @@ SWEEP_TIMER: Final = "sweep"
 SWEEP_EVERY_MS: Final = 60_000
 """Expiry and warnings are a matter of days; a minute is early enough and costs nothing."""
 LOOK_EVERY_S: Final = 5.0
-"""Seconds between looks at the store: no timer so far needs to be exact to more than that."""
+"""Seconds between looks at the store at most, for timers that another node has set. What is known is fired in time."""
+LOOK_LEAST_S: Final = 0.05
+"""Seconds between looks at least, whatever the clocks say."""
 LEASE_MS: Final = 30_000
 """Milliseconds after which another node may fire a timer that its claimer did not finish."""
 AT_ONCE: Final = 64
@@ -48,6 +51,11 @@ class DueTimers:
         self._clock = clock
         self._handlers: Mapping[str, TimerHandler] = {SWEEP_TIMER: self._sweep, **handlers}
         self._task: asyncio.Task[None] | None = None
+        self._soon = asyncio.Event()
+
+    def soon(self) -> None:
+        """Something is due now: looks at once."""
+        self._soon.set()
 
     async def start(self) -> None:
         """Sweeps once and starts looking. Raises Rejected when the store cannot be written."""
@@ -64,12 +72,12 @@ class DueTimers:
     async def fire_due(self) -> int:
         """Fires everything that is due now. Returns how many timers were finished.
 
-        One that fails keeps its lease and is tried again when that ends; it never holds up the others.
+        Those of one look at the same time: one that waits for somebody outside, or fails, never holds up the others.
+        One that fails keeps its lease and is tried again when that ends.
         """
         finished = 0
         while due := await self._timers.claim_timers(self._clock.now_ms(), LEASE_MS, AT_ONCE):
-            for timer in due:
-                finished += await self._fire(timer)
+            finished += sum(await asyncio.gather(*map(self._fire, due)))
         return finished
 
     async def _fire(self, timer: Timer) -> int:
@@ -85,10 +93,18 @@ class DueTimers:
         return 1
 
     async def _look(self) -> None:
+        wait = LOOK_EVERY_S
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._soon.wait()
+            self._soon.clear()
+            wait = LOOK_EVERY_S
             try:
                 await self.fire_due()
+                due = await self._timers.next_due_ms()
+                if due:
+                    wait = min(max((due - self._clock.now_ms()) / 1000, LOOK_LEAST_S), LOOK_EVERY_S)
             except Exception as problem:  # a store that cannot be read now may be back at the next look
                 _log.warning("timers cannot be read", error=type(problem).__name__)
 

@@ -11,6 +11,7 @@ from tests.server.contracts.history_contract import AgeingContract, ArchiveContr
 from tests.server.contracts.isolation_contract import IsolationContract
 from tests.server.contracts.link_contract import LinkContract
 from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
+from tests.server.contracts.office_contract import OfficeContract
 
 __all__ = ["SMALL_QUEUE", "StoreContract"]
 
@@ -24,6 +25,7 @@ class StoreContract(
     PrekeyContract,
     ConversationContract,
     LinkContract,
+    OfficeContract,
     DormancyContract,
     TimerContract,
     PostContract,

@@ -128,9 +128,7 @@ class WithinOpenTime(Struct, frozen=True, tag="open_time", tag_field="kind"):
 
 
 class AnswerRow(Struct, frozen=True, array_like=True, order=True):
-    """Of an answer table: what is written before `before` is answered at minute `at`, `days` open days later (0: the
-    same day).
-    """
+    """Of an answer table: what is written before `before` is answered at `at`, `days` open days later, 0 = that day."""
 
     before: Annotated[int, Meta(ge=1, le=DAY_MINUTES)]
     at: Annotated[int, Meta(ge=0, le=DAY_MINUTES)]
@@ -155,7 +153,7 @@ class PushClosed(StrEnum):
 
 
 class OfficeHours(Struct, frozen=True, omit_defaults=True, cache_hash=True):
-    """The rules, as they stand in the signed document. `rules.checked` says in words what is wrong with them.
+    """The rules, as they stand in the signed document. `rules.problems` says what is wrong with them.
 
     cover: the colleague who is asked when an urgent message finds nobody, outside leaves too. ring_closed: calls may
     ring while the office is not open.

@@ -71,6 +71,5 @@ def _open_days(calendar: Calendar, since: int, until: int) -> Iterator[int]:
     told = calendar.zone.local(since)[0] - 1
     for start, end in calendar.open_time(since, until):
         first, last = calendar.zone.local(start)[0], calendar.zone.local(end - _MILLISECOND)[0]
-        for day in range(max(first, told + 1), last + 1):
-            yield day
+        yield from range(max(first, told + 1), last + 1)
         told = max(told, last)

@@ -54,7 +54,9 @@ def office_state(hours: OfficeHours, now_ms: int) -> OfficeState:
         return OfficeState(OfficeStatus.OPEN, said.until_ms, said.until_ms, now_ms)
     leave = calendar.leave_at(now_ms)
     if leave is not None:
-        opened = _begins(hours.override, now_ms) if hours.override and hours.override.state is OverrideState.OPEN else []
+        opened = (
+            _begins(hours.override, now_ms) if hours.override and hours.override.state is OverrideState.OPEN else []
+        )
         changes_at = min([leave[1], *opened])
         return OfficeState(OfficeStatus.ON_LEAVE, leave[1], changes_at, _next_open(calendar, now_ms), leave[2])
     interval = next(calendar.intervals(now_ms, now_ms + HORIZON_MS + 1), None)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, open_card
 from rapport.engine import errands
 from rapport.engine.contacts import newest_list
+from rapport.engine.conversations import list_of
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.inviting import MEMBER_ROLES
 from rapport.engine.own_entries import own_entries
@@ -22,7 +23,8 @@ from rapport.engine.registration import InviteMismatch, check_view, open_joined,
 from rapport.engine.tables import Row, Table, amend
 from rapport.engine.turn import Call, Turn
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected, RemoteError
-from rapport_protocol.ids import AccountId, ConversationId, InviteId
+from rapport_protocol.ids import ConversationId, InviteId
+from rapport_protocol.membership import advance
 from rapport_protocol.membership_entries import Join, MemberRole
 from rapport_protocol.requests import Appended, AppendEntry, InviteView, Role
 
@@ -107,7 +109,12 @@ def accept(turn: Turn, link: InviteLink, colleague: bytes = b"", request: bytes 
 
 
 def outcome(turn: Turn, invite: InviteId) -> ConversationId | None:
-    """The conversation that was joined by the invite; None while that is open. LocalError: why it was not joined."""
+    """The conversation that was joined by the invite; None while that is open.
+
+    LocalError says why it was not joined: CONFLICT (our own, or we are in already), EXPIRED (used, expired, or unknown
+    here), FORBIDDEN (another server's, for another role, from another inviter), INVALID_SIGNATURE (the server lies),
+    UNAUTHENTICATED (this device has been removed).
+    """
     joined = _joined_by(turn, invite)
     if joined is not None:
         return joined
@@ -162,8 +169,8 @@ def accept_call(turn: Turn, errand: Errand) -> Call | None:
     return Call(errand.key, "membership.append", AppendEntry(held.entry), path={"conv": held.card.conv})
 
 
-def viewed(turn: Turn, errand: Errand, view: InviteView) -> None:
-    """The invite as the server shows it: checked, and the join signed over its chain."""
+def viewed(turn: Turn, errand: Errand, view: InviteView) -> Acceptance:
+    """The invite as the server shows it is checked, and the join signed over its chain; or the outcome says why not."""
     invite = InviteId(errand.subject)
     held = _ACCEPTING.need(turn.tx, invite)
     try:
@@ -171,15 +178,12 @@ def viewed(turn: Turn, errand: Errand, view: InviteView) -> None:
             card = _checked(turn, held, view)
             state = check_view(turn, InviteSecret(held.token), card, view)
             join = sign_join(turn, InviteSecret(held.token), state)
+            advance(state, join, list_of(turn))  # what the server will check, before it is asked
     except _Impossible as problem:
-        _fail(turn, errand, problem.code, problem.detail)
-    except InviteMismatch:
-        _fail(turn, errand, ErrorCode.INVALID_SIGNATURE, _LIES)
-    except RemoteError as problem:  # it does not open, or breaks the rules
-        _fail(turn, errand, problem.code, _LIES)
-    else:
-        after = replace(held, entry=join.encoded, chain=(*view.chain, join.encoded), card=card)
-        _ACCEPTING.put(turn.tx, invite, after)
+        return _fail(turn, errand, problem.code, problem.detail)
+    except RemoteError:  # it does not open, is not what the link vouches for, or breaks the rules
+        return _fail(turn, errand, ErrorCode.INVALID_SIGNATURE, _LIES)
+    return amend(_ACCEPTING, turn.tx, invite, entry=join.encoded, chain=(*view.chain, join.encoded), card=card)
 
 
 def _checked(turn: Turn, held: Acceptance, view: InviteView) -> Card:
@@ -201,7 +205,7 @@ def _checked(turn: Turn, held: Acceptance, view: InviteView) -> Card:
     if pinned is not None and pinned.aik != card.aik:
         raise InviteMismatch
     if newest_list(turn, me.account).content.entry(me.device) is None:
-        raise _Impossible(ErrorCode.FORBIDDEN, "this device has been removed from your account")
+        raise _Impossible(ErrorCode.UNAUTHENTICATED, "this device has been removed from your account")
     return card
 
 
@@ -233,7 +237,7 @@ def accept_refused(turn: Turn, errand: Errand, refusal: Rejected) -> Acceptance 
         errands.postpone(turn, errand, wait_ms=_LOOK_AGAIN_MS)
         return None
     elsewhere = held.card is None and held.base != turn.me.base
-    return _fail(turn, errand, refusal.code, f"{_USED}; or {_ELSEWHERE}" if elsewhere else _USED)
+    return _fail(turn, errand, ErrorCode.EXPIRED, f"{_USED}; or {_ELSEWHERE}" if elsewhere else _USED)
 
 
 def _fail(turn: Turn, errand: Errand, code: ErrorCode, detail: str) -> Acceptance:

@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from rapport.engine import (
+    accepting,
     asking,
     catching_up,
     checkpoints,
     contacts,
     conversations,
+    covering,
     delivery,
     device_changes,
     errands,
@@ -22,12 +24,15 @@ from rapport.engine import (
     inviting,
     key_sharing,
     membership_steps,
+    office,
+    office_publishing,
     outbox,
     overdue,
     own_devices,
     own_state,
     pending,
     prekeys,
+    promises,
     reissuing,
     renewing,
     sealing,
@@ -47,8 +52,10 @@ from rapport_protocol.requests import (
     Conversations,
     DeviceLists,
     FetchedItems,
+    InviteView,
     LinkState,
     MembershipChain,
+    OfficeView,
     PrekeysLeft,
     ReceiptsOf,
 )
@@ -101,6 +108,7 @@ def _tend(turn: Turn) -> None:
     errands.plan(turn, ErrandKind.TEND, due_ms=turn.now_ms + TEND_EVERY_MS)
     renewing.heartbeats(turn)
     overdue.plan_overdue(turn)
+    office_publishing.tend(turn)
 
 
 _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
@@ -114,6 +122,10 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.SIBLING_KEYS: key_sharing.ask_siblings,
     ErrandKind.REREAD: lambda turn, _subject: catching_up.restore_again(turn),
     ErrandKind.TEND: lambda turn, _subject: _tend(turn),
+    ErrandKind.COVER: covering.offer_due,
+    ErrandKind.OFFICE_EDGE: lambda turn, subject: office.edge_due(turn, AccountId(subject)),
+    ErrandKind.OFFICE_WITHHELD: lambda turn, subject: office.withheld_due(turn, AccountId(subject)),
+    ErrandKind.PROMISE: lambda turn, subject: promises.promise_due(turn, ConversationId(subject)),
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
@@ -146,6 +158,9 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.LIST_AGAIN: reissuing.update_call,
     ErrandKind.HEADS: reissuing.heads_call,
     ErrandKind.ENTRIES_AGAIN: reissuing.entries_call,
+    ErrandKind.OFFICE: office.document_call,
+    ErrandKind.OFFICE_PUBLISH: office_publishing.publish_call,
+    ErrandKind.ACCEPT: accepting.accept_call,
 }
 
 
@@ -229,6 +244,7 @@ def _lists(turn: Turn, errand: Errand, call: Call, answer: DeviceLists) -> None:
         device_changes.lists_taken(turn, account, before)
     membership_steps.advance_all(turn)
     healing.lists_came(turn, account)
+    office_publishing.lists_came(turn, account)
     outbox.resume_all(turn, Hold.DEVICES, Hold.ALARM)
 
 
@@ -261,8 +277,25 @@ def _uploaded(turn: Turn, _errand: Errand, call: Call, answer: PrekeysLeft) -> N
 def _appended(turn: Turn, errand: Errand, call: Call, answer: Appended) -> None:
     if errand.kind is ErrandKind.CHECKPOINT:
         checkpoints.checkpoint_appended(turn, errand, call.body, answer)
+    elif errand.kind is ErrandKind.ACCEPT:
+        taken = accepting.appended(turn, errand, answer)
+        if taken is not None:
+            covering.joined(turn, taken)
     else:
         inviting.invite_made(turn, errand, answer)
+        covering.invite_ended(turn, errand)
+
+
+def _viewed(turn: Turn, errand: Errand, _call: Call, answer: InviteView) -> None:
+    looked_at = accepting.viewed(turn, errand, answer)
+    if looked_at.code:
+        covering.not_joined(turn, looked_at)
+
+
+def _not_accepted(turn: Turn, errand: Errand, refusal: Rejected) -> None:
+    refused = accepting.accept_refused(turn, errand, refusal)
+    if refused is not None:
+        covering.not_joined(turn, refused)
 
 
 def _receipts(turn: Turn, errand: Errand, call: Call, answer: ReceiptsOf) -> None:
@@ -272,6 +305,13 @@ def _receipts(turn: Turn, errand: Errand, call: Call, answer: ReceiptsOf) -> Non
         delivery.receipts_answered(turn, errand, call.body, answer)
 
 
+def _office(turn: Turn, errand: Errand, call: Call, answer: OfficeView) -> None:
+    if errand.kind is ErrandKind.OFFICE_PUBLISH:
+        office_publishing.published(turn, call.body, answer)
+    else:
+        office_publishing.document_answered(turn, errand, answer)
+
+
 _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     DeviceLists: _lists,
     MembershipChain: _chain,
@@ -279,10 +319,12 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     FetchedItems: lambda turn, errand, call, answer: healing.fetch_answered(turn, errand, call.body, answer),
     PrekeysLeft: _uploaded,
     Appended: _appended,
+    InviteView: _viewed,
     LinkState: lambda turn, errand, _call, _answer: own_devices.done_over(turn, errand),
     Conversations: lambda turn, errand, _call, answer: catching_up.catalog_answered(turn, errand, answer),
     ArchivePage: lambda turn, errand, _call, answer: catching_up.history_answered(turn, errand, answer),
     ReceiptsOf: _receipts,
+    OfficeView: _office,
 }
 
 
@@ -304,6 +346,7 @@ def refused(turn: Turn, call: Call, refusal: Rejected) -> None:
         errands.postpone(turn, errand, wait_ms=refusal.retry_after_ms)
     elif errand.kind is ErrandKind.INVITE:
         inviting.invite_refused(turn, errand)
+        covering.invite_ended(turn, errand)
         turn.finished[errand.key] = refusal
     elif errand.kind is ErrandKind.PREKEYS and refusal.code is ErrorCode.CONFLICT:
         prekeys.prekeys_conflict(turn)
@@ -321,8 +364,11 @@ _REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
     ErrandKind.LIST_UPDATE: own_devices.list_refused,
     ErrandKind.LINK_DONE: lambda turn, errand, _refusal: own_devices.done_over(turn, errand),
     ErrandKind.CHECKPOINT: checkpoints.checkpoint_refused,
+    ErrandKind.OFFICE: lambda turn, errand, _refusal: errands.drop(turn, errand.kind, errand.subject),
+    ErrandKind.OFFICE_PUBLISH: office_publishing.publish_refused,
     ErrandKind.CHAIN: lambda turn, errand, _refusal: membership_steps.chain_refused(turn, errand),
     ErrandKind.HISTORY: lambda turn, errand, _refusal: catching_up.history_refused(turn, errand),
+    ErrandKind.ACCEPT: _not_accepted,
 }
 """What a refusal for good means for these; all others are repeated after an hour."""
 

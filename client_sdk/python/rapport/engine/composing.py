@@ -4,8 +4,11 @@ Composing touches no ratchet: a post is sealed when it can be sent (`sealing.py`
 the devices, lists and messages of the time it leaves.
 """
 
+from typing import Final
+
 import msgspec
 
+from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest
 from rapport.engine.changes import apply_change
 from rapport.engine.content import (
     EMOJI_BYTES,
@@ -37,6 +40,9 @@ from rapport_protocol.signed import MessageClass, MessageFlags
 
 __all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
 
+_BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard)
+"""What stands in a conversation; the rest is control posts."""
+
 
 def compose(
     turn: Turn,
@@ -54,7 +60,7 @@ def compose(
     post = OutgoingPost(
         id=MessageId(turn.random(16)),
         conv=conv,
-        kind=MessageClass.POST if isinstance(content, Text) else MessageClass.CONTROL,
+        kind=MessageClass.POST if isinstance(content, _BUBBLES) else MessageClass.CONTROL,
         flags=MessageFlags.NONE,
         type=content_type(content),
         content=msgspec.msgpack.encode(as_map(content)),

@@ -84,6 +84,11 @@ class ErrandKind(StrEnum):
     ACCEPT = "accept"
     """Join a conversation by an invite (invite id)."""
 
+    OFFICE = "office"
+    """Fetch the office hours of somebody who writes under newer ones (account)."""
+    OFFICE_PUBLISH = "office_publish"
+    """Publish our own office hours (none)."""
+
     # at their time, connected or not
     SHOW = "show"
     """Stop waiting for a missing seq (conversation)."""
@@ -105,6 +110,14 @@ class ErrandKind(StrEnum):
     """Ask our other devices for archive keys (none)."""
     REREAD = "reread"
     """Fetch history again that could not be read for want of archive keys (none)."""
+    COVER = "cover"
+    """Hand a colleague's link on to the client (request of the cover)."""
+    OFFICE_EDGE = "office_edge"
+    """Say that an office has opened, closed, or run out of its signed hours (account)."""
+    OFFICE_WITHHELD = "office_withheld"
+    """See whether office hours that a post names have come (account)."""
+    PROMISE = "promise"
+    """Say that a promise has become due (conversation)."""
     TEND = "tend"
     """Once a day: heartbeats, and posts that have not arrived (none)."""
 
@@ -130,6 +143,8 @@ NETWORK: Final = frozenset(
         ErrandKind.LIST_AGAIN,
         ErrandKind.HEADS,
         ErrandKind.ENTRIES_AGAIN,
+        ErrandKind.OFFICE,
+        ErrandKind.OFFICE_PUBLISH,
         ErrandKind.ACCEPT,
     }
 )

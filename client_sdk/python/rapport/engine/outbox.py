@@ -19,6 +19,7 @@ from rapport.engine import errands
 from rapport.engine.contacts import is_blocked, listed_devices
 from rapport.engine.content import parse_content
 from rapport.engine.conversations import accounts_of, others_in, required_devices, set_absent
+from rapport.engine.cover_ledger import forget_step, settle_step
 from rapport.engine.delivery import track_delivery
 from rapport.engine.errands import ErrandKind
 from rapport.engine.expiry import expires_at, schedule
@@ -416,6 +417,7 @@ def _give_up(turn: Turn, post: OutgoingPost) -> None:
     if record is not None:
         change_status(turn, record, Status.FAILED)
     own_given_up(turn, post)
+    forget_step(turn, post.id)
     _close_queue(turn, post.conv)
 
 
@@ -459,6 +461,7 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
     if before is None:
         _place_own(turn, conversation, post, answer)
         own_accepted(turn, post, answer.seq)
+        settle_step(turn, post.id, answer.seq, answer.at)
     account_seq(turn, post.conv, answer.seq)
     _close_queue(turn, post.conv)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.engine import errands, pending
+from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest
 from rapport.engine.answering import keep_sibling_post
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.changes import take_change, with_waiting_changes
@@ -27,7 +28,9 @@ from rapport.engine.content import (
     archived,
     parse_content,
 )
-from rapport.engine.conversations import others_in
+from rapport.engine.conversations import accounts_of, others_in
+from rapport.engine.cover import COVER_KINDS, CoverContent, Heard
+from rapport.engine.cover_ledger import follow, take_step
 from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
 from rapport.engine.device_names import note_profile
 from rapport.engine.errands import ErrandKind
@@ -87,6 +90,8 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
         _follow_chain(turn, message, message.body, keyed)
         check_roster(turn, message.body.roster)
     record = _happen(turn, message, content, expires_ms)
+    if isinstance(content, CoverContent):
+        follow(turn, content)
     if record is not None:
         _show(turn, record, was_pending)
     if message.envelope.seq:
@@ -190,6 +195,8 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
     late = 0 < expires_ms <= turn.now_ms
     if outer.kind is MessageClass.POST and not late and (content is None or isinstance(content, Text)):
         return _bubble(turn, message, content, expires_ms)
+    if isinstance(content, CoverContent) and _takes_cover(turn, message, content) and not late:
+        return _bubble(turn, message, content, expires_ms)
     remove_placeholder(turn, outer.id)
     match content:
         case Edit() | Delete() | Reaction() as change:
@@ -208,6 +215,18 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
     return None
 
 
+def _takes_cover(turn: Turn, message: OpenedMessage, content: CoverContent) -> bool:
+    """A step of a cover, kept as far as it is one. Whether it stands in the conversation."""
+    outer, account = message.outer, turn.me.account
+    conversation = CONVERSATIONS.get(turn.tx, outer.conv)
+    others = [each for each in accounts_of(turn, conversation) if each != outer.account] if conversation else []
+    if len(others) != 1 or account not in (outer.account, *others):
+        return False
+    at_ms = message.envelope.at
+    step = Heard(content, outer.id, outer.conv, outer.account, outer.device, others[0], message.envelope.seq, at_ms)
+    return take_step(turn, step) and outer.kind is MessageClass.POST
+
+
 def _content(message: OpenedMessage) -> Content | None:
     body = message.body or _UNREADABLE
     try:
@@ -216,8 +235,9 @@ def _content(message: OpenedMessage) -> Content | None:
         return None
 
 
-def _bubble(turn: Turn, message: OpenedMessage, text: Text | None, expires_ms: int) -> MessageRecord:
-    """The message as it stands in its conversation; without a text it is of a type that is not known here."""
+def _bubble(turn: Turn, message: OpenedMessage, content: Content | None, expires_ms: int) -> MessageRecord:
+    """The message as it stands in its conversation; None is of a type that is not known here."""
+    kind, text, request = _words(content)
     outer, envelope, body = message.outer, message.envelope, message.body or _UNREADABLE
     others: tuple[AccountId, ...] = ()
     if outer.account == turn.me.account:  # another device of ours has written it
@@ -229,18 +249,30 @@ def _bubble(turn: Turn, message: OpenedMessage, text: Text | None, expires_ms: i
         device=outer.device,
         seq=envelope.seq,
         at_ms=envelope.at,
-        kind=MessageKind.UNSUPPORTED if text is None else MessageKind.TEXT,
-        text="" if text is None else text.text,
+        kind=kind,
+        text=text,
         status=Status.SENT if outer.account == turn.me.account else Status.RECEIVED,
         order=place_of(envelope.seq),
         reply_to=body.reply_to,
         from_removed_device=not message.known.listed,
-        body=b"" if text is not None else msgspec.msgpack.encode([body.type, body.content]),
+        body=b"" if content is not None else msgspec.msgpack.encode([body.type, body.content]),
         expires_ms=expires_ms,
         waiting=others,
         unread_by=others,
+        request=request,
     )
     return with_waiting_changes(turn, record)
+
+
+def _words(content: Content | None) -> tuple[MessageKind, str, bytes]:
+    """What sort of bubble it is, its text, and the request of a cover."""
+    match content:
+        case Text():
+            return MessageKind.TEXT, content.text, b""
+        case CoverRequest() | CoverOffer() | CoverCard():
+            return COVER_KINDS[type(content)], content.note, content.request
+        case _:
+            return MessageKind.UNSUPPORTED, "", b""
 
 
 def _show(turn: Turn, record: MessageRecord, was_pending: PendingMessage | None) -> None:

@@ -1,10 +1,12 @@
 /** `rapport-composer`: where one writes. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { urgentPanel } from "./composer-urgent.ts";
 import { bytesOf, define, hasKeyboard, RapportElement, SHEETS } from "./element.ts";
 import { icon } from "./icons.ts";
+import { officeLook, whenOf } from "./office-look.ts";
 import { inSentence } from "./texts/texts.ts";
-import type { Blocked, ComposerTask } from "./views.ts";
+import type { Blocked, ComposerTask, ExpectedView, OfficeView, UrgentPlan } from "./views.ts";
 
 /** Longest text of one message, bytes of UTF-8. */
 export const TEXT_BYTES = 15_000;
@@ -19,6 +21,7 @@ const DRAFT_EVERY_MS = 1_000;
 export class RapportComposer extends RapportElement {
   static override styles = [
     ...SHEETS,
+    officeLook,
     css`
       :host {
         background: var(--bg);
@@ -87,6 +90,32 @@ export class RapportComposer extends RapportElement {
       .blocked {
         padding: var(--s2);
       }
+      .before {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        gap: 0 var(--s2);
+        padding: 0 var(--s2) var(--s2);
+      }
+      .before .when {
+        flex: 1 1 14rem;
+      }
+      .before .btn {
+        margin: -0.25rem -0.5rem -0.25rem auto;
+      }
+      .urgent {
+        max-block-size: 60vh;
+        overflow: auto;
+      }
+      .urgent .icon {
+        flex: none;
+      }
+      .numbers a {
+        display: inline-flex;
+        align-items: center;
+        gap: var(--s2);
+        min-block-size: 1.75rem;
+      }
     `,
   ];
   static override properties: PropertyDeclarations = {
@@ -95,7 +124,11 @@ export class RapportComposer extends RapportElement {
     draft: { type: String },
     task: { attribute: false },
     blocked: { attribute: false },
+    office: { attribute: false },
+    expected: { attribute: false },
+    urgentPlan: { attribute: false },
     text: { state: true },
+    asking: { state: true },
   };
 
   /** Whom one writes to. */
@@ -106,7 +139,14 @@ export class RapportComposer extends RapportElement {
   declare task: ComposerTask | null;
   /** Why nothing can be written, null when it can. */
   declare blocked: Blocked | null;
+  /** The office that one writes to, said above the field; null for none. */
+  declare office: OfficeView | null;
+  /** Who waits for an answer here, said above a therapist's field; null for nobody. */
+  declare expected: ExpectedView | null;
+  /** What marking as urgent would do; null where that cannot be. */
+  declare urgentPlan: UrgentPlan | null;
   declare protected text: string;
+  declare protected asking: boolean;
 
   #told = "";
   #due: ReturnType<typeof setTimeout> | null = null;
@@ -117,7 +157,11 @@ export class RapportComposer extends RapportElement {
     this.draft = "";
     this.task = null;
     this.blocked = null;
+    this.office = null;
+    this.expected = null;
+    this.urgentPlan = null;
     this.text = "";
+    this.asking = false;
   }
 
   /** Puts a text back that could not be kept, before what stands there now. */
@@ -190,6 +234,15 @@ export class RapportComposer extends RapportElement {
 
   #send(event: Event): void {
     event.preventDefault();
+    this.#out(false);
+  }
+
+  #ask(asking: boolean): void {
+    this.asking = asking;
+    void this.focusOn(asking ? "#urgent-title" : "textarea");
+  }
+
+  #out(urgent: boolean): void {
     const text = this.text.trim();
     if (!text || this.#tooLong) {
       return;
@@ -200,9 +253,10 @@ export class RapportComposer extends RapportElement {
       this.emit("rapport-edit", { id: task.id, text });
     } else {
       this.text = "";
-      this.emit("rapport-send", { text, replyTo: task?.id ?? null });
+      this.emit("rapport-send", { text, replyTo: task?.id ?? null, urgent });
       this.#tell();
     }
+    this.asking = false;
     this.focus();
   }
 
@@ -226,18 +280,50 @@ export class RapportComposer extends RapportElement {
     const { composer } = this.texts;
     const name = inSentence(this.name, this.texts);
     const tooLong = this.#tooLong;
+    const described = [this.office || this.expected ? "when" : "", tooLong ? "problem" : ""].filter(Boolean).join(" ");
+    if (this.asking && this.urgentPlan !== null && this.text.trim() && !tooLong) {
+      const acts = { send: (urgent: boolean) => this.#out(urgent), back: () => this.#ask(false) };
+      return html`<form aria-label=${composer.form(name)} @submit=${(event: Event) => event.preventDefault()}>${urgentPanel(this.urgentPlan, this.name, this.texts, acts)}</form>`;
+    }
     return html`<form aria-label=${composer.form(name)} @submit=${(event: Event) => this.#send(event)}>
+      ${this.#renderBefore()}
       ${this.#renderTask()}
       ${tooLong ? html`<p class="problem bad" id="problem" role="alert">${composer.tooLong}</p>` : nothing}
       <div class="write">
         <div class="box"><textarea rows="1" dir=${this.text ? "auto" : nothing} .value=${this.text} placeholder=${composer.placeholder(name)}
-          aria-label=${composer.label(name)} aria-describedby=${tooLong ? "problem" : nothing} aria-invalid=${tooLong}
+          aria-label=${composer.label(name)} aria-describedby=${described || nothing} aria-invalid=${tooLong}
           enterkeyhint=${hasKeyboard() ? "send" : "enter"}
           @input=${(event: Event) => event.target instanceof HTMLTextAreaElement && this.#typed(event.target)}
           @blur=${() => this.#tell()} @keydown=${(event: KeyboardEvent) => this.#key(event)}></textarea></div>
         ${this.text.trim() ? html`<button class="tool send" aria-label=${composer.send}>${icon("send")}</button>` : nothing}
       </div>
     </form>`;
+  }
+
+  /** When one will be answered, or who waits; and the way to mark what stands in the field as urgent. */
+  #renderBefore(): TemplateResult | typeof nothing {
+    const { texts, times } = this;
+    const when =
+      this.office !== null
+        ? whenOf(this.office, { texts, times })
+        : this.expected !== null
+          ? this.#renderExpected(this.expected)
+          : nothing;
+    const mark =
+      this.urgentPlan !== null && this.text.trim() && this.task?.kind !== "edit"
+        ? html`<button type="button" class="btn plain compact mark" @click=${() => this.#ask(true)}>${icon("bell", "s")}${texts.urgent.mark}</button>`
+        : nothing;
+    return when === nothing && mark === nothing ? nothing : html`<div class="before">${when}${mark}</div>`;
+  }
+
+  #renderExpected({ name, dueMs, missed }: ExpectedView): TemplateResult {
+    const { answers } = this.texts;
+    const called = inSentence(name, this.texts);
+    const by = this.times.by(dueMs);
+    const words = missed
+      ? html`${answers.waits(called)}. <b>${answers.wasDue(by)}</b>`
+      : html`${answers.expects(called)} <b>${by}</b>`;
+    return html`<p class=${missed ? "when late" : "when"} id="when">${icon("clock", "s")}<span>${words}</span></p>`;
   }
 
   #renderTask(): TemplateResult | typeof nothing {

@@ -1,6 +1,17 @@
 /** Every event that an element may emit, by name, with what it carries. All of them bubble out of shadow roots. */
 
-import type { ConversationId, DeviceId, MessageId, Place, StateKind } from "./views.ts";
+import type {
+  AccountId,
+  CardView,
+  ConversationId,
+  DeviceId,
+  MessageId,
+  OfficeHours,
+  OwnPerson,
+  Place,
+  QuietHours,
+  StateKind,
+} from "./views.ts";
 
 /** Name of an event -> its `detail`. */
 export interface Emitted {
@@ -14,8 +25,8 @@ export interface Emitted {
   "rapport-exit": null;
   /** Close a note that is shown once. */
   "rapport-dismiss": null;
-  /** Send this text; replyTo: in answer to that message. */
-  "rapport-send": { readonly text: string; readonly replyTo: MessageId | null };
+  /** Send this text; replyTo: in answer to that message; urgent: the person has read what that does. */
+  "rapport-send": { readonly text: string; readonly replyTo: MessageId | null; readonly urgent: boolean };
   /** Change an own message to this text. */
   "rapport-edit": { readonly id: MessageId; readonly text: string };
   /** Neither reply nor edit. */
@@ -76,6 +87,47 @@ export interface Emitted {
   "rapport-passphrase": { readonly passphrase: string | null; readonly current: string | null };
   /** Open the vault with this passphrase. */
   "rapport-unlock": { readonly passphrase: string };
+  /** The numbers that answer now are wanted. */
+  "rapport-help": null;
+  /** An appointment rather than an answer to this message. */
+  "rapport-ask-slot": { readonly id: MessageId };
+  /** Promise an answer to this message by then, Unix milliseconds. */
+  "rapport-extend": { readonly id: MessageId; readonly untilMs: number };
+  /** Yes or no to a request or an offer of cover. */
+  "rapport-cover-answer": { readonly request: string; readonly yes: boolean };
+  /** The hand-over card of this request is to be written; then: this is what it says. */
+  "rapport-cover-card": { readonly request: string };
+  "rapport-send-cover-card": { readonly note: string };
+  /** Ask this colleague to cover, or to take over for good. */
+  "rapport-ask-cover": { readonly colleague: AccountId; readonly lasting: boolean; readonly note: string };
+  /** The office is left until then, Unix milliseconds; and back again. */
+  "rapport-step-away": { readonly untilMs: number };
+  "rapport-come-back": null;
+  /** The draft of the hours is this now; the host keeps it and says what is wrong with it. */
+  "rapport-hours-draft": { readonly hours: OfficeHours };
+  /** What clients see at this moment is wanted; null: now. */
+  "rapport-preview": { readonly atMs: number | null };
+  /** Sign and publish the draft, or forget it. */
+  "rapport-publish": null;
+  "rapport-discard": null;
+  /** Public holidays are wanted; region "" for the whole country. */
+  "rapport-holidays": { readonly country: string; readonly region: string; readonly year: number };
+  /** This is the card from now on. */
+  "rapport-card": { readonly card: CardView };
+  /** Numbers of another country are wanted. */
+  "rapport-country": { readonly country: string };
+  /** Keep this person on this device, null forgets them. */
+  "rapport-own-person": { readonly person: Pick<OwnPerson, "name" | "number"> | null };
+  /** Tell the therapist that the numbers were used. */
+  "rapport-tell-help": null;
+  /** A person has seen this urgent message. */
+  "rapport-urgent-seen": { readonly conversation: ConversationId; readonly message: MessageId };
+  /** Whether urgent messages make a sound. */
+  "rapport-sound": { readonly on: boolean };
+  /** Wake this device, or no longer. */
+  "rapport-push": { readonly on: boolean };
+  /** Hold ordinary notifications back at these times, null: never. */
+  "rapport-quiet": { readonly quiet: QuietHours | null };
 }
 
 /** An event of an element. */

@@ -1,11 +1,12 @@
 /** The order of a thread: day marks, notices and messages, and where a group of messages ends. */
 
-import type { Message, Notice } from "./views.ts";
+import type { Aside, Message, Notice } from "./views.ts";
 
 /** One line of a thread. last: the state stands below it. gap: room above it. */
 export type Line =
   | { readonly kind: "day"; readonly key: string; readonly atMs: number }
   | { readonly kind: "notice"; readonly key: string; readonly notice: Notice }
+  | { readonly kind: "aside"; readonly key: string; readonly aside: Aside }
   | {
       readonly kind: "message";
       readonly key: string;
@@ -33,13 +34,15 @@ function continues(before: Message, after: Message, dayNumber: (ms: number) => n
   );
 }
 
-/** The lines of a thread. messages: in their order; notices: placed between them by their time. */
+/** The lines of a thread. messages: in their order; notices: between them by their time; asides: below theirs. */
 export function linesOf(
   messages: readonly Message[],
   notices: readonly Notice[],
   dayNumber: (ms: number) => number,
+  asides: readonly Aside[] = [],
 ): Line[] {
   const lines: Line[] = [];
+  const below = Map.groupBy(asides, ({ after }) => after);
   const waiting = [...notices].sort((one, other) => one.atMs - other.atMs);
   let day: number | null = null;
   const mark = (atMs: number) => {
@@ -61,9 +64,11 @@ export function linesOf(
       mark(message.atMs);
     }
     const noticed = waiting[0] !== undefined && after !== undefined && waiting[0].atMs <= after.atMs;
-    const last = after === undefined || noticed || !continues(message, after, dayNumber);
+    const own = below.get(message.id) ?? [];
+    const last = after === undefined || noticed || own.length > 0 || !continues(message, after, dayNumber);
     const gap = before !== undefined && !interrupted && !continues(before, message, dayNumber);
     lines.push({ kind: "message", key: message.id, message, last, gap });
+    lines.push(...own.map((aside): Line => ({ kind: "aside", key: `aside ${aside.id}`, aside })));
   }
   while (waiting[0]) {
     addNotice(lines, waiting, mark);

@@ -1,10 +1,14 @@
 /** Drawings on a 24 grid, stroke only; hidden from assistive technology, words stand beside or label them. */
 
 import { html, type SVGTemplateResult, svg, type TemplateResult } from "lit";
+import type { OfficeStatus } from "./views.ts";
 
 const DRAWINGS = {
   back: svg`<path d="M15 5l-7 7 7 7"/>`,
+  bell: svg`<path d="M6 16.500V11a6 6 0 0 1 12 0v5.500l1.500 1.500h-15zM10 20.500a2.200 2.200 0 0 0 4 0"/>`,
   bin: svg`<path d="M5 7h14M9.500 7V4.500h5V7M7 7l.8 12.500h8.400L17 7"/>`,
+  call: svg`<path d="M6 3.500h2.700l1.600 4.200-2 1.600a12 12 0 0 0 6.400 6.400l1.600-2 4.200 1.600V18a2.500 2.500 0 0 1-2.700 2.500A15.500 15.500 0 0 1 3.500 6.200 2.500 2.500 0 0 1 6 3.500z"/>`,
+  check: svg`<path d="M5 12.500l4.500 4.500L19 7.500"/>`,
   clock: svg`<circle cx="12" cy="12" r="8.500"/><path d="M12 7.500V12l3 2"/>`,
   copy: svg`<rect x="8.500" y="8.500" width="11.500" height="11.500" rx="2"/><path d="M15.500 8.500V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v7.500a2 2 0 0 0 2 2h2.500"/>`,
   cross: svg`<path d="M6 6l12 12M18 6L6 18"/>`,
@@ -21,12 +25,14 @@ const DRAWINGS = {
   pen: svg`<path d="M4 20l1-4L16.500 4.500l3 3L8 19z"/><path d="M14 7l3 3"/>`,
   people: svg`<circle cx="9" cy="8.500" r="3.500"/><path d="M2.800 19.500c.5-3.400 3-5.500 6.200-5.500s5.700 2.100 6.200 5.500M15.500 5.300a3.500 3.500 0 0 1 0 6.400M17.500 14.500c2 .7 3.400 2.500 3.700 5"/>`,
   phone: svg`<rect x="7" y="2.500" width="10" height="19" rx="2.200"/><path d="M11 18.500h2"/>`,
+  plus: svg`<path d="M12 5v14M5 12h14"/>`,
   reply: svg`<path d="M9 6l-5 5 5 5M4.500 11H14a6 6 0 0 1 6 6v1.500"/>`,
   ring: svg`<circle cx="12" cy="12" r="9"/><circle cx="12" cy="12" r="3.75"/><path d="M5.7 5.7l3.6 3.6M14.7 14.7l3.6 3.6M18.3 5.7l-3.6 3.6M9.3 14.7l-3.6 3.6"/>`,
   search: svg`<circle cx="10.500" cy="10.500" r="6"/><path d="M15 15l5.500 5.500"/>`,
   send: svg`<path d="M12 19V5M6 11l6-6 6 6"/>`,
   settings: svg`<path d="M4 7h9M17 7h3M4 17h3M11 17h9"/><circle cx="15" cy="7" r="2"/><circle cx="9" cy="17" r="2"/>`,
   shield: svg`<path d="M12 3.500l7 2.500v5.500c0 4.300-2.900 7.400-7 9-4.100-1.600-7-4.700-7-9V6z"/><path d="M9 12l2.200 2.200L15.200 10"/>`,
+  talk: svg`<path d="M5 4.500h14a1.500 1.500 0 0 1 1.500 1.500v9a1.500 1.500 0 0 1-1.500 1.500h-7L7.500 20.500v-4H5A1.500 1.500 0 0 1 3.500 15V6A1.500 1.500 0 0 1 5 4.500z"/>`,
   warning: svg`<path d="M12 4L2.800 19.500h18.400z"/><path d="M12 10v4.500M12 17.200v.1"/>`,
 } as const satisfies Record<string, SVGTemplateResult>;
 
@@ -38,10 +44,25 @@ export function icon(name: IconName, look = ""): TemplateResult {
   return html`<svg class="icon ${look}" viewBox="0 0 24 24" aria-hidden="true">${DRAWINGS[name]}</svg>`;
 }
 
-/** The closed door: Rapport's mark where nobody's presence is known. look: "l" large, or nothing. */
-export function door(look = ""): TemplateResult {
-  return html`<svg class="door ${look}" viewBox="0 0 32 32" aria-hidden="true">
-    <path d="M7.500 28V5.200A1.200 1.200 0 0 1 8.700 4h14.600a1.200 1.200 0 0 1 1.200 1.200V28"/>
-    <path class="leaf" d="M9.700 6h12.600v22H9.700z"/><circle class="knob" cx="19.700" cy="17.500" r="1.100"/><path d="M3.500 28h25"/>
-  </svg>`;
+const FRAME = svg`<path d="M7.500 28V5.200A1.200 1.200 0 0 1 8.700 4h14.600a1.200 1.200 0 0 1 1.200 1.200V28"/>`;
+const FLOOR = svg`<path d="M3.500 28h25"/>`;
+const LEAF = svg`<path class="leaf" d="M9.700 6h12.600v22H9.700z"/>`;
+const STRING = svg`<path d="M16 8.500l-3.200 3.500M16 8.500l3.200 3.500" stroke-width="1"/>`;
+
+/** One drawing, as open as the office is. */
+const DOORS: Readonly<Record<OfficeStatus, SVGTemplateResult>> = {
+  open: svg`<path class="light" d="M9.500 6h13v22h-13z"/><path class="light" opacity=".38" d="M15 28h7.500l5 3.500H18z"/>${FRAME}${FLOOR}<path class="leaf" d="M9.500 6l6.500 2.600v22L9.500 28z"/><circle class="knob" cx="14.200" cy="19.300" r=".9"/>`,
+  in_session: svg`${FRAME}<path class="leaf" d="M9.700 6h12.600v20.600H9.700z"/><circle class="knob" cx="19.700" cy="17" r="1.100"/>${FLOOR}<path class="slit" d="M10.500 27.300h11"/>`,
+  away: svg`${FRAME}${LEAF}${STRING}<rect class="sign" x="11.700" y="12" width="8.600" height="5" rx=".8"/><circle class="knob" cx="19.700" cy="20.500" r="1.100"/>${FLOOR}`,
+  closed: svg`${FRAME}${LEAF}<circle class="knob" cx="19.700" cy="17.500" r="1.100"/>${FLOOR}`,
+  on_leave: svg`${FRAME}${LEAF}${STRING}<rect class="sign" x="11.700" y="12" width="8.600" height="9" rx=".8"/><path d="M13.500 14.800h5M13.500 16.700h5M13.500 18.600h3" stroke-width="1"/>${FLOOR}`,
+};
+
+/**
+ * The door, closed where nobody's presence is known: Rapport's mark. look: "l" large, "m" 32 px, or nothing (20 px).
+ * Not mirrored from right to left.
+ */
+export function door(look = "", status: OfficeStatus | null = "closed"): TemplateResult {
+  const unknown = status === null ? "unknown" : "";
+  return html`<svg class="door ${look} ${unknown}" viewBox="0 0 32 32" aria-hidden="true">${DOORS[status ?? "closed"]}</svg>`;
 }

@@ -230,12 +230,29 @@ export const threadLook: CSSResult = css`
   .welcome .row {
     gap: var(--s4);
   }
-  .welcome .small.row {
+  .welcome .about {
+    white-space: pre-line;
+  }
+  .welcome .own {
+    color: var(--ink-2);
+    margin-block-end: var(--s1);
+  }
+  .welcome .lock {
     align-items: flex-start;
     gap: var(--s2);
   }
-  .welcome .small .icon {
+  .lock .icon {
     margin-block-start: 0.125rem;
+  }
+  rapport-aside {
+    margin-block: var(--s2) var(--s1);
+    max-inline-size: 100%;
+  }
+  .msg > rapport-aside {
+    margin-block: 0;
+  }
+  .msg:has(> rapport-aside) {
+    max-inline-size: min(92%, 30rem);
   }
   .msg.welcome:focus-visible {
     border-radius: var(--r3);

@@ -1,10 +1,10 @@
 /** One message as it is drawn, and the sentences about it. Pure: what it needs is handed over. */
 
 import { html, nothing, type TemplateResult } from "lit";
-import { door, icon } from "./icons.ts";
+import { icon } from "./icons.ts";
 import { partsOf } from "./links.ts";
 import type { Texts } from "./texts/texts.ts";
-import { initialsOf, inSentence, isolated } from "./texts/texts.ts";
+import { inSentence, isolated } from "./texts/texts.ts";
 import type { Times } from "./times.ts";
 import type { Message, Notice } from "./views.ts";
 
@@ -114,25 +114,6 @@ export function reactionsOf(message: Message, { texts, nameOf }: Setting): Templ
     ([account, emoji]) =>
       html`<li class="pill"><span aria-hidden="true">${emoji}</span><span class="vh">${texts.thread.reacted(inSentence(nameOf(account), texts), isolated(emoji))}</span></li>`,
   )}</ul>`;
-}
-
-/** The inviter's first words, as the card that opens a conversation. compare: what "How that is checked" does. */
-export function welcomeOf(message: Message, setting: Setting, compare: () => void): TemplateResult {
-  const { texts, mine, name } = setting;
-  const whose = mine ? texts.you : name || texts.somebody;
-  return html`<div class="card">
-    <div class="row">
-      <span class="face l" aria-hidden="true">${initialsOf(name) || door()}</span>
-      <h2 class="title grow"><bdi>${whose}</bdi></h2>
-    </div>
-    ${message.text ? html`<blockquote class="quote" dir="auto">${message.text}</blockquote>` : nothing}
-    ${
-      mine
-        ? nothing
-        : html`<p class="small row">${icon("lock", "s")}<span class="grow">${texts.thread.onlyYou(inSentence(name, texts))}
-          <button class="inline" @click=${compare}>${texts.thread.howChecked}</button></span></p>`
-    }
-  </div>`;
 }
 
 /** A line that the system says between messages. */

@@ -6,10 +6,13 @@ import { repeat } from "lit/directives/repeat.js";
 import { define, isPhone, RapportElement, SHEETS } from "./element.ts";
 import { type Line, linesOf } from "./groups.ts";
 import { icon } from "./icons.ts";
+import { officeLook } from "./office-look.ts";
+import { therapistCard } from "./therapist-card.ts";
 import { inSentence } from "./texts/texts.ts";
 import { threadLook } from "./thread-look.ts";
-import { bubbleOf, noticeOf, reactionsOf, type Setting, spoken, stateOf, welcomeOf } from "./thread-message.ts";
-import type { AccountId, Member, Message, MessageId, Notice } from "./views.ts";
+import { bubbleOf, noticeOf, reactionsOf, type Setting, spoken, stateOf } from "./thread-message.ts";
+import type { AccountId, Aside, CardView, Member, Message, MessageId, Notice, OfficeView } from "./views.ts";
+import "./aside.ts";
 
 const AT_THE_END_PX = 48;
 const NEAR_THE_TOP_PX = 160;
@@ -24,11 +27,14 @@ export type MessageAction = "reply" | "edit" | "delete";
  * messages are announced one by one, several at once as a count.
  */
 export class RapportThread extends RapportElement {
-  static override styles = [...SHEETS, threadLook];
+  static override styles = [...SHEETS, officeLook, threadLook];
   static override properties: PropertyDeclarations = {
     ...RapportElement.properties,
     messages: { attribute: false },
     notices: { attribute: false },
+    asides: { attribute: false },
+    card: { attribute: false },
+    office: { attribute: false },
     members: { attribute: false },
     me: { attribute: false },
     typing: { attribute: false },
@@ -48,6 +54,11 @@ export class RapportThread extends RapportElement {
   declare messages: readonly Message[];
   /** What is said between messages. */
   declare notices: readonly Notice[];
+  /** What stands below messages; a step of cover stands in the place of its own one. */
+  declare asides: readonly Aside[];
+  /** The therapist's card and office, the first thing in the conversation; null for what is not there. */
+  declare card: CardView | null;
+  declare office: OfficeView | null;
   /** Everybody in the conversation. */
   declare members: readonly Member[];
   /** This account. */
@@ -83,6 +94,9 @@ export class RapportThread extends RapportElement {
     super();
     this.messages = [];
     this.notices = [];
+    this.asides = [];
+    this.card = null;
+    this.office = null;
     this.members = [];
     this.me = null;
     this.typing = [];
@@ -326,13 +340,15 @@ export class RapportThread extends RapportElement {
     const { texts, times } = this.#said;
     const others = this.members.filter((member) => member.account !== this.me);
     const name = others.map((member) => member.name).join(", ");
-    const lines = linesOf(this.messages, this.notices, times.dayNumber);
+    const below = this.asides.filter(({ kind }) => kind !== "cover");
+    const lines = linesOf(this.messages, this.notices, times.dayNumber, below);
     const writing = this.typing.filter((account) => account !== this.me);
     return html`
       <div class="log" role="log" aria-live="off" tabindex="0" aria-label=${texts.thread.with(name || texts.somebody)}
         @scroll=${() => this.#scrolled()} @keydown=${(event: KeyboardEvent) => this.#key(event)}>
         <div class="thread">
           ${this.#renderEarlier()}
+          ${this.#renderFirst()}
           ${lines.length ? nothing : html`<p class="small empty">${texts.thread.empty(inSentence(name, texts))}</p>`}
           ${repeat(
             lines,
@@ -344,6 +360,23 @@ export class RapportThread extends RapportElement {
       </div>
       ${this.#renderBelow()}
       <p class="vh" role="status">${this.announced}</p>`;
+  }
+
+  /** The card where no first words of an invitation stand. */
+  #renderFirst(): TemplateResult | typeof nothing {
+    const therapist = this.members.find((member) => member.account !== this.me);
+    const there = this.card !== null || this.office !== null;
+    if (!there || this.hasEarlier || this.messages.some(({ kind }) => kind === "card")) {
+      return nothing;
+    }
+    return html`<div class="msg welcome first">${this.#renderCard(therapist?.name ?? "", "", false)}</div>`;
+  }
+
+  #renderCard(name: string, welcome: string, mine: boolean): TemplateResult {
+    const { texts, times } = this.#said;
+    const compare = mine ? null : () => this.emit("rapport-compare");
+    const { card, office } = this;
+    return therapistCard({ name, mine, welcome, card, office, nowMs: this.nowMs ?? Date.now(), compare }, { texts, times });
   }
 
   #renderEarlier(): TemplateResult | typeof nothing {
@@ -375,22 +408,31 @@ export class RapportThread extends RapportElement {
         return html`<p class="day">${this.#said.times.day(line.atMs)}</p>`;
       case "notice":
         return noticeOf(line.notice, this.#said.texts, this.#said.times, compare);
+      case "aside":
+        return html`<rapport-aside .aside=${line.aside} .language=${this.language} .nowMs=${this.nowMs}></rapport-aside>`;
       case "message":
-        return this.#renderMessage(line.message, line.last, line.gap, compare);
+        return this.#renderMessage(line.message, line.last, line.gap);
     }
   }
 
-  #renderMessage(message: Message, last: boolean, gap: boolean, compare: () => void): TemplateResult {
+  #renderMessage(message: Message, last: boolean, gap: boolean): TemplateResult {
     const setting = this.#setting(message);
     const welcome = message.kind === "card";
     const active = message.id === this.active;
     const classes = classMap({ msg: true, mine: setting.mine && !welcome, last, gap, welcome });
     return html`<div class=${classes} role="article" data-key=${message.id} tabindex=${active ? 0 : -1}
       aria-label=${spoken(message, setting)} @focusin=${() => this.#focused(message.id)}>
-      ${welcome ? welcomeOf(message, setting, compare) : html`${bubbleOf(message, setting)}${this.#renderMore(message, active)}${reactionsOf(message, setting)}`}
+      ${welcome ? this.#renderCard(setting.name, message.text, setting.mine) : html`${this.#renderBubble(message, setting)}${this.#renderMore(message, active)}${reactionsOf(message, setting)}`}
       ${last && !welcome ? this.#renderState(message, setting) : nothing}
       ${this.opened === message.id ? this.#renderActions(message) : nothing}
     </div>`;
+  }
+
+  #renderBubble(message: Message, setting: Setting): TemplateResult {
+    const step = this.asides.find(({ kind, after }) => kind === "cover" && after === message.id);
+    return step === undefined
+      ? bubbleOf(message, setting)
+      : html`<rapport-aside .aside=${step} .language=${this.language} .nowMs=${this.nowMs}></rapport-aside>`;
   }
 
   #focused(id: MessageId): void {

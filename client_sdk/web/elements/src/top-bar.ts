@@ -1,14 +1,17 @@
-/** `rapport-top-bar`: back, who, and the way out. */
+/** `rapport-top-bar`: back, who, whether the door is open, help, and the way out. */
 
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { icon } from "./icons.ts";
+import type { OfficeView } from "./views.ts";
+import "./office-door.ts";
 
 const ESCAPES = 3;
 const WITHIN_MS = 2_000;
 
 /**
- * The bar above a screen; beside a list, with a spine, above a file. Order of focus: back, Exit, then the page. Escape three times within two seconds is Exit too.
+ * The bar above a screen; beside a list, with a spine, above a file. Order of focus: back, Help now, Exit, then the page.
+ * Escape three times within two seconds is Exit too. The line of an office announces its changes.
  * A host answers `rapport-exit` by replacing the page and its history entry and by clearing the title.
  */
 export class RapportTopBar extends RapportElement {
@@ -86,6 +89,8 @@ export class RapportTopBar extends RapportElement {
     back: { type: Boolean },
     narrow: { type: Boolean, reflect: true },
     exit: { type: Boolean },
+    help: { type: Boolean },
+    office: { attribute: false },
     spine: { type: Number, reflect: true },
     initials: { type: String },
   };
@@ -100,6 +105,10 @@ export class RapportTopBar extends RapportElement {
   declare narrow: boolean;
   /** Whether the way out is shown: on every screen of a client. */
   declare exit: boolean;
+  /** Whether Help now is shown: on every screen of a client. */
+  declare help: boolean;
+  /** The office of whoever's screen it is, in place of the line; null for none. */
+  declare office: OfficeView | null;
   /** A file's colour, 1 to 6; null for none. */
   declare spine: number | null;
   /** Shown in the circle, "" for no circle. */
@@ -123,6 +132,8 @@ export class RapportTopBar extends RapportElement {
     this.back = false;
     this.narrow = false;
     this.exit = false;
+    this.help = false;
+    this.office = null;
     this.spine = null;
     this.initials = "";
   }
@@ -143,14 +154,26 @@ export class RapportTopBar extends RapportElement {
       ${this.spine === null ? nothing : html`<span class="spine" aria-hidden="true"></span>`}
       ${this.back ? html`<button class="tool back" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
       ${this.initials ? html`<span class="face" aria-hidden="true">${this.initials}</span>` : nothing}
-      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1><bdi>${this.name}</bdi></h1>` : html`<h2><bdi>${this.name}</bdi></h2>`}${this.line ? html`<p class="meta">${this.line}</p>` : nothing}</div>
+      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1><bdi>${this.name}</bdi></h1>` : html`<h2><bdi>${this.name}</bdi></h2>`}${this.#renderLine()}</div>
       <slot></slot>
+      ${
+        this.help
+          ? html`<button class="tool labelled help" @click=${() => this.emit("rapport-help")}>${icon("ring")}<span>${bar.help}</span></button>`
+          : nothing
+      }
       ${
         this.exit
           ? html`<button class="tool labelled" aria-keyshortcuts="Escape Escape Escape" @click=${() => this.emit("rapport-exit")}>${icon("exit", "flip")}<span>${bar.exit}</span></button>`
           : nothing
       }
     </header>`;
+  }
+
+  #renderLine(): TemplateResult | typeof nothing {
+    if (this.office !== null) {
+      return html`<rapport-office-door form="line" announces .office=${this.office} .language=${this.language} .nowMs=${this.nowMs}></rapport-office-door>`;
+    }
+    return this.line ? html`<p class="meta">${this.line}</p>` : nothing;
   }
 }
 

@@ -1,18 +1,26 @@
 /** What elements are given: the SDK's own view types, and the few that exist for screens only. */
 
-import type { ConversationId } from "@rapport/sdk";
+import type { AccountId, ConversationId } from "@rapport/sdk";
 
 export type {
   AccountId,
+  AnswerRow,
   ConnectionState,
   ConversationId,
+  DateWindows,
   Device,
   DeviceId,
   InviteCard,
+  Leave,
   Member,
   Message,
   MessageId,
+  OfficeHours,
   PlaceholderReason,
+  PushClosed,
+  ReplyPromise,
+  WeeklyWindow,
+  Window,
 } from "@rapport/sdk";
 
 /** One row of a therapist's list. */
@@ -97,4 +105,175 @@ export interface StateDetail {
 }
 
 /** A place of the console's rail. */
-export type Place = "clients" | "devices" | "settings";
+export type Place = "clients" | "hours" | "devices" | "settings";
+
+// --- who answers, and when -------------------------------------------------------------------------------------------
+
+/** How open an office is, from the most to the least available. */
+export type OfficeStatus = "open" | "in_session" | "away" | "closed" | "on_leave";
+
+/** Who answers, and by when, Unix milliseconds. */
+export interface PromiseView {
+  readonly name: string;
+  readonly dueMs: number;
+}
+
+/**
+ * A therapist's office at one moment. status null: not known now; hours, if there are any, are then out of date or not
+ * verified ("not confirmed"), without them there are none here ("not loaded").
+ */
+export interface OfficeView {
+  /** As the therapist calls themselves. */
+  readonly name: string;
+  readonly status: OfficeStatus | null;
+  /** When the status ends, or an open office closes; null = not foreseen. */
+  readonly untilMs: number | null;
+  /** When it opens next, the present moment while it is open; null = not foreseen. */
+  readonly nextOpenMs: number | null;
+  /** What a text written now is promised, null for nothing. */
+  readonly promise: PromiseView | null;
+  readonly hours: import("@rapport/sdk").OfficeHours | null;
+}
+
+/** A number that somebody answers. note: "day and night", or "". */
+export interface CrisisLine {
+  readonly name: string;
+  readonly number: string;
+  readonly note: string;
+}
+
+/** What a therapist says about themselves to all clients; "" for what is not said. country: two capital letters. */
+export interface CardView {
+  readonly about: string;
+  readonly how: string;
+  readonly limits: string;
+  readonly country: string;
+  readonly lines: readonly CrisisLine[];
+}
+
+/** How far the server says that an urgent message has come. */
+export type UrgentRung =
+  | "queued"
+  | "stored"
+  | "told"
+  | "asked_again"
+  | "cover_asked"
+  | "no_cover"
+  | "ended"
+  | "confirmed";
+
+/** What was tried for an urgent message of one's own. Every time in Unix milliseconds. */
+export interface UrgencyView {
+  /** The therapist, and the colleague who is asked: "" for nobody. */
+  readonly name: string;
+  readonly cover: string;
+  readonly markedMs: number;
+  readonly rung: UrgentRung;
+  readonly atMs: number;
+  /** When the next step follows; 0 = none does. */
+  readonly nextMs: number;
+  /** The server no longer reports what it had announced. */
+  readonly silent: boolean;
+  /** Who has confirmed it, sealed; null: nobody has. */
+  readonly seen: { readonly name: string; readonly atMs: number } | null;
+}
+
+/** What marking a message as urgent would do. cover: who is asked, "" for nobody. muted: the therapist is not woken. */
+export interface UrgentPlan {
+  readonly cover: string;
+  readonly muted: boolean;
+  readonly lines: readonly CrisisLine[];
+}
+
+/** An urgent message that this account is asked to look at. therapist: whose cover this account is, "" for its own. */
+export interface UrgentCall {
+  readonly conversation: ConversationId;
+  readonly message: import("@rapport/sdk").MessageId;
+  readonly name: string;
+  readonly therapist: string;
+  readonly atMs: number;
+}
+
+/** A step of cover or hand-over that stands in a thread as a card. mine: written by this account. */
+export interface CoverStep {
+  readonly request: string;
+  readonly step: "request" | "offer" | "card";
+  readonly mine: boolean;
+  readonly therapist: string;
+  readonly colleague: string;
+  readonly client: string;
+  readonly lasting: boolean;
+  readonly note: string;
+  readonly state: "open" | "busy" | "yes" | "no" | "over";
+}
+
+/** What stands below one message, made on this device. id: unique in the thread. */
+export type Aside = { readonly id: string; readonly after: import("@rapport/sdk").MessageId } & (
+  | { readonly kind: "automatic"; readonly atMs: number; readonly office: OfficeView; readonly limits: string }
+  | { readonly kind: "shown"; readonly reader: string; readonly promise: PromiseView; readonly extendable: boolean }
+  | {
+      readonly kind: "missed";
+      readonly promise: PromiseView;
+      /** Whether the therapist is known to have been reminded. */
+      readonly reminded: boolean;
+      readonly slotAsked: boolean;
+      /** A colleague with whom this client has a conversation. */
+      readonly cover: { readonly name: string; readonly conversation: ConversationId } | null;
+    }
+  | { readonly kind: "extended"; readonly name: string; readonly untilMs: number; readonly mine: boolean }
+  | { readonly kind: "slot"; readonly name: string; readonly mine: boolean }
+  | { readonly kind: "urgent"; readonly urgency: UrgencyView }
+  | { readonly kind: "cover"; readonly cover: CoverStep }
+);
+
+/** Somebody who waits for an answer of this therapist. dueMs null: nothing was promised. */
+export interface WaitingRow {
+  readonly conversation: ConversationId;
+  readonly name: string;
+  readonly sinceMs: number;
+  readonly dueMs: number | null;
+  readonly missed: boolean;
+  readonly extended: boolean;
+  readonly slotWanted: boolean;
+  readonly urgent: boolean;
+}
+
+/** What a therapist's composer reminds of: who waits, and by when. */
+export interface ExpectedView {
+  readonly name: string;
+  readonly dueMs: number;
+  readonly missed: boolean;
+}
+
+/** A colleague who may cover. */
+export interface Colleague {
+  readonly account: AccountId;
+  readonly name: string;
+}
+
+/** Public holidays of one year, for the editor. */
+export interface HolidaysView {
+  readonly country: string;
+  readonly region: string;
+  readonly year: number;
+  readonly days: readonly { readonly date: string; readonly name: string }[];
+}
+
+/** Where publishing hours stands. kept: signed, not yet at the server. */
+export type PublishState = "idle" | "busy" | "done" | "kept" | "refused";
+
+/** A client's own person to call, kept on the device alone. */
+export interface OwnPerson {
+  readonly name: string;
+  readonly number: string;
+  readonly addedMs: number;
+}
+
+/** Whether this device can be woken. */
+export type PushState = keyof import("./texts/texts.ts").Texts["push"]["states"];
+
+/** Minutes after midnight, by the clock of this device; from > to goes over midnight. */
+export interface QuietHours {
+  readonly from: number;
+  readonly to: number;
+}

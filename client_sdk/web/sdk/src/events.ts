@@ -5,6 +5,7 @@
  * purpose, but after a restart a message that `history` already shows may be announced once more: ids tell.
  */
 
+import type { CareEvent } from "./agreements.ts";
 import type { ConnectionState, Reason } from "./protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "./protocol/ids.ts";
 import type { Role } from "./protocol/requests.ts";
@@ -147,12 +148,20 @@ export type SecurityKind =
   | "key_refused"
   /** The server shows an earlier sign-in of this device that it never signed. */
   | "forged_sign_in"
+  /** Office hours that no listed device of that account has signed, or against the rules. */
+  | "forged_office"
+  /** Two validly signed office-hours documents of one version; the first one stays. */
+  | "office_equivocation"
+  /** The server shows office hours of an earlier version than this device holds. */
+  | "old_office"
+  /** Its therapist writes under newer office hours than the server has given out for ten minutes. */
+  | "withheld_office"
   /** Something else than the server that was joined answered at its address. */
   | "wrong_server";
 
 /** Whether an honest server can cause it too: something to look at, no proof of a lie. */
 export function isHint(kind: SecurityKind): boolean {
-  return kind === "last_resort" || kind === "old_prekey" || kind === "not_delivered" || kind === "history_gap";
+  return ["last_resort", "old_prekey", "not_delivered", "history_gap", "old_office"].includes(kind);
 }
 
 /**
@@ -390,4 +399,5 @@ export type Event =
   | SecurityEvent
   | IdentityChanged
   | VerificationChanged
-  | StorageProblem;
+  | StorageProblem
+  | CareEvent;

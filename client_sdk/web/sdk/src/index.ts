@@ -6,6 +6,7 @@
  */
 
 export { PassphraseNeeded, WrongPassphrase } from "./adapters/passphrase.ts";
+export type * from "./agreements.ts";
 export type { WorkerSource } from "./client/browser.ts";
 export {
   type ClientOptions,
@@ -46,6 +47,9 @@ export type {
   WeeklyWindow,
   Window,
 } from "./office/hours.ts";
+export { makeHours } from "./office/hours.ts";
+export { promisedBy } from "./office/promise.ts";
+export { lessAvailable, type OfficeState, type OfficeStatus, officeState } from "./office/status.ts";
 export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
 export type { ConnectionState, Reason } from "./protocol/connection.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";

@@ -138,7 +138,7 @@ export interface Connector {
 export interface CallOptions {
   /** Ids in hexadecimal, by the names that stand in the operation's path. */
   readonly path?: Readonly<Record<string, string>>;
-  readonly query?: Readonly<Record<string, number>>;
+  readonly query?: Readonly<Record<string, number | string>>;
   readonly token?: Uint8Array | null;
   /** Gives the request up; it rejects with Unreachable then. */
   readonly signal?: AbortSignal;

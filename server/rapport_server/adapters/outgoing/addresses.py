@@ -35,7 +35,7 @@ _NEVER: Final = tuple(
 _NAME: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 """A host name in ASCII, with a dot inside and none at the end. Names of other scripts come as `xn--`."""
 _NUMBER: Final = re.compile(r"(?:\d+|0x[0-9a-f]*)", re.ASCII)
-"""A last label like this makes the whole host an IPv4 address, in whatever spelling (WHATWG URL, "ends in a number")."""
+"""A last label like this makes the whole host an IPv4 address in some spelling (WHATWG URL, "ends in a number")."""
 
 
 def is_public(address: Address) -> bool:

@@ -57,7 +57,10 @@ class _JudgingResolver(AbstractResolver):
         self._networks = networks
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - of the interface; every family is judged
     ) -> list[ResolveResult]:
         """Raises OSError when there is no such host, _NotAllowed when one of its addresses is not allowed."""
         found = await self._look_up(host, port)
@@ -78,7 +81,7 @@ class _JudgingResolver(AbstractResolver):
 class GuardedOutgoing:
     """Satisfies Outgoing. One per purpose: connections to private networks must not be found by others.
 
-    networks: private ones that the operator has named. ports, tls, look_up: for tests alone; no configuration sets them.
+    networks: private ones that the operator has named. ports, tls, look_up: for tests; no configuration sets them.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ __all__ = [
     "ONE_TIME_STORED",
     "PAGE_BYTES",
     "QUEUED_JOBS",
+    "URGENT_KEPT_MS",
     "cut_page",
     "device_index",
     "dormant_devices",
@@ -43,6 +44,8 @@ QUEUED_JOBS: Final = 8192
 """Most jobs waiting for the writer: 16 full batches, well under a second of work; then `busy`."""
 _JUMPS: Final = 2048
 """Most SEQ_JUMPs at once: clients believe many times that."""
+URGENT_KEPT_MS: Final = 7 * 86_400_000
+"""How long the record of an urgent message is kept after its end, milliseconds: who confirms late is still answered."""
 BATCH_JOBS: Final = 512
 """Most jobs in one transaction: beyond it the share of one sync per job no longer falls."""
 

@@ -24,6 +24,7 @@ from rapport_protocol.requests import (
     Receipts,
     Register,
     ReturnedLists,
+    UrgentSeen,
 )
 from rapport_server.records import Principal
 from rapport_server.services.accounts import Accounts
@@ -33,6 +34,7 @@ from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.office import Publishing
+from rapport_server.services.urgent import Urgent
 
 __all__ = ["HANDLERS", "Asked", "Handler", "Services"]
 
@@ -49,6 +51,7 @@ class Services(Struct, frozen=True):
     history: History
     linking: Linking
     office: Publishing
+    urgent: Urgent
 
 
 class Asked(Struct, frozen=True):
@@ -134,6 +137,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     ),
     "push.state": _not_here,
     "push.subscribe": _not_here,
-    "urgent.seen": _not_here,
+    "urgent.seen": lambda to, asked: to.urgent.seen(asked.who, asked.content(UrgentSeen)),
 }
 """By the name of the operation; complete, as a test checks."""

@@ -9,14 +9,14 @@ Source: docs/protocol.md, section 12.4.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 import structlog
 
 from rapport_protocol.codec import deliver_frames
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import ID_BYTES, ConversationId, DeviceId, ItemId, split_ids
+from rapport_protocol.ids import ID_BYTES, ConversationId, DeviceId, ItemId, MessageId, split_ids
 from rapport_protocol.limits import RESUME_WINDOW
 from rapport_protocol.messages import (
     CaughtUp,
@@ -28,8 +28,9 @@ from rapport_protocol.messages import (
     Notice,
     Signal,
 )
+from rapport_protocol.requests import Role
 from rapport_protocol.sealed_keys import split_sealed_keys
-from rapport_protocol.signed import OUTER_CONVERSATION
+from rapport_protocol.signed import OUTER_CONVERSATION, OUTER_FLAGS, MessageFlags
 from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed
 from rapport_server.ports import Bus, Mailbox, SignInDirectory
 from rapport_server.records import (
@@ -52,15 +53,26 @@ PAGE_ITEMS: Final = 64
 """Items read from the mailbox at a time: 1 MB of the largest bodies, of which the socket takes what it has room for."""
 HINTS_AT_ONCE: Final = 1024
 """Most items of one `delivered`: 40 KB, far from the largest frame."""
+_URGENT: Final = int(MessageFlags.URGENT)
 LOOK_DEVICES: Final = 1000
 """Devices that the store is asked about at a time, after hints may have been lost."""
 
 
 class Delivery:
-    """All links of this node, and what is streamed and pushed on them."""
+    """All links of this node, and what is streamed and pushed on them.
 
-    def __init__(self, mailbox: Mailbox, directory: SignInDirectory, bus: Bus) -> None:
+    urgent: called when a device that is no client's has acknowledged an urgent message.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        directory: SignInDirectory,
+        bus: Bus,
+        urgent: Callable[[Principal, MessageId], None] = lambda _who, _message: None,
+    ) -> None:
         self._mailbox = mailbox
+        self._urgent = urgent
         self._directory = directory
         self._bus = bus
         self._links: dict[DeviceId, Link] = {}
@@ -149,8 +161,16 @@ class Delivery:
         link.in_flight.difference_update([item for item, _ in job.ok])
         if job.parked:
             link.in_flight.difference_update(job.parked)
+        if link.urgent:
+            self._urgent_acknowledged(link, job)
         if not link.live and len(link.in_flight) <= RESUME_WINDOW // 2:
             self._pump(link)
+
+    def _urgent_acknowledged(self, link: Link, job: AckJob) -> None:
+        for _, message, parked in job.delivered:
+            if not parked and ItemId(message) in link.urgent and link.principal.role is not Role.CLIENT:
+                self._urgent(link.principal, message)
+        link.urgent &= link.in_flight
 
     def _not_taken(self, job: AckJob) -> None:
         """The store could not take an acknowledgement: the device is asked again by another delivery.
@@ -201,6 +221,8 @@ class Delivery:
             self._pump(link)
         else:
             in_flight.add(fresh.id)
+            if fresh.outer[OUTER_FLAGS] & _URGENT:
+                link.urgent.add(fresh.id)
             connection.send_frame(frame)
 
     @staticmethod
@@ -348,8 +370,7 @@ class Delivery:
             link.caught_up = True
             link.connection.send(CaughtUp())
 
-    @staticmethod
-    def _send(link: Link, item: Waiting) -> bool:
+    def _send(self, link: Link, item: Waiting) -> bool:
         """Sends an item that is not in flight yet. False, and nothing is sent, when the socket is congested."""
         connection = link.connection
         if connection.congested:
@@ -357,6 +378,8 @@ class Delivery:
         if item.id in link.in_flight:
             return True
         link.in_flight.add(item.id)
+        if isinstance(item, WaitingMessage) and item.outer[OUTER_FLAGS] & _URGENT:
+            link.urgent.add(item.id)
         if item.seq:
             conv = ConversationId(item.outer[OUTER_CONVERSATION]) if isinstance(item, WaitingMessage) else item.conv
             if conv is not None:

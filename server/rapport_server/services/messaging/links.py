@@ -52,6 +52,7 @@ class Link:
         "pump",
         "turned_away",
         "unanswered",
+        "urgent",
     )
 
     def __init__(self, principal: Principal, connection: Connection) -> None:
@@ -61,6 +62,8 @@ class Link:
         """Delivered on this connection, not yet acknowledged; at most RESUME_WINDOW."""
         self.given: dict[ConversationId, int] = {}
         """Per conversation the last seq that the device has seen here: delivered on this connection, or its own."""
+        self.urgent: set[ItemId] = set()
+        """Those of them that are urgent."""
         self.live = False
         """Nothing waits in the mailbox: new posts are pushed as they commit. Else only the pump sends, so that order is
         kept."""

@@ -25,6 +25,7 @@ from rapport_protocol.messages import (
     Post,
     Void,
 )
+from rapport_protocol.requests import Role
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, is_sealed_key, split_sealed_keys
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.ports import Clock, Mailbox
@@ -39,6 +40,7 @@ RING_MS: Final = 60_000
 DIRECT_MS: Final = 30 * 86_400_000
 """Longest life of a direct: session acknowledgements and heartbeats."""
 _RING: Final = int(MessageFlags.RING)
+_URGENT: Final = MessageFlags.URGENT
 _NONCES: Final = (0, 24)
 """Bytes of a direct's nonce: none without a body."""
 
@@ -46,13 +48,20 @@ _NONCES: Final = (0, 24)
 class Messaging:
     """Posts, directs and acknowledgements of all devices connected to this node.
 
-    deliver: gets every synced batch, after its senders were answered (`Delivery.deliver`).
+    deliver: gets every synced batch, after its senders were answered (`Delivery.deliver`). urgent: called when an
+    urgent post has been accepted, whose timer is due.
     """
 
     def __init__(
-        self, mailbox: Mailbox, deliver: Callable[[Collection[Job]], None], clock: Clock, rates: Rates
+        self,
+        mailbox: Mailbox,
+        deliver: Callable[[Collection[Job]], None],
+        clock: Clock,
+        rates: Rates,
+        urgent: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox = mailbox
+        self._urgent = urgent
         self._deliver = deliver
         self._now_ms = clock.now_ms
         self._rates = rates
@@ -96,6 +105,8 @@ class Messaging:
         )
         if link.given_up:
             job.given_up = link.given_up.get(outer.conv)
+        if outer.flags & _URGENT and outer.kind is MessageClass.POST and who.role is Role.CLIENT:
+            job.urgent = True
         wait = self._rates.allow("post", who.practice + who.device)
         if wait:
             job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
@@ -249,6 +260,8 @@ class Messaging:
         if job.refusal is None:
             self.accepted += 1
             link.connection.send(Accepted(job.id, job.seq, job.at))
+            if job.urgent and not job.repeat:
+                self._urgent()
             return
         self.refused += 1
         if job.refusal is not ErrorCode.BLOCKED:

@@ -3,13 +3,16 @@
 Source: docs/protocol.md, section 15.2.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId
+from rapport_protocol.ids import AccountId, DeviceId, split_ids
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS
 from rapport_protocol.office.document import OfficeDocument
+from rapport_protocol.office.rules import problems
 from rapport_protocol.requests import Holidays, OfficePublish, OfficeView
+from rapport_server.hints import HINT_DEVICES, OfficeMoved
 from rapport_server.membership_chains import not_found
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.records import Principal
@@ -39,7 +42,9 @@ class Publishing:
         if document.account != principal.account:
             raise Rejected(ErrorCode.FORBIDDEN, "office hours are published by a device of their account")
         now = self._clock.now_ms()
+        audience = await self._audience(principal)  # before, so that nothing waits between keeping and telling
         if request.document == await self._store.office_document(principal.practice, principal.account):
+            self._tell(principal, document.version, audience)  # whoever sent it first may have gone before it was told
             return OfficeView(request.document, now)
         signer = await self._store.sign_in(document.account, document.device)
         if signer is None or signer.principal.practice != principal.practice:
@@ -50,11 +55,21 @@ class Publishing:
         _require_valid(document)
         await self._store.publish_office(principal.practice, principal.account, document.version, request.document)
         self.published += 1
-        await self._tell(principal, document.version)
+        self._tell(principal, document.version, audience)
         return OfficeView(request.document, now)
 
-    async def _tell(self, principal: Principal, version: int) -> None:
-        """Tells the nodes of whoever may see it."""
+    async def _audience(self, principal: Principal) -> list[DeviceId]:
+        """The devices of whoever may see the asker's hours."""
+        contacts = await self._store.contacts(principal.practice, [principal.account])
+        return [
+            DeviceId(device) for contact in contacts.get(principal.account, ()) for device in split_ids(contact.devices)
+        ]
+
+    def _tell(self, principal: Principal, version: int, audience: Sequence[DeviceId]) -> None:
+        """Tells the nodes of these devices."""
+        for start in range(0, len(audience), HINT_DEVICES):
+            devices = b"".join(audience[start : start + HINT_DEVICES])
+            self._bus.publish(OfficeMoved(devices, principal.practice, principal.account, version))
 
     async def document(self, principal: Principal, account: AccountId) -> OfficeView:
         """The document that stands: one's own, or of somebody in a conversation with the asker. Rejected(NOT_FOUND)."""
@@ -72,4 +87,5 @@ class Publishing:
 
 def _require_valid(document: OfficeDocument) -> None:
     """Raises FormatError for rules of another shape, Rejected(RULE_BROKEN) for those that contradict themselves."""
-    document.hours
+    if problems(document.hours):
+        raise Rejected(ErrorCode.RULE_BROKEN, "the rules contradict themselves, or name a zone that is not known here")

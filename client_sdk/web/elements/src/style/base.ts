@@ -213,6 +213,29 @@ export const base: CSSResult = css`
     fill: var(--ink-2);
     stroke: none;
   }
+  .door .light {
+    fill: var(--lamp);
+    stroke: none;
+  }
+  .door .slit {
+    stroke: var(--lamp);
+    stroke-width: 3.5;
+  }
+  .door .sign {
+    fill: var(--surface);
+  }
+  .door.unknown {
+    stroke: var(--ink-3);
+    stroke-dasharray: 2.5 2.5;
+  }
+  .door.m {
+    inline-size: 2.5rem;
+    block-size: 2.5rem;
+    stroke-width: 1.5;
+  }
+  .door.m .slit {
+    stroke-width: 2.5;
+  }
   .door.l {
     inline-size: 6.5rem;
     block-size: 6.5rem;
@@ -237,6 +260,11 @@ export const base: CSSResult = css`
     }
     .door * {
       stroke: CanvasText;
+    }
+    .door .light {
+      fill: Highlight;
+      stroke: none;
+      forced-color-adjust: none;
     }
   }
 `;

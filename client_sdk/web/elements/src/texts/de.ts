@@ -1,6 +1,7 @@
 /** Everything the elements say, in German. */
 
 import type { StateWords } from "./en.ts";
+import { officeDe } from "./office-de.ts";
 import type { Texts } from "./texts.ts";
 
 /** The German catalogue. */
@@ -21,6 +22,7 @@ export const de: Texts = {
   bar: {
     back: "Zurück",
     exit: "Verlassen",
+    help: "Hilfe jetzt",
   },
   strip: {
     offlineSince: (since: string) => `Keine Verbindung seit ${since}.`,
@@ -49,7 +51,7 @@ export const de: Texts = {
     seenTitle: "Die Praxis kann sehen:",
     seen: "dass es dieses Konto gibt, wann Nachrichten ankommen und wie groß sie sind.",
     emergencyTitle: "Nicht für Notfälle.",
-    emergency: "Nachts sieht niemand hier nach. Wenn es nicht warten kann, rufen Sie den Notruf Ihres Landes an.",
+    emergency: "Nachts sieht niemand hier nach. Nummern, die jetzt antworten, stehen immer unter",
     nameLabel: (name: string) => `Wie soll ${name} Sie nennen?`,
     nameHint: (name: string) => `Jeder Name ist recht. Nur ${name} kann ihn lesen.`,
     nameMissing: "Schreiben Sie zuerst einen Namen, jeder ist recht.",
@@ -152,6 +154,7 @@ export const de: Texts = {
   console: {
     nav: "Hauptmenü",
     clients: "Klienten",
+    hours: "Sprechzeiten",
     devices: "Geräte",
     settings: "Optionen",
     nothingOpen: "Wählen Sie jemanden aus, um zu lesen und zu schreiben.",
@@ -452,4 +455,5 @@ export const de: Texts = {
     opening: "Wird geöffnet.",
     wrong: "Das ist nicht das Passwort. Nichts wurde geändert.",
   },
+  ...officeDe,
 };

@@ -3,6 +3,8 @@
  * times as the reader's locale writes them. The shape of this object is the shape of every catalogue.
  */
 
+import { officeEn } from "./office-en.ts";
+
 /** The English catalogue. */
 export const en = {
   languageTag: "en",
@@ -21,6 +23,7 @@ export const en = {
   bar: {
     back: "Back",
     exit: "Exit",
+    help: "Help now",
   },
   strip: {
     offlineSince: (since: string) => `No connection since ${since}.`,
@@ -48,7 +51,7 @@ export const en = {
     seenTitle: "The practice can see:",
     seen: "that this account exists, when messages arrive, and how large they are.",
     emergencyTitle: "Not for emergencies.",
-    emergency: "Nobody watches this at night. If it can’t wait, call the emergency number where you are.",
+    emergency: "Nobody watches this at night. Numbers that answer now are always under",
     nameLabel: (name: string) => `What should ${name} call you?`,
     nameHint: (name: string) => `Any name you like. Only ${name} can read it.`,
     nameMissing: "Write a name first, any will do.",
@@ -149,6 +152,7 @@ export const en = {
   console: {
     nav: "Main",
     clients: "Clients",
+    hours: "Hours",
     devices: "Devices",
     settings: "Settings",
     nothingOpen: "Choose a client to read and write.",
@@ -429,6 +433,7 @@ export const en = {
     opening: "Opening.",
     wrong: "That is not the passphrase. Nothing was changed.",
   },
+  ...officeEn,
 } as const satisfies Catalogue;
 
 /** What a state's sentences may mention: a name, days, a server's address; "" where it is not known. */

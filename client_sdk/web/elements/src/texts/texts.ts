@@ -2,15 +2,10 @@
 
 import { de } from "./de.ts";
 import { en } from "./en.ts";
+import type { Same } from "./shape.ts";
 
 /** A catalogue of the same shape as the English one: every key, every parameter. */
 export type Texts = Same<typeof en>;
-
-type Same<T> = T extends string
-  ? string
-  : T extends (...words: infer Words) => string
-    ? (...words: Words) => string
-    : { readonly [Key in keyof T]: Same<T[Key]> };
 
 const CATALOGUES: Readonly<Record<string, Texts>> = { en, de };
 

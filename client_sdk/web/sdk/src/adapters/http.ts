@@ -67,7 +67,7 @@ export class HttpApi implements Api {
 
   private url(template: string, options: CallOptions): string {
     const path = template.replace(/\{(\w+)\}/g, (_, name: string) => options.path?.[name] ?? "");
-    const query = Object.entries(options.query ?? {}).map(([name, value]) => `${name}=${value}`);
+    const query = Object.entries(options.query ?? {}).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     return this.origin + path + (query.length > 0 ? `?${query.join("&")}` : "");
   }
 }

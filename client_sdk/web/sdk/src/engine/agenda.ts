@@ -25,6 +25,8 @@ import * as healing from "./healing.ts";
 import * as inviting from "./inviting.ts";
 import * as keySharing from "./key-sharing.ts";
 import * as membershipSteps from "./membership-steps.ts";
+import * as office from "./office.ts";
+import * as officePublishing from "./office-publishing.ts";
 import * as outbox from "./outbox.ts";
 import { SENT } from "./outgoing.ts";
 import * as overdue from "./overdue.ts";
@@ -32,6 +34,7 @@ import * as ownDevices from "./own-devices.ts";
 import * as ownState from "./own-state.ts";
 import * as pending from "./pending.ts";
 import * as prekeys from "./prekeys.ts";
+import * as promises from "./promises.ts";
 import { SEEN } from "./records.ts";
 import * as reissuing from "./reissuing.ts";
 import * as renewing from "./renewing.ts";
@@ -73,6 +76,7 @@ function tend(turn: Turn): void {
   errands.plan(turn, "tend", "", { dueMs: turn.nowMs + TEND_EVERY_MS });
   renewing.heartbeats(turn);
   overdue.planOverdue(turn);
+  officePublishing.tend(turn);
 }
 
 const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => void } = {
@@ -86,6 +90,9 @@ const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => vo
   sibling_keys: keySharing.askSiblings,
   reread: catchingUp.restoreAgain,
   tend,
+  office_edge: (turn, subject) => office.edgeDue(turn, subject as AccountId),
+  office_withheld: (turn, subject) => office.withheldDue(turn, subject as AccountId),
+  promise: (turn, subject) => promises.promiseDue(turn, subject as ConversationId),
   withheld: (turn, subject) => contacts.withheldDue(turn, subject as AccountId),
 };
 
@@ -146,6 +153,7 @@ function listsAnswered(turn: Turn, errand: Errand, answer: DeviceLists, askedFro
 function afterLists(turn: Turn, account: AccountId): void {
   membershipSteps.advanceAll(turn);
   healing.listsCame(turn, account);
+  officePublishing.listsCame(turn, account);
   outbox.resumeAll(turn, ["devices", "alarm"]);
 }
 
@@ -218,6 +226,14 @@ const NETWORK: { readonly [kind in NetworkKind]: Row } = {
     reissuing.entriesCall,
     (turn, errand, _answer, body) => reissuing.entryTaken(turn, errand, body),
     reissuedLater,
+  ),
+  office: row<"office.document">(office.documentCall, officePublishing.documentAnswered, (turn, { kind, subject }) =>
+    errands.drop(turn, kind, subject),
+  ),
+  office_publish: row<"office.publish">(
+    officePublishing.publishCall,
+    (turn, _errand, answer, body) => officePublishing.published(turn, body, answer),
+    officePublishing.publishRefused,
   ),
 };
 

@@ -16,6 +16,7 @@
  * Source: docs/protocol.md, sections 4.8, 16 to 18.
  */
 
+import type { Card, CardLine } from "../agreements.ts";
 import type { AccountId, MessageId } from "../protocol/ids.ts";
 import { MAX_INTEGER } from "../protocol/limits.ts";
 import { bytes, flag, id, listOf, matching, or, row, type Shape, text, whole } from "./content-fields.ts";
@@ -34,27 +35,6 @@ export const REQUEST_BYTES = 16;
 export const LINE_NAME_CHARACTERS = 80;
 export const LINE_NUMBER_CHARACTERS = 40;
 export const LINE_NOTE_CHARACTERS = 120;
-
-/** Somebody to call at once. number: as it is dialled; note: "day and night", or "". */
-export interface CrisisLine {
-  readonly name: string;
-  readonly number: string;
-  readonly note: string;
-}
-
-/**
- * A therapist's card, whole.
- *
- * about: one or two lines ("Psychotherapist, Canal Street Practice"); how: how they work; limits: what they cannot do;
- * country: ISO 3166 code, whose crisis numbers are shown first, or ""; lines: their own numbers before those.
- */
-export interface Card {
-  readonly about: string;
-  readonly how: string;
-  readonly limits: string;
-  readonly country: string;
-  readonly lines: readonly CrisisLine[];
-}
 
 /** The therapist's card, in place of the one before. */
 export interface CardContent extends Card {
@@ -149,7 +129,7 @@ const link = text(LINK_BYTES, 1);
 const cardText = or(text(CARD_TEXT_BYTES), "");
 const note = or(text(NOTE_BYTES), "");
 const lasting = or(flag, false);
-const line = row<CrisisLine>({
+const line = row<CardLine>({
   name: text(LINE_NAME_CHARACTERS, 1),
   number: text(LINE_NUMBER_CHARACTERS, 1),
   note: or(text(LINE_NOTE_CHARACTERS), ""),

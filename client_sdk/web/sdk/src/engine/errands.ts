@@ -53,7 +53,11 @@ export type NetworkKind =
   /** Ask a restored server how far our conversations go there (none). */
   | "heads"
   /** Append entries of ours that a restored server lacks (conversation). */
-  | "entries_again";
+  | "entries_again"
+  /** Fetch the office hours of somebody who writes under newer ones (account). */
+  | "office"
+  /** Publish our own office hours (none). */
+  | "office_publish";
 
 /** What is done at its time, connected or not; its subject is named behind it. */
 export type LocalKind =
@@ -77,6 +81,12 @@ export type LocalKind =
   | "sibling_keys"
   /** Fetch history again that could not be read for want of archive keys (none). */
   | "reread"
+  /** Say that an office has opened, closed, or run out of its signed hours (account). */
+  | "office_edge"
+  /** See whether office hours that a post names have come (account). */
+  | "office_withheld"
+  /** Say that a promise has become due (conversation). */
+  | "promise"
   /** Once a day: heartbeats, and posts that have not arrived (none). */
   | "tend";
 
@@ -94,6 +104,9 @@ const LOCAL: ReadonlySet<string> = new Set<LocalKind>([
   "withheld",
   "sibling_keys",
   "reread",
+  "office_edge",
+  "office_withheld",
+  "promise",
   "tend",
 ]);
 

@@ -86,6 +86,17 @@ export const SENTENCES: Readonly<Record<SecurityKind, string>> = {
   forged_sign_in:
     "The server claimed to have met this device in a later state, without this device's signature; nothing was " +
     "changed: nothing to do.",
+  forged_office:
+    "The server showed office hours of this person that none of their devices has signed, or against the rules; " +
+    "they were ignored: nothing to do.",
+  office_equivocation:
+    "Two different office hours of this person of one version carry valid signatures; the first ones stay: ask " +
+    "them when they are there.",
+  old_office:
+    "The server showed older office hours of this person than were known already; they were ignored: nothing to do.",
+  withheld_office:
+    "This person writes under newer office hours than the server gives out; theirs are not shown meanwhile: ask " +
+    "them when they are there.",
   wrong_server:
     "Something answered at the server's address that is not the server you joined; nothing was told to it: try " +
     "another network, and ask whoever runs the server.",

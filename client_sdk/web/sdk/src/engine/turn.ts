@@ -61,6 +61,8 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "device_name",
   "figure",
   "message",
+  "office",
+  "office_own",
   "own",
 ]);
 

@@ -103,8 +103,9 @@ export class FakeServer {
       random,
       wake: (devices) => this.delivery.wake(devices),
       drop: (devices) => this.delivery.drop(devices),
+      offices: () => this.delivery.offices(),
     };
-    this.delivery = new Delivery(this.store);
+    this.delivery = new Delivery(this.store, clock);
   }
 
   /** The link that the practice's owner joins with, once. */

@@ -7,6 +7,7 @@
  * Source: docs/protocol.md, sections 12.3 and 12.4.
  */
 
+import type { Clock } from "../ports.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
 import { retryOf } from "../protocol/errors.ts";
 import type { ConversationId, DeviceId, ItemId, MessageId } from "../protocol/ids.ts";
@@ -24,6 +25,7 @@ import {
 } from "../protocol/messages.ts";
 import { parseSignalFields } from "../protocol/signed.ts";
 import { delivery, outerOf, takeAck, takeDirect, takePost, waitingFor } from "./server-mailbox.ts";
+import { FakeOffices } from "./server-office.ts";
 import { FakePresence } from "./server-presence.ts";
 import { type Principal, requiredDevices, type Store } from "./server-state.ts";
 
@@ -56,10 +58,12 @@ export class Delivery {
   readonly #store: Store;
   readonly #links = new Map<DeviceId, Link>();
   readonly #presence: FakePresence;
+  readonly #offices: FakeOffices;
 
-  constructor(store: Store) {
+  constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#presence = new FakePresence(store);
+    this.#offices = new FakeOffices(store, clock);
   }
 
   /** A device has signed in: its mailbox starts to stream. An older connection of the same device is closed (4004). */
@@ -75,6 +79,7 @@ export class Delivery {
     };
     this.#links.set(principal.device, link);
     this.#presence.open(principal, (message) => connection.send(message));
+    this.#offices.open(principal, (message) => connection.send(message));
     older?.connection.close(CLOSE_REPLACED);
     this.#pump(link);
     return link;
@@ -85,12 +90,18 @@ export class Delivery {
     if (this.#isOpen(link)) {
       this.#links.delete(link.principal.device);
       this.#presence.close(link.principal);
+      this.#offices.close(link.principal);
     }
   }
 
   /** Which devices are connected. */
   get devices(): DeviceId[] {
     return [...this.#links.keys()];
+  }
+
+  /** Office hours, or who may see them, are different now; or the server's clock was moved. */
+  offices(): void {
+    this.#offices.tell();
   }
 
   /** Something new may wait for these devices. */
@@ -131,6 +142,9 @@ export class Delivery {
         break;
       case "watch":
         this.#presence.watch(link.principal, message);
+        break;
+      case "watch_office":
+        this.#offices.watch(link.principal, message);
         break;
       case "signal":
         this.#signal(link, message);

@@ -14,6 +14,7 @@ import {
 } from "./server-accounts.ts";
 import { archivePage, fetchItems, receiptsOf } from "./server-mailbox.ts";
 import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-membership.ts";
+import { holidaysOf, officeOf, publishOffice, pushState, subscribePush } from "./server-office.ts";
 import { type ClaimLimits, claimBundles, uploadPrekeys } from "./server-prekeys.ts";
 import { conversationOf, type Principal, type Store } from "./server-state.ts";
 
@@ -23,7 +24,7 @@ export interface Asked {
   readonly who: Principal | null;
   readonly limits: ClaimLimits;
   readonly path: { readonly [Name in "conv" | "account" | "invite" | "link"]?: string };
-  readonly query: { readonly [Name in "from" | "to" | "above" | "limit"]?: number };
+  readonly query: Readonly<Record<string, number | string>>;
   readonly body: unknown;
 }
 
@@ -31,7 +32,8 @@ interface Request<Name extends OperationName> {
   readonly store: Store;
   readonly who: Principal;
   readonly limits: ClaimLimits;
-  readonly query: Asked["query"];
+  readonly query: { readonly [Name in "from" | "to" | "above" | "limit" | "year"]?: number };
+  readonly country: string;
   readonly body: NonNullable<RequestOf<Name>>;
   readonly conv: ConversationId;
   readonly account: AccountId;
@@ -48,7 +50,8 @@ function handler<Name extends OperationName>(answer: (request: Request<Name>) =>
       store,
       who: who ?? NOBODY,
       limits,
-      query,
+      query: Object.fromEntries(Object.entries(query).filter(([, value]) => typeof value === "number")),
+      country: String(query["country"] ?? ""),
       body: body as NonNullable<RequestOf<Name>>,
       conv: path.conv as ConversationId,
       account: path.account as AccountId,
@@ -102,7 +105,18 @@ export const HANDLERS: { readonly [Name in OperationName]: (asked: Asked) => Res
   "messages.receipts": handler<"messages.receipts">(({ store, who, conv, body }) => {
     return { receipts: receiptsOf(store, who, conv, body.ids) };
   }),
+  "office.publish": handler<"office.publish">(({ store, who, body }) => publishOffice(store, who, body)),
+  "office.document": handler<"office.document">(({ store, who, account }) => officeOf(store, who, account)),
+  "office.holidays": handler<"office.holidays">(({ store, country, query }) => {
+    return holidaysOf(country, query.year ?? new Date(store.now()).getUTCFullYear());
+  }),
+  "push.state": handler<"push.state">(({ store, who }) => pushState(store, who)),
+  "push.subscribe": handler<"push.subscribe">(({ store, who, body }) => subscribePush(store, who, body)),
+  "urgent.seen": handler<"urgent.seen">(({ store }) => ({ rung: CONFIRMED, atMs: store.now(), nextMs: 0 })),
 };
+
+/** The last rung of chapter 17. */
+const CONFIRMED = 6;
 
 const ANYBODY: readonly OperationName[] = [
   "invite.view",
@@ -119,5 +133,5 @@ export function isForAnybody(operation: OperationName): boolean {
 
 /** Whether this role may ask for an operation at all. */
 export function mayAsk(operation: OperationName, role: Role): boolean {
-  return operation !== "invite.create" || role !== "client";
+  return role !== "client" || !["invite.create", "office.publish", "office.holidays"].includes(operation);
 }

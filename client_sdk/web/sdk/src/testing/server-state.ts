@@ -19,7 +19,7 @@ import {
 } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS, DORMANT_AFTER_MS, RECOVERY_MS, SEQ_JUMP } from "../protocol/limits.ts";
 import type { NoticeKind } from "../protocol/messages.ts";
-import type { Bundle, Role } from "../protocol/requests.ts";
+import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
 
 /** Kind of the conversation of an account's own devices; pairs are 1, groups 2. */
 export const KIND_SELF = 0;
@@ -133,6 +133,9 @@ export interface ServerState {
   readonly conversations: Map<ConversationId, ConversationRecord>;
   readonly items: Map<ItemId, Item>;
   readonly links: Map<LinkId, LinkRecord>;
+  /** The signed office-hours document that stands. */
+  readonly offices: Map<AccountId, Uint8Array>;
+  readonly pushes: Map<DeviceId, PushSubscription>;
 }
 
 /** The state, time, chance, and who is to be told of changes. */
@@ -144,6 +147,8 @@ export interface Store {
   wake(devices: Iterable<DeviceId>): void;
   /** These devices were removed: their connections end. */
   drop(devices: Iterable<DeviceId>): void;
+  /** Somebody's office hours, or who may see them, are different now. */
+  offices(): void;
 }
 
 /** A server that nobody has joined yet. */
@@ -164,6 +169,8 @@ export function newState(seed: Uint8Array, storeEpoch: StoreEpoch, ownerTokenHas
     conversations: new Map(),
     items: new Map(),
     links: new Map(),
+    offices: new Map(),
+    pushes: new Map(),
   };
 }
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.memory.mailbox import MemoryMailbox
+from rapport_server.adapters.store.memory.notifying import MemoryNotifying
 from rapport_server.adapters.store.memory.office import MemoryOffices
 from rapport_server.adapters.store.rules import QUEUED_JOBS
 from rapport_server.ports import Clock, Store
@@ -18,7 +19,7 @@ from rapport_server.records import Job, Timer
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryMailbox, MemoryOffices):
+class MemoryStore(MemoryMailbox, MemoryOffices, MemoryNotifying):
     """Satisfies the Store port without a disk.
 
     Jobs are performed at once and reported through `on_commit` in a later turn of the loop; calls are transactions
@@ -86,6 +87,10 @@ class MemoryStore(MemoryMailbox, MemoryOffices):
         standing = self._timers.get((timer.kind, timer.key))
         if standing is not None and standing[0].due_ms == timer.due_ms:
             del self._timers[timer.kind, timer.key]
+
+    async def next_due_ms(self) -> int:
+        """See Timers.next_due_ms."""
+        return min((max(timer.due_ms, leased) for timer, leased in self._timers.values()), default=0)
 
 
 def _satisfies(store: MemoryStore) -> Store:

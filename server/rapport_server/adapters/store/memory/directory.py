@@ -228,13 +228,14 @@ class MemoryDirectory(MemoryConversations):
         self._members_mark = object()
 
     def _drop_unlisted(self, practice: PracticeId, new: NewDeviceList, at: int) -> None:
-        """Devices that left the list lose tokens and mail."""
+        """Devices that left the list lose tokens, pushes and mail."""
         listed = {device for device, _ in new.devices}
         for device, record in self._devices.items():
             if record.account != new.account or device in listed:
                 continue
             record.listed = False
             record.revoked = record.revoked or device in new.revoked
+            self._subscriptions.pop(device, None)
             self._tokens = {key: token for key, token in self._tokens.items() if token.principal.device != device}
             for (where, _), item in self._items.items():
                 if where == practice and device in item.owed:

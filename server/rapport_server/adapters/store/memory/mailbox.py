@@ -9,7 +9,8 @@ from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem
 from rapport_server.adapters.store.memory.linking import MemoryLinks
 from rapport_server.adapters.store.memory.state import Form, Item
-from rapport_server.adapters.store.rules import cut_page, joined, key_of, mismatch
+from rapport_server.adapters.store.memory.urgent import MemoryUrgent
+from rapport_server.adapters.store.rules import URGENT_KEPT_MS, cut_page, joined, key_of, mismatch
 from rapport_server.records import (
     KIND_SELF,
     AckJob,
@@ -26,7 +27,7 @@ from rapport_server.records import (
 __all__ = ["MemoryMailbox"]
 
 
-class MemoryMailbox(MemoryLinks):
+class MemoryMailbox(MemoryLinks, MemoryUrgent):
     """What the Mailbox port does to one job or answers to one question; handing jobs over is the store's."""
 
     def _perform(self, job: Job) -> None:
@@ -87,6 +88,8 @@ class MemoryMailbox(MemoryLinks):
         if job.entry is not None:
             item.entries[job.account] = job.entry
         self._place(job.practice, item)
+        if job.urgent:
+            self._note_urgent(job, at)
         return None
 
     def _direct(self, job: DirectJob, at: int) -> ErrorCode | None:
@@ -229,6 +232,7 @@ class MemoryMailbox(MemoryLinks):
                     del self._items[practice, item_id]
         self._tokens = {key: token for key, token in self._tokens.items() if token.expires_ms > now}
         self._links = {key: link for key, link in self._links.items() if link.expires_ms > now}
+        self._forget_urgent(now - URGENT_KEPT_MS)
         return woken
 
     def _bury(self, practice: PracticeId, item: Item, now: int) -> list[DeviceId]:

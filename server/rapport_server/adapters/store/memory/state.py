@@ -12,12 +12,14 @@ from rapport_protocol.ids import (
     InviteId,
     ItemId,
     LinkId,
+    MessageId,
     PracticeId,
     StoreEpoch,
 )
 from rapport_protocol.requests import Bundle, Role
+from rapport_server.notifications import Delivery, Subscription, WebhookRecord
 from rapport_server.ports import Clock
-from rapport_server.records import EntryRecord, NewInvite, Placed, Principal, Timer
+from rapport_server.records import EntryRecord, NewInvite, Placed, Principal, Timer, UrgentRecord
 
 __all__ = ["Account", "Conversation", "Device", "Form", "Invite", "Item", "Link", "MemoryState", "Owner", "Token"]
 
@@ -161,7 +163,11 @@ class MemoryState:
         self._items: dict[tuple[PracticeId, ItemId], Item] = {}
         self._links: dict[LinkId, Link] = {}
         self._offices: dict[tuple[PracticeId, AccountId], tuple[int, bytes]] = {}
+        self._subscriptions: dict[DeviceId, Subscription] = {}
+        self._webhooks: dict[tuple[PracticeId, bytes], WebhookRecord] = {}
+        self._deliveries: dict[tuple[PracticeId, bytes], Delivery] = {}
         self._timers: dict[tuple[str, bytes], tuple[Timer, int]] = {}
+        self._urgent: dict[tuple[PracticeId, MessageId], UrgentRecord] = {}
 
     # --- who is where ---
 

@@ -116,6 +116,8 @@ class Batch:
         self._begin()
 
     def _begin(self) -> None:
+        self.urgent: list[PostJob] = []
+        """Urgent posts that were taken."""
         self._next = 0
         self._position = 0
         """Of the next message."""
@@ -214,6 +216,8 @@ class Batch:
                 out.loose_position.append(self._position)
                 out.loose_key.append(sealed)
         self._keep(key, job)
+        if job.urgent:
+            self.urgent.append(job)
         return None
 
     def _direct(self, job: DirectJob) -> ErrorCode | None:
@@ -286,6 +290,14 @@ class Batch:
             b"".join(out.loose), out.loose_position, out.loose_key,
             b"".join(moved), [self._standing[key].seq for key in moved],
             b"".join(out.acks), len(out.ack_entry), out.ack_entry if out.ack_entered else (),
+        )  # fmt: skip
+
+    def urgent_rows(self) -> tuple[Any, ...]:
+        """The parameters of the `URGENT` statement."""
+        jobs = self.urgent
+        return (
+            [job.practice for job in jobs], [job.id for job in jobs], [job.conv for job in jobs],
+            [job.account for job in jobs], self.now,
         )  # fmt: skip
 
     def settle(

@@ -7,7 +7,7 @@ be turned round into reading a whole table as long as it is small.
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ASK", "EARLIER", "FIND", "PARK", "WRITE", "WRITER_SETTINGS", "beginning"]
+__all__ = ["ASK", "EARLIER", "FIND", "PARK", "URGENT", "WRITE", "WRITER_SETTINGS", "beginning"]
 
 WRITER_SETTINGS: Final = {
     # The statements leave one way to go, so that one plan serves them whether the tables are empty or large.
@@ -170,4 +170,18 @@ WITH held AS MATERIALIZED (
   ) AS e
 )
 UPDATE envelope AS e SET parked = true FROM held AS h WHERE e.ctid = h.place RETURNING h.id, h.sender
+"""
+
+# $1 to $4: practice, id, conversation and sender of urgent posts that were taken; $5: now. An id may come back long
+# after its post is gone.
+URGENT: Final = """
+WITH posted AS MATERIALIZED (
+  SELECT practice, message, conv, client
+  FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[]) AS p (practice, message, conv, client)
+), timed AS (
+  INSERT INTO timer (kind, key, due_ms, leased_until_ms)
+  SELECT 'urgent', practice || message, $5::bigint, 0 FROM posted ON CONFLICT DO NOTHING
+)
+INSERT INTO urgent (practice, message, conv, client, therapist, accepted_ms, rung, rung_ms, next_ms)
+SELECT practice, message, conv, client, ''::bytea, $5, 0, $5, $5 FROM posted ON CONFLICT DO NOTHING
 """

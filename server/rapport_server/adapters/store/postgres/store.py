@@ -34,6 +34,7 @@ from rapport_server.adapters.store.postgres import reading
 from rapport_server.adapters.store.postgres.asking import EVERYBODY, NOBODY, Pool, found_by, of, of_devices
 from rapport_server.adapters.store.postgres.mail_reader import MailReader
 from rapport_server.adapters.store.postgres.office import PostgresOffices
+from rapport_server.adapters.store.postgres.urgent import PostgresUrgent
 from rapport_server.adapters.store.postgres.writer import Writer
 from rapport_server.adapters.store.rules import QUEUED_JOBS
 from rapport_server.adapters.store.sql import accounts, conversations, linking, prekeys, schema, timers
@@ -69,7 +70,7 @@ _NOW: Final = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bi
 _SWEEP_ALONE: Final = sa.text("SELECT pg_advisory_xact_lock(1380012112, 2)")
 
 
-class PostgresStore(PostgresOffices):
+class PostgresStore(PostgresOffices, PostgresUrgent):
     """Satisfies the Store port with a database that other processes use at the same time.
 
     url: as the server's own role, which owns no table. clock: of which all processes have the same idea, see `now_ms`.
@@ -391,6 +392,10 @@ class PostgresStore(PostgresOffices):
     async def finish_timer(self, timer: Timer) -> None:
         """See Timers.finish_timer."""
         await self._pool.write(NOBODY, lambda tx: timers.finish_timer(tx, timer))
+
+    async def next_due_ms(self) -> int:
+        """See Timers.next_due_ms."""
+        return await self._pool.read(NOBODY, timers.next_due_ms)
 
 
 def _alone(step: Callable[[Transaction, int], Step], now: int, tx: Transaction) -> Step:

@@ -30,6 +30,7 @@ from rapport_server.adapters.store.postgres.statements import (
     EARLIER,
     FIND,
     PARK,
+    URGENT,
     WRITE,
     WRITER_SETTINGS,
     beginning,
@@ -123,6 +124,8 @@ class _Session:
                 batch.settle(numbers, senders, items)
             else:
                 batch.settle(numbers, senders)
+        if batch.urgent:
+            await self.raw.execute(URGENT, *batch.urgent_rows())
         await self.raw.execute("COMMIT")
 
     async def _stand(self, batch: Batch) -> None:

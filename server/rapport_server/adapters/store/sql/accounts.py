@@ -332,7 +332,7 @@ def _relist(tx: Transaction, practice: PracticeId, new: NewDeviceList) -> None:
 
 
 def _drop_unlisted(tx: Transaction, practice: PracticeId, new: NewDeviceList, at: int) -> None:
-    """Devices that left the list lose tokens and mail."""
+    """Devices that left the list lose tokens, pushes and mail."""
     table = schema.device
     listed = [device for device, _ in new.devices]
     gone = tx.db.execute(
@@ -346,7 +346,8 @@ def _drop_unlisted(tx: Transaction, practice: PracticeId, new: NewDeviceList, at
     for device in list(gone):
         here = (table.c.practice == practice, table.c.device == device)
         tx.db.execute(update(table).where(*here).values(listed=False, dormant=False))
-        tx.db.execute(delete(schema.token).where(schema.token.c.practice == practice, schema.token.c.device == device))
+        for kept in (schema.token, schema.push_subscription):
+            tx.db.execute(delete(kept).where(kept.c.practice == practice, kept.c.device == device))
         tx.mailboxes.forget(tx.db, practice, new.account, DeviceId(device), at)
     tx.db.execute(
         update(table)

@@ -315,7 +315,8 @@ push_subscription = Table(
     _blob("account"),
     _blob("sealed", comment="endpoint and keys, under the notification key"),
     _blob("quiet", nullable=True, comment="MessagePack of QuietHours"),
-    _number("pushed_ms", comment="when a push was last sent that no sign-in has followed; 0 = none is under way"),
+    _number("pushed_ms", comment="when a push was last taken; it is under way until the device is seen after that"),
+    _number("retry_ms", comment="nobody tries before: one is being sent, or the push service asked for time"),
     sqlite_with_rowid=False,
     comment="Where devices are reached while they are not connected.",
 )
@@ -340,7 +341,7 @@ webhook_delivery = Table(
     _blob("body", comment="JSON: event, ids, time"),
     _number("created_ms"),
     _number("attempts"),
-    _number("due_ms"),
+    _number("due_ms", comment="when it is tried; who tries it moves that on first"),
     Index(None, "due_ms"),
     comment="Events that a webhook has not taken yet.",
 )

@@ -15,6 +15,7 @@ from rapport_protocol.limits import (
     SENDER_WARNED_MS,
 )
 from rapport_protocol.messages import NoticeKind
+from rapport_server.adapters.store.rules import URGENT_KEPT_MS
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.linking import drop_expired_links
 from rapport_server.adapters.store.sql.mailboxes import NewItem, OwedItem
@@ -25,6 +26,7 @@ from rapport_server.adapters.store.sql.placing import (
     place,
     take_seqs,
 )
+from rapport_server.adapters.store.sql.urgent import drop_ended
 
 __all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
 
@@ -95,6 +97,12 @@ def _tokens_claims_links(tx: Transaction, now: int) -> Step:
     return Step(more=False)
 
 
+def _urgent(tx: Transaction, now: int) -> Step:
+    """Forgets urgent messages that ended long ago."""
+    drop_ended(tx, now - URGENT_KEPT_MS)
+    return Step(more=False)
+
+
 def _old_mail(tx: Transaction, now: int) -> Step:
     """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
     old = [row for row in tx.mailboxes.owed_items(tx.db, -1, STEP_ROWS) if row.at <= now - MAILBOX_LIFE_MS]
@@ -141,5 +149,5 @@ def _notice(kind: str, row: OwedItem, conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links)
+SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent)
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

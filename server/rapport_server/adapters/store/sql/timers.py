@@ -1,12 +1,12 @@
 """Durable timers in SQL."""
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from rapport_server.adapters.store.sql import schema
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.records import Timer
 
-__all__ = ["claim_timers", "finish_timer", "set_timer"]
+__all__ = ["claim_timers", "drop_timer", "finish_timer", "next_due_ms", "set_timer"]
 
 _TIMER = schema.timer.c
 
@@ -44,3 +44,14 @@ def finish_timer(tx: Transaction, timer: Timer) -> None:
     tx.db.execute(
         delete(schema.timer).where(_TIMER.kind == timer.kind, _TIMER.key == timer.key, _TIMER.due_ms == timer.due_ms)
     )
+
+
+def drop_timer(tx: Transaction, kind: str, key: bytes) -> None:
+    """Deletes a timer whenever it is due; no error when it is gone."""
+    tx.db.execute(delete(schema.timer).where(_TIMER.kind == kind, _TIMER.key == key))
+
+
+def next_due_ms(db: Connection) -> int:
+    """See Timers.next_due_ms."""
+    free = case((_TIMER.due_ms < _TIMER.leased_until_ms, _TIMER.leased_until_ms), else_=_TIMER.due_ms)
+    return int(db.execute(select(func.min(free))).scalar_one() or 0)

@@ -16,6 +16,7 @@ from rapport_server.adapters.store.sqlite.freeing import pack_positions
 from rapport_server.adapters.store.sqlite.ledger import Batch, Ledger
 from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.rows import Execute, write_rows
+from rapport_server.records import URGENT_TIMER
 
 __all__ = ["FOLD_LETTERS", "fold", "recall", "save_position", "write_batch"]
 
@@ -38,6 +39,11 @@ _OWED: Final = "WITH now (position, open, parked) AS (VALUES "
 _OWED_NOW: Final = (
     ") UPDATE mailbox SET open = now.open, parked = now.parked FROM now WHERE mailbox.position = now.position"
 )
+_URGENT: Final = (  # an id may come back long after its post is gone
+    "INSERT OR IGNORE INTO urgent (practice, message, conv, client, therapist, accepted_ms, rung, rung_ms, next_ms)"
+    " VALUES (?, ?, ?, ?, x'', ?, 0, ?, ?)"
+)
+_URGENT_TIMER: Final = "INSERT OR IGNORE INTO timer (kind, key, due_ms, leased_until_ms) VALUES (?, ?, ?, 0)"
 
 
 def write_batch(ledger: Ledger, at: int, *, folding: bool) -> None:
@@ -48,6 +54,9 @@ def write_batch(ledger: Ledger, at: int, *, folding: bool) -> None:
     write_rows(execute, _ITEMS, "(?,?,?,?,?,?,?,?,?,?,?,?,?)", batch.items)
     write_rows(execute, _ENTRIES, "(?,?,?)", batch.entries)
     write_rows(execute, _HISTORY, "(?,?,?,?)", batch.history)
+    for job in batch.urgent:
+        execute(_URGENT, (job.practice, job.id, job.conv, job.account, at, at, at))
+        execute(_URGENT_TIMER, (URGENT_TIMER, job.practice + job.id, at))
     freed = _acknowledged(execute, batch)
     ledger.unfolded += batch.letters
     if folding or len(ledger.unfolded) >= FOLD_LETTERS:

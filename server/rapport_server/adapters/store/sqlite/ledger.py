@@ -36,7 +36,7 @@ CONVERSATIONS_KEPT: Final = 16_384
 class Batch:
     """What the running transaction still has to write."""
 
-    __slots__ = ("acks", "at", "changed", "entries", "history", "items", "letters", "undo")
+    __slots__ = ("acks", "at", "changed", "entries", "history", "items", "letters", "undo", "urgent")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -51,6 +51,8 @@ class Batch:
         """Values of new rows of `archive_entry`."""
         self.history: list[Any] = []
         """Values of new rows of `history`, of folded letters."""
+        self.urgent: list[PostJob] = []
+        """Urgent posts that were taken."""
         self.undo: Blocks = []
         self.at = 0
         """Time of the transaction."""
@@ -151,6 +153,8 @@ class Ledger:
             job.entry is not None,
         )  # fmt: skip
         self._keep(letter, job, job.entry)
+        if job.urgent:
+            self.batch.urgent.append(job)
         return None
 
     def _direct(self, job: DirectJob) -> ErrorCode | None:

@@ -26,3 +26,7 @@ class StorePart(ABC):
         self, ask: Callable[Concatenate[Connection, Given], Result], *args: Given.args, **kwargs: Given.kwargs
     ) -> Result:
         """Asks a reader."""
+
+    @abstractmethod
+    async def _settled(self) -> None:
+        """Lets everything that was reported be found."""

@@ -39,6 +39,7 @@ from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite import mail
 from rapport_server.adapters.store.sqlite.office import SqliteOffices
 from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
+from rapport_server.adapters.store.sqlite.urgent import SqliteUrgent
 from rapport_server.adapters.store.sqlite.version import check_version
 from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
 from rapport_server.ports import Clock, Store
@@ -68,7 +69,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class SqliteStore(SqliteOffices):
+class SqliteStore(SqliteOffices, SqliteUrgent):
     """Satisfies the Store port with one file.
 
     path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. small_batch: jobs up
@@ -439,6 +440,10 @@ class SqliteStore(SqliteOffices):
     async def finish_timer(self, timer: Timer) -> None:
         """See Timers.finish_timer."""
         await self._write(lambda tx: timers.finish_timer(tx, timer))
+
+    async def next_due_ms(self) -> int:
+        """See Timers.next_due_ms."""
+        return await self._read(timers.next_due_ms)
 
 
 def _satisfies(store: SqliteStore) -> Store:

@@ -65,6 +65,7 @@ def upgrade() -> None:
         _blob("sealed"),
         _blob("quiet", nullable=True),
         _number("pushed_ms"),
+        _number("retry_ms"),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -1,0 +1,109 @@
+"""Push subscriptions, webhooks and their deliveries in a SQLite store."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, text
+
+from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_server.adapters.store.sql import notifying
+from rapport_server.adapters.store.sqlite.part import StorePart
+from rapport_server.notifications import Delivery, NotifyingStore, Subscription, WebhookRecord
+from rapport_server.records import Principal
+
+__all__ = ["SqliteNotifying"]
+
+# A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2. A device's id
+# found across two neighbours of `open` is not its own: those are at other places than multiples of 16.
+_UNACKNOWLEDGED: Final = text("""
+SELECT d.device FROM device AS d WHERE d.device IN :devices AND EXISTS (
+  SELECT 1 FROM mailbox AS m JOIN item AS i ON i.position = m.position
+  WHERE m.practice = d.practice AND (instr(m.open, d.device) - 1) % 16 = 0 AND m.at < :before AND m.box IN (
+    SELECT conv FROM member WHERE member.practice = d.practice AND member.account = d.account
+  ) AND i.form = 0 AND i.seq > 0 AND substr(i."outer", 84, 1) = x'00'
+    AND instr(x'00010203', substr(i."outer", 85, 1)) > 0
+) ORDER BY d.device
+""").bindparams(bindparam("devices", expanding=True))
+
+
+def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
+    return list(db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms}).scalars())
+
+
+class SqliteNotifying(StorePart):
+    """The ports PushDirectory and WebhookDirectory."""
+
+    # --- subscriptions ---
+
+    async def subscribe(self, principal: Principal, sealed: bytes, quiet: bytes | None) -> None:
+        """See PushDirectory.subscribe."""
+        await self._write(lambda tx: notifying.subscribe(tx, principal, sealed, quiet))
+
+    async def end_subscription(self, practice: PracticeId, device: DeviceId, sealed: bytes | None = None) -> None:
+        """See PushDirectory.end_subscription."""
+        await self._write(lambda tx: notifying.end_subscription(tx, practice, device, sealed))
+
+    async def subscribed(self) -> list[DeviceId]:
+        """See PushDirectory.subscribed."""
+        return await self._read(notifying.subscribed)
+
+    async def subscriptions(self, devices: Collection[DeviceId]) -> list[Subscription]:
+        """See PushDirectory.subscriptions."""
+        return await self._read(notifying.subscriptions, devices)
+
+    async def subscriptions_of(self, practice: PracticeId, account: AccountId) -> list[Subscription]:
+        """See PushDirectory.subscriptions_of."""
+        return await self._read(notifying.subscriptions_of, practice, account)
+
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
+        """See PushDirectory.unacknowledged. In ascending order."""
+        await self._settled()
+        return await self._read(_unacknowledged, devices, before_ms)
+
+    async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
+        """See PushDirectory.claim_push."""
+        return await self._write(lambda tx: notifying.claim_push(tx, subscription, until_ms))
+
+    async def end_push(self, subscription: Subscription, pushed_ms: int | None, retry_ms: int) -> None:
+        """See PushDirectory.end_push."""
+        await self._write(lambda tx: notifying.end_push(tx, subscription, pushed_ms, retry_ms))
+
+    # --- webhooks ---
+
+    async def add_webhook(self, webhook: WebhookRecord) -> None:
+        """See WebhookDirectory.add_webhook."""
+        await self._write(lambda tx: notifying.add_webhook(tx, webhook))
+
+    async def webhooks(self, practice: PracticeId | None) -> list[WebhookRecord]:
+        """See WebhookDirectory.webhooks."""
+        return await self._read(notifying.webhooks, practice)
+
+    async def remove_webhook(self, practice: PracticeId, webhook: bytes) -> bool:
+        """See WebhookDirectory.remove_webhook."""
+        return await self._write(lambda tx: notifying.remove_webhook(tx, practice, webhook))
+
+    async def put_deliveries(self, deliveries: Sequence[Delivery]) -> int:
+        """See WebhookDirectory.put_deliveries."""
+        return await self._write(lambda tx: notifying.put_deliveries(tx, deliveries))
+
+    async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
+        """See WebhookDirectory.claim_deliveries."""
+        return await self._write(lambda tx: notifying.claim_deliveries(tx, now_ms, lease_ms, limit))
+
+    async def end_delivery(self, delivery: Delivery, due_ms: int | None) -> None:
+        """See WebhookDirectory.end_delivery."""
+        await self._write(lambda tx: notifying.end_delivery(tx, delivery, due_ms))
+
+    # --- sealed columns ---
+
+    async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
+        """See NotifyingStore.sealed_columns."""
+        return await self._read(notifying.sealed_columns)
+
+    async def reseal(self, kind: str, practice: PracticeId, name: bytes, old: bytes, new: bytes) -> bool:
+        """See NotifyingStore.reseal."""
+        return await self._write(lambda tx: notifying.reseal(tx, kind, practice, name, old, new))
+
+
+def _satisfies(store: SqliteNotifying) -> NotifyingStore:
+    return store

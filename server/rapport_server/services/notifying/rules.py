@@ -1,0 +1,59 @@
+"""Whether a push may go out now: quiet hours of the device, and what a therapist has said about closed doors.
+
+Pure functions of rules and time. What is held back is not remembered: it is asked again later, and goes out if something
+still waits then. Source: docs/protocol.md, chapter 19, and 15.1 (`push_closed`).
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.office.hours import OfficeHours, PushClosed
+from rapport_protocol.office.status import OfficeStatus, office_state
+from rapport_protocol.requests import QuietHours
+from rapport_server.notifications import PushClass
+
+__all__ = ["GRACE_MS", "may_push", "may_push_to", "office_allows", "require_zone"]
+
+GRACE_MS: Final = 10_000
+"""A connected device acknowledges within a second; a page that is just being opened within ten."""
+_EVEN_QUIET: Final = frozenset({PushClass.URGENT, PushClass.CALL})
+
+
+def require_zone(quiet: QuietHours) -> None:
+    """Raises Rejected(RULE_BROKEN) for a time zone that this machine does not know."""
+    try:
+        ZoneInfo(quiet.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise Rejected(ErrorCode.RULE_BROKEN, "quiet hours: unknown time zone") from None
+
+
+def may_push(kind: PushClass, now_ms: int, quiet: QuietHours | None, hours: OfficeHours | None) -> bool:
+    """Whether one device may be pushed now. hours: of the account, None when it has none."""
+    return may_push_to(kind, now_ms, quiet) and office_allows(kind, now_ms, hours)
+
+
+def may_push_to(kind: PushClass, now_ms: int, quiet: QuietHours | None) -> bool:
+    """What the device's quiet hours say. Hours in a zone that is not known any more say nothing."""
+    if quiet is None or (quiet.urgent and kind in _EVEN_QUIET):
+        return True
+    try:
+        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(quiet.zone))
+    except (ZoneInfoNotFoundError, ValueError, OSError, OverflowError):
+        return True
+    minute = local.hour * 60 + local.minute
+    if quiet.start < quiet.end:
+        return not quiet.start <= minute < quiet.end
+    return quiet.end <= minute < quiet.start
+
+
+def office_allows(kind: PushClass, now_ms: int, hours: OfficeHours | None) -> bool:
+    """What the therapist wants pushed while the office is not open. Rules that cannot be read say nothing."""
+    if hours is None or hours.push_closed is PushClosed.ALL:
+        return True
+    try:
+        is_open = office_state(hours, now_ms).status is OfficeStatus.OPEN
+    except ValueError:
+        return True
+    return is_open or (hours.push_closed is PushClosed.URGENT and kind is PushClass.URGENT)

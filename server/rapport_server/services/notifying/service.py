@@ -1,0 +1,279 @@
+"""Pushes one content-free word to devices that something waits for.
+
+Three ways lead here. A commit: ten seconds later the store is asked what its devices with a subscription have not
+acknowledged; nothing is done for devices without one. A sweep once a minute on one of the nodes: finds what a crash, a
+push service that was down, or quiet hours have left over. Another part of the server that asks for a class of its own.
+
+Whoever pushes claims the device first by compare-and-set, so that several nodes send one push; a claim that nobody
+finished ends after a minute.
+
+Source: docs/protocol.md, chapter 19.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+import structlog
+
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected
+from rapport_protocol.ids import AccountId, DeviceId, PracticeId, split_ids
+from rapport_protocol.office.document import OfficeDocument
+from rapport_protocol.office.hours import OfficeHours
+from rapport_protocol.requests import PushState, PushSubscription, QuietHours
+from rapport_server.hints import PushSubscribed
+from rapport_server.notifications import (
+    Endpoint,
+    PushClass,
+    PushDirectory,
+    Pusher,
+    PushServices,
+    Sent,
+    Subscription,
+    wakes_somebody,
+)
+from rapport_server.ports import Bus, Clock, OfficeDirectory, Timers
+from rapport_server.records import Job, PostJob, Principal, Timer
+from rapport_server.sealing import SealedColumns, Unreadable
+from rapport_server.services.notifying.rules import GRACE_MS, may_push, require_zone
+
+__all__ = ["PUSH_TIMER", "Notifying"]
+
+PUSH_TIMER: Final = "push"
+SWEEP_EVERY_MS: Final = 60_000
+"""What was held back or left over goes out within a minute."""
+LOOK_EVERY_S: Final = 1.0
+"""Seconds between looks at what was committed ten seconds ago."""
+AT_ONCE: Final = 500
+"""Devices that the store is asked about at a time."""
+SENDING_MOST: Final = 32
+"""Pushes under way at a time, as many as the way out has connections. Further ones wait for the next look."""
+CLAIM_MS: Final = 60_000
+"""A claim outlives a request (15 s); after that another node may push."""
+LATER_MS: Final = 60_000
+"""When a push service that asked for no time is tried again."""
+REFUSED_MS: Final = 3_600_000
+"""The same for one that refused: that may be the fault of a setting, and must not end everybody's subscription."""
+
+_log = structlog.get_logger("rapport.notifying")
+
+
+class Notifying:
+    """Subscriptions of this server's devices, and pushes to them. One task: `run`.
+
+    services, columns: None without keys; then nobody can subscribe, and nothing is pushed.
+    """
+
+    def __init__(
+        self,
+        directory: PushDirectory,
+        offices: OfficeDirectory,
+        timers: Timers,
+        bus: Bus,
+        clock: Clock,
+        services: PushServices | None,
+        columns: SealedColumns | None,
+    ) -> None:
+        self._directory = directory
+        self._offices = offices
+        self._timers = timers
+        self._bus = bus
+        self._clock = clock
+        self._services = services
+        self._columns = columns
+        self._subscribed: set[DeviceId] = set()
+        self._due: dict[DeviceId, int] = {}
+        self._sending: set[asyncio.Task[object]] = set()
+        self.sent: dict[Sent, int] = dict.fromkeys(Sent, 0)
+        """Pushes since the start, by what became of them."""
+
+    # --- what devices ask ---------------------------------------------------------------------------------------------
+
+    async def state(self, principal: Principal) -> PushState:
+        """What the device needs to know of pushes, and has said."""
+        found = await self._directory.subscriptions([principal.device])
+        quiet = _quiet(found[0].quiet) if found else None
+        return PushState(b"" if self._services is None else self._services.public_key, bool(found), quiet)
+
+    async def subscribe(self, principal: Principal, asked: PushSubscription) -> PushState:
+        """Where the device is reached from now on; an empty endpoint ends it.
+
+        Raises Rejected: UNSUPPORTED when the server does not push, RULE_BROKEN for a push service that is not allowed,
+        keys that are none, and an unknown time zone.
+        """
+        if not asked.endpoint:
+            await self._directory.end_subscription(principal.practice, principal.device)
+            self._subscribed.discard(principal.device)
+            return await self.state(principal)
+        if self._services is None or self._columns is None:
+            raise Rejected(ErrorCode.UNSUPPORTED, "this server does not push")
+        endpoint = Endpoint(asked.endpoint, asked.p256dh, asked.auth)
+        if not self._services.accepts(endpoint):
+            raise Rejected(ErrorCode.RULE_BROKEN, "not a push service that this server talks to, or not its keys")
+        if asked.quiet is not None:
+            require_zone(asked.quiet)
+        sealed = self._columns.seal("push", principal.practice, principal.device, msgspec.msgpack.encode(endpoint))
+        quiet = None if asked.quiet is None else msgspec.msgpack.encode(asked.quiet)
+        await self._directory.subscribe(principal, sealed, quiet)
+        self._subscribed.add(principal.device)
+        self._bus.publish(PushSubscribed(principal.device))
+        return PushState(self._services.public_key, subscribed=True, quiet=asked.quiet)
+
+    # --- what the server notices --------------------------------------------------------------------------------------
+
+    def take(self, hint: PushSubscribed) -> None:
+        """A device has subscribed at another node."""
+        self._subscribed.add(DeviceId(hint.device))
+
+    def committed(self, jobs: Collection[Job]) -> None:
+        """Every synced batch: remembers which devices with a subscription are to be looked at in ten seconds."""
+        if not self._subscribed:
+            return
+        for job in jobs:
+            if type(job) is PostJob and job.refusal is None and not job.repeat and wakes_somebody(job.outer):
+                for device in self._subscribed.intersection(split_ids(job.devices)):  # type: ignore[arg-type]
+                    self._due.setdefault(device, job.at)
+
+    async def start(self) -> None:
+        """Looks up who has a subscription, and asks for the next sweep. Raises Rejected(UNAVAILABLE)."""
+        if self._services is not None:
+            self._subscribed = set(await self._directory.subscribed())
+            await self._timers.set_timer(Timer(self._clock.now_ms() + SWEEP_EVERY_MS, PUSH_TIMER, b""))
+
+    async def run(self) -> None:
+        """Looks until cancelled; pushes under way are then given up, and tried again by another node or later."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                try:
+                    await self.look()
+                except Rejected as refused:  # the sweep finds it
+                    _log.warning("pushes not looked up", error=refused.code.value)
+        finally:
+            for task in self._sending:
+                task.cancel()
+            await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Pushes to those whose ten seconds are over. Raises Rejected(UNAVAILABLE); the sweep then finds them."""
+        before_ms = self._clock.now_ms() - GRACE_MS
+        due = []
+        for device, at in self._due.items():
+            if at > before_ms or len(due) == AT_ONCE:
+                break
+            due.append(device)
+        for device in due:
+            del self._due[device]
+        if due:
+            await self._push_waiting(due)
+
+    async def sweep(self, _key: bytes) -> None:
+        """The timer's handler: everybody with a subscription is looked at next. Other timers do not wait for pushes."""
+        if self._services is not None:
+            await self.start()
+            for device in self._subscribed:
+                self._due.setdefault(device, 0)
+
+    # --- pushing ------------------------------------------------------------------------------------------------------
+
+    async def _push_waiting(self, devices: Collection[DeviceId]) -> None:
+        """Class `message`, to those of these devices that something waits for and that may be pushed now."""
+        now_ms = self._clock.now_ms()
+        found = await self._directory.subscriptions(devices)
+        self._subscribed.difference_update(set(devices) - {each.device for each in found})
+        free = [each for each in found if each.may_be_tried(now_ms)]
+        allowed = await self._allowed(PushClass.MESSAGE, free, now_ms)
+        if not allowed:
+            return
+        waiting = set(await self._directory.unacknowledged([each.device for each in allowed], now_ms - GRACE_MS))
+        for subscription in allowed:
+            if subscription.device in waiting:
+                await self._room()
+                task = asyncio.create_task(self._claim_and_send(subscription))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+
+    async def _room(self) -> None:
+        """Waits until fewer pushes than allowed are under way."""
+        while len(self._sending) >= SENDING_MOST:
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+
+    async def settled(self) -> None:
+        """Waits until no push is under way."""
+        while self._sending:
+            await asyncio.wait(self._sending)
+
+    async def _claim_and_send(self, subscription: Subscription) -> bool:
+        """Whether the push service took it; False too when another node was quicker."""
+        try:
+            if not await self._directory.claim_push(subscription, self._clock.now_ms() + CLAIM_MS):
+                return False
+            return await self._send(subscription, PushClass.MESSAGE)
+        except Rejected as refused:  # the claim ends by itself
+            _log.warning("push not recorded", error=refused.code.value)
+            return False
+
+    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
+        """See Pusher.push. What is under way for a device holds nothing back: whoever asks decides how often."""
+        if self._services is None:
+            return []
+        found = await self._directory.subscriptions_of(practice, account)
+        allowed = await self._allowed(kind, found, self._clock.now_ms())
+        taken = await asyncio.gather(*(self._send(subscription, kind) for subscription in allowed))
+        return [each.device for each, was_taken in zip(allowed, taken, strict=True) if was_taken]
+
+    async def _send(self, subscription: Subscription, kind: PushClass) -> bool:
+        """One push, and what the store keeps about it. Raises Rejected(UNAVAILABLE) when that cannot be kept."""
+        services, endpoint = self._services, self._endpoint(subscription)
+        outcome, asked_ms = Sent.REFUSED, 0
+        if services is not None and endpoint is not None:
+            outcome, asked_ms = await services.send(endpoint, kind)
+        self.sent[outcome] += 1
+        now_ms = self._clock.now_ms()
+        if outcome is Sent.TAKEN:
+            await self._directory.end_push(subscription, now_ms, 0)
+        elif outcome is Sent.GONE:
+            await self._directory.end_subscription(subscription.practice, subscription.device, subscription.sealed)
+        else:
+            wait_ms = LATER_MS if outcome is Sent.LATER else REFUSED_MS
+            await self._directory.end_push(subscription, None, now_ms + max(asked_ms, wait_ms))
+        return outcome is Sent.TAKEN
+
+    def _endpoint(self, subscription: Subscription) -> Endpoint | None:
+        """None when it cannot be opened: its key is gone, so is what it was good for."""
+        if self._columns is None:
+            return None
+        try:
+            opened = self._columns.open("push", subscription.practice, subscription.device, subscription.sealed)
+            return msgspec.msgpack.decode(opened, type=Endpoint)
+        except (Unreadable, msgspec.DecodeError):
+            return None
+
+    async def _allowed(self, kind: PushClass, found: Iterable[Subscription], now_ms: int) -> list[Subscription]:
+        """Those that quiet hours and office hours let through."""
+        subscriptions = list(found)
+        hours: dict[AccountId, OfficeHours] = {}
+        for practice in {each.practice for each in subscriptions}:
+            accounts = {each.account for each in subscriptions if each.practice == practice}
+            documents = await self._offices.office_documents(practice, accounts)
+            hours.update({account: read for account, raw in documents.items() if (read := _hours(raw)) is not None})
+        return [each for each in subscriptions if may_push(kind, now_ms, _quiet(each.quiet), hours.get(each.account))]
+
+
+def _hours(document: bytes) -> OfficeHours | None:
+    try:
+        return OfficeDocument.parse(document).hours
+    except FormatError:
+        return None
+
+
+def _quiet(stored: bytes | None) -> QuietHours | None:
+    try:
+        return None if stored is None else msgspec.msgpack.decode(stored, type=QuietHours)
+    except msgspec.DecodeError:
+        return None
+
+
+def _pushes(notifying: Notifying) -> Pusher:
+    return notifying

@@ -1,0 +1,392 @@
+"""The shell of office hours: one task that tells devices how the offices stand that they watch, and when that changes.
+
+Nobody waits for it: a connection says whom it watches and goes on. Everything that waits here is kept by device or
+account, the newest in place of the older, so that it is bounded by who is connected and whom they watch.
+
+Source: docs/protocol.md, section 15.4.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from rapport_protocol.codec import SERVER_CODECS
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected
+from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId, split_ids
+from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
+from rapport_protocol.messages import Office, WatchOffice
+from rapport_server.hints import OfficeMoved
+from rapport_server.ports import Clock, Store
+from rapport_server.rates import Rates
+from rapport_server.records import Principal
+from rapport_server.services.office.board import Board, Person, Standing
+from rapport_server.services.office.watching import Watching
+
+__all__ = ["Connection", "Link", "OfficeNews"]
+
+LOOK_EVERY_S: Final = 30.0
+"""Longest sleep between two looks at the clock."""
+JUMP_S: Final = 1.0
+"""The clock has been set if it and the monotonic one have moved apart by more since the last look; then every office is
+looked at, because it may be earlier than it was."""
+ANSWERED_AT_ONCE: Final = 200
+"""Devices whose wishes are looked up in one round; edges come in between."""
+LOADED_AT_ONCE: Final = 100
+"""Documents that the store is asked for at a time: at most 1.6 MB."""
+LOOKED_UP_AT_ONCE: Final = 50
+"""Accounts whose contacts the store is asked for at a time: some ten milliseconds of its time with fifty contacts each.
+"""
+CIRCLES_KEPT: Final = 8192
+"""Accounts whose contacts are remembered, about 2 KB each with fifty contacts; then all are looked up again."""
+TOLD_AT_ONCE: Final = 256
+"""Devices that are told in one turn of the loop: about 5 ms."""
+DENIED_EVERY_S: Final = 10.0
+"""Seconds between two looks at those who watch somebody whom they may not see, if memberships have changed."""
+
+_log = structlog.get_logger("rapport.office")
+_encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
+
+
+class Connection(Protocol):
+    """What is needed of a device's socket; sending never waits."""
+
+    @property
+    def congested(self) -> bool:
+        """Too much waits for the device to read; `OfficeNews.room` follows once it has."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queues one ready-made MessagePack frame."""
+
+
+class Link(Protocol):
+    """A signed-in connection."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its socket."""
+
+
+_Asked = dict[DeviceId, tuple[Link, frozenset[AccountId]]]
+"""Who has asked to watch whom."""
+_Frames = dict[tuple[Person, Standing, bool], bytes]
+"""What was encoded before, with the document or without."""
+
+
+class OfficeNews:
+    """Office hours at one node. `run` owns the rounds, `nudge` is called about once a second.
+
+    Everything else returns at once and is safe to call in any order.
+    """
+
+    def __init__(self, store: Store, clock: Clock, rates: Rates) -> None:
+        self._store = store
+        self._clock = clock
+        self._rates = rates
+        self._board, self._watching = Board(), Watching()
+        self._links: dict[DeviceId, Link] = {}
+        self._watch: dict[DeviceId, frozenset[AccountId]] = {}
+        """Whom devices want to watch, and have not been answered."""
+        self._denied: dict[DeviceId, frozenset[AccountId]] = {}
+        """Whom devices watch, where they may not see all of them: that may change."""
+        self._denied_at: tuple[object, float] = (None, 0.0)
+        """The directory's mark and the time when these were looked up last."""
+        self._behind: dict[DeviceId, set[Person]] = {}
+        """Of whom devices are to be told once they read again."""
+        self._moved: dict[Person, int] = {}
+        """Whose document of which version was published and has not been loaded."""
+        self._news: dict[Person, None] = {}
+        """Whose watchers have not been told how the office stands now."""
+        self._circles: dict[Person, frozenset[AccountId]] = {}
+        """Whom accounts share a conversation with, themselves included."""
+        self._mark: object = None
+        """What the directory's mark was when the circles were looked up."""
+        self._gap = False
+        self._ahead_s = self._ahead()
+        self._work = asyncio.Event()
+        self.told = 0
+        """How often a device was told of an office, since the start."""
+
+    @property
+    def watchers(self) -> int:
+        """How many devices watch an office here."""
+        return len(self._watching)
+
+    @property
+    def offices(self) -> int:
+        """How many offices with hours are watched here."""
+        return len(self._board)
+
+    # --- what connections say -----------------------------------------------------------------------------------------
+
+    def open(self, link: Link) -> None:
+        """A device has signed in."""
+        self._forget(link.principal)  # what an older connection of the device had asked for
+        self._links[link.principal.device] = link
+
+    def close(self, link: Link) -> None:
+        """A connection has ended; one that was replaced changes nothing."""
+        who = link.principal
+        if self._links.get(who.device) is link:
+            del self._links[who.device]
+            self._forget(who)
+
+    def _forget(self, who: Principal) -> None:
+        self._watches(who, ())
+        self._watch.pop(who.device, None)
+        self._denied.pop(who.device, None)
+        self._behind.pop(who.device, None)
+
+    def _watches(self, who: Principal, accounts: Collection[AccountId]) -> None:
+        for person in self._watching.watch(who.practice, who.device, accounts):
+            self._board.forget(person)
+            self._moved.pop(person, None)
+            self._news.pop(person, None)
+
+    def watch(self, link: Link, message: WatchOffice) -> None:
+        """A device says whom it watches; it is answered as soon as its rate allows. Raises FormatError."""
+        if len(message.accounts) % ID_BYTES:
+            raise FormatError("not account ids", ErrorCode.BAD_FRAME)
+        self._watch[link.principal.device] = frozenset(map(AccountId, split_ids(message.accounts)))
+        self._work.set()
+
+    def room(self, link: Link) -> None:
+        """A congested connection has room again."""
+        device = link.principal.device
+        if self._links.get(device) is link and device in self._behind:
+            for person in self._behind.pop(device):
+                self._tell(person, (device,), {})
+
+    # --- what others say ----------------------------------------------------------------------------------------------
+
+    def take(self, hint: OfficeMoved) -> None:
+        """A hint from this node or another one. Whom it is for is looked up here, as for every other change."""
+        person = hint.practice, hint.account
+        standing = self._board.standing(person)
+        if self._watching.watchers(person) and (standing is None or standing.version < hint.version):
+            self._moved[person] = max(hint.version, self._moved.get(person, 0))
+            self._work.set()
+
+    def look_again(self) -> None:
+        """Hints may have been lost: every document that is watched here is loaded again."""
+        self._gap = True
+        self._work.set()
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    def nudge(self) -> None:
+        """Tries again what could not be done before, and looks at the clock."""
+        mark, now_s = self._store.members_mark, self._clock.monotonic()
+        if self._denied and mark is not self._denied_at[0] and now_s - self._denied_at[1] >= DENIED_EVERY_S:
+            self._denied_at = mark, now_s
+            for device, accounts in self._denied.items():
+                self._watch.setdefault(device, accounts)
+        self._work.set()
+
+    def _ahead(self) -> float:
+        """By how many seconds the clock is ahead of the monotonic one: the same until it is set."""
+        return self._clock.now_ms() / 1000 - self._clock.monotonic()
+
+    async def run(self) -> None:
+        """Tells what there is to tell, until cancelled. What cannot be looked up now waits for the next nudge."""
+        while True:
+            await self._wait()
+            for step in (self._look, self._load, self._answer, self._close_gap):
+                try:
+                    await step()
+                except Rejected as refused:
+                    _log.warning("office hours not looked up", error=refused.code.value)
+
+    async def _wait(self) -> None:
+        """Until there is work, until the next edge, or for half a minute."""
+        edge_ms = self._board.next_edge_ms()
+        left_s = LOOK_EVERY_S if edge_ms is None else (edge_ms - self._clock.now_ms()) / 1000
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(max(left_s, 0.0), LOOK_EVERY_S)):
+                await self._work.wait()
+        self._work.clear()
+
+    async def _look(self) -> None:
+        """Looks at the offices whose edge has come, and tells of them. Raises Rejected; told later then."""
+        ahead_s = self._ahead()
+        was_set, self._ahead_s = abs(ahead_s - self._ahead_s) > JUMP_S, ahead_s
+        now = self._clock.now_ms()
+        due = self._board.people() if was_set else self._board.due(now)
+        for start in range(0, len(due), LOOKED_UP_AT_ONCE):
+            for person in due[start : start + LOOKED_UP_AT_ONCE]:
+                if self._board.look(person, now):
+                    self._news[person] = None
+            await self._spread()
+        await self._spread()
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    async def _spread(self) -> None:
+        """Tells all news to those who watch and may see. Raises Rejected; what is left is told later then."""
+        frames: _Frames = {}
+        told = 0
+        while self._news:
+            some = list(itertools.islice(self._news, LOOKED_UP_AT_ONCE))
+            circles = await self._circles_of(some)
+            for person in some:
+                if person not in self._news:
+                    continue  # nobody watches it any more
+                del self._news[person]
+                told += self._tell(person, self._allowed(person, circles[person]), frames)
+                if told > TOLD_AT_ONCE:
+                    told = 0
+                    await asyncio.sleep(0)
+
+    def _allowed(self, person: Person, circle: frozenset[AccountId]) -> list[DeviceId]:
+        """Those who watch and are in a conversation with the account; the others are looked at again some time."""
+        allowed = []
+        for device in self._watching.watchers(person):
+            if self._links[device].principal.account in circle:
+                allowed.append(device)
+            else:
+                self._denied[device] = self._watching.accounts(device)
+        return allowed
+
+    def _tell(self, person: Person, devices: Iterable[DeviceId], frames: _Frames) -> int:
+        """Tells these how an office stands, if they do not know. frames: encoded before. Returns how many were told."""
+        standing = self._board.standing(person)
+        if standing is None:
+            return 0
+        told = 0
+        for device in devices:
+            link = self._links[device]
+            tell = self._watching.news(device, person, standing)
+            if tell is None:
+                continue
+            if link.connection.congested:
+                self._behind.setdefault(device, set()).add(person)
+                continue
+            key = person, standing, tell.document
+            if key not in frames:
+                frames[key] = self._frame(person, standing, document=tell.document)
+            link.connection.send_frame(frames[key])
+            self._watching.tell(tell)
+            told += 1
+        self.told += told
+        return told
+
+    def _frame(self, person: Person, standing: Standing, *, document: bool) -> bytes:
+        carried = self._board.document(person) if document else None
+        return _encode(Office(person[1], standing.status, standing.until_ms, carried))
+
+    # --- looking up ---------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Loads what was published, and tells of it. Raises Rejected; done later then."""
+        moved = dict(self._moved)
+        await self._learn(moved)
+        for person, version in moved.items():
+            if self._moved.get(person) == version:
+                del self._moved[person]
+        await self._spread()
+
+    async def _learn(self, people: Iterable[Person]) -> None:
+        """Loads the documents of these; what has changed is news. Raises Rejected."""
+        for practice, accounts in _by_practice(people, LOADED_AT_ONCE):
+            documents = await self._store.office_documents(practice, accounts)
+            now = self._clock.now_ms()
+            for account, document in documents.items():
+                person = practice, account
+                if self._watching.watchers(person) and self._board.learn(person, document, now):
+                    self._news[person] = None
+
+    def _wishes(self) -> _Asked:
+        """Some of those who have asked to watch, as their rate allows."""
+        asked: _Asked = {}
+        for device, accounts in self._watch.items():
+            if len(asked) == ANSWERED_AT_ONCE:
+                self._work.set()
+                break
+            link = self._links[device]
+            if not self._rates.allow("watch", link.principal.practice + device + b"office"):
+                asked[device] = link, accounts
+        return asked
+
+    async def _answer(self) -> None:
+        """Looks up whom devices have asked to watch, and answers them. Raises Rejected; answered later then."""
+        asked = self._wishes()
+        if not asked:
+            return
+        for device, (link, accounts) in asked.items():
+            del self._watch[device]
+            self._watches(link.principal, accounts)  # before anything is read: what is published later comes as a hint
+        try:
+            visible = await self._visible(asked)
+            await self._learn({person for people in visible.values() for person in people})
+        except Rejected:
+            for device, (link, accounts) in asked.items():
+                if self._links.get(device) is link:
+                    self._watch.setdefault(device, accounts)
+            raise
+        frames: _Frames = {}
+        for device, (link, accounts) in asked.items():
+            if self._links.get(device) is not link or device in self._watch:
+                continue  # it is gone, or watches others by now
+            if len(visible[device]) == len(accounts):
+                self._denied.pop(device, None)
+            else:
+                self._denied[device] = accounts
+            for person in visible[device]:
+                self._tell(person, (device,), frames)
+        await self._spread()
+
+    async def _visible(self, asked: _Asked) -> dict[DeviceId, list[Person]]:
+        """Per device those of the accounts that share a conversation with its own. Raises Rejected."""
+        asking = {link.principal for link, _ in asked.values()}
+        circles = await self._circles_of({(who.practice, who.account) for who in asking})
+        return {
+            device: [
+                (link.principal.practice, account)
+                for account in accounts & circles[link.principal.practice, link.principal.account]
+            ]
+            for device, (link, accounts) in asked.items()
+        }
+
+    async def _close_gap(self) -> None:
+        """Loads every document that is watched here, and tells what has changed. Raises Rejected; done later then."""
+        if not self._gap:
+            return
+        await self._learn(list(self._watching.people()))
+        for device, accounts in self._denied.items():
+            self._watch.setdefault(device, accounts)
+        self._gap = False
+        self._work.set()
+        await self._spread()
+
+    async def _circles_of(self, people: Collection[Person]) -> dict[Person, frozenset[AccountId]]:
+        """Whom these share a conversation with now, themselves included. Raises Rejected."""
+        mark = self._store.members_mark
+        if mark is not self._mark or len(self._circles) >= CIRCLES_KEPT:
+            self._circles, self._mark = {}, mark
+        kept = self._circles  # under the mark from before the question
+        found = {person: kept[person] for person in people if person in kept}
+        missing = [person for person in people if person not in found]
+        for practice, accounts in _by_practice(missing, LOOKED_UP_AT_ONCE):
+            contacts = await self._store.contacts(practice, accounts)
+            for account in accounts:
+                person = practice, account
+                circle = frozenset(contact.account for contact in contacts.get(account, ()))
+                found[person] = kept[person] = circle
+        return found
+
+
+def _by_practice(people: Iterable[Person], most: int) -> Iterator[tuple[PracticeId, list[AccountId]]]:
+    """Accounts of one practice at a time, at most so many."""
+    practices: dict[PracticeId, list[AccountId]] = {}
+    for practice, account in people:
+        practices.setdefault(practice, []).append(account)
+    for practice, accounts in practices.items():
+        for start in range(0, len(accounts), most):
+            yield practice, accounts[start : start + most]
