@@ -6,7 +6,7 @@ The only file that knows every part. Creating wires, starting runs, closing undo
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from rapport_protocol.limits import FRAME_BYTES
 from rapport_protocol.messages import CloseCode
 from rapport_server.adapters.clock import StoreClock, SystemClock, TellsTime
 from rapport_server.adapters.local_bus import LocalBus, LocalRoster
+from rapport_server.adapters.outgoing import GuardedOutgoing
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.claim_limits import ClaimLimits
@@ -38,12 +39,14 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import StreamServices, WebSocketDoor
-from rapport_server.hints import Addressed, Hint, MembersMoved, OfficeMoved, PresenceMoved, Spent
+from rapport_server.hints import Addressed, Hint, MembersMoved, OfficeMoved, PresenceMoved, PushSubscribed, Spent
 from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
+from rapport_server.notification_keys import read_keys
+from rapport_server.outward import Outward
 from rapport_server.ports import Bus, Clock, Roster, Store
 from rapport_server.rates import Rate, Rates
-from rapport_server.records import URGENT_TIMER
+from rapport_server.records import URGENT_TIMER, Job
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.budgets import Budgets
 from rapport_server.services.conversations import Conversations
@@ -52,6 +55,7 @@ from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
+from rapport_server.services.notifying import PUSH_TIMER
 from rapport_server.services.office import OfficeNews, Publishing
 from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
@@ -125,9 +129,10 @@ class _Parts:
     due: DueTimers
     rates: Rates
     budgets: Budgets
+    outward: Outward
 
 
-def create(
+def create(  # noqa: PLR0913 - the composition root
     config: Config,
     *,
     store: Store | None = None,
@@ -137,12 +142,13 @@ def create(
     log_dropped: Callable[[], float] = lambda: 0,
     lan: Lan | None = None,
     web_app: Path = WEB_APP,
+    ways_out: tuple[GuardedOutgoing, GuardedOutgoing] | None = None,
 ) -> "App":
     """Wires one node and binds its port; nothing runs before `App.start`.
 
     store, clock, bus, roster: the configured ones unless given. log_dropped: how many log values were withheld, for the
-    figures. lan: to speak TLS with, and to hand out the authority. web_app: where the browser app was built. Raises
-    ConfigurationProblem with one sentence.
+    figures. lan: to speak TLS with, and to hand out the authority. web_app: where the browser app was built. ways_out:
+    see Outward. Raises ConfigurationProblem with one sentence.
     """
     check(config)
     require_c_parser()
@@ -150,47 +156,61 @@ def create(
     bound = bind(config.server.host, config.server.port, reuse_port=config.server.reuse_port)
     try:
         origins = server_origins(config, int(bound.getsockname()[1]))
+        keys = read_keys(config, beside_store=store is None)
         store = store or open_store(config, clock)
         if bus is None:
             bus, roster = open_bus(config, store)
-        parts = _wire(config, store, clock, bus, roster or LocalRoster(), origins)
+        outward = Outward(config, keys, store, bus, clock, origins[0], ways_out)
+        parts = _wire(config, store, clock, bus, roster or LocalRoster(), origins, outward)
         return App(config, parts, bound, origins, log_dropped, lan, _web_files(config, web_app))
     except BaseException:
         bound.close()
         raise
 
 
-def _wire(config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, origins: list[str]) -> _Parts:
+def _wire(
+    config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, origins: list[str], outward: Outward
+) -> _Parts:
     shared = bool(config.bus.url)
     rates = Rates(dict(_limits(config.rates)), clock, shared=shared)
     claims = ClaimLimits(clock, shared=shared)
     budgets = Budgets(bus, rates, claims)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
-    urgent = Urgent(store, bus, clock)
+    urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged)
     presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
     news = OfficeNews(store, clock, rates)
     bus.subscribe(
-        partial(_take, delivery, presence, news, budgets, store), partial(_look_again, delivery, presence, news, store)
+        partial(_take, delivery, presence, news, budgets, outward, store),
+        partial(_look_again, delivery, presence, news, store),
     )
     chains = Chains(store)
     services = Services(
-        Accounts(store, bus, clock, chains),
+        Accounts(store, bus, clock, chains, outward.webhooks.tell),
         Invites(store, store, bus, clock, chains),
         Keys(store, bus, clock, claims),
         Conversations(store, bus, clock, chains),
         History(store),
         Linking(store, clock),
-        Publishing(store, bus, clock),
+        Publishing(store, bus, clock, outward.webhooks.tell),
         urgent,
+        outward.notifying,
     )
-    due = DueTimers(store, store, bus, clock, {INVITE_TIMER: services.invites.expire, URGENT_TIMER: urgent.fire})
-    messaging = Messaging(store, delivery.deliver, clock, rates, due.soon)
+    timers = {INVITE_TIMER: services.invites.expire, URGENT_TIMER: urgent.fire, PUSH_TIMER: outward.notifying.sweep}
+    due = DueTimers(store, store, bus, clock, timers)
+    messaging = Messaging(store, partial(_deliver, delivery, outward), clock, rates, due.soon)
     signals = Signals(store, bus, clock, rates)
     seen = Seen(store, delivery.devices, clock)
     return _Parts(
-        store, clock, bus, sign_in, messaging, delivery, signals, presence, news, seen, services, due, rates, budgets
-    )
+        store, clock, bus, sign_in, messaging, delivery, signals, presence, news, seen, services, due, rates, budgets,
+        outward,
+    )  # fmt: skip
+
+
+def _deliver(delivery: Delivery, outward: Outward, jobs: Collection[Job]) -> None:
+    """A synced batch: to who is connected, and a note about who is not."""
+    delivery.deliver(jobs)
+    outward.committed(jobs)
 
 
 def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, store: Store) -> None:
@@ -201,7 +221,15 @@ def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, store:
     news.look_again()
 
 
-def _take(delivery: Delivery, presence: Presence, news: OfficeNews, budgets: Budgets, store: Store, hint: Hint) -> None:
+def _take(
+    delivery: Delivery,
+    presence: Presence,
+    news: OfficeNews,
+    budgets: Budgets,
+    outward: Outward,
+    store: Store,
+    hint: Hint,
+) -> None:
     """What this node does about a hint."""
     if isinstance(hint, PresenceMoved):
         presence.take(hint)
@@ -211,6 +239,8 @@ def _take(delivery: Delivery, presence: Presence, news: OfficeNews, budgets: Bud
         store.note_members_moved()
     elif isinstance(hint, Spent):
         budgets.take(hint)
+    elif isinstance(hint, PushSubscribed):
+        outward.notifying.take(hint)
     elif isinstance(hint, Addressed):
         delivery.take(hint)
 
@@ -335,6 +365,7 @@ class App:
         await parts.bus.start()
         running.push_async_callback(parts.bus.close)
         await parts.sign_in.start()
+        await running.enter_async_context(parts.outward)
         running.push_async_callback(parts.due.close)
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
@@ -346,6 +377,8 @@ class App:
         running.push_async_callback(parts.services.urgent.close)
         self._own(parts.services.urgent.run())
         self._own(parts.budgets.run())
+        self._own(parts.outward.notifying.run())
+        self._own(parts.outward.webhooks.run())
         self._own(self._stream.run())
         if self._config.metrics.enabled:
             self._metrics = self._metrics_listener()
@@ -472,5 +505,6 @@ class App:
         figures.follow("urgent_started", "Urgent messages that began to be told.", lambda: urgent.started)
         figures.follow("urgent_confirmed", "Urgent messages that somebody has confirmed.", lambda: urgent.confirmed)
         figures.follow("urgent_ended", "Urgent messages that ended with nobody confirming.", lambda: urgent.ended)
+        self._parts.outward.follow(figures)
         figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
         return figures

@@ -9,7 +9,7 @@ import ipaddress
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 __all__ = [
     "CONFIGURATION_EXIT",
@@ -337,7 +337,7 @@ class Notifications(Struct, frozen=True, forbid_unknown_fields=True):
     push_hosts: Annotated[
         list[str],
         _about("Push services that the server talks to; `*.example.com` stands for every host below. No others."),
-    ] = msgspec.field(
+    ] = field(
         default_factory=lambda: [
             "fcm.googleapis.com",
             "updates.push.services.mozilla.com",

@@ -33,6 +33,7 @@ __all__ = [
     "Signalled",
     "Spent",
     "SpentItem",
+    "ToAll",
     "Wake",
     "narrowed",
     "wakes",
@@ -142,7 +143,10 @@ class Spent(Struct, frozen=True, array_like=True, tag="spent"):
 Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved | OfficeMoved
 """Hints for certain devices."""
 
-Hint = Addressed | MembersMoved | Spent | PushSubscribed
+ToAll = MembersMoved | Spent | PushSubscribed
+"""Hints for every other node."""
+
+Hint = Addressed | ToAll
 
 
 def narrowed(hint: Addressed, wanted: Callable[[DeviceId], object]) -> Addressed | None:

@@ -38,11 +38,14 @@ def key_files(config: Config) -> tuple[Path, Path]:
     return folder / COLUMN_KEY_FILE, folder / VAPID_KEY_FILE
 
 
-def read_keys(config: Config) -> NotificationKeys | None:
-    """The keys; None when there are none. Raises ConfigurationProblem for one without the other, or malformed ones."""
+def read_keys(config: Config, *, beside_store: bool = True) -> NotificationKeys | None:
+    """The keys; None when there are none. beside_store: also look there for what is not configured.
+
+    Raises ConfigurationProblem for one without the other, or malformed ones.
+    """
     settings = config.notifications
     columns, vapid = settings.key, settings.vapid_key
-    if not config.store.url:
+    if beside_store and not config.store.url:
         column_file, vapid_file = key_files(config)
         columns, vapid = columns or _content(column_file), vapid or _content(vapid_file)
     if not columns and not vapid:

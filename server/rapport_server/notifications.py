@@ -3,7 +3,7 @@
 Apart from `ports.py` because nothing else needs them. Source: docs/protocol.md, chapter 19.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -28,9 +28,11 @@ __all__ = [
     "Pusher",
     "Sent",
     "Subscription",
+    "Tell",
     "WebhookDirectory",
     "WebhookRecord",
     "WebhookTarget",
+    "tell_nobody",
     "wakes_somebody",
 ]
 
@@ -143,8 +145,8 @@ class PushDirectory(Protocol):
     async def subscriptions_of(self, practice: PracticeId, account: AccountId) -> list[Subscription]:
         """Of all listed devices of an account, in ascending order."""
 
-    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-        """Those of these devices, of any practice, for which a post waits that was accepted before `before_ms`.
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+        """Those of these devices, of any practice, for which a post waits that was accepted until `before_ms`.
 
         Only posts of class 0 that are not quiet, and that the device has not set aside.
         """
@@ -182,7 +184,10 @@ class WebhookDirectory(Protocol):
 
 
 class NotifyingStore(PushDirectory, WebhookDirectory, Protocol):
-    """Everything of it, with what a change of the notification key needs."""
+    """Everything of it, with what the commands about it need."""
+
+    async def practices(self) -> list[PracticeId]:
+        """Every practice, the oldest first."""
 
     async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
         """All sealed values: what they are ("push", "webhook"), practice, device or webhook, sealed bytes."""
@@ -246,6 +251,14 @@ class PushServices(Protocol):
 
     async def send(self, endpoint: Endpoint, kind: PushClass) -> tuple[Sent, int]:
         """Sends one push. Returns what became of it and the milliseconds that were asked for, 0 = none."""
+
+
+Tell = Callable[[PracticeId, str, Mapping[str, str]], None]
+"""Tells an operator's own systems of an event: practice, name, ids in hexadecimal. Never waits, never raises."""
+
+
+def tell_nobody(_practice: PracticeId, _event: str, _ids: Mapping[str, str]) -> None:
+    """Where there are no webhooks."""
 
 
 class Pusher(Protocol):

@@ -80,7 +80,7 @@ class Outcome(Struct):
     kept: bool
 
 
-def _times(found: Sequence[float]) -> Times:
+def times_of(found: Sequence[float]) -> Times:
     """Infinite times, of frames that never came, are shown as -1."""
     ordered = sorted(found)
 
@@ -91,7 +91,7 @@ def _times(found: Sequence[float]) -> Times:
     return Times(len(ordered), at(0.5), at(0.99), at(1.0))
 
 
-def _within(times: Times | None, limit: float) -> bool:
+def within(times: Times | None, limit: float) -> bool:
     return times is None or 0 <= times.p100 <= limit
 
 
@@ -125,7 +125,7 @@ class Run:
         await pass_s(FLAP_S + 1)
         self._say(self.idle[:20], "online")
         await pass_s(FLAP_S + 1)
-        return _times(found)
+        return times_of(found)
 
     async def together(self) -> tuple[Times, float]:
         """All therapists at once, several times; and the processor time of this process meanwhile."""
@@ -137,7 +137,7 @@ class Run:
             found += await self._crowd.reached(lambda state=state: self._say(self.idle, state), frames, 15)  # type: ignore[misc]
             cpu += time.process_time() - before
             await pass_s(FLAP_S + 1)
-        return _times(found), round(cpu, 2)
+        return times_of(found), round(cpu, 2)
 
     async def leaves(self, count: int) -> Times:
         """Some say good-bye."""
@@ -150,7 +150,7 @@ class Run:
                 self._stream(person).leave()
             return began
 
-        return _times(await self._crowd.reached(leave, self._each * count, LEAVE_S * 10))
+        return times_of(await self._crowd.reached(leave, self._each * count, LEAVE_S * 10))
 
     async def losses(self, count: int) -> Times:
         """Some sockets break."""
@@ -163,7 +163,7 @@ class Run:
                 self._stream(person).transport.abort()
             return began
 
-        return _times(await self._crowd.reached(lose, self._each * count, LOSS_S * 2))
+        return times_of(await self._crowd.reached(lose, self._each * count, LOSS_S * 2))
 
     async def flapping(self) -> tuple[int, int, float, bool]:
         """One flips twice a second for 20 s: how often, most events of a watcher, the shortest time between two."""
@@ -193,7 +193,7 @@ class Run:
         )
         killed = time.monotonic()
         await node.kill()
-        return _times(
+        return times_of(
             await crowd.reached(
                 lambda: dict.fromkeys((person.account for person in gone), killed), frames, DEATH_S + 10
             )
@@ -276,11 +276,11 @@ async def _all(
         heartbeat_cpu_of_a_core=cpu,
         instrument_cpu_s_of_together=instrument,
         kept=(
-            _within(one_flip, FLIP_S)
-            and _within(together, FLIP_S)
-            and _within(clean_leave, LEAVE_S)
-            and _within(lost_socket, LOSS_S)
-            and _within(killed, DEATH_S)
+            within(one_flip, FLIP_S)
+            and within(together, FLIP_S)
+            and within(clean_leave, LEAVE_S)
+            and within(lost_socket, LOSS_S)
+            and within(killed, DEATH_S)
             and last
             and shortest >= FLAP_S - 0.5  # the network may bring one word late and the next one early
         ),

@@ -1,4 +1,6 @@
-"""Ten thousand clients in one process for `tests.bench.presence`: who they are, how they connect, what they hear."""
+"""Ten thousand clients in one process for `tests.bench.presence` and `tests.bench.office`: who they are, how they
+connect, what they hear.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from rapport.testing.processes import ServerProcess
 from rapport_protocol.codec import CLIENT_CODECS
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
-from rapport_protocol.messages import Auth, CaughtUp, Challenge, ClientMessage, Ping, Pong, Presence
+from rapport_protocol.messages import Auth, CaughtUp, Challenge, ClientMessage, Hello, Office, Ping, Pong, Presence
 from rapport_protocol.signed import AuthTranscript, SigningKey
 
 __all__ = ["Crowd", "Person", "Stream", "connect", "insert", "pass_s", "settled"]
@@ -48,6 +50,8 @@ class Stream(asyncio.Protocol):
         self._upgraded = False
         self.code = 1006
         """What the server closed with."""
+        self.token = b""
+        """For HTTP, once signed in."""
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -83,12 +87,14 @@ class Stream(asyncio.Protocol):
 
     def _heard(self, payload: bytes, now: float) -> None:
         match _CODEC.decode(payload):
-            case Presence(account, state):
+            case Presence(account, state) | Office(account, state):
                 self._told(self, account, state, now)
             case Ping():
                 self.transport.write(_PONG)
             case CaughtUp():
                 self.signed_in.set_result(None)
+            case Hello() as hello:
+                self.token = hello.http_token
             case Challenge() as challenge:
                 self._prove(challenge)
             case _:

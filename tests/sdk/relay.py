@@ -44,6 +44,7 @@ from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Link, Messaging
+from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
@@ -122,6 +123,7 @@ class Relay:
             Linking(self.store, self.clock),
             Publishing(self.store, self.bus, self.clock),
             self.urgent,
+            Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None),
         )
         self.calls: list[str] = []
 

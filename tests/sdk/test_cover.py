@@ -1,8 +1,12 @@
-"""Cover and hand-over among a therapist, a colleague and a client, and joining by an invite with the account one has."""
+"""Cover and hand-over among therapist, colleague and client; joining by an invite with the account that there is.
+
+The test run takes some commits of each device for crashes; `python -m tests.sdk.test_cover` takes every one (6 s).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
@@ -16,7 +20,7 @@ from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, Cove
 from rapport.engine.composing import compose
 from rapport.engine.content import Content
 from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_MOST, cover_of
-from rapport.engine.outgoing import OUTBOX, QUEUES
+from rapport.engine.outgoing import QUEUES
 from rapport.engine.records import CONVERSATIONS
 from rapport.engine.turn import Turn
 from rapport.events import CoverChanged, MessageKind, SecurityEvent
@@ -360,7 +364,7 @@ async def test_a_flood_of_requests_is_bounded(three: Three) -> None:
     for number in range(REQUESTS_MOST + 3):
         three.anna.do(lambda turn, number=number: cover_ledger._make_room(turn, number.to_bytes(16, "big")))  # type: ignore[misc]
         three.relay.clock.forward(1)
-    assert three.anna.look(lambda tx: cover_ledger._REQUESTS.count(tx)) == REQUESTS_MOST
+    assert three.anna.look(cover_ledger._REQUESTS.count) == REQUESTS_MOST
     assert not three.anna.look(lambda tx: cover_ledger._REQUESTS.has(tx, bytes(16)))
 
 
@@ -413,7 +417,7 @@ async def whole_way(three: Three) -> None:
     assert kinds(three.kim, three.client) == [MessageKind.COVER_OFFER]
     assert len(set(joined(three.kim)) & set(joined(three.ben))) == 1
     for device in three.all:
-        assert device.look(OUTBOX.count) == device.look(QUEUES.count) == 0
+        assert device.look(QUEUES.count) == 0
 
 
 async def crash_at(who: int, nth: int, point: CrashPoint) -> int:
@@ -435,11 +439,8 @@ async def crash_at(who: int, nth: int, point: CrashPoint) -> int:
 @pytest.mark.parametrize("who", [0, 1, 2])
 async def test_a_crash_at_some_commits(who: int, point: CrashPoint) -> None:
     """Every third one; the command takes all."""
-    for nth in range(CRASHES[who] % 3, await crash_at(who, -1, point), 3):
+    for nth in range(0, await crash_at(who, -1, point), 3):
         await crash_at(who, nth, point)
-
-
-CRASHES = {0: 0, 1: 1, 2: 2}
 
 
 async def _every() -> None:
@@ -448,7 +449,7 @@ async def _every() -> None:
             count = await crash_at(who, -1, point)
             for nth in range(count):
                 await crash_at(who, nth, point)
-            print(f"device {who}, {point}: {count} crashes")
+            sys.stdout.write(f"device {who}, {point}: {count} crashes\n")
 
 
 if __name__ == "__main__":

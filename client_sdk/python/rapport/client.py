@@ -21,6 +21,7 @@ from rapport.engine.loop import Engine
 from rapport.engine.turn import Me
 from rapport.identities import Identities
 from rapport.keeping import Keeping
+from rapport.office import AnsweringTimes
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault
 from rapport_protocol.connection import ConnectionState
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -33,7 +34,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client(Identities, Keeping, Devices):
+class Client(Identities, Keeping, AnsweringTimes, Devices):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:

@@ -7,6 +7,7 @@ from rapport.engine.loop import Engine
 from rapport.engine.restoring import Restored
 from rapport.events import Member, Message
 from rapport.keeping import KeptConversation
+from rapport.office import AnsweringConversation
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import PAGE_ITEMS
 from rapport_protocol.requests import ArchivePage
@@ -19,7 +20,7 @@ _TYPING_EVERY_S: Final = 3.0
 """Typing is told at most this often; it holds for about five seconds."""
 
 
-class Conversation(KeptConversation):
+class Conversation(KeptConversation, AnsweringConversation):
     """One conversation of this account. Made by the client; stays valid as long as the client is open."""
 
     def __init__(self, engine: Engine, conv: ConversationId) -> None:

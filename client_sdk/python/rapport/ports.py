@@ -199,7 +199,7 @@ class Api(Protocol):
         body: Struct | None = None,
         *,
         path: Mapping[str, bytes] | None = None,
-        query: Mapping[str, int] | None = None,
+        query: Mapping[str, int | str] | None = None,
         token: bytes | None = None,
     ) -> Struct:
         """One request, at most 20 s. Path values are ids (sent as hexadecimal). Returns the operation's response type.

@@ -28,6 +28,7 @@ from rapport_server.membership_chains import (
     require_time,
     telling_epoch,
 )
+from rapport_server.notifications import Tell, tell_nobody
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.prekey_checks import checked_prekeys
 from rapport_server.records import MembershipChange, NewDeviceList, NewPrekeys, Registration
@@ -38,11 +39,19 @@ __all__ = ["Accounts"]
 class Accounts:
     """New accounts, by owner link or by invite."""
 
-    def __init__(self, directory: Directory, bus: Bus, clock: Clock, chains: Chains | None = None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        bus: Bus,
+        clock: Clock,
+        chains: Chains | None = None,
+        tell: Tell = tell_nobody,
+    ) -> None:
         self._directory = directory
         self._bus = bus
         self._clock = clock
         self._chains = chains or Chains(directory)
+        self._tell = tell
 
     async def register(self, request: Register) -> Registered:
         """Registers an account with its first device.
@@ -104,6 +113,7 @@ class Accounts:
             owner_token_hash=token_hash,
         )
         placed = await self._directory.register(registration, self._clock.now_ms())
+        self._tell(practice, "account.registered", {"account": content.account.hex()})
         return Registered(Role.OWNER, placed.seq)
 
     async def _register_invitee(
@@ -150,6 +160,7 @@ class Accounts:
             )
             placed = await self._directory.register(registration, now)
         self._bus.publish(MembersMoved(), *wakes(placed.wake))
+        self._tell(invite.practice, "account.registered", {"account": content.account.hex()})
         return Registered(invite.role, placed.seq)
 
 

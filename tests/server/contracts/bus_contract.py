@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from rapport_protocol.ids import AccountId, ItemId, PracticeId
+from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId
 from rapport_protocol.messages import DeliveredItem
 from rapport_server.adapters.redis.frames import NodeId
 from rapport_server.adapters.redis.servers import Request
@@ -14,6 +14,7 @@ from rapport_server.hints import (
     Fresh,
     Hint,
     MembersMoved,
+    PushSubscribed,
     PresenceMoved,
     Received,
     Replaced,
@@ -146,6 +147,7 @@ class NodesContract(BusContract):
             Replaced(there),
             PresenceMoved(there, PRACTICE, account(), "online"),
             MembersMoved(),
+            PushSubscribed(DeviceId(b"p" * 16)),
             Spent([SpentItem("post", b"key", 3)]),
         ]
         one.bus.publish(*hints)

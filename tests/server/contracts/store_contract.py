@@ -11,6 +11,8 @@ from tests.server.contracts.history_contract import AgeingContract, ArchiveContr
 from tests.server.contracts.isolation_contract import IsolationContract
 from tests.server.contracts.link_contract import LinkContract
 from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
+from tests.server.contracts.notifying_contract import PushContract, WebhookContract
+from tests.server.contracts.urgent_contract import UrgentContract
 from tests.server.contracts.office_contract import OfficeContract
 
 __all__ = ["SMALL_QUEUE", "StoreContract"]
@@ -25,6 +27,8 @@ class StoreContract(
     PrekeyContract,
     ConversationContract,
     LinkContract,
+    PushContract,
+    WebhookContract,
     OfficeContract,
     DormancyContract,
     TimerContract,
@@ -36,5 +40,6 @@ class StoreContract(
     ArchiveContract,
     AgeingContract,
     IsolationContract,
+    UrgentContract,
 ):
     """Everything a store promises."""

@@ -45,7 +45,7 @@ class HttpApi:
         body: Struct | None = None,
         *,
         path: Mapping[str, bytes] | None = None,
-        query: Mapping[str, int] | None = None,
+        query: Mapping[str, int | str] | None = None,
         token: bytes | None = None,
     ) -> Struct:
         """One request; the operation's response type comes back.

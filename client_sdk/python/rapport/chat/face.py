@@ -9,6 +9,7 @@ import rapport
 from rapport.chat.names import Names
 from rapport.events import Message
 from rapport_protocol.ids import MessageId
+from rapport_protocol.office.hours import OfficeHours
 
 __all__ = ["Command", "Face", "Misuse"]
 
@@ -22,6 +23,8 @@ class Face(Protocol):
 
     client: rapport.Client
     names: Names
+    hours_draft: OfficeHours | None
+    """Own hours that are being edited and are not published; None = none are."""
     help_intro: str
     """How one writes at this face, in front of the list of commands."""
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, open_card
 from rapport.engine import errands
+from rapport.engine.cards import keep_invite_card
 from rapport.engine.contacts import newest_list
 from rapport.engine.conversations import list_of
 from rapport.engine.errands import Errand, ErrandKind
@@ -218,6 +219,8 @@ def appended(turn: Turn, errand: Errand, answer: Appended) -> Acceptance | None:
         return None
     if not CONVERSATIONS.has(turn.tx, held.card.conv):  # the stream may have been quicker
         open_joined(turn, held.chain, held.card, answer.seq)
+    else:
+        keep_invite_card(turn, held.card.conv, held.card)
     return held
 
 

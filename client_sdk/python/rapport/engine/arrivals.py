@@ -35,6 +35,7 @@ from rapport.engine.flight import Flight
 from rapport.engine.healing import keep_failed, retry
 from rapport.engine.key_sharing import give_keys, take_given
 from rapport.engine.membership_steps import take_entry
+from rapport.engine.office_publishing import document_came
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
 from rapport.engine.posts import commit_post
 from rapport.engine.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
@@ -61,6 +62,7 @@ from rapport_protocol.messages import (
     MembershipEntry,
     Notice,
     NoticeKind,
+    Office,
     ServerMessage,
     Signal,
 )
@@ -107,6 +109,9 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
             delivered(turn, message)
         case Signal():
             take_signal(turn, flight.signals, message)
+        case Office():
+            if message.document:
+                document_came(turn, message.account, message.document, told=True)
         case CaughtUp():
             _caught_up(turn)
         case _:

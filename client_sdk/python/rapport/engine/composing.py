@@ -28,6 +28,7 @@ from rapport.engine.conversations import others_in
 from rapport.engine.device_names import name_of
 from rapport.engine.expiry import life_left
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
+from rapport.engine.promising import promise_made, terms_of
 from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
 from rapport.engine.showing import as_shown, put_message, queued_place
 from rapport.engine.tables import amend
@@ -57,6 +58,7 @@ def compose(
     """
     order = COUNTERS.need(turn.tx, b"").orders + 1
     amend(COUNTERS, turn.tx, b"", orders=order)
+    terms = terms_of(turn, conv, content_type(content))
     post = OutgoingPost(
         id=MessageId(turn.random(16)),
         conv=conv,
@@ -68,6 +70,8 @@ def compose(
         created_ms=turn.now_ms,
         order=order,
         expire_ms=expire_ms,
+        office_version=terms.office_version,
+        promised_ms=terms.promised_ms,
     )
     OUTBOX.put(turn.tx, post.id, post, group=conv, order=order)
     if not QUEUES.has(turn.tx, conv):
@@ -111,6 +115,7 @@ def write_text(
         status=Status.QUEUED,
         order=queued_place(COUNTERS.need(turn.tx, b"").orders),
         reply_to=reply_to,
+        **promise_made(turn, message),
     )
     put_message(turn, record)
     amend(CONVERSATIONS, turn.tx, conv, active_ms=turn.now_ms)

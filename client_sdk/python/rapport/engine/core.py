@@ -17,13 +17,18 @@ from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
+from rapport.engine.office import OfficeView, changed_offices
+from rapport.engine.office_publishing import changed_own_office
+from rapport.engine.office_words import OfficeWords
 from rapport.engine.own_state import changed_settings
 from rapport.engine.presence import WhoIsThere
+from rapport.engine.promises import settle_written
 from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
+from rapport.agreements import OwnOffice
 from rapport.events import Device
 from rapport.ports import Random, Transaction, VaultProblem
 from rapport_protocol.ids import AccountId
@@ -53,6 +58,10 @@ class Done(Struct):
     settings: dict[str, str] | None = None
     devices: dict[AccountId, tuple[Device, ...]] = {}
     """Listed devices of the accounts for which they have changed."""
+    offices: list[OfficeView] = []
+    """Office hours that look different now."""
+    own_office: OwnOffice | None = None
+    """Our own, if they have changed."""
 
 
 class Core:
@@ -66,6 +75,8 @@ class Core:
         self.signals = SignalMemory()
         self.presence = WhoIsThere(me.account, me.role)
         """What was said of presence; the loop's, no turn touches it."""
+        self.offices = OfficeWords(me.account, me.role)
+        """The same of office hours; documents come from the turns."""
 
     def connected(self) -> Flight:
         """Signed in: from the next turn on things are sent. Returns the new connection's flight."""
@@ -95,16 +106,22 @@ class Core:
             if flight is not None:
                 outbox.fill(turn, flight)
             if not agenda.anything_due(turn, connected=connected, under_way=under_way):
-                return self._done(turn, results, self._wake(turn, connected=connected))
-        return self._done(turn, results, turn.now_ms)
+                return self._done(turn, results, connected=connected)
+        return self._done(turn, results, connected=connected, again=True)
 
-    @staticmethod
-    def _done(turn: Turn, results: list[Any], wake_ms: int | None) -> Done:
+    @classmethod
+    def _done(cls, turn: Turn, results: list[Any], *, connected: bool, again: bool = False) -> Done:
+        """again: there was no end of what is due."""
         remove_expired(turn)  # what came too late is not kept for a moment
+        settle_written(turn)
         index_written(turn)
         keep_noticed(turn)
         views, contacts, figures = changed_views(turn), changed_contacts(turn), changed_figures(turn)
-        return Done(results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn))
+        wake_ms = turn.now_ms if again else cls._wake(turn, connected=connected)
+        return Done(
+            results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn),
+            changed_offices(turn), changed_own_office(turn),
+        )  # fmt: skip
 
     @staticmethod
     def _one(turn: Turn, step: Step) -> Any:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from rapport.engine.content import Content, Delete, Edit, Reaction, parse_content
 from rapport.engine.delivery import note_gone
 from rapport.engine.outgoing import OUTBOX, QUEUES, SENT, UNDELIVERED, OutgoingPost
+from rapport.engine.promises import removed
 from rapport.engine.records import CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES, Expiring, MessageRecord
 from rapport.engine.searching import forget_words
 from rapport.engine.turn import Turn
@@ -113,6 +114,7 @@ def _remove_bubble(turn: Turn, record: MessageRecord) -> None:
     note_gone(turn, record)
     forget_words(turn, record)
     MESSAGES.delete(turn.tx, record.id)
+    removed(turn, record)
     UNDELIVERED.delete(turn.tx, record.id)
     conversation = CONVERSATIONS.get(turn.tx, record.conv)
     if record.status is not Status.RECEIVED or conversation is None or record.seq <= conversation.shown:

@@ -12,6 +12,7 @@ from typing import Final
 
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, seal_card
 from rapport.engine import errands
+from rapport.engine.cards import invite_fields
 from rapport.engine.composing import compose
 from rapport.engine.contacts import newest_list
 from rapport.engine.content import InviteMade
@@ -102,6 +103,7 @@ def _card(turn: Turn, genesis: SignedEntry, role: MemberRole, welcome: str | Non
         genesis=genesis.hash,
         role=role,
         welcome=welcome,
+        **invite_fields(turn, genesis.fields.conv),
     )
 
 

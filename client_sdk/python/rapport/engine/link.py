@@ -26,6 +26,7 @@ from rapport_protocol.messages import (
     ClientMessage,
     Draining,
     Hello,
+    Office,
     Ping,
     Pong,
     Presence,
@@ -99,6 +100,7 @@ class Link:
             self._flight = self._core.connected()
             self._events.signed_in()
             self._core.presence.connected(self.send)
+            self._core.offices.connected(self.send)
             self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, state)).add_done_callback(look)
             await self._work(stream)
             return stream.close_code
@@ -114,6 +116,7 @@ class Link:
             if self._core.flight is self._flight:
                 self._core.disconnected()
                 self._core.presence.disconnected()
+                self._core.offices.disconnected()
             self._turns.forget_arrived()
             await stream.close()
 
@@ -187,6 +190,10 @@ class Link:
                 case Presence():
                     self._core.presence.take(message)
                     await self._events.room()
+                case Office():
+                    self._core.offices.take(message)
+                    await self._turns.arrived(message)
+                    await self._events.room()
                 case Challenge() | Hello():
                     raise FormatError("out of turn", ErrorCode.BAD_FRAME)
                 case _:
@@ -226,7 +233,7 @@ class Link:
             self._to_call.set()
 
     async def request(
-        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int], body: Struct | None = None
+        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int | str], body: Struct | None = None
     ) -> Struct:
         """One request of the host's own, answered to the host. Rejected, Unreachable, FormatError."""
         return await self._api.call(operation, body, path=path, query=query, token=self._token)

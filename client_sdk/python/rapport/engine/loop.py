@@ -17,6 +17,8 @@ from rapport.engine.flight import Flight
 from rapport.engine.keeper import Keeper
 from rapport.engine.link import look
 from rapport.engine.listeners import Listener, Listeners
+from rapport.engine.office import view_offices
+from rapport.engine.office_publishing import own_office
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
@@ -66,6 +68,9 @@ class Engine:
         self.presence = self.core.presence
         """How this device is seen, and what the server says of contacts."""
         self.presence.show = self._listeners.show
+        self.offices = self.core.offices
+        """Office hours: documents, and what the server says beside them."""
+        self.offices.show = self._listeners.show
         self._changed = asyncio.Condition()
         self._started = asyncio.Event()
         self._errands: dict[bytes, asyncio.Future[None]] = {}
@@ -123,7 +128,7 @@ class Engine:
             self._errands.pop(errand, None)
 
     async def request(
-        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int], body: Struct | None = None
+        self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int | str], body: Struct | None = None
     ) -> Struct:
         """One HTTP request over the present connection's token. Unreachable without a connection; Rejected."""
         link = self._keeper.link
@@ -142,6 +147,8 @@ class Engine:
             self.figures |= await self._turns.do(lambda turn: begin(turn, program_version()))
             self.settings = await self._turns.do(own_state.settings)
             self.presence.update(self.views.values(), self.settings)
+            self.offices.update(*await self._turns.do(lambda turn: (view_offices(turn), own_office(turn))))
+            self.offices.watch(self.views.values())
             self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
             if not listed:
                 self._keeper.halt()
@@ -177,6 +184,9 @@ class Engine:
         self.devices |= done.devices
         if done.settings is not None:
             self.settings = done.settings
+        self.offices.update(done.offices, done.own_office)
+        if done.views:
+            self.offices.watch(self.views.values())
         if done.settings is not None or done.views:
             self.presence.update(self.views.values(), self.settings)
         for errand, refusal in done.turn.finished.items():

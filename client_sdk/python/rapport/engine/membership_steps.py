@@ -3,6 +3,7 @@
 from typing import Final
 
 from rapport.engine import catching_up, errands, outbox, pending
+from rapport.engine.cards import member_joined
 from rapport.engine.composing import introduce
 from rapport.engine.contacts import listed_since
 from rapport.engine.conversations import advance_chain, store_entry, with_waiting_entries
@@ -73,6 +74,7 @@ def advance(turn: Turn, conv: ConversationId) -> None:
         if isinstance(entry.fields.action, Join) and _is_news(turn, conv, entry):
             turn.show(MemberJoined(conv, entry.fields.account))
             introduce(turn, conv)
+            member_joined(turn, conv)
     if applied:
         pending.place(turn, conv)
         retry(turn, Attempt.CHAIN, Attempt.LISTS, conv=conv)

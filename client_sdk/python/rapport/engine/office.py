@@ -40,7 +40,6 @@ __all__ = [
     "OfficeView",
     "changed_offices",
     "document_call",
-    "earlier_hours",
     "edge_due",
     "held_office",
     "hours_at",
@@ -98,14 +97,14 @@ class Held(NamedTuple):
 class OfficeView(Struct, frozen=True):
     """What hosts see of an account's office hours.
 
-    version: the pin. held: the newest document, unless something other than time says that it does not count. earlier:
-    the rules of the versions that are kept.
+    version: the pin. held: the newest document, unless something other than time says that it does not count. kept: all
+    versions that are kept, ascending.
     """
 
     account: AccountId
     version: int
     held: Held | None
-    earlier: dict[int, OfficeHours] = {}
+    kept: tuple[Held, ...] = ()
 
     def at(self, now_ms: int) -> Held | None:
         """The document if it counts at this time of the server."""
@@ -169,10 +168,9 @@ def hours_at(turn: Turn, account: AccountId, version: int) -> OfficeHours | None
     return _parsed(kept.document).hours if kept is not None and _is_usable(kept.document) else None
 
 
-def earlier_hours(turn: Turn, account: AccountId) -> dict[int, OfficeHours]:
-    """The same for all versions that are kept."""
-    kept = (held.document for _, held in _VERSIONS.list(turn.tx, account) if _is_usable(held.document))
-    return {_parsed(encoded).document.version: _parsed(encoded).hours for encoded in kept}
+def _kept(turn: Turn, account: AccountId) -> tuple[Held, ...]:
+    """The same for all versions that are kept, ascending."""
+    return tuple(_parsed(held.document) for _, held in _VERSIONS.list(turn.tx, account) if _is_usable(held.document))
 
 
 # --- a document has come ----------------------------------------------------------------------------------------------
@@ -247,9 +245,7 @@ def _compare(turn: Turn, record: OfficeRecord, document: OfficeDocument, encoded
             turn.show(SecurityEvent(SecurityKind.OFFICE_EQUIVOCATION, account=account))
         return False
     OFFICES.put(turn.tx, account, replace(record, version=document.version, document=encoded, offered=b""))
-    _VERSIONS.put(
-        turn.tx, account + u64(document.version), _Version(encoded), group=account, order=document.version
-    )
+    _VERSIONS.put(turn.tx, account + u64(document.version), _Version(encoded), group=account, order=document.version)
     for key, _ in list(_VERSIONS.list(turn.tx, account, newest_first=True))[VERSIONS_KEPT:]:
         _VERSIONS.delete(turn.tx, key)
     if document.version >= record.named:
@@ -336,4 +332,4 @@ def view_offices(turn: Turn) -> list[OfficeView]:
 
 
 def _view(turn: Turn, record: OfficeRecord) -> OfficeView:
-    return OfficeView(record.account, record.version, _standing(turn, record), earlier_hours(turn, record.account))
+    return OfficeView(record.account, record.version, _standing(turn, record), _kept(turn, record.account))

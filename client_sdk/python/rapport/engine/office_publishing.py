@@ -27,6 +27,7 @@ from rapport_protocol.requests import OfficePublish, OfficeView, Role
 __all__ = [
     "OWN_OFFICE",
     "PendingHours",
+    "changed_own_office",
     "come_back",
     "document_answered",
     "document_came",
@@ -52,7 +53,8 @@ class PendingHours(Row, frozen=True):
     """Rules that the server does not have yet; without rules: nothing is wanted.
 
     base: the rules that they were made from. changed_ms: when. document: as signed last, b"" = not yet. above: a version
-    that the server may have lost; only a higher one will do.
+    that the server may have lost; only a higher one will do. signed: the highest version that this device has ever
+    signed: none is signed twice, so that nobody can hold two of one.
     """
 
     rules: bytes = b""
@@ -60,6 +62,7 @@ class PendingHours(Row, frozen=True):
     changed_ms: int = 0
     document: bytes = b""
     above: int = 0
+    signed: int = 0
 
 
 OWN_OFFICE: Final = Table("office_own", PendingHours)
@@ -81,6 +84,12 @@ def own_office(turn: Turn) -> OwnOffice:
     if held is None:
         return OwnOffice(hours, pending=bool(pending.rules))
     return OwnOffice(hours, held.document.version, held.document.valid_until_ms, bool(pending.rules))
+
+
+def changed_own_office(turn: Turn) -> OwnOffice | None:
+    """The same if this turn may have changed them, else None."""
+    changed = turn.written(OWN_OFFICE.name) or turn.me.account in turn.written(office.OFFICES.name)
+    return own_office(turn) if changed else None
 
 
 # --- changing them ----------------------------------------------------------------------------------------------------
@@ -106,7 +115,8 @@ def _want(turn: Turn, rules: bytes, *, anew: bool = False) -> None:
         _settled(turn)
         return
     above = held.document.version if held is not None and anew else 0
-    OWN_OFFICE.put(turn.tx, b"", PendingHours(rules, standing, turn.now_ms, above=above))
+    signed = _pending(turn).signed
+    OWN_OFFICE.put(turn.tx, b"", PendingHours(rules, standing, turn.now_ms, above=above, signed=signed))
     errands.drop(turn, ErrandKind.OFFICE_PUBLISH)  # a refusal may have put it off
     errands.plan(turn, ErrandKind.OFFICE_PUBLISH)
     turn.show(OfficeChanged(turn.me.account))
@@ -115,8 +125,9 @@ def _want(turn: Turn, rules: bytes, *, anew: bool = False) -> None:
 def _settled(turn: Turn) -> None:
     """Nothing is wanted that the server does not have."""
     errands.drop(turn, ErrandKind.OFFICE_PUBLISH)
-    if _pending(turn).rules:
-        OWN_OFFICE.put(turn.tx, b"", PendingHours())
+    pending = _pending(turn)
+    if pending.rules:
+        OWN_OFFICE.put(turn.tx, b"", PendingHours(signed=pending.signed))
         turn.show(OfficeChanged(turn.me.account))
 
 
@@ -177,14 +188,15 @@ def publish_call(turn: Turn, errand: Errand) -> Call | None:
         errands.drop(turn, ErrandKind.OFFICE_PUBLISH)
         return None
     record = office_record(turn, turn.me.account)
-    version = max(record.version, record.named, record.above) + 1
+    known = max(record.version, record.named, record.above)
     document = OfficeDocument.parse(pending.document) if pending.document else None
-    if document is None or document.version != version or turn.now_ms - document.issued_ms > _SIGNED_AGAIN_MS:
-        me, hours = turn.me, OfficeHours.parse(pending.rules)
+    if document is None or document.version <= known or turn.now_ms - document.issued_ms > _SIGNED_AGAIN_MS:
+        me, version = turn.me, max(known, pending.signed) + 1
+        hours = OfficeHours.parse(pending.rules)
         document = OfficeDocument.make(
             me.account, me.device, me.signing_key(), hours, version=version, issued_ms=turn.now_ms
         )
-        OWN_OFFICE.put(turn.tx, b"", replace(pending, document=document.encode()))
+        OWN_OFFICE.put(turn.tx, b"", replace(pending, document=document.encode(), signed=version))
     return Call(errand.key, "office.publish", OfficePublish(document.encode()))
 
 

@@ -64,6 +64,9 @@ class OutgoingPost(Row, frozen=True):
     """The server took it once and lost it: it keeps its first place here, its keys are sealed when it leaves."""
     kept: MessageId | None = None
     """The body's `kept`, fixed with its place."""
+    office_version: int = 0
+    promised_ms: int = 0
+    """The body's `promised`; these two 0 = left out."""
 
 
 class Hold(StrEnum):

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.engine import errands, pending
-from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest
+from rapport.engine.agreements import CardContent, CoverCard, CoverOffer, CoverRequest, PromiseExtended, SlotWanted
 from rapport.engine.answering import keep_sibling_post
 from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.cards import take_card
 from rapport.engine.changes import take_change, with_waiting_changes
 from rapport.engine.contacts import check_roster
 from rapport.engine.content import (
@@ -39,6 +40,8 @@ from rapport.engine.key_sharing import take_handed_over
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.overdue import peer_had
 from rapport.engine.own_posts import take_own
+from rapport.engine.promises import take_extension, take_slot_wish
+from rapport.engine.promising import heed_version, promise_in
 from rapport.engine.records import (
     CHAINS,
     CONVERSATIONS,
@@ -64,7 +67,7 @@ from rapport.events import MessageKind, MessageReceived, SecurityEvent, Security
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.membership_entries import ConversationKind
-from rapport_protocol.signed import MessageClass
+from rapport_protocol.signed import MessageClass, MessageFlags
 
 __all__ = ["commit_history", "commit_post"]
 
@@ -89,6 +92,7 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
     if message.body is not None:
         _follow_chain(turn, message, message.body, keyed)
         check_roster(turn, message.body.roster)
+        heed_version(turn, message)
     record = _happen(turn, message, content, expires_ms)
     if isinstance(content, CoverContent):
         follow(turn, content)
@@ -106,6 +110,7 @@ def commit_history(turn: Turn, message: OpenedMessage) -> None:
     SEEN.put(turn.tx, message.outer.id, SeenMessage(message.envelope.seq, None), order=turn.now_ms)
     if message.body is not None:
         _note_place(turn, message, message.body, must(message.keyed), history=True)
+        heed_version(turn, message)
     held = MESSAGES.get(turn.tx, message.outer.id)
     if held is not None and held.placeholder is None:
         return
@@ -203,6 +208,12 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
             take_change(turn, outer.conv, outer.account, change, seq)
         case Read(id=newest):
             read_by(turn, outer.conv, outer.account, newest)
+        case CardContent() as card:
+            take_card(turn, outer.conv, outer.account, card, seq)
+        case PromiseExtended() as extended:
+            take_extension(turn, outer.conv, outer.account, extended)
+        case SlotWanted() as wanted:
+            take_slot_wish(turn, outer.conv, outer.account, wanted)
         case Profile() as profile:
             note_profile(turn, message, profile)
         case OwnArchiveKey() as minted:
@@ -260,6 +271,8 @@ def _bubble(turn: Turn, message: OpenedMessage, content: Content | None, expires
         waiting=others,
         unread_by=others,
         request=request,
+        urgent=kind is MessageKind.TEXT and bool(outer.flags & MessageFlags.URGENT),
+        **(promise_in(turn, outer, body) if kind is MessageKind.TEXT else {}),
     )
     return with_waiting_changes(turn, record)
 

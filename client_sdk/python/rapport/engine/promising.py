@@ -10,19 +10,31 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from rapport.engine.office import Held, hours_now, office_record
-from rapport.engine.outgoing import OutgoingPost
-from rapport.engine.promises import sides_of
+from rapport.crypto.body import Body
+from rapport.engine.office import Held, hours_now, note_named, office_record
+from rapport.engine.opening import OpenedMessage
+from rapport.engine.outgoing import OUTBOX, OutgoingPost
+from rapport.engine.promises import clamped, sides_of
 from rapport.engine.records import CONVERSATIONS, MESSAGES
 from rapport.engine.showing import as_shown, put_message
 from rapport.engine.turn import Turn
 from rapport.events import MessageChanged
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.office.promise import promised_by
 from rapport_protocol.office.status import OfficeStatus, office_state
 from rapport_protocol.requests import Role
+from rapport_protocol.signed import Outer
 
-__all__ = ["RENEWED_AFTER_MS", "Terms", "promise_of", "renewed", "terms_of"]
+__all__ = [
+    "RENEWED_AFTER_MS",
+    "Terms",
+    "heed_version",
+    "promise_in",
+    "promise_made",
+    "promise_of",
+    "renewed",
+    "terms_of",
+]
 
 RENEWED_AFTER_MS: Final = 60_000
 """A text that could not be sent for longer than this is promised an answer from when it leaves."""
@@ -46,6 +58,40 @@ def terms_of(turn: Turn, conv: ConversationId, kind: str) -> Terms:
     held = hours_now(turn, sides.therapist)
     due_ms = promised_by(held.hours, turn.now_ms) if held is not None else None
     return Terms(held.document.version, due_ms) if held is not None and due_ms is not None else Terms()
+
+
+def promise_made(turn: Turn, post: MessageId) -> dict[str, int]:
+    """Fields of a bubble of ours that has just been put into the outbox: what it was promised."""
+    held = OUTBOX.need(turn.tx, post)
+    if not held.promised_ms:
+        return {}
+    return {
+        "promised_ms": held.promised_ms,
+        "promise_version": held.office_version,
+        "written_ms": held.created_ms,
+    }
+
+
+def promise_in(turn: Turn, outer: Outer, body: Body) -> dict[str, int]:
+    """The same of a bubble that has come: a promise counts only with the version that it was made by."""
+    conversation = CONVERSATIONS.get(turn.tx, outer.conv)
+    sides = sides_of(conversation) if conversation is not None else None
+    if sides is None or outer.account != sides.client or not body.promised or not body.office_version:
+        return {}
+    due_ms = clamped(turn, sides.therapist, body.promised, body.office_version, outer.ts_ms)
+    return {"promised_ms": due_ms, "promise_version": body.office_version, "written_ms": outer.ts_ms}
+
+
+def heed_version(turn: Turn, message: OpenedMessage) -> None:
+    """A post of a therapist or owner names their newest office hours: from now on no older ones count here."""
+    outer, version = message.outer, message.body.office_version if message.body is not None else None
+    conversation = CONVERSATIONS.get(turn.tx, outer.conv)
+    if not version or conversation is None or not message.known.listed:
+        return
+    state = conversation.membership
+    member = state.member(outer.account) if state is not None else None
+    if (state is None and outer.account == turn.me.account) or (member is not None and member.role.admin):
+        note_named(turn, outer.account, version)
 
 
 def renewed(turn: Turn, post: OutgoingPost) -> OutgoingPost:

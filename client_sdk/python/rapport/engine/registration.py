@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, OwnerLink, open_card
+from rapport.engine.cards import keep_invite_card
 from rapport.engine.composing import introduce
 from rapport.engine.contacts import list_at, newest_list, pin, rename, vouch
 from rapport.engine.conversations import list_of, open_conversation, open_self
@@ -228,6 +229,7 @@ def open_joined(turn: Turn, chain: Sequence[bytes], card: Card, seq: int) -> Non
     """
     conversation = open_conversation(turn, [SignedEntry.parse(entry) for entry in chain], seq)
     rename(turn, card.account, card.name)
+    keep_invite_card(turn, conversation.conv, card)
     if card.welcome:
         inviter = newest_list(turn, card.account).content.devices[0]
         put_message(

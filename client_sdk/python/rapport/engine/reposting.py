@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind, open_body
-from rapport.engine import errands, prekeys, reissuing
+from rapport.engine import errands, office_publishing, prekeys, reissuing
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.content import archived
 from rapport.engine.errands import ErrandKind
@@ -53,6 +53,7 @@ def _restored(turn: Turn, bases: Mapping[ConversationId, int]) -> None:
     new_chains(turn)
     prekeys.begin_anew(turn)
     reissuing.begin(turn)
+    office_publishing.publish_again(turn)
     lost: dict[ConversationId, list[tuple[int, MessageId, SentPost]]] = {}
     for key, sent in SENT.list(turn.tx, above=max(turn.now_ms - REPOSTED_MS, 0)):
         own = sent.outer[43:59] == turn.me.device
@@ -116,4 +117,6 @@ def _post(turn: Turn, message: MessageId, sent: SentPost) -> OutgoingPost:
         expire_ms=body.expire or 0,
         again=True,
         kept=body.kept,
+        office_version=body.office_version or 0,
+        promised_ms=body.promised or 0,
     )

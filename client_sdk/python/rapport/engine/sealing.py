@@ -21,6 +21,7 @@ from rapport.engine.conversations import accounts_of, required_devices
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.kept_sessions import sessions_of
 from rapport.engine.outgoing import BUNDLELESS, CLAIMS, OUTBOX, Bundleless, ClaimMade, Hold, OutgoingPost, SealedPost
+from rapport.engine.promising import renewed
 from rapport.engine.records import CONTACTS, CONVERSATIONS, Conversation
 from rapport.engine.sessions import choose, seal_for, start
 from rapport.engine.tables import amend, must
@@ -64,7 +65,7 @@ def seal_post(turn: Turn, post: OutgoingPost, conversation: Conversation) -> Out
     if post.sealed is not None:  # a body that was sealed before, for keys of today
         return with_keys_for(turn, post, devices)
     if not post.chain:
-        post = _placed(turn, post, conversation)
+        post = _placed(turn, renewed(turn, post), conversation)
     sealed = _seal(turn, post, conversation, devices)
     after = replace(post, sealed=sealed)
     OUTBOX.put(turn.tx, post.id, after, group=post.conv, order=post.order)
@@ -130,6 +131,8 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
         reply_to=post.reply_to,
         expire=post.expire_ms or None,
         kept=post.kept,
+        office_version=post.office_version or None,
+        promised=post.promised_ms or None,
     )
     sealed = seal_body(outer, body.encode(), turn.random)
     return SealedPost(

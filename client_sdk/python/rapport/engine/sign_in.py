@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from rapport.engine import catching_up, errands, outbox, prekeys
+from rapport.engine import catching_up, errands, office_publishing, outbox, prekeys
 from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import Hold
 from rapport.engine.reposting import notice_epoch
@@ -113,5 +113,6 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     prekeys.prekeys_left(turn, hello.one_time_keys)
     if not errands.planned(turn, ErrandKind.TEND):
         errands.plan(turn, ErrandKind.TEND)
+    office_publishing.tend(turn)
     errands.hurry(turn)
     outbox.resume_all(turn, *(hold for hold in Hold if hold is not Hold.NONE))

@@ -109,10 +109,12 @@ class _Noting:
 
 
 _READ_OFTEN: Final = {"conversation", "contact", "device", "settings", "upkeep", "counters"} | {
-    "peer", "tail", "chain", "me", "archive_key",
+    "peer", "tail", "chain", "me", "archive_key", "office",
 }  # fmt: skip
 """Few and small records that every message of a batch asks for: opened once per turn."""
-_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"})
+_SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"}) | {
+    "card", "office", "office_own", "waiting",
+}  # fmt: skip
 
 
 class Turn:

@@ -2,7 +2,10 @@
 
 from msgspec import Struct
 
+from rapport.agreements import Card
+from rapport.engine.cards import CARDS, card_of
 from rapport.engine.conversations import accounts_of
+from rapport.engine.promises import WAITING, Sides, WaitingRecord, sides_of, waiting_of
 from rapport.engine.records import CONTACTS, CONVERSATIONS, SETTINGS, Contact, Conversation
 from rapport.engine.turn import Turn
 from rapport.events import Contact as ShownContact
@@ -37,6 +40,12 @@ class ConversationView(Struct, frozen=True):
     muted_until_ms: int = 0
     """0 = not muted."""
     draft: str = ""
+    sides: Sides | None = None
+    """Of a pair of client and therapist, who is which."""
+    waiting: WaitingRecord | None = None
+    """The client's text that waits for an answer."""
+    card: Card | None = None
+    """The therapist's, as a client has it."""
 
     def __repr__(self) -> str:
         return f"ConversationView({self.id.hex()[:8]})"
@@ -79,6 +88,7 @@ def view_of(turn: Turn, conversation: Conversation) -> ConversationView:
     return ConversationView(
         conversation.conv, members, conversation.unread, conversation.active_ms, conversation.shown, state is None,
         conversation.muted_until_ms, conversation.draft,
+        sides_of(conversation), waiting_of(turn, conversation.conv), card_of(turn, conversation.conv),
     )  # fmt: skip
 
 
@@ -86,7 +96,8 @@ def changed_views(turn: Turn) -> list[ConversationView]:
     """Those that this turn has changed: all of them when a name has, since it may stand in any."""
     if turn.written(CONTACTS.name) or turn.written(SETTINGS.name):
         return view_all(turn)
-    found = (CONVERSATIONS.get(turn.tx, key) for key in turn.written(CONVERSATIONS.name))
+    written = turn.written(CONVERSATIONS.name) | turn.written(WAITING.name) | turn.written(CARDS.name)
+    found = (CONVERSATIONS.get(turn.tx, key) for key in written)
     return [view_of(turn, conversation) for conversation in found if conversation is not None]
 
 

@@ -4,6 +4,7 @@ import { css, html, nothing, type PropertyDeclarations, type TemplateResult } fr
 import { repeat } from "lit/directives/repeat.js";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { icon } from "./icons.ts";
+import { rowLook } from "./row-look.ts";
 import { initialsOf, isolated } from "./texts/texts.ts";
 import { tintOf } from "./tints.ts";
 import type { ClientRow, ConversationId } from "./views.ts";
@@ -14,6 +15,7 @@ const FIND_FROM = 6;
 export class RapportClientList extends RapportElement {
   static override styles = [
     ...SHEETS,
+    rowLook,
     css`
       :host {
         padding: var(--s4);
@@ -44,75 +46,6 @@ export class RapportClientList extends RapportElement {
       .sect .btn {
         margin-inline-end: -0.75rem;
       }
-      .cl {
-        position: relative;
-        display: flex;
-        align-items: center;
-        gap: 0.625rem;
-        inline-size: calc(100% + 1.25rem);
-        min-block-size: 3.5rem;
-        padding: 0.3125rem 0.625rem;
-        margin-inline: -0.625rem;
-        border: 0;
-        border-radius: var(--r2);
-        background: none;
-        text-align: start;
-        cursor: pointer;
-      }
-      .cl:hover {
-        background: var(--sunken);
-      }
-      .cl[aria-current] {
-        background: var(--surface);
-        box-shadow: inset 0 0 0 1px var(--line);
-      }
-      .cl[aria-current]::before {
-        content: "";
-        position: absolute;
-        inset-block: 0.5rem;
-        inset-inline-start: 0;
-        inline-size: 4px;
-        border-radius: 2px;
-        background: var(--tint);
-      }
-      .nm,
-      .sub {
-        display: block;
-        white-space: nowrap;
-        overflow: hidden;
-        text-overflow: ellipsis;
-      }
-      .nm {
-        font-weight: var(--w-medium);
-        font-size: 0.9375rem;
-        line-height: 1.25rem;
-      }
-      .fresh .nm {
-        font-weight: var(--w-strong);
-      }
-      .sub {
-        font-size: var(--t-meta);
-        line-height: 1.125rem;
-        color: var(--ink-3);
-      }
-      .fresh .sub {
-        color: var(--ink);
-      }
-      .sub.bad {
-        color: var(--stop);
-      }
-      .at {
-        display: grid;
-        justify-items: end;
-        font-size: var(--t-meta);
-        line-height: 1.125rem;
-        color: var(--ink-2);
-        white-space: nowrap;
-      }
-      .new {
-        font-weight: var(--w-strong);
-        color: var(--ink);
-      }
       .with-mark {
         position: relative;
         display: grid;
@@ -135,10 +68,6 @@ export class RapportClientList extends RapportElement {
         padding-block: var(--s4);
       }
       @media (forced-colors: active) {
-        .cl[aria-current] {
-          outline: 2px solid Highlight;
-          outline-offset: -2px;
-        }
         .there {
           forced-color-adjust: none;
           border-color: CanvasText;

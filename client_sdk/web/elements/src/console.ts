@@ -3,10 +3,11 @@
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { door, type IconName, icon } from "./icons.ts";
-import type { Place } from "./views.ts";
+import type { OfficeStatus, Place } from "./views.ts";
 
 const PLACES: readonly (readonly [Place, IconName])[] = [
   ["clients", "people"],
+  ["hours", "clock"],
   ["devices", "laptop"],
   ["settings", "settings"],
 ];
@@ -91,7 +92,16 @@ export class RapportConsole extends RapportElement {
         display: flex;
         flex-direction: column;
       }
+      :host([wide]) .list {
+        display: none;
+      }
+      :host([wide]) .page-slot {
+        grid-column: 2 / -1;
+      }
       @media (max-width: 45rem) {
+        :host([wide]) .page-slot {
+          grid-column: 1;
+        }
         .desk {
           grid-template-columns: minmax(0, 1fr);
           grid-template-rows: auto minmax(0, 1fr) auto;
@@ -131,23 +141,31 @@ export class RapportConsole extends RapportElement {
     ...RapportElement.properties,
     place: { type: String },
     open: { type: Boolean, reflect: true },
+    wide: { type: Boolean, reflect: true },
+    own: { attribute: false },
   };
 
   /** Which place of the rail is current. */
   declare place: Place;
   /** Whether a conversation or page is open: decides what narrow screens show. */
   declare open: boolean;
+  /** Whether the page needs the place of the list too. */
+  declare wide: boolean;
+  /** How open one's own door is, drawn in the rail; null where that is not known. */
+  declare own: OfficeStatus | null;
 
   constructor() {
     super();
     this.place = "clients";
     this.open = false;
+    this.wide = false;
+    this.own = "closed";
   }
 
   protected override render(): TemplateResult {
     const texts = this.texts.console;
     return html`<div class="desk">
-      <nav class="rail" aria-label=${texts.nav}><span class="mark">${door()}</span>${PLACES.map(
+      <nav class="rail" aria-label=${texts.nav}><span class="mark">${door("", this.own)}</span>${PLACES.map(
         ([place, drawing]) =>
           html`<button aria-current=${place === this.place ? "page" : nothing} @click=${() => this.emit("rapport-go", { place })}>${icon(drawing)}<span>${texts[place]}</span></button>`,
       )}</nav>

@@ -40,6 +40,11 @@ export abstract class RapportElement extends LitElement {
     return timesFor(this.#tag(), this.nowMs ?? Date.now());
   }
 
+  /** Dates and times seen from another moment; null = the present one. */
+  protected timesAt(ms: number | null): Times {
+    return timesFor(this.#tag(), ms ?? this.nowMs ?? Date.now());
+  }
+
   /** Emits an event that leaves every shadow root it passes. */
   protected emit<Name extends keyof Emitted>(
     name: Name,

@@ -56,7 +56,8 @@ export type PlaceholderReason =
  * seq: place in the conversation, 0 while queued. atMs: the server's time of acceptance, or when it was queued. text:
  * empty for placeholders and deleted messages. reactions: one per account. fromRemovedDevice: its sending device has
  * been removed since. expiresMs: when it is removed on every device, by the server's clock; 0 = never, or it is not
- * accepted yet.
+ * accepted yet. request: of a step of a cover, which one, 32 hexadecimal digits; else "". urgent: its author has marked
+ * it as urgent. promisedMs: by when an answer was promised to its author, 0 = nothing was.
  */
 export interface Message {
   readonly id: MessageId;
@@ -75,6 +76,9 @@ export interface Message {
   readonly placeholder: PlaceholderReason | null;
   readonly fromRemovedDevice: boolean;
   readonly expiresMs: number;
+  readonly request: string;
+  readonly urgent: boolean;
+  readonly promisedMs: number;
 }
 
 /** Somebody in a conversation. name: as they call themselves, "" until their first post. role: theirs in the practice. */

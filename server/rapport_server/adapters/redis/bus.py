@@ -24,7 +24,7 @@ from rapport_server.adapters.redis.membership import HEARTBEAT_S, LEASE_MS, Memb
 from rapport_server.adapters.redis.outbox import Outbox, Waiting, routed
 from rapport_server.adapters.redis.servers import Answer, Lost, Refused, Request, Servers, check
 from rapport_server.adapters.redis.urls import parse
-from rapport_server.hints import Hint, MembersMoved, Replaced, Spent, narrowed, wakes
+from rapport_server.hints import Hint, Replaced, ToAll, narrowed, wakes
 from rapport_server.ports import Bus, BusCounts
 
 __all__ = ["Pace", "RedisBus"]
@@ -197,7 +197,7 @@ class RedisBus:
         """Sorts what was published in one turn: hints for devices here are handed over, the others queue."""
         hints, self._published = self._published, []
         for hint in hints:
-            if isinstance(hint, MembersMoved | Spent):
+            if isinstance(hint, ToAll):
                 self._send(hint, None)
                 continue
             if len(hint.devices) == ID_BYTES and hint.devices not in self._here:  # the usual case
@@ -437,7 +437,7 @@ class RedisBus:
         self._counts["received"] += len(hints)
         try:
             for hint in hints:
-                mine = hint if isinstance(hint, MembersMoved | Spent) else narrowed(hint, self._here.__contains__)
+                mine = hint if isinstance(hint, ToAll) else narrowed(hint, self._here.__contains__)
                 if mine is not None:
                     self._on_hint(mine)
         except Exception as problem:  # a node of another making must not cost the connection

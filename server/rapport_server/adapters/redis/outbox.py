@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from rapport_protocol.ids import DeviceId
 from rapport_server.adapters.redis.frames import NodeId
-from rapport_server.hints import Fresh, Hint, MembersMoved, Spent, narrowed
+from rapport_server.hints import Fresh, Hint, ToAll, narrowed
 
 __all__ = ["QUEUE_BYTES", "QUEUE_HINTS", "Outbox", "Waiting", "routed"]
 
@@ -73,7 +73,7 @@ class Outbox:
 def _size(hint: Hint) -> int:
     if isinstance(hint, Fresh):
         return _OVERHEAD_BYTES + len(hint.ct) + len(hint.keys) + len(hint.devices)
-    if isinstance(hint, MembersMoved | Spent):
+    if isinstance(hint, ToAll):
         return _OVERHEAD_BYTES
     return _OVERHEAD_BYTES + len(hint.devices)
 
@@ -84,7 +84,7 @@ def routed(
     """Which node gets which hints, in order. found: the nodes of each device that is connected anywhere else."""
     routes: dict[NodeId, list[Hint]] = {}
     for hint, devices, _ in taken:
-        if devices is None or isinstance(hint, MembersMoved | Spent):
+        if devices is None or isinstance(hint, ToAll):
             for node in others:
                 routes.setdefault(node, []).append(hint)
             continue

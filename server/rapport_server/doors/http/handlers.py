@@ -21,6 +21,7 @@ from rapport_protocol.requests import (
     LinkStep,
     OfficePublish,
     PrekeyUpload,
+    PushSubscription,
     Receipts,
     Register,
     ReturnedLists,
@@ -33,6 +34,7 @@ from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
+from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
 from rapport_server.services.urgent import Urgent
 
@@ -52,6 +54,7 @@ class Services(Struct, frozen=True):
     linking: Linking
     office: Publishing
     urgent: Urgent
+    notifying: Notifying
 
 
 class Asked(Struct, frozen=True):
@@ -93,11 +96,6 @@ class Asked(Struct, frozen=True):
 Handler = Callable[[Services, Asked], Awaitable[Struct]]
 
 
-async def _not_here(_to: Services, _asked: Asked) -> Struct:
-    """Rejected(UNSUPPORTED)."""
-    raise Rejected(ErrorCode.UNSUPPORTED, "not on this server")
-
-
 HANDLERS: Final[Mapping[str, Handler]] = {
     "invite.view": lambda to, asked: to.invites.view(InviteId(asked.ids["invite"])),
     "account.register": lambda to, asked: to.accounts.register(asked.content(Register)),
@@ -135,8 +133,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
         asked.query.get("region", ""),
         asked.number("year", 0) if "year" in asked.query else None,
     ),
-    "push.state": _not_here,
-    "push.subscribe": _not_here,
+    "push.state": lambda to, asked: to.notifying.state(asked.who),
+    "push.subscribe": lambda to, asked: to.notifying.subscribe(asked.who, asked.content(PushSubscription)),
     "urgent.seen": lambda to, asked: to.urgent.seen(asked.who, asked.content(UrgentSeen)),
 }
 """By the name of the operation; complete, as a test checks."""

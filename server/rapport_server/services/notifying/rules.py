@@ -1,7 +1,7 @@
 """Whether a push may go out now: quiet hours of the device, and what a therapist has said about closed doors.
 
-Pure functions of rules and time. What is held back is not remembered: it is asked again later, and goes out if something
-still waits then. Source: docs/protocol.md, chapter 19, and 15.1 (`push_closed`).
+Pure functions of rules and time. What is held back is not remembered: it is asked again later, and goes out if
+something still waits then. Source: docs/protocol.md, chapter 19, and 15.1 (`push_closed`).
 """
 
 from datetime import UTC, datetime

@@ -11,7 +11,7 @@ Source: docs/protocol.md, chapter 19.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -62,10 +62,11 @@ _log = structlog.get_logger("rapport.notifying")
 class Notifying:
     """Subscriptions of this server's devices, and pushes to them. One task: `run`.
 
-    services, columns: None without keys; then nobody can subscribe, and nothing is pushed.
+    services, columns: None without keys; then nobody can subscribe, and nothing is pushed. listened: practices whose
+    webhooks want to know of accounts that something waits for; tell_waiting is called with those.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - four ports, and both ends of webhooks
         self,
         directory: PushDirectory,
         offices: OfficeDirectory,
@@ -74,6 +75,8 @@ class Notifying:
         clock: Clock,
         services: PushServices | None,
         columns: SealedColumns | None,
+        listened: Collection[PracticeId] = (),
+        tell_waiting: Callable[[PracticeId, Collection[AccountId]], None] = lambda _, __: None,
     ) -> None:
         self._directory = directory
         self._offices = offices
@@ -82,8 +85,10 @@ class Notifying:
         self._clock = clock
         self._services = services
         self._columns = columns
+        self._listened = listened
+        self._tell_waiting = tell_waiting
         self._subscribed: set[DeviceId] = set()
-        self._due: dict[DeviceId, int] = {}
+        self._due: dict[DeviceId, tuple[int, PracticeId | None]] = {}
         self._sending: set[asyncio.Task[object]] = set()
         self.sent: dict[Sent, int] = dict.fromkeys(Sent, 0)
         """Pushes since the start, by what became of them."""
@@ -128,12 +133,19 @@ class Notifying:
 
     def committed(self, jobs: Collection[Job]) -> None:
         """Every synced batch: remembers which devices with a subscription are to be looked at in ten seconds."""
-        if not self._subscribed:
+        if not self._subscribed and not self._listened:
             return
         for job in jobs:
             if type(job) is PostJob and job.refusal is None and not job.repeat and wakes_somebody(job.outer):
-                for device in self._subscribed.intersection(split_ids(job.devices)):  # type: ignore[arg-type]
-                    self._due.setdefault(device, job.at)
+                listened = job.practice if job.practice in self._listened else None
+                for device in map(DeviceId, split_ids(job.devices)):
+                    if listened is not None or device in self._subscribed:
+                        self._due.setdefault(device, (job.at, listened))
+
+    @property
+    def devices(self) -> int:
+        """How many devices can be pushed, as far as this node knows."""
+        return len(self._subscribed)
 
     async def start(self) -> None:
         """Looks up who has a subscription, and asks for the next sweep. Raises Rejected(UNAVAILABLE)."""
@@ -158,35 +170,36 @@ class Notifying:
     async def look(self) -> None:
         """Pushes to those whose ten seconds are over. Raises Rejected(UNAVAILABLE); the sweep then finds them."""
         before_ms = self._clock.now_ms() - GRACE_MS
-        due = []
-        for device, at in self._due.items():
+        due: dict[DeviceId, PracticeId | None] = {}
+        for device, (at, listened) in self._due.items():
             if at > before_ms or len(due) == AT_ONCE:
                 break
-            due.append(device)
+            due[device] = listened
         for device in due:
             del self._due[device]
         if due:
-            await self._push_waiting(due)
+            await self._look_at(due)
 
     async def sweep(self, _key: bytes) -> None:
         """The timer's handler: everybody with a subscription is looked at next. Other timers do not wait for pushes."""
         if self._services is not None:
             await self.start()
             for device in self._subscribed:
-                self._due.setdefault(device, 0)
+                self._due.setdefault(device, (0, None))
 
     # --- pushing ------------------------------------------------------------------------------------------------------
 
-    async def _push_waiting(self, devices: Collection[DeviceId]) -> None:
+    async def _look_at(self, due: Mapping[DeviceId, PracticeId | None]) -> None:
         """Class `message`, to those of these devices that something waits for and that may be pushed now."""
         now_ms = self._clock.now_ms()
-        found = await self._directory.subscriptions(devices)
-        self._subscribed.difference_update(set(devices) - {each.device for each in found})
+        found = await self._directory.subscriptions(due)
+        self._subscribed.difference_update(due.keys() - {each.device for each in found})
         free = [each for each in found if each.may_be_tried(now_ms)]
         allowed = await self._allowed(PushClass.MESSAGE, free, now_ms)
-        if not allowed:
-            return
-        waiting = set(await self._directory.unacknowledged([each.device for each in allowed], now_ms - GRACE_MS))
+        asked = {each.device for each in allowed} | {device for device, listened in due.items() if listened}
+        waiting = await self._directory.unacknowledged(asked, now_ms - GRACE_MS) if asked else {}
+        for practice in {listened for listened in due.values() if listened is not None}:
+            self._tell_waiting(practice, {waiting[each] for each in waiting if due[each] == practice})
         for subscription in allowed:
             if subscription.device in waiting:
                 await self._room()

@@ -154,8 +154,9 @@ class OfficeNews:
         """A device says whom it watches; it is answered as soon as its rate allows. Raises FormatError."""
         if len(message.accounts) % ID_BYTES:
             raise FormatError("not account ids", ErrorCode.BAD_FRAME)
-        self._watch[link.principal.device] = frozenset(map(AccountId, split_ids(message.accounts)))
-        self._work.set()
+        if self._links.get(link.principal.device) is link:  # else it was replaced, and this was still on its way
+            self._watch[link.principal.device] = frozenset(map(AccountId, split_ids(message.accounts)))
+            self._work.set()
 
     def room(self, link: Link) -> None:
         """A congested connection has room again."""

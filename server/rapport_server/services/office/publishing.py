@@ -14,6 +14,7 @@ from rapport_protocol.office.rules import problems
 from rapport_protocol.requests import Holidays, OfficePublish, OfficeView
 from rapport_server.hints import HINT_DEVICES, OfficeMoved
 from rapport_server.membership_chains import not_found
+from rapport_server.notifications import Tell, tell_nobody
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.records import Principal
 from rapport_server.services.office.holidays import holidays_of
@@ -24,10 +25,11 @@ __all__ = ["Publishing"]
 class Publishing:
     """What therapists publish, by request and answer."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+    def __init__(self, store: Store, bus: Bus, clock: Clock, tell: Tell = tell_nobody) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._tell_webhooks = tell
         self.published = 0
         """Documents that this node has taken, since the start."""
 
@@ -56,6 +58,7 @@ class Publishing:
         await self._store.publish_office(principal.practice, principal.account, document.version, request.document)
         self.published += 1
         self._tell(principal, document.version, audience)
+        self._tell_webhooks(principal.practice, "office.published", {"account": principal.account.hex()})
         return OfficeView(request.document, now)
 
     async def _audience(self, principal: Principal) -> list[DeviceId]:

@@ -24,6 +24,7 @@ import type { Flight } from "./flight.ts";
 import { keepFailed, retry } from "./healing.ts";
 import { giveKeys, takeGiven } from "./key-sharing.ts";
 import { takeEntry } from "./membership-steps.ts";
+import { documentCame } from "./office-publishing.ts";
 import { Failed, messageId, type OpenedMessage, openEnvelope } from "./opening.ts";
 import { hurryAll } from "./outbox.ts";
 import * as pending from "./pending.ts";
@@ -85,6 +86,11 @@ function take(turn: Turn, flight: Flight, message: ServerMessage): void {
       break;
     case "signal":
       takeSignal(turn, flight.signals, message);
+      break;
+    case "office":
+      if (message.document?.length) {
+        documentCame(turn, message.account, message.document, { told: true });
+      }
       break;
     case "caught_up":
       caughtUp(turn);

@@ -25,6 +25,7 @@ import { othersIn } from "./conversations.ts";
 import { nameOf } from "./device-names.ts";
 import { lifeLeft } from "./expiry.ts";
 import { NEW_OUTGOING_POST, NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./outgoing.ts";
+import { promiseMade, termsOf } from "./promising.ts";
 import {
   CONVERSATIONS,
   COUNTERS,
@@ -69,6 +70,7 @@ export function compose(
     createdMs: turn.nowMs,
     order,
     expireMs,
+    ...termsOf(turn, conv, content.type),
   } as const;
   OUTBOX.put(turn.tx, id, post, { group: conv, order });
   if (!QUEUES.has(turn.tx, conv)) {
@@ -129,6 +131,7 @@ export function writeText(
     status: "queued",
     order: queuedPlace(COUNTERS.need(turn.tx, "").orders),
     replyTo,
+    ...promiseMade(turn, id),
   };
   putMessage(turn, record);
   amend(CONVERSATIONS, turn.tx, conv, { activeMs: turn.nowMs });

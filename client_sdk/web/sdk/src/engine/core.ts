@@ -7,6 +7,7 @@
  * that changes.
  */
 
+import type { OwnOffice } from "../agreements.ts";
 import type { Device } from "../events.ts";
 import type { Random, Transaction } from "../ports.ts";
 import { VaultProblem } from "../ports.ts";
@@ -18,9 +19,13 @@ import { nextExpiry, removeExpired } from "./expiry.ts";
 import type { Figures } from "./figures.ts";
 import { changedFigures } from "./figures.ts";
 import { Flight } from "./flight.ts";
+import { changedOffices, type OfficeView } from "./office.ts";
+import { changedOwnOffice } from "./office-publishing.ts";
+import { OfficeWords } from "./office-words.ts";
 import * as outbox from "./outbox.ts";
 import { changedSettings } from "./own-state.ts";
 import { WhoIsThere } from "./presence.ts";
+import { settleWritten } from "./promises.ts";
 import { indexWritten } from "./searching.ts";
 import { keepNoticed } from "./security-log.ts";
 import { SignalMemory } from "./signals.ts";
@@ -43,7 +48,8 @@ export type Result = { readonly value: unknown } | { readonly problem: unknown }
  *
  * turn: its effects. views, contacts: those that look different now. wakeMs: when the next turn is due, by the server's
  * clock; null = nothing is planned. figures: the counts that have changed. settings: all of them if any has, else null.
- * devices: listed devices of the accounts for which they have changed.
+ * devices: listed devices of the accounts for which they have changed. offices: office hours that look different now;
+ * ownOffice: our own, if they have changed.
  */
 export interface Done {
   readonly results: readonly Result[];
@@ -54,6 +60,8 @@ export interface Done {
   readonly figures: Figures;
   readonly settings: Readonly<Record<string, string>> | null;
   readonly devices: Readonly<Record<AccountId, readonly Device[]>>;
+  readonly offices: readonly OfficeView[];
+  readonly ownOffice: OwnOffice | null;
 }
 
 /** One device's engine. */
@@ -65,11 +73,14 @@ export class Core {
   readonly signals: SignalMemory = new SignalMemory();
   /** What was said of presence; no turn touches it. */
   readonly presence: WhoIsThere;
+  /** What was said of offices; documents come from the turns. */
+  readonly offices: OfficeWords;
 
   constructor(me: Me, random: Random) {
     this.me = me;
     this.random = random;
     this.presence = new WhoIsThere(me.account, me.role);
+    this.offices = new OfficeWords(me.account, me.role);
   }
 
   /** Signed in: from the next turn on things are sent. Returns the new connection's flight. */
@@ -105,10 +116,10 @@ export class Core {
         outbox.fill(turn, flight);
       }
       if (!agenda.anythingDue(turn, { connected, underWay })) {
-        return doneWith(turn, results, wakeOf(turn, connected));
+        return doneWith(turn, results, () => wakeOf(turn, connected));
       }
     }
-    return doneWith(turn, results, turn.nowMs);
+    return doneWith(turn, results, () => turn.nowMs);
   }
 
   /** The step for a call's end: what `agenda` does with it, with the errand free to be called again. */
@@ -146,8 +157,10 @@ function wakeOf(turn: Turn, connected: boolean): number | null {
   return planned.length > 0 ? Math.min(...planned) : null;
 }
 
-function doneWith(turn: Turn, results: readonly Result[], wakeMs: number | null): Done {
+/** wake: when the next turn is due, once everything of this one is done. */
+function doneWith(turn: Turn, results: readonly Result[], wake: () => number | null): Done {
   removeExpired(turn); // what came too late is not kept for a moment
+  settleWritten(turn);
   indexWritten(turn);
   keepNoticed(turn);
   return {
@@ -155,9 +168,11 @@ function doneWith(turn: Turn, results: readonly Result[], wakeMs: number | null)
     turn,
     views: changedViews(turn),
     contacts: changedContacts(turn),
-    wakeMs,
+    wakeMs: wake(),
     figures: changedFigures(turn),
     settings: changedSettings(turn),
     devices: changedDevices(turn),
+    offices: changedOffices(turn),
+    ownOffice: changedOwnOffice(turn),
   };
 }

@@ -21,6 +21,7 @@ import { noteGone } from "./delivery.ts";
 import { fault } from "./faults.ts";
 import type { OutgoingPost } from "./outgoing.ts";
 import { OUTBOX, QUEUES, SENT, UNDELIVERED } from "./outgoing.ts";
+import { removed } from "./promises.ts";
 import type { Expiring, MessageRecord } from "./records.ts";
 import { CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES } from "./records.ts";
 import { forgetWords } from "./searching.ts";
@@ -124,6 +125,7 @@ function removeBubble(turn: Turn, record: MessageRecord): void {
   noteGone(turn, record);
   forgetWords(turn, record);
   MESSAGES.delete(turn.tx, record.id);
+  removed(turn, record);
   UNDELIVERED.delete(turn.tx, record.id);
   const shown = CONVERSATIONS.get(turn.tx, record.conv)?.shown ?? null;
   if (record.status !== "received" || shown === null || record.seq <= shown) {

@@ -32,6 +32,7 @@ import {
   signEntry,
 } from "../protocol/membership-entries.ts";
 import type { Appended, Role } from "../protocol/requests.ts";
+import { inviteFields } from "./cards.ts";
 import { compose } from "./composing.ts";
 import { newestList } from "./contacts.ts";
 import { listOf, openConversation, openSelf } from "./conversations.ts";
@@ -115,6 +116,7 @@ function cardFor(turn: Turn, genesis: SignedEntry, role: Role, welcome: string |
     genesis: genesis.hash,
     role,
     welcome,
+    ...inviteFields(turn, genesis.fields.conv),
   };
 }
 

@@ -75,6 +75,7 @@ export class Link {
         this.flight = this.core.connected();
         this.events.signedIn();
         this.core.presence.connected((message) => this.send(message));
+        this.core.offices.connected((message) => this.send(message));
         this.turns.tell((turn) => signIn.signedIn(turn, hello, state));
         await this.work(stream, signal);
       }
@@ -91,6 +92,7 @@ export class Link {
       if (this.core.flight === this.flight) {
         this.core.disconnected();
         this.core.presence.disconnected();
+        this.core.offices.disconnected();
       }
       this.turns.forgetArrived();
       await stream?.close();
@@ -171,6 +173,11 @@ export class Link {
           break;
         case "presence":
           this.core.presence.take(message);
+          break;
+        case "office":
+          if (this.core.offices.take(message)) {
+            await this.turns.arrived(message, over); // for its document
+          }
           break;
         case "challenge":
         case "hello":

@@ -4,6 +4,7 @@
  * Two things happen for ever: turns are run, and the connection is kept. What they show is handed to the host at once.
  */
 
+import type { OwnOffice } from "../agreements.ts";
 import type { Device, Event } from "../events.ts";
 import type { Vault } from "../ports.ts";
 import { Unreachable } from "../ports.ts";
@@ -21,6 +22,8 @@ import type { Figures } from "./figures.ts";
 import type { Flight } from "./flight.ts";
 import type { Network } from "./keeper.ts";
 import { Keeper } from "./keeper.ts";
+import { type OfficeView, viewOffices } from "./office.ts";
+import { ownOffice } from "./office-publishing.ts";
 import { settings } from "./own-state.ts";
 import { ServerClock } from "./server-clock.ts";
 import { begin } from "./starting.ts";
@@ -52,6 +55,10 @@ export class Engine {
   settings: Readonly<Record<string, string>> = {};
   /** The listed devices of every pinned account, our own included. */
   devices: Readonly<Record<AccountId, readonly Device[]>> = {};
+  /** Office hours of everybody of whom any are held, our own included. */
+  offices: Readonly<Record<AccountId, OfficeView>> = {};
+  /** Our own office hours, with what is on its way. */
+  ownOffice: OwnOffice = { hours: null, version: 0, validUntilMs: 0, pending: false };
   /** Everything that waited when the present connection was made is in the vault. */
   readonly caughtUp = new Gate();
   /** Open once the first turn has read what hosts see at once; `run` rejects when that cannot be. */
@@ -80,6 +87,7 @@ export class Engine {
     };
     this.core = new Core(me, network.random);
     this.core.presence.show = (event) => this.telling(null, [event]);
+    this.core.offices.show = (event) => this.telling(null, [event]);
     this.serverClock = new ServerClock(network.clock);
     this.turns = new Turns(vault, this.core, this.serverClock, {
       deliver: (done, flight) => this.deliver(done, flight),
@@ -188,7 +196,9 @@ export class Engine {
       this.showViews(viewAll(turn), viewContacts(turn));
       this.settings = settings(turn);
       this.devices = allDevices(turn);
+      this.showOffices(viewOffices(turn), ownOffice(turn));
       this.core.presence.update(this.views.values(), this.settings);
+      this.core.offices.watch(this.views.values());
       return isListed(turn);
     });
     if (!listed) {
@@ -218,6 +228,10 @@ export class Engine {
     this.figures = { ...this.figures, ...done.figures };
     this.devices = { ...this.devices, ...done.devices };
     this.settings = done.settings ?? this.settings;
+    this.showOffices(done.offices, done.ownOffice);
+    if (done.views.length > 0) {
+      this.core.offices.watch(this.views.values());
+    }
     if (done.settings || done.views.length > 0) {
       this.core.presence.update(this.views.values(), this.settings);
     }
@@ -248,6 +262,13 @@ export class Engine {
     for (const contact of contacts) {
       this.contacts.set(contact.shown.account, contact);
     }
+  }
+
+  private showOffices(offices: readonly OfficeView[], own: OwnOffice | null): void {
+    for (const office of offices) {
+      this.offices = { ...this.offices, [office.account]: office };
+    }
+    this.ownOffice = own ?? this.ownOffice;
   }
 
   /** F10: nothing of the turn was kept, nothing is acknowledged; the connection starts over once there is hope. */

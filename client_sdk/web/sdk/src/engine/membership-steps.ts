@@ -3,6 +3,7 @@
 import type { ConversationId } from "../protocol/ids.ts";
 import type { SignedEntry } from "../protocol/membership-entries.ts";
 import type { MembershipEntry } from "../protocol/messages.ts";
+import { memberJoined } from "./cards.ts";
 import * as catchingUp from "./catching-up.ts";
 import { introduce } from "./composing.ts";
 import { listedSince } from "./contacts.ts";
@@ -76,6 +77,7 @@ export function advance(turn: Turn, conv: ConversationId): void {
     if (entry.fields.action.tag === "join" && isNews(turn, conv, entry)) {
       turn.show({ type: "memberJoined", conversation: conv, account: entry.fields.account });
       introduce(turn, conv);
+      memberJoined(turn, conv);
     }
   }
   if (applied.length > 0) {

@@ -43,6 +43,9 @@ export interface OutgoingPost {
   readonly again: boolean;
   /** The body's `kept`, fixed with its place. */
   readonly kept: MessageId | null;
+  /** The body's `office_version` and `promised`; 0 = left out. */
+  readonly officeVersion: number;
+  readonly promisedMs: number;
 }
 
 /** What a post has before it is sealed. */
@@ -54,6 +57,8 @@ export const NEW_OUTGOING_POST = {
   expireMs: 0,
   again: false,
   kept: null,
+  officeVersion: 0,
+  promisedMs: 0,
 } as const;
 
 /**

@@ -11,8 +11,10 @@ import { makeSecurityEvent } from "../events.ts";
 import { EMPTY } from "../protocol/bytes.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
+import { URGENT } from "../protocol/signed.ts";
 import { keepSiblingPost } from "./answering.ts";
 import { entryFor, type Keyed } from "./archiving.ts";
+import { takeCard } from "./cards.ts";
 import { takeChange, withWaitingChanges } from "./changes.ts";
 import { checkRoster } from "./contacts.ts";
 import { archived, type Content, parseContent, type Text } from "./content.ts";
@@ -26,6 +28,8 @@ import type { OpenedMessage } from "./opening.ts";
 import { peerHad } from "./overdue.ts";
 import { isOwnContent, takeOwn } from "./own-posts.ts";
 import * as pending from "./pending.ts";
+import { takeExtension, takeSlotWish } from "./promises.ts";
+import { heedVersion, promiseIn } from "./promising.ts";
 import {
   CHAINS,
   CONVERSATIONS,
@@ -63,6 +67,7 @@ export function commitPost(turn: Turn, message: OpenedMessage): void {
   if (body !== null) {
     followChain(turn, message, body, keyed);
     checkRoster(turn, body.roster);
+    heedVersion(turn, message);
   }
   const record = happen(turn, message, content, expiresMs);
   if (record !== null) {
@@ -82,6 +87,7 @@ export function commitHistory(turn: Turn, message: OpenedMessage): void {
   SEEN.put(turn.tx, outer.id, { seq: envelope.seq, entry: null }, { order: turn.nowMs });
   if (body !== null) {
     notePlace(turn, message, body, must(message.keyed), true);
+    heedVersion(turn, message);
   }
   const held = MESSAGES.get(turn.tx, outer.id);
   if (held !== null && held.placeholder === null) {
@@ -201,6 +207,15 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
     case "read":
       readBy(turn, conv, account, content.id);
       break;
+    case "card":
+      takeCard(turn, conv, account, content, message.envelope.seq);
+      break;
+    case "promise.extended":
+      takeExtension(turn, conv, account, content);
+      break;
+    case "slot.wanted":
+      takeSlotWish(turn, conv, account, content);
+      break;
     case "profile":
       noteProfile(turn, message, content);
       break;
@@ -232,7 +247,8 @@ function contentOf(message: OpenedMessage): Content | null {
 /** The message as it stands in its conversation; without a text it is of a type that is not known here. */
 function bubble(turn: Turn, message: OpenedMessage, text: Text | null, expiresMs: number): MessageRecord {
   const { outer, envelope, known } = message;
-  const { type, content, replyTo } = message.body ?? UNREADABLE;
+  const body = message.body ?? UNREADABLE;
+  const { type, content, replyTo } = body;
   const own = outer.account === turn.me.account; // another device of ours has written it
   const others = own ? othersIn(turn, CONVERSATIONS.need(turn.tx, outer.conv)) : [];
   return withWaitingChanges(turn, {
@@ -253,6 +269,8 @@ function bubble(turn: Turn, message: OpenedMessage, text: Text | null, expiresMs
     expiresMs,
     waiting: others,
     unreadBy: others,
+    urgent: text !== null && (outer.flags & URGENT) !== 0,
+    ...(text === null ? {} : promiseIn(turn, outer, body)),
   });
 }
 

@@ -197,7 +197,9 @@ export function epochOf(conversation: Conversation): number {
  *
  * reactions: account, emoji ("" = taken back), seq of the reaction. body: the sealed type and content of a message that
  * this version does not understand, else empty. waiting: members of whom no device has it yet, while it is ours and
- * sent. expiresMs: when it is removed on every device, 0 = never or not accepted yet.
+ * sent. expiresMs: when it is removed on every device, 0 = never or not accepted yet. request: of a step of a cover,
+ * which one. promisedMs: by when an answer was promised, 0 = nothing was; promiseVersion: of the office hours that it was
+ * promised by; writtenMs: when its author says that it was written, noted only of what was promised an answer.
  */
 export interface MessageRecord {
   readonly id: MessageId;
@@ -221,6 +223,11 @@ export interface MessageRecord {
   readonly waiting: readonly AccountId[];
   readonly unreadBy: readonly AccountId[];
   readonly expiresMs: number;
+  readonly request: string;
+  readonly urgent: boolean;
+  readonly promisedMs: number;
+  readonly promiseVersion: number;
+  readonly writtenMs: number;
 }
 
 /** What a message starts with, beside what it is and where it stands. */
@@ -236,6 +243,11 @@ export const NEW_MESSAGE = {
   waiting: [],
   unreadBy: [],
   expiresMs: 0,
+  request: "",
+  urgent: false,
+  promisedMs: 0,
+  promiseVersion: 0,
+  writtenMs: 0,
 } as const satisfies Partial<MessageRecord>;
 
 /** An edit, deletion or reaction whose message is not here yet. */

@@ -17,6 +17,7 @@ import {
   type InviteSecret,
   idOfInvite,
   inviteKeyOf,
+  NEW_CARD,
   type OwnerLink,
   openCard,
 } from "../crypto/invites.ts";
@@ -30,6 +31,7 @@ import { fold, inviteOf, type ListLookup, type MembershipState, memberOf } from 
 import { parseSignedEntry, type SignedEntry, signEntry } from "../protocol/membership-entries.ts";
 import type { InviteView, Register, Registered } from "../protocol/requests.ts";
 import { seedOf, signingKey } from "../protocol/signed.ts";
+import { keepInviteCard } from "./cards.ts";
 import { introduce } from "./composing.ts";
 import { listAt, newestList, pin, rename, vouch } from "./contacts.ts";
 import { listOf, openConversation, openSelf } from "./conversations.ts";
@@ -276,6 +278,7 @@ function openJoined(turn: Turn, held: Joining, seq: number): void {
     return;
   }
   rename(turn, card.account, card.name);
+  keepInviteCard(turn, conv, { ...NEW_CARD, ...card });
   if (card.welcome) {
     putMessage(turn, {
       ...NEW_MESSAGE,

@@ -18,6 +18,7 @@ import { entryFor, makeKeyed } from "./archiving.ts";
 import { archived } from "./content.ts";
 import * as errands from "./errands.ts";
 import { count } from "./figures.ts";
+import { publishAgain } from "./office-publishing.ts";
 import type { OutgoingPost, SentPost } from "./outgoing.ts";
 import { NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./outgoing.ts";
 import { forgetTails } from "./overdue.ts";
@@ -53,6 +54,7 @@ function restored(turn: Turn, bases: Bases): void {
   newChains(turn);
   prekeys.beginAnew(turn);
   reissuing.begin(turn);
+  publishAgain(turn);
   const lost = new Map<ConversationId, [MessageId, SentPost][]>();
   for (const [key, sent] of SENT.list(turn.tx, "", { above: Math.max(turn.nowMs - REPOSTED_MS, 0) })) {
     const own = idOf<DeviceId>(sent.outer.subarray(43, 59)) === turn.me.device;
@@ -127,5 +129,7 @@ function postOf(turn: Turn, message: MessageId, sent: SentPost): OutgoingPost {
     expireMs: body.expire ?? 0,
     again: true,
     kept: body.kept,
+    officeVersion: body.officeVersion ?? 0,
+    promisedMs: body.promised ?? 0,
   };
 }

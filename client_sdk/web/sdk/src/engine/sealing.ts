@@ -22,6 +22,7 @@ import { accountsOf, requiredDevices } from "./conversations.ts";
 import * as errands from "./errands.ts";
 import { sessionsOf } from "./kept-sessions.ts";
 import { BUNDLELESS, CLAIMS, type Hold, OUTBOX, type OutgoingPost, type SealedPost } from "./outgoing.ts";
+import { renewed } from "./promising.ts";
 import { CONTACTS, CONVERSATIONS, type Conversation, epochOf, isBlocked } from "./records.ts";
 import { choose, sealFor, start } from "./sessions.ts";
 import { amend, must } from "./tables.ts";
@@ -48,7 +49,7 @@ export function sealPost(turn: Turn, post: OutgoingPost, conversation: Conversat
   if (post.sealed !== null) {
     return withKeysFor(turn, post, devices); // a body that was sealed before, for keys of today
   }
-  const placed = post.chain ? post : inChain(turn, post, conversation);
+  const placed = post.chain ? post : inChain(turn, renewed(turn, post), conversation);
   return keepSealed(turn, placed, seal(turn, placed, conversation, devices));
 }
 
@@ -121,6 +122,8 @@ function seal(turn: Turn, post: OutgoingPost, conversation: Conversation, device
     replyTo: post.replyTo,
     expire: post.expireMs || null,
     kept: post.kept,
+    officeVersion: post.officeVersion || null,
+    promised: post.promisedMs || null,
   });
   const sealed = sealBody(outer, encodeBody(body), turn.random);
   const { nonce, ciphertext: ct, key, hash } = sealed;

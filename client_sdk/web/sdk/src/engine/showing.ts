@@ -80,6 +80,9 @@ export function asShown(record: MessageRecord): Message {
     placeholder: record.placeholder,
     fromRemovedDevice: record.fromRemovedDevice,
     expiresMs: record.expiresMs,
+    request: record.request,
+    urgent: record.urgent,
+    promisedMs: record.promisedMs,
   };
 }
 

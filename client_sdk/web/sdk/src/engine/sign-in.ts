@@ -12,6 +12,7 @@ import type { AuthTranscript } from "../protocol/signed.ts";
 import { signAuth, verifyAuthOk } from "../protocol/signed.ts";
 import * as catchingUp from "./catching-up.ts";
 import * as errands from "./errands.ts";
+import * as officePublishing from "./office-publishing.ts";
 import * as outbox from "./outbox.ts";
 import { prekeysLeft } from "./prekeys.ts";
 import { noticeEpoch } from "./reposting.ts";
@@ -105,6 +106,7 @@ export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
   if (!errands.planned(turn, "tend")) {
     errands.plan(turn, "tend");
   }
+  officePublishing.tend(turn);
   errands.hurry(turn);
   outbox.resumeAll(turn, ["keys", "devices", "chain", "alone", "later", "alarm"]);
 }

@@ -55,6 +55,7 @@ export function makeCall<Name extends OperationName>(
 
 /** Of these tables hosts are shown something: what a turn puts into them is noted. */
 const SHOWN_TABLES: ReadonlySet<string> = new Set([
+  "card",
   "conversation",
   "contact",
   "settings",
@@ -64,6 +65,7 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "office",
   "office_own",
   "own",
+  "waiting",
 ]);
 
 /** A transaction that notes which records of the shown tables were written. */

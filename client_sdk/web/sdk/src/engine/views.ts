@@ -1,16 +1,20 @@
 /** What a host sees of a conversation without asking the vault: small values, made again whenever something changed. */
 
+import type { Card } from "../agreements.ts";
 import type { Member, Contact as ShownContact } from "../events.ts";
 import type { AccountId, ConversationId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
+import { CARDS, cardOf } from "./cards.ts";
 import { accountsOf } from "./conversations.ts";
+import { type Sides, sidesOf, WAITING, waitingOf } from "./promises.ts";
 import type { Contact, Conversation } from "./records.ts";
 import { CONTACTS, CONVERSATIONS, SETTINGS } from "./records.ts";
 import type { Turn } from "./turn.ts";
 
 /**
  * One conversation as it stands. activeMs: when the last message was written or accepted. shown: everything up to this
- * place has been accounted for. mutedUntilMs: 0 = not muted.
+ * place has been accounted for. mutedUntilMs: 0 = not muted. sides: of a pair of client and therapist, who is which.
+ * waiting: the client's text that waits for an answer. card: the therapist's, as a client has it.
  */
 export interface ConversationView {
   readonly id: ConversationId;
@@ -21,7 +25,13 @@ export interface ConversationView {
   readonly isSelf: boolean;
   readonly mutedUntilMs: number;
   readonly draft: string;
+  readonly sides: Sides | null;
+  readonly waiting: WaitingView | null;
+  readonly card: Card | null;
 }
+
+/** A client's text that waits for an answer, as long as nothing is said anew. dueMs: 0 = nothing was promised. */
+export type WaitingView = NonNullable<ReturnType<typeof waitingOf>>;
 
 /** An account as it is pinned, our own included. aik: public identity key, 32 bytes. */
 export interface ContactView {
@@ -56,7 +66,8 @@ export function viewOf(turn: Turn, conversation: Conversation): ConversationView
   const roles = new Map(state?.members.map(({ account, role }) => [account, role]));
   const { conv: id, unread, activeMs, shown, mutedUntilMs, draft } = conversation;
   const members = accountsOf(turn, conversation).map((account) => memberOf(turn, account, roles.get(account) ?? null));
-  return { id, members, unread, activeMs, shown, isSelf: state === null, mutedUntilMs, draft };
+  const agreed = { sides: sidesOf(conversation), waiting: waitingOf(turn, id), card: cardOf(turn, id) };
+  return { id, members, unread, activeMs, shown, isSelf: state === null, mutedUntilMs, draft, ...agreed };
 }
 
 /** Those that this turn has changed: all of them when a name has, since it may stand in any. */
@@ -64,7 +75,8 @@ export function changedViews(turn: Turn): ConversationView[] {
   if (turn.written(CONTACTS.name).length > 0 || turn.written(SETTINGS.name).length > 0) {
     return viewAll(turn);
   }
-  const found = turn.written(CONVERSATIONS.name).map((key) => CONVERSATIONS.get(turn.tx, key));
+  const written = [CONVERSATIONS, WAITING, CARDS].flatMap(({ name }) => turn.written(name));
+  const found = [...new Set(written)].map((key) => CONVERSATIONS.get(turn.tx, key));
   return found.filter((conversation) => conversation !== null).map((conversation) => viewOf(turn, conversation));
 }
 

@@ -1,5 +1,6 @@
 """Push subscriptions, webhooks and their deliveries in memory."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
@@ -56,13 +57,13 @@ class MemoryNotifying(MemoryDirectory):
         """See PushDirectory.subscriptions_of."""
         return await self.subscriptions(list(self._listed(practice, {account})))
 
-    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-        """See PushDirectory.unacknowledged. In ascending order."""
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+        """See PushDirectory.unacknowledged."""
         waits: set[DeviceId] = set()
         for item in self._items.values():
-            if item.form == Form.MESSAGE and item.seq and item.at < before_ms and wakes_somebody(item.outer):
+            if item.form == Form.MESSAGE and item.seq and item.at <= before_ms and wakes_somebody(item.outer):
                 waits |= item.owed.keys() - item.parked
-        return sorted(waits.intersection(devices))
+        return {device: self._devices[device].account for device in waits.intersection(devices)}
 
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
         """See PushDirectory.claim_push."""
@@ -101,13 +102,14 @@ class MemoryNotifying(MemoryDirectory):
 
     async def put_deliveries(self, deliveries: Sequence[Delivery]) -> int:
         """See WebhookDirectory.put_deliveries."""
+        waiting = Counter(each.practice for each in self._deliveries.values())
         dropped = 0
         for each in deliveries:
-            waiting = sum(1 for other in self._deliveries.values() if other.practice == each.practice)
-            if (each.practice, each.webhook) not in self._webhooks or waiting >= BACKLOG_MOST:
+            if (each.practice, each.webhook) not in self._webhooks or waiting[each.practice] >= BACKLOG_MOST:
                 dropped += 1
             else:
                 self._deliveries[each.practice, each.id] = each
+                waiting[each.practice] += 1
         return dropped
 
     async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
@@ -126,7 +128,11 @@ class MemoryNotifying(MemoryDirectory):
         elif key in self._deliveries:
             self._deliveries[key] = replace(self._deliveries[key], due_ms=due_ms)
 
-    # --- sealed columns ---
+    # --- for commands ---
+
+    async def practices(self) -> list[PracticeId]:
+        """See NotifyingStore.practices."""
+        return sorted(self._owners, key=lambda practice: (self._owners[practice].created_ms, practice))
 
     async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
         """See NotifyingStore.sealed_columns."""

@@ -16,17 +16,19 @@ __all__ = ["PostgresNotifying"]
 
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2.
 _UNACKNOWLEDGED: Final = text("""
-SELECT d.device FROM device AS d CROSS JOIN LATERAL (
+SELECT d.device, d.account FROM device AS d CROSS JOIN LATERAL (
   SELECT FROM envelope AS e CROSS JOIN LATERAL (SELECT * FROM item AS i WHERE i.position = e.position LIMIT 1) AS i
-  WHERE e.practice = d.practice AND e.device = d.device AND NOT e.parked AND i.form = 0 AND i.seq > 0 AND i.at < :before
+  WHERE e.practice = d.practice AND e.device = d.device AND NOT e.parked
+    AND i.form = 0 AND i.seq > 0 AND i.at <= :before
     AND get_byte(i."outer", 83) = 0 AND get_byte(i."outer", 84) & 4 = 0
   LIMIT 1
-) AS w WHERE d.device = ANY (:devices) ORDER BY d.device
+) AS w WHERE d.device = ANY (:devices)
 """).bindparams(bindparam("devices", type_=ARRAY(LargeBinary)))
 
 
-def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-    return list(db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms}).scalars())
+def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+    rows = db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms})
+    return {DeviceId(row.device): AccountId(row.account) for row in rows}
 
 
 class PostgresNotifying(StorePart):
@@ -54,8 +56,8 @@ class PostgresNotifying(StorePart):
         """See PushDirectory.subscriptions_of."""
         return await self._pool.read(of(practice), notifying.subscriptions_of, practice, account)
 
-    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-        """See PushDirectory.unacknowledged. In ascending order."""
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+        """See PushDirectory.unacknowledged."""
         return await self._pool.read(of_devices(devices), _unacknowledged, devices, before_ms)
 
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
@@ -97,7 +99,11 @@ class PostgresNotifying(StorePart):
         """See WebhookDirectory.end_delivery."""
         await self._pool.write(of(delivery.practice), lambda tx: notifying.end_delivery(tx, delivery, due_ms))
 
-    # --- sealed columns ---
+    # --- for commands ---
+
+    async def practices(self) -> list[PracticeId]:
+        """See NotifyingStore.practices."""
+        return await self._pool.read(EVERYBODY, notifying.practices)
 
     async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
         """See NotifyingStore.sealed_columns."""

@@ -21,6 +21,7 @@ __all__ = [
     "end_delivery",
     "end_push",
     "end_subscription",
+    "practices",
     "put_deliveries",
     "remove_webhook",
     "reseal",
@@ -200,7 +201,14 @@ def end_delivery(tx: Transaction, delivery: Delivery, due_ms: int | None) -> Non
         tx.db.execute(update(_delivery).where(*here).values(due_ms=due_ms))
 
 
-# --- sealed columns ---------------------------------------------------------------------------------------------------
+# --- for commands -----------------------------------------------------------------------------------------------------
+
+
+def practices(db: Connection) -> list[PracticeId]:
+    """See NotifyingStore.practices."""
+    table = schema.practice.c
+    found = db.execute(select(table.practice).order_by(table.created_ms, table.practice))
+    return [PracticeId(practice) for practice in found.scalars()]
 
 
 def sealed_columns(db: Connection) -> list[tuple[str, PracticeId, bytes, bytes]]:

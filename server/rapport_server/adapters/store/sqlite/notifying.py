@@ -16,18 +16,19 @@ __all__ = ["SqliteNotifying"]
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2. A device's id
 # found across two neighbours of `open` is not its own: those are at other places than multiples of 16.
 _UNACKNOWLEDGED: Final = text("""
-SELECT d.device FROM device AS d WHERE d.device IN :devices AND EXISTS (
+SELECT d.device, d.account FROM device AS d WHERE d.device IN :devices AND EXISTS (
   SELECT 1 FROM mailbox AS m JOIN item AS i ON i.position = m.position
-  WHERE m.practice = d.practice AND (instr(m.open, d.device) - 1) % 16 = 0 AND m.at < :before AND m.box IN (
+  WHERE m.practice = d.practice AND (instr(m.open, d.device) - 1) % 16 = 0 AND m.at <= :before AND m.box IN (
     SELECT conv FROM member WHERE member.practice = d.practice AND member.account = d.account
   ) AND i.form = 0 AND i.seq > 0 AND substr(i."outer", 84, 1) = x'00'
     AND instr(x'00010203', substr(i."outer", 85, 1)) > 0
-) ORDER BY d.device
+)
 """).bindparams(bindparam("devices", expanding=True))
 
 
-def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-    return list(db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms}).scalars())
+def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+    rows = db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms})
+    return {DeviceId(row.device): AccountId(row.account) for row in rows}
 
 
 class SqliteNotifying(StorePart):
@@ -55,8 +56,8 @@ class SqliteNotifying(StorePart):
         """See PushDirectory.subscriptions_of."""
         return await self._read(notifying.subscriptions_of, practice, account)
 
-    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> list[DeviceId]:
-        """See PushDirectory.unacknowledged. In ascending order."""
+    async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
+        """See PushDirectory.unacknowledged."""
         await self._settled()
         return await self._read(_unacknowledged, devices, before_ms)
 
@@ -94,7 +95,11 @@ class SqliteNotifying(StorePart):
         """See WebhookDirectory.end_delivery."""
         await self._write(lambda tx: notifying.end_delivery(tx, delivery, due_ms))
 
-    # --- sealed columns ---
+    # --- for commands ---
+
+    async def practices(self) -> list[PracticeId]:
+        """See NotifyingStore.practices."""
+        return await self._read(notifying.practices)
 
     async def sealed_columns(self) -> list[tuple[str, PracticeId, bytes, bytes]]:
         """See NotifyingStore.sealed_columns."""
