@@ -2,9 +2,9 @@
 """Write the TypeScript SDK's part of the contract from the Python one, so that the two cannot differ.
 
 Out of `rapport_protocol` come, under `client_sdk/web/sdk/src/protocol/`: `codes.ts` (error codes and rules),
-`labels.ts`, `limits.ts`, `messages.ts` and `requests.ts` (types and the table of operations) and `fields.ts` (what the
-codec interprets). Without arguments the files are written; with `--check` nothing is, and the exit code is 1 when a
-file is not what the contract says. An argument that is no option names another folder.
+`crisis-lines.ts`, `labels.ts`, `limits.ts`, `messages.ts` and `requests.ts` (types and the table of operations) and
+`fields.ts` (what the codec interprets). Without arguments the files are written; with `--check` nothing is, and the
+exit code is 1 when a file is not what the contract says. An argument that is no option names another folder.
 
 A field in `fields.ts` is `name:kind`, then `?` if nil is allowed and `=` if it may be missing. Kinds: `i` identifier,
 `b` bytes, `s` text, `u` integer from 0 to 2^53-1, `n` any integer, `y` yes or no, `/a|b` one of these texts, `@Name`
@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
-from rapport_protocol import ids, limits, messages, requests
+from rapport_protocol import crisis, ids, limits, messages, requests
 from rapport_protocol.errors import ErrorCode, Retry
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.requests import OPERATIONS, Operation, Role
@@ -375,10 +375,38 @@ def _field_table() -> str:
     )
 
 
+def _crisis() -> str:
+    """`crisis.py` with its data: interfaces and one constant."""
+    rows = []
+    for country, numbers in crisis.COUNTRIES.items():
+        fields = [(line, line.__struct_fields__) for line in numbers.lines]
+        said = (
+            "{ " + ", ".join(f"{name}: {_quoted(getattr(line, name))}" for name in names) + " }"
+            for line, names in fields
+        )
+        lines = "".join(f"\n      {line}," for line in said) + ("\n    " if numbers.lines else "")
+        rows.append(f'  {country}: {{\n    emergency: "{numbers.emergency}",\n    lines: [{lines}],\n  }},')
+    table = "\n".join(rows)
+    return "\n\n".join(
+        (
+            _comment(_source(crisis)),
+            _interface(crisis.CountryLine),
+            _interface(crisis.CountryNumbers).replace("lines: tuple", "lines: readonly CountryLine[]"),
+            _comment("By ISO 3166 code.")
+            + f"\nexport const COUNTRIES: Readonly<Record<string, CountryNumbers>> = {{\n{table}\n}};",
+        )
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def files() -> dict[str, str]:
     """Name and text of every file that is written."""
     texts = {
         "codes.ts": _codes(),
+        "crisis-lines.ts": _crisis(),
         "fields.ts": _field_table(),
         "labels.ts": _labels(),
         "limits.ts": _limits(),

@@ -179,7 +179,7 @@ def _wire(
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged)
     presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
-    news = OfficeNews(store, clock, rates)
+    news = OfficeNews(store, bus, clock, rates)
     bus.subscribe(
         partial(_take, delivery, presence, news, budgets, outward, store),
         partial(_look_again, delivery, presence, news, store),
@@ -192,7 +192,7 @@ def _wire(
         Conversations(store, bus, clock, chains),
         History(store),
         Linking(store, clock),
-        Publishing(store, bus, clock, outward.webhooks.tell),
+        Publishing(store, clock, news.announce, outward.webhooks.tell),
         urgent,
         outward.notifying,
     )

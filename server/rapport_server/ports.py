@@ -377,8 +377,8 @@ class LinkDirectory(Protocol):
 class OfficeDirectory(Protocol):
     """Office hours as each account has published them last: signed documents, which the store does not read."""
 
-    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
-        """Compare-and-swap: keeps the document in place of one of a lower version. The same bytes again change nothing.
+    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> bool:
+        """Compare-and-swap: keeps the document in place of one of a lower version. False: these very bytes stood.
 
         Raises Rejected: CONFLICT when the one that stands has this version or a higher one, NOT_FOUND when the practice
         has no such account.

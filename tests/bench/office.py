@@ -1,4 +1,4 @@
-"""`python -m tests.bench.office --therapists 200 --clients 49 --nodes 2`: how soon everybody knows that an office opens.
+"""`python -m tests.bench.office --therapists 200 --clients 49 --nodes 2`: how soon everybody hears of it.
 
 Each therapist has so many clients, who hold a stream each, half on every node, over PostgreSQL and Redis, and watch
 their therapist's office. All offices open at the same full minute and close at the next one: measured is from that
@@ -84,7 +84,7 @@ async def _put(url: str, therapists: Sequence[Person], opens_ms: int) -> None:
     try:
         practice = await db.fetchval("SELECT practice FROM practice")
         rows = [(practice, person.account, 1, _document(person, 1, opens_ms)) for person in therapists]
-        columns = "practice account version document".split()
+        columns = ["practice", "account", "version", "document"]
         await db.copy_records_to_table("office_document", records=rows, columns=columns)
     finally:
         await db.close()

@@ -28,7 +28,14 @@ from tests.office.oracle import MINUTE, Walls, transitions
 
 NASTY: Final = (
     *("Australia/Lord_Howe", "Asia/Beirut", "America/Santiago", "America/Havana", "Antarctica/Troll"),
-    *("Africa/Casablanca", "America/Nuuk", "America/Scoresbysund", "Atlantic/Azores", "Pacific/Chatham", "Africa/Cairo"),
+    *(
+        "Africa/Casablanca",
+        "America/Nuuk",
+        "America/Scoresbysund",
+        "Atlantic/Azores",
+        "Pacific/Chatham",
+        "Africa/Cairo",
+    ),
     *("America/Asuncion", "Asia/Gaza", "Asia/Tehran", "Asia/Kathmandu", "Europe/Dublin", "Europe/London"),
 )
 """Half an hour of summer time, midnight twice or never, two hours, summer time in Ramadan, the date of a fall back."""

@@ -1,7 +1,7 @@
 """Cases judged by the oracle, and what the module says differently, one line each.
 
-    python -m tests.office.checking                     the module and the oracle agree on 10,000 instants and so on
-    python -m tests.office.checking --zones --cases 60  the same in every zone, so many cases each
+python -m tests.office.checking                     the module and the oracle agree on 10,000 instants and so on
+python -m tests.office.checking --zones --cases 60  the same in every zone, so many cases each
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from rapport_protocol.office.rules import problems
 from tests.office.cases import Case, Drawing, zones
 from tests.office.oracle import DAY, LATER, MINUTE, Judge
 
-__all__ = ["Judged", "differences", "judged_promise", "judged_promises", "judged_scan", "judged_scans", "judged_statuses"]
+__all__ = [
+    "Judged",
+    "differences",
+    "judged_promise",
+    "judged_promises",
+    "judged_scan",
+    "judged_scans",
+    "judged_statuses",
+]
 
 GROUP: Final = 20
 """Cases that share a zone and a stretch: reading the wall is what takes long."""
@@ -45,9 +53,9 @@ def judged_status(case: Case) -> Judged:
     return Judged(case, {"status": said, "cover": cover}, judge)
 
 
-def judged_scan(case: Case) -> Judged:
-    """The whole state, by the minutes of the stretch."""
-    judge = Judge(case.hours, case.walls)
+def judged_scan(case: Case, judge: Judge | None = None) -> Judged:
+    """The whole state, by the minutes of the stretch. judge: of the same hours and stretch, if there is one."""
+    judge = judge or Judge(case.hours, case.walls)
     number = judge.walls.number(case.now)
     said, until, cover = judge.answer(number)
     next_open = case.now if said == "open" else judge.next_open(number)
@@ -55,12 +63,12 @@ def judged_scan(case: Case) -> Judged:
     return Judged(case, {"status": said, "cover": cover, **times}, judge)
 
 
-def judged_promise(case: Case) -> Judged:
-    """By when a message is answered that was written at the case's instant."""
-    judge, policy = Judge(case.hours, case.walls), case.hours.promise
+def judged_promise(case: Case, judge: Judge | None = None) -> Judged:
+    """By when a message is answered that was written at the case's instant. judge: as in `judged_scan`."""
+    judge, policy = judge or Judge(case.hours, case.walls), case.hours.promise
     if isinstance(policy, WithinOpenTime):
         return Judged(case, {"due": judge.answered_within(policy.minutes, case.now)}, judge)
-    assert policy is not None
+    assert policy is not None, "nothing is promised"
     return Judged(case, {"due": judge.answered_by(policy.rows, case.now)}, judge)
 
 
@@ -163,7 +171,9 @@ def main() -> int:
     if not asked.zones:
         return 1 if sum(_run(title, judge(count, asked.seed)) for title, judge, count in kinds) else 0
     every = [
-        _run(f"{title}, {len(zones())} zones", (one for zone in zones() for one in judge(asked.cases, asked.seed, zone)))
+        _run(
+            f"{title}, {len(zones())} zones", (one for zone in zones() for one in judge(asked.cases, asked.seed, zone))
+        )
         for title, judge, _ in kinds
     ]
     return 1 if sum(every) else 0

@@ -1,6 +1,6 @@
 """Mistakes that office hours invite, each planted into the module for as long as a block lasts.
 
-    python -m tests.office.mistakes      which of them the oracle finds, and in how many cases
+python -m tests.office.mistakes      which of them the oracle finds, and in how many cases
 """
 
 from __future__ import annotations
@@ -143,13 +143,13 @@ def main() -> int:
         *judged_promises(asked.cases // 2, asked.seed),
     ]
     missed = sum(any(differences(one)) for one in judged)
-    print(f"without a mistake: {missed} of {len(judged)} cases differ")
+    print(f"without a mistake: {missed} of {len(judged)} cases differ")  # noqa: T201
     for name in MISTAKES:
         with planted(name):
             found = sum(any(differences(one)) for one in judged)
         missed += not found
-        print(f"{name}: {found or 'NOT FOUND'}")
-    print(f"{len(MISTAKES)} mistakes, {missed} not found")
+        print(f"{name}: {found or 'NOT FOUND'}")  # noqa: T201
+    print(f"{len(MISTAKES)} mistakes, {missed} not found")  # noqa: T201
     return 1 if missed else 0
 
 

@@ -196,7 +196,9 @@ class Judge:
         """By the row of a table that counts."""
         wall = self.walls.shown[self.walls.number(written)]
         today = wall // DAY
-        days = sorted({shown // DAY for shown, is_open in zip(self.walls.shown, self.open_time, strict=True) if is_open})
+        days = sorted(
+            {shown // DAY for shown, is_open in zip(self.walls.shown, self.open_time, strict=True) if is_open}
+        )
         days = [day for day in days if day >= today]
         if not days:
             return LATER

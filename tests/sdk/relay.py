@@ -121,7 +121,7 @@ class Relay:
             Conversations(self.store, self.bus, self.clock),
             History(self.store),
             Linking(self.store, self.clock),
-            Publishing(self.store, self.bus, self.clock),
+            Publishing(self.store, self.clock, lambda _, __: None),
             self.urgent,
             Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None),
         )
@@ -151,7 +151,7 @@ class Relay:
         body: Struct | None = None,
         *,
         path: Mapping[str, bytes] | None = None,
-        query: Mapping[str, int] | None = None,
+        query: Mapping[str, int | str] | None = None,
         token: bytes | None = None,
     ) -> Any:
         """An HTTP operation, past the door; bodies go through the codec."""

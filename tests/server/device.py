@@ -107,9 +107,10 @@ class Device:
         entry: bytes | None = None,
         ts_ms: int | None = None,
         kind: MessageClass = MessageClass.POST,
+        flags: MessageFlags = MessageFlags.NONE,
     ) -> Post:
         """A post of random bytes for these devices."""
-        outer = self.outer(conv, epoch=epoch, message=message, ts_ms=ts_ms, kind=kind)
+        outer = self.outer(conv, epoch=epoch, message=message, ts_ms=ts_ms, kind=kind, flags=flags)
         devices = b"".join(sorted(to))
         keys = b"".join(b"\x01" + os.urandom(194) for _ in to)
         return Post(outer.encode(), os.urandom(24), ct, devices, keys, entry)
@@ -123,12 +124,13 @@ class Device:
         ts_ms: int | None = None,
         kind: MessageClass = MessageClass.POST,
         act_until_ms: int = 0,
+        flags: MessageFlags = MessageFlags.NONE,
     ) -> Outer:
         now = self.node.clock.now_ms() if ts_ms is None else ts_ms
         secrets = self.person.secrets
         return Outer(
             conv, epoch, secrets.account, secrets.device, MessageId(message or os.urandom(16)), now, kind,
-            MessageFlags(0), act_until_ms, bytes(32),
+            flags, act_until_ms, bytes(32),
         )  # fmt: skip
 
     async def accepted(self, post: Post) -> Accepted:

@@ -17,6 +17,7 @@ from rapport_protocol.ids import PracticeId
 from rapport_protocol.requests import OPERATIONS, Problem, Registered, Role
 from rapport_protocol.signed import http_token_hash, owner_token_hash
 from rapport_server import testing
+from rapport_server.adapters.outgoing import GuardedOutgoing
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.version import initialise
@@ -143,11 +144,13 @@ async def running(
     folder: Path | None = None,
     clock: HeldClock | None = None,
     store: Store | None = None,
+    ways_out: tuple[GuardedOutgoing, GuardedOutgoing] | None = None,
     **sections: msgspec.Struct,
 ) -> AsyncIterator[Node]:
     """A node with this configuration, closed at the end; over SQLite in `folder`, whose store is made if need be.
 
-    store: one by the same clock, which is closed at the end, instead of one in memory.
+    store: one by the same clock, which is closed at the end, instead of one in memory. ways_out: for pushes and for
+    webhooks.
     """
     clock = clock or HeldClock()
     store = store or MemoryStore(clock)
@@ -156,7 +159,7 @@ async def running(
             initialise(folder / "rapport.db")
         store = SqliteStore(folder / "rapport.db", clock)
     config = msgspec.structs.replace(Config(server=Server(port=0), rates=rates), **sections)
-    app = create(config, store=store, clock=clock)
+    app = create(config, store=store, clock=clock, ways_out=ways_out)
     await app.start()
     try:
         async with aiohttp.ClientSession() as http:

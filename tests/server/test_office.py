@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from rapport_protocol.ids import AccountId
 from rapport_protocol.limits import CT_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WATCHED_ACCOUNTS
 from rapport_protocol.membership_entries import ConversationKind, Remove
-from rapport_protocol.messages import CloseCode, Office, Renew, Token, WatchOffice
+from rapport_protocol.messages import CloseCode, Office, PresenceState, Present, Renew, Token, Watch, WatchOffice
 from rapport_protocol.office.document import DOCUMENT_LIFE_MS, OfficeDocument
 from rapport_protocol.office.hours import DateWindows, Leave, OfficeHours, Override, OverrideState, WeeklyWindow, Window
 from rapport_protocol.requests import AppendEntry, Holidays, OfficePublish, OfficeView, Role
 from rapport_server.config import RateLimit
-from rapport_server.services.office.ringing import may_ring
+from rapport_server.ringing import may_ring
 from tests.server.device import Device, connected
 from tests.server.node import GENEROUS, START_MS, HeldClock, Node, Refused, running
 from tests.server.people import Person
+from tests.server.test_presence import left
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 WORKDAYS = OfficeHours("Etc/UTC", tuple(WeeklyWindow(day, 9 * 60, 17 * 60) for day in range(5)))
@@ -36,7 +37,7 @@ def signed(person: Person, rules: OfficeHours | bytes, version: int = 1, **how: 
     fields = {"valid_until_ms": issued + DOCUMENT_LIFE_MS, **how}
     document = OfficeDocument(
         **{"account": person.account, "device": person.device, "version": version, "issued_ms": issued}
-        | fields  # type: ignore[arg-type]
+        | fields
         | {"rules": raw, "signature": b""}
     )
     return replace(document, signature=person.secrets.signing_key().sign("office", document._covered)).encode()
@@ -291,9 +292,10 @@ async def test_nobody_else_is_told() -> None:
             for device in (room, phone):
                 await told(device, toni, "closed", OPENS_MS, first)
             second = await publish(node, toni, WORKDAYS, 2)
-            later(node, HOUR_MS)
             for device in (room, phone):
                 await told(device, toni, "closed", OPENS_MS, second)
+            later(node, HOUR_MS)
+            for device in (room, phone):
                 await told(device, toni, "open", CLOSES_MS)
             for device in (tablet, far_desk, far_phone):
                 await hears_nothing(device)
@@ -411,6 +413,26 @@ async def test_frames_that_are_no_account_ids_close_the_connection() -> None:
         async with connected(node, owner) as device:
             await device.say(WatchOffice(AccountId(owner.account) * WATCHED_ACCOUNTS))
             await hears_nothing(device)
+
+
+async def test_what_a_connection_said_before_it_ended_changes_nothing() -> None:
+    """Frames of a replaced connection may be read after its successor has gone too."""
+    async with running(replace(GENEROUS, present=RateLimit(1, 0.1))) as node:
+        toni, dana, _ = await node.pair()
+        first = await publish(node, toni, WORKDAYS)
+        parts = node.app._parts
+        async with connected(node, dana):
+            gone = parts.delivery.links()[0]
+        await left(node, 0)
+        parts.news.watch(gone, WatchOffice(toni.account))
+        parts.presence.watch(gone, Watch(toni.account))
+        for _ in range(3):
+            parts.presence.say(gone, Present(PresenceState.AWAY))
+        parts.presence.nudge()
+        async with connected(node, toni) as desk:
+            await watch(desk, toni)
+            await told(desk, toni, "closed", OPENS_MS, first)
+            assert node.app.fault is None
 
 
 async def test_a_lost_hint_is_healed() -> None:

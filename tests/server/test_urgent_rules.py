@@ -36,6 +36,10 @@ from tests.server.contracts.world import HandClock, Person, World
 MINUTE_MS = 60_000
 LEASE_MS = 30_000
 GONE = (Rung.ENDED, Rung.CONFIRMED)
+EARLIEST = {
+    Rung.TOLD: 0, Rung.ASKED_AGAIN: AGAIN_MS, Rung.COVER_ASKED: COVER_MS, Rung.NO_COVER: COVER_MS, Rung.ENDED: END_MS,
+    Rung.CONFIRMED: 0,
+}  # fmt: skip
 CLIMBS = {
     (Rung.STORED, Event.ACCEPTED): Move(Rung.STORED, Deed.PUSH_THERAPIST),
     (Rung.STORED, Event.ACKNOWLEDGED): Move(Rung.TOLD),
@@ -100,7 +104,9 @@ def document(who: Person, hours: OfficeHours, now: int) -> bytes:
 
 
 def test_the_colleague_of_a_leave_comes_before_the_one_for_any_time() -> None:
-    who = Person(PracticeId(b"p" * 16), AccountId(b"t" * 16), Role.OWNER, ConversationId(b"s" * 16), [DeviceId(b"d" * 16)])
+    who = Person(
+        PracticeId(b"p" * 16), AccountId(b"t" * 16), Role.OWNER, ConversationId(b"s" * 16), [DeviceId(b"d" * 16)]
+    )
     on_leave, always = AccountId(b"l" * 16), AccountId(b"a" * 16)
     now = 1_767_225_600_000  # 2026-01-01
     leave = Leave("2026-01-01", "2026-01-02", on_leave)
@@ -370,6 +376,9 @@ class Ladders(RuleBasedStateMachine):
             whole = [rung for rung in asked if rung is not Rung.COVER_ASKED or Rung.NO_COVER not in rungs]
             assert timed == whole[: len(timed)], rungs
             assert Rung.CONFIRMED not in rungs or message in self.confirmed
+            assert all(report.at_ms >= self.posted[message] + EARLIEST[report.rung] for report in said), (
+                "none too early"
+            )
             assert all(report.next_ms == 0 for report in said if report.rung in GONE)
 
     @invariant()
@@ -388,7 +397,7 @@ class Ladders(RuleBasedStateMachine):
 
 
 TestLadders = Ladders.TestCase
-TestLadders.settings = settings(max_examples=200, stateful_step_count=40)
+TestLadders.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_what_is_due_is_done_by_the_next_look_of_any_node() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from minting import accounts, conventions, linking, membership, messages, sessions
+from minting import accounts, conventions, linking, membership, messages, office, sessions
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -37,6 +37,8 @@ FILES: dict[str, tuple[int, Callable[[], list[dict[str, Any]]]]] = {
     "signals.json": (8, messages.signals),
     "sign_in.json": (9, conventions.sign_in),
     "linking.json": (13, linking.linking),
+    "office.json": (15, office.office),
+    "urgent.json": (17, office.urgent),
 }
 """File name -> (chapter of docs/protocol.md, maker of its cases), in order: kem.json before handshake.json."""
 

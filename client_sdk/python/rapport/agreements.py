@@ -89,8 +89,8 @@ class Waiting(Struct, frozen=True):
     """A client's text that waits for an answer: the oldest one since the therapist's last text.
 
     since_ms: when the server took it. due_ms: by when an answer was promised, None = it was not. missed: that is over.
-    extended: the therapist has asked for more time. slot_wanted: the client would rather have an appointment. urgent: it
-    or a later one is marked as urgent.
+    extended: the therapist has put it off. slot_wanted: the client would rather have an appointment. urgent: it or a
+    later one is marked as urgent.
     """
 
     conversation: ConversationId

@@ -82,7 +82,7 @@ class Offices:
 
 def _waiting(view: ConversationView, now_ms: int) -> Waiting | None:
     held = view.waiting
-    if held is None or view.sides is None:
+    if held is None or held.message is None or view.sides is None:
         return None
     missed = 0 < held.due_ms <= now_ms
     return Waiting(
@@ -104,7 +104,7 @@ class AnsweringTimes:
         return Offices(self._running)
 
     def waiting(self) -> list[Waiting]:
-        """Clients who wait for an answer of ours: missed promises first, then by when they are due, then without one."""
+        """Clients who wait for an answer of ours: missed promises first, then by when they are due, then the rest."""
         engine = self._running
         now_ms, me = engine.now_ms(), engine.core.me.account
         ours = [view for view in engine.views.values() if view.sides is not None and view.sides.therapist == me]

@@ -1,4 +1,4 @@
-"""What was noticed that should not have happened: its kinds, the event, and a line of the log. Values without secrets."""
+"""What was noticed that should not have happened: its kinds, the event, a line of the log. Values without secrets."""
 
 from enum import StrEnum
 from typing import Final

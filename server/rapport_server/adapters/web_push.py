@@ -1,6 +1,6 @@
 """Web Push: one encrypted, signed request per push, to a push service that the operator allows.
 
-    {"class":"message"}, spaces up to 64 bytes  --RFC 8291-->  a body of 166 bytes, whatever the class
+    {"class":"message"}, spaces up to 64 bytes  --RFC 8291-->  a body of 167 bytes, whatever the class
 
 The same headers for every class, so that a push service sees that a device is woken, and when; nothing else.
 

@@ -103,6 +103,7 @@ class Webhooks:
         self._learn_ms = 0
         self._told_waiting: dict[tuple[PracticeId, AccountId], int] = {}
         self._queue: list[Delivery] = []
+        self._named = 0
         self.delivered = 0
         self.dropped = 0
         """Events since the start that nobody was told: too many at once, or refused for three days."""
@@ -121,7 +122,12 @@ class Webhooks:
             if len(self._queue) >= QUEUED_MOST:
                 self.dropped += 1
             else:
-                self._queue.append(Delivery(practice, secrets.token_bytes(16), webhook, body, now_ms, 0, now_ms))
+                self._queue.append(Delivery(practice, self._name(now_ms), webhook, body, now_ms, 0, now_ms))
+
+    def _name(self, now_ms: int) -> bytes:
+        """Of a delivery, 16 bytes; ascending, so that those of one millisecond keep their order."""
+        self._named = (self._named + 1) % 2**32
+        return now_ms.to_bytes(8, "big") + self._named.to_bytes(4, "big") + secrets.token_bytes(4)
 
     def waiting(self, practice: PracticeId, accounts: Collection[AccountId]) -> None:
         """Devices of these accounts have not acknowledged a message for ten seconds."""

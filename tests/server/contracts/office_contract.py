@@ -15,8 +15,8 @@ class OfficeContract:
         owner = await world.owner()
         store, practice, account = world.store, owner.practice, owner.account
         assert await store.office_document(practice, account) is None
-        for version, document in ((3, b"three"), (7, b"seven"), (7, b"seven")):
-            await store.publish_office(practice, account, version, document)
+        for version, document, is_new in ((3, b"three", True), (7, b"seven", True), (7, b"seven", False)):
+            assert await store.publish_office(practice, account, version, document) is is_new
             assert await store.office_document(practice, account) == document
         for version, document in ((7, b"other"), (6, b"six"), (3, b"three")):
             await refused(ErrorCode.CONFLICT, store.publish_office(practice, account, version, document))
@@ -30,7 +30,7 @@ class OfficeContract:
                 world.store.publish_office(owner.practice, owner.account, version, document) for document in documents
             )
             answers = await asyncio.gather(*publishing, return_exceptions=True)
-            taken = [document for document, answer in zip(documents, answers, strict=True) if answer is None]
+            taken = [document for document, answer in zip(documents, answers, strict=True) if answer is True]
             others = {answer.code for answer in answers if isinstance(answer, Rejected)}
             assert (len(taken), others) == (1, {ErrorCode.CONFLICT})
             assert await world.store.office_document(owner.practice, owner.account) == taken[0]

@@ -179,4 +179,3 @@ class UrgentContract:
         await world.perform(again)
         assert (again.refusal, again.repeat) == (None, False)
         assert await standing(world.store, again) == ended
-

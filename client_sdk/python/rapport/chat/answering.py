@@ -1,13 +1,12 @@
 """Commands about answers: who waits for one, more time, an appointment instead, urgent messages."""
 
 import re
-import time
 from typing import Final
 
 import rapport
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.keeping import expire_s
-from rapport.chat.moments import instant_of, moment
+from rapport.chat.moments import instant_of, moment, now
 from rapport.chat.office_words import waiting_words
 from rapport_protocol.ids import MessageId
 
@@ -16,14 +15,12 @@ __all__ = ["ANSWERING"]
 _MONTH_MS: Final = 30 * 86_400_000
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def _waiting(face: Face, _: str) -> None:
     if face.client.role is rapport.Role.CLIENT:
-        raise Misuse("Only therapists have clients who wait. The line under your message says by when you are answered.")
-    now_ms, lines = _now_ms(), []
+        raise Misuse(
+            "Only therapists have clients who wait. The line under your message says by when you are answered."
+        )
+    now_ms, lines = now(), []
     for number, waiting in enumerate(face.client.waiting(), 1):
         members = face.client.conversation(waiting.conversation).members
         title = face.names.list(member.account for member in members)
@@ -35,7 +32,7 @@ async def _waiting(face: Face, _: str) -> None:
 
 
 async def _extend(face: Face, rest: str) -> None:
-    now_ms, here = _now_ms(), face.here()
+    now_ms, here = now(), face.here()
     until_ms = instant_of(rest, now_ms) if rest else None
     if until_ms is None:
         raise Misuse("/extend 2h, /extend tomorrow 10:00, or /extend Tue 15:00: by when you answer here instead.")

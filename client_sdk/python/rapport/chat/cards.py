@@ -8,8 +8,8 @@ import rapport
 from rapport.agreements import Card, CardLine
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import promise_policy
+from rapport.chat.moments import now
 from rapport.chat.office_words import UNCONFIRMED, door_words
-from rapport.chat.offices import now_ms
 from rapport.terminal import printable
 from rapport_protocol.crisis import COUNTRIES, numbers_of
 
@@ -61,7 +61,7 @@ def _show(face: Face) -> None:
     if not own:
         shown = face.here().office
         if shown is not None:
-            lines.append(door_words(shown, now_ms()))
+            lines.append(door_words(shown, now()))
             hours = shown.hours
             policy = promise_policy(hours.promise) if hours else UNCONFIRMED
             lines += [policy[0].upper() + policy[1:], ""]
@@ -116,7 +116,7 @@ async def show_crisis(face: Face, rest: str) -> None:
         name = face.names.list(member.account for member in here.members)
         shown = here.office
         if shown is not None:
-            door = f"{name}'s office: {door_words(shown, now_ms())}. Calling one of these numbers is quicker than waiting."
+            door = f"{name}'s office: {door_words(shown, now())}. Calling one of these numbers is quicker than waiting."
     except Misuse:
         pass  # nobody to talk to yet: the numbers are here all the same
     country = country or face.client.setting(_COUNTRY) or (card.country if card else "")

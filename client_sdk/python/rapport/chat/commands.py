@@ -4,14 +4,20 @@ from difflib import get_close_matches
 from typing import Final
 
 import rapport
+from rapport.chat.answering import ANSWERING
+from rapport.chat.cards import CARDS, show_crisis
 from rapport.chat.columns import two_columns
+from rapport.chat.covers import COVERS
 from rapport.chat.devices import DEVICES
 from rapport.chat.face import Command, Face, Misuse
+from rapport.chat.hours_text import problem_words
 from rapport.chat.keeping import KEEPING
+from rapport.chat.offices import OFFICES
 from rapport.chat.talking import TALKING, write
 from rapport.chat.trusting import TRUSTING
 from rapport.terminal import printable
-from rapport_protocol.errors import ErrorCode
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.office.rules import HoursRefused
 
 __all__ = ["COMMANDS", "numbered", "obey", "refusal_words"]
 
@@ -22,9 +28,14 @@ _REFUSALS: Final = {
     ErrorCode.UNAVAILABLE: "The server did not answer, so nothing was changed. Try again once there is a connection.",
 }
 """What a person can make of the commonest refusals; others are told as they come."""
+_OWN_WORDS: Final = frozenset({ErrorCode.CONFLICT, ErrorCode.EXPIRED, ErrorCode.INVALID_SIGNATURE})
+"""Our own refusals of these codes say in words what is the matter."""
 
 
-async def _help(face: Face, _: str) -> None:
+async def _help(face: Face, rest: str) -> None:
+    if rest.casefold() == "now":
+        await show_crisis(face, "")
+        return
     rows = [(command.usage, command.summary) for command in COMMANDS.values()]
     face.sheet("Help", lambda width: f"{face.help_intro}\n\n{two_columns(rows, width)}")
 
@@ -37,7 +48,12 @@ COMMANDS: Final = {
     command.name: command
     for command in (
         Command("help", "/help", "this list", _help),
+        *CARDS[1:],
         *TALKING,
+        *OFFICES,
+        *ANSWERING,
+        *CARDS[:1],
+        *COVERS,
         *KEEPING,
         *TRUSTING,
         *DEVICES,
@@ -88,4 +104,8 @@ def refusal_words(refusal: rapport.RapportError) -> str:
     """What did not work and what became of it."""
     if isinstance(refusal, rapport.VaultProblem):
         return f"That did not work: {refusal.detail}. Nothing was changed."
+    if isinstance(refusal, HoursRefused):
+        return f"That does not work: {problem_words(refusal.problems)}"
+    if isinstance(refusal, LocalError) and refusal.detail and refusal.code in _OWN_WORDS:
+        return f"That did not work: {refusal.detail}."
     return _REFUSALS.get(refusal.code, f"That did not work: {refusal}")

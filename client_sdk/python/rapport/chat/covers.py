@@ -10,7 +10,7 @@ from rapport.covers import CoverSide, CoverStage, CoverState
 from rapport.terminal import printable
 from rapport_protocol.ids import AccountId
 
-__all__ = ["COVERS", "cover_words"]
+__all__ = ["COVERS", "cover_words", "told"]
 
 _HOW: Final = (
     "/cover ask NAME [for good] [; a note] in the conversation with a client asks a colleague; "
@@ -23,7 +23,9 @@ def cover_words(state: CoverState, colleague: str, client: str) -> str:
     taking = "take over" if state.lasting else "be there for"
     match state.side, state.stage:
         case CoverSide.CLIENT, stage:
-            return _CLIENT[stage].format(name=colleague, taking="take you over" if state.lasting else "be there for you")
+            return _CLIENT[stage].format(
+                name=colleague, taking="take you over" if state.lasting else "be there for you"
+            )
         case CoverSide.COLLEAGUE, stage:
             return _COLLEAGUE[stage].format(name=client, taking=taking)
         case _, stage:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import rapport
+from rapport.chat.covers import told
 from rapport.chat.face import Misuse
 from rapport.chat.keys_help import KEYS_HELP
+from rapport.chat.look import look_of
 from rapport.chat.model import Model, Row, Thread
 from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
@@ -14,13 +17,16 @@ from rapport.chat.sheet import Sheet
 from rapport.chat.trusting import undecided
 from rapport.chat.words import identity_words, presence_words
 from rapport.conversation import HISTORY_MOST
-from rapport.events import Message, MessageKind
+from rapport.events import CoverChanged, Message, MessageKind
 from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.office.hours import OfficeHours
 
 __all__ = ["PAGE", "Desk", "Question", "begin", "rows_of", "settle_decided"]
 
 PAGE: Final = 100
 """Messages that are read at once: some screens of them."""
+_LOOK_MS: Final = 5_000
+"""Times in words are looked at anew after so long, milliseconds, and with everything that happens."""
 _NOBODY: Final = "There is nobody to talk to yet. /invite makes a link for somebody."
 
 
@@ -71,6 +77,8 @@ class Desk:
         """What the last command answered."""
         self.question: Question | None = None
         """What the next line is an answer to."""
+        self.hours_draft: OfficeHours | None = None
+        """See Face."""
         self.farewell = ""
         """What is to be said once the screen is gone."""
         self._now_ms = now_ms
@@ -79,6 +87,8 @@ class Desk:
         self._events = client.events()
         self._reading = asyncio.Lock()
         self._entering: ConversationId | None = None
+        self._happened = 0
+        self._looked: tuple[object, ...] = ()
 
     # --- what commands need (Face) ------------------------------------------------------------------------------------
 
@@ -162,7 +172,10 @@ class Desk:
         while True:
             try:
                 async for event in self._events:
+                    self._happened += 1
                     self._learn()
+                    if isinstance(event, CoverChanged):
+                        await self._tell_cover(event.request)
                     if self.model.apply(event, self._now_ms()):
                         await self._read_anew()
                     if self.model.here is None:
@@ -172,6 +185,22 @@ class Desk:
             except rapport.EventsUnread:
                 self._events = self.client.events()
                 await self._read_anew()
+
+    async def _tell_cover(self, request: bytes) -> None:
+        """What has come of a cover is said once; who is to answer finds it in /cover too."""
+        with suppress(rapport.RapportError):
+            self.model.notify(told(self, await self.client.cover.state(request)))
+
+    def look(self) -> None:
+        """The door and the clock of the open conversation, as they are now."""
+        thread, now_ms = self.model.thread, self._now_ms()
+        if thread is None:
+            return
+        state = (thread, thread.version, self._happened, self.names.version, now_ms // _LOOK_MS)
+        if state != self._looked:
+            self._looked = state
+            conversation = self.client.conversation(thread.conv)
+            self.model.look = look_of(self.client, conversation, self.names, thread.messages, now_ms)
 
     def _learn(self) -> None:
         for conversation in self.client.conversations():

@@ -278,9 +278,8 @@ def hours_lines(hours: OfficeHours, name_of: Callable[[AccountId], str], today: 
     if own:
         cover = name_of(hours.cover) if hours.cover else "nobody"
         lines.append(f"Asked for urgent messages when you do not answer: {cover}")
-        lines.append(
-            f"While you are not open: calls {'ring' if hours.ring_closed else 'do not ring'}; {_PUSHED[hours.push_closed]}"
-        )
+        calls = "calls ring" if hours.ring_closed else "calls do not ring"
+        lines.append(f"While you are not open: {calls}; {_PUSHED[hours.push_closed]}")
     return lines
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rapport.chat.look import Look
 from rapport.chat.names import Names
 from rapport.chat.notices import notice_words
 from rapport.events import (
@@ -147,6 +148,8 @@ class Model:
         self.thread: Thread | None = None
         self.members: tuple[Member, ...] = ()
         """Of the open conversation."""
+        self.look = Look()
+        """The door and the clock of the open conversation."""
         self.subtitle = ""
         """What is known of the open conversation's people, beside its title."""
         self.state = ConnectionState.IDLE
@@ -204,6 +207,7 @@ class Model:
             case MessageReceived(conv, message) | MessageChanged(conv, message):
                 self._typing.pop((conv, message.account), None)
                 self._put(conv, message, new=isinstance(event, MessageReceived))
+                self.notify(notice_words(event, self.names))
             case MessageStatus(conv, ident, status, seq) if self.thread and conv == self.here:
                 self.thread.move(ident, status, seq)
             case Placeholder(conv) | ConversationChanged(conv):

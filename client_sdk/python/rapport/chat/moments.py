@@ -5,6 +5,7 @@ Told: 15:00, Tue 15:00, Tue 12 January 15:00. Typed: "14:00", "until Tue 14:00",
 
 import os
 import re
+import time
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from rapport.chat.durations import seconds_of
 
-__all__ = ["DAY_NAMES", "city", "date_words", "in_zone", "instant_of", "machine_zone", "moment", "zone_of"]
+__all__ = ["DAY_NAMES", "city", "date_words", "in_zone", "instant_of", "machine_zone", "moment", "now", "zone_of"]
 
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
@@ -23,6 +24,11 @@ _MONTHS: Final = (
 _WEEK: Final = 6
 """Up to so many days away the name of the day alone says which one is meant."""
 _LOCALTIME: Final = Path("/etc/localtime")
+
+
+def now() -> int:
+    """This machine's time, milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 @lru_cache(maxsize=64)
@@ -54,13 +60,13 @@ def _at(at_ms: int, zone: tzinfo | None) -> datetime:
 
 def moment(at_ms: int, now_ms: int, zone: tzinfo | None = None) -> str:
     """15:00 today; Tue 15:00 within six days; else with the date. zone: None = this machine's."""
-    then, now = _at(at_ms, zone), _at(now_ms, zone)
-    away = abs((then.date() - now.date()).days)
+    then, today = _at(at_ms, zone), _at(now_ms, zone).date()
+    away = abs((then.date() - today).days)
     if away == 0:
         return f"{then:%H:%M}"
     if away <= _WEEK:
         return f"{DAY_NAMES[then.weekday()]} {then:%H:%M}"
-    return f"{DAY_NAMES[then.weekday()]} {date_words(then.date(), now.date())} {then:%H:%M}"
+    return f"{DAY_NAMES[then.weekday()]} {date_words(then.date(), today)} {then:%H:%M}"
 
 
 def date_words(day: date, today: date) -> str:
@@ -96,9 +102,9 @@ def instant_of(text: str, now_ms: int, zone: tzinfo | None = None) -> int | None
     found = _CLOCK.match(words)
     if found is None or int(found["hour"]) > 23 or int(found["minute"]) > 59:
         return None
-    now = _at(now_ms, zone)
+    today = _at(now_ms, zone).date()
     for ahead in range(_WEEK + 2):
-        day = now.date() + timedelta(days=ahead)
+        day = today + timedelta(days=ahead)
         if _is_day(found["day"], day, ahead):
             then = datetime(day.year, day.month, day.day, int(found["hour"]), int(found["minute"]), tzinfo=zone)
             at_ms = int(then.timestamp() * 1000)

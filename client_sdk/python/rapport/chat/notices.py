@@ -1,8 +1,18 @@
 """Which events a person must be told of in so many words, beside what the conversation itself shows."""
 
 from rapport.chat.names import Names
-from rapport.chat.words import SIGNED_OUT, devices_words, identity_words, security_words
-from rapport.events import DevicesChanged, Event, IdentityChanged, NotReadable, SecurityEvent, SignedOut, StorageProblem
+from rapport.chat.words import SIGNED_OUT, clock, devices_words, identity_words, security_words
+from rapport.events import (
+    DevicesChanged,
+    Event,
+    IdentityChanged,
+    MessageReceived,
+    NotReadable,
+    SecurityEvent,
+    SignedOut,
+    Status,
+    StorageProblem,
+)
 
 __all__ = ["notice_words"]
 
@@ -20,6 +30,9 @@ def notice_words(event: Event, names: Names) -> str:
             return f"{names.of(account)} could not read a message of yours. Sending it again would help."
         case SignedOut():
             return SIGNED_OUT
+        case MessageReceived(_, message) if message.urgent and message.status is Status.RECEIVED:
+            at = clock(message.at_ms)
+            return f"{names.of(message.account)} marked a message as urgent at {at}. /seen says that you have seen it."
         case StorageProblem(detail):
             return f"This device cannot keep anything new: {detail}. Nothing is lost; it waits on the server."
         case _:

@@ -3,7 +3,6 @@
 What is typed changes a draft; `/hours publish` signs it for everybody. A draft lives as long as the chat.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Final
@@ -14,7 +13,7 @@ import rapport
 from rapport.agreements import OfficeShown
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import changed, closed_on, hours_lines, problem_words, repair_words
-from rapport.chat.moments import instant_of, machine_zone, moment, zone_of
+from rapport.chat.moments import instant_of, machine_zone, moment, now, zone_of
 from rapport.chat.office_words import UNCONFIRMED, door_words, promise_words
 from rapport_protocol.ids import AccountId
 from rapport_protocol.office.hours import OfficeHours, Override, OverrideState
@@ -33,10 +32,6 @@ _STATES: Final = {
 _AWAY_HOW: Final = "/away until 14:00, /away 2h, /away session until 15:00; at most 7 days. /back ends it."
 _HOLIDAYS_HOW: Final = "/hours holidays GB, or with a region: /hours holidays DE BY. The country has two letters."
 _COUNTRY: Final = 2
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def therapist_here(face: Face) -> AccountId | None:
@@ -97,7 +92,7 @@ def _today(zone: str, now_ms: int) -> date:
 
 
 def _show_theirs(face: Face, account: AccountId) -> None:
-    now_ms, shown, name = _now_ms(), face.client.office.of(account), face.names.of(account)
+    now_ms, shown, name = now(), face.client.office.of(account), face.names.of(account)
     if not shown.confirmed or shown.hours is None:
         face.sheet(f"{name}'s hours", f"{UNCONFIRMED}. They come signed from {name}'s own devices.")
         return
@@ -112,7 +107,7 @@ def _show_theirs(face: Face, account: AccountId) -> None:
 
 def _show_own(face: Face) -> None:
     _require_therapist(face)
-    now_ms, mine = _now_ms(), face.client.office.mine
+    now_ms, mine = now(), face.client.office.mine
     hours = face.hours_draft or mine.hours
     if hours is None:
         face.sheet("Your hours", "You have published no hours. /hours mon-thu 09:00-12:00 13:00-17:00 begins a draft.")
@@ -154,7 +149,7 @@ def _keep_draft(face: Face, hours: OfficeHours) -> None:
         face.tell(f"That does not work: {problem_words(refused.problems)} Nothing was changed.")
         return
     face.hours_draft = hours
-    now_ms = _now_ms()
+    now_ms = now()
     lines = [*said, *hours_lines(hours, face.names.of, _today(hours.zone, now_ms), own=True), ""]
     lines += [*preview_lines(hours, now_ms), "", "Not published yet: /hours publish signs it, /hours forget drops it."]
     face.sheet("Your hours, a draft", "\n".join(lines))
@@ -164,7 +159,7 @@ async def _with_holidays(face: Face, words: list[str]) -> OfficeHours:
     if not words or len(words[0]) != _COUNTRY:
         raise Misuse(_HOLIDAYS_HOW)
     hours = _base(face)
-    today = _today(hours.zone, _now_ms())
+    today = _today(hours.zone, now())
     country, region = words[0].upper(), words[1].upper() if len(words) > 1 else ""
     days = []
     for year in (today.year, today.year + 1):
@@ -188,10 +183,7 @@ async def _publish(face: Face, rest: str) -> None:
         face.tell(f"That cannot be published: {problem_words(refused.problems)} The draft is kept.")
         return
     face.hours_draft = None
-    sent = "Signed. Your clients see it" + (
-        " as soon as there is a connection" if face.client.office.mine.pending else ""
-    )
-    face.tell(f"{sent}. {repair_words(repairs)}".strip())
+    face.tell(f"Signed. Your clients see it as soon as there is a connection. {repair_words(repairs)}".strip())
 
 
 async def _forget(face: Face, _: str) -> None:
@@ -200,7 +192,7 @@ async def _forget(face: Face, _: str) -> None:
 
 
 async def _preview(face: Face, rest: str) -> None:
-    hours, now_ms = _base(face), _now_ms()
+    hours, now_ms = _base(face), now()
     at_ms = now_ms if not rest else instant_of(rest, now_ms, zone_of(hours.zone))
     if at_ms is None:
         raise Misuse("/hours preview, or with a time: /hours preview Tue 14:00.")
@@ -227,7 +219,7 @@ async def _away(face: Face, rest: str) -> None:
         raise Misuse("You have published no hours yet; /hours shows how.")
     word, _, more = rest.partition(" ")
     state = _STATES.get(word.casefold(), OverrideState.AWAY)
-    now_ms = _now_ms()
+    now_ms = now()
     typed = more if word.casefold() in _STATES else rest
     until_ms = instant_of(typed, now_ms, zone_of(hours.zone))
     if until_ms is None:
@@ -244,7 +236,7 @@ async def _back(face: Face, rest: str) -> None:
         raise Misuse("/back stands alone: what was said by hand ends, and your hours count.")
     await face.client.office.come_back()
     hours = face.client.office.mine.hours
-    lines = preview_lines(hours, _now_ms()) if hours is not None else []
+    lines = preview_lines(hours, now()) if hours is not None else []
     face.tell(f"Your hours count again. {' '.join(line.strip() for line in lines)}".strip())
 
 

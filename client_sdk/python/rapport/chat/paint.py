@@ -37,6 +37,9 @@ LIST_FROM: Final = 60
 """Columns from which the list of conversations has room beside the open one."""
 _COMPOSER_MOST: Final = 6
 _COMPOSER_MOST_LOW: Final = 3
+_STATUS_MOST: Final = 6
+"""Lines under the composer: three of the promise, three of the connection."""
+_STATUS_LOW: Final = 3
 _LOW: Final = 20
 """Rows below which the composer grows less."""
 
@@ -61,6 +64,8 @@ STYLE: Final = Style.from_dict(
         "notice": "reverse",
         "flash": "italic",
         "status": "reverse",
+        "promise": "",
+        "under": "italic",
         "question": "bold",
         "prompt": "bold ansimagenta",
         "qr": "fg:#ffffff bg:#000000",
@@ -196,7 +201,7 @@ def _composer_height() -> Dimension:
 
 
 def _status_height() -> Dimension:
-    return Dimension(min=1, max=3)
+    return Dimension(min=1, max=_STATUS_LOW if get_app().output.get_size().rows < _LOW else _STATUS_MOST)
 
 
 def _said_height() -> Dimension:

@@ -1,17 +1,23 @@
 """The chat in plain lines, for pipes, screen readers and terminals of any kind: printed downwards, nothing redrawn."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import rapport
 from rapport.chat.commands import obey
+from rapport.chat.covers import told
 from rapport.chat.face import Misuse
+from rapport.chat.look import Look, look_of
+from rapport.chat.moments import now
 from rapport.chat.names import YOU, Names
 from rapport.chat.notices import notice_words
-from rapport.chat.words import STATUS_WORDS, clock, placeholder_words
+from rapport.chat.words import COVER_WORDS, STATUS_WORDS, clock, cover_body, placeholder_words
 from rapport.events import (
     ConnectionChanged,
+    CoverChanged,
     Event,
     MemberJoined,
     Message,
@@ -24,12 +30,15 @@ from rapport.events import (
 )
 from rapport.terminal import printable
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
+from rapport_protocol.office.hours import OfficeHours
 
 __all__ = ["PlainChat"]
 
 _HISTORY: Final = 20
 """Messages that are shown at opening and by `/history` unless told otherwise: about a screen."""
 _HISTORY_MOST: Final = 1_000
+_RECENT: Final = 50
+"""Shown messages under which something may still be said."""
 _WIDTH: Final = 80
 _INDENT: Final = "         | "
 
@@ -56,7 +65,11 @@ class PlainChat:
         self._shown: list[MessageId] = []
         self._own: MessageId | None = None
         self._other: MessageId | None = None
+        self.hours_draft: OfficeHours | None = None
+        """See Face."""
         self._online: bool | None = None
+        self._recent: deque[Message] = deque(maxlen=_RECENT)
+        self._look = Look()
         self._left = False
 
     async def run(self) -> None:
@@ -112,8 +125,13 @@ class PlainChat:
     async def enter(self, conversation: rapport.Conversation) -> None:
         """See Face."""
         self._here, self._shown, self._own, self._other = conversation.id, [], None, None
-        self._show(f"--- {self._title(conversation)} --- /help lists commands")
+        self._recent.clear()
+        title = self._title(conversation)
+        self._look = Look()
+        door = self._looks().door
+        self._show(f"--- {', '.join(part for part in (title, door) if part)} --- /help lists commands")
         await self._history(_HISTORY)
+        self._tell_look(door=False)
 
     def message(self, number: int) -> MessageId:
         """See Face."""
@@ -132,6 +150,7 @@ class PlainChat:
     def show(self, message: Message) -> None:
         """See Face."""
         self._show_message(message)
+        self._tell_look()
 
     def leave(self, words: str) -> None:
         """See Face."""
@@ -154,11 +173,37 @@ class PlainChat:
         else:
             self._show("There is nobody to talk to yet. /invite makes a link for somebody.")
 
+    # --- the door and the clock ---------------------------------------------------------------------------------------
+
+    def _looks(self) -> Look:
+        return look_of(self.client, self.here(), self.names, [*self._recent], now())
+
+    def _tell_look(self, *, door: bool = True) -> None:
+        """Prints what is different now of the therapist's door, the promise, and under messages."""
+        if self._here is None:
+            return
+        before, look = self._look, self._looks()
+        self._look = look
+        changed = [look.door] if door and look.door != before.door else []
+        changed += [look.promise] if look.promise != before.promise else []
+        for words in filter(None, changed):
+            self._show(f"    ({words})")
+        for ident, words in look.under.items():
+            if words != before.under.get(ident):
+                self._show("\n".join(f"    [{self._number(ident)}] {line}" for line in words.split("\n")))
+
+    async def _tell_cover(self, request: bytes) -> None:
+        with suppress(rapport.RapportError):
+            self._show(f"    ({told(self, await self.client.cover.state(request))})")
+
     # --- what arrives -------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         async for event in self._events:
             self._note(event)
+            if isinstance(event, CoverChanged):
+                await self._tell_cover(event.request)
+            self._tell_look()
 
     def _note(self, event: Event) -> None:
         """Prints what a person wants to read; everything else shows itself in /people, /history and /security."""
@@ -193,6 +238,7 @@ class PlainChat:
             self._show("    (not connected: what you write is kept, and sent as soon as there is a connection)")
 
     def _note_message(self, event: MessageReceived | MessageChanged | MessageStatus | Placeholder) -> None:
+        self._note_trouble(notice_words(event, self.names))
         if event.conversation != self._here:
             if isinstance(event, MessageReceived):
                 self._show(f"    ({self.names.of(event.message.account)} wrote in another conversation; /people)")
@@ -211,12 +257,17 @@ class PlainChat:
         elif message.kind is not MessageKind.CARD:
             self._other = message.id
         notes = [f"answers [{self._number(message.reply_to)}]"] if message.reply_to else []
+        notes += ["urgent"] if message.urgent else []
         notes += ["edited"] if message.edited else []
         notes += [STATUS_WORDS[message.status]] if message.status in STATUS_WORDS else []
         notes += [f"{self._name(account)}: {printable(sign)}" for account, sign in message.reactions]
         who = self._name(message.account)
+        self._recent = deque((*(held for held in self._recent if held.id != message.id), message), maxlen=_RECENT)
         if message.placeholder is not None:
             text = f"({placeholder_words(message.placeholder, who)})"
+        elif message.kind in COVER_WORDS and not message.deleted:
+            own = message.account == self.client.account
+            text = cover_body(message.kind, who, own=own, note=printable(message.text, indent=_INDENT))
         else:
             text = "(deleted)" if message.deleted else printable(message.text, indent=_INDENT)
         tail = f"   ({', '.join(notes)})" if notes else ""

@@ -7,7 +7,16 @@ from msgspec import Struct
 
 from rapport.chat.layout import Line, centred, cut, padded, width_of, wrapped
 from rapport.chat.model import Model
-from rapport.chat.words import STATUS_WORDS, clock, connection_words, day, placeholder_words, same_day
+from rapport.chat.words import (
+    COVER_WORDS,
+    STATUS_WORDS,
+    clock,
+    connection_words,
+    cover_body,
+    day,
+    placeholder_words,
+    same_day,
+)
 from rapport.events import Message, MessageKind, Status
 from rapport.terminal import printable
 from rapport_protocol.ids import MessageId
@@ -19,6 +28,7 @@ __all__ = [
     "elsewhere_words",
     "header",
     "notice_lines",
+    "promise_lines",
     "row_lines",
     "status_lines",
     "thread_blocks",
@@ -30,6 +40,7 @@ INDENT: Final = 3
 _GROUP_MS: Final = 5 * 60_000
 """Messages of one person within this time stand under one head line."""
 _QUOTE_CELLS: Final = 60
+_PROMISE_LINES: Final = 3
 
 
 class Block(Struct, frozen=True):
@@ -50,6 +61,8 @@ class _Place(Struct, frozen=True):
     new: bool
     quote: str
     footer: str
+    under: str
+    """What the program says about it: an automatic answer, by when one comes."""
     number: int
     first: bool
 
@@ -67,7 +80,8 @@ class Renderer:
         thread = model.thread
         if thread is None:
             return []
-        state = (thread, thread.version, thread.new_from, model.names.version, width, day(now_ms, now_ms), *numbers)
+        today, under = day(now_ms, now_ms), tuple(model.look.under.items())
+        state = (thread, thread.version, thread.new_from, model.names.version, width, today, under, *numbers)
         if state != self._state:
             self._blocks, self._state = self._laid_out(model, thread.messages, width, now_ms, numbers), state
         return self._blocks
@@ -89,6 +103,7 @@ class Renderer:
                 new=message.id == new_from,
                 quote=_quote(model, by_id, message),
                 footer=_footer(message, after),
+                under=model.look.under.get(message.id, ""),
                 number=numbers.get(message.id, 0),
                 first=before is None,
             )
@@ -146,6 +161,8 @@ def _body(model: Model, message: Message) -> str:
         return placeholder_words(message.placeholder, name)
     if message.kind is MessageKind.UNSUPPORTED:
         return f"{name} sent something that this program cannot show yet."
+    if message.kind in COVER_WORDS:
+        return cover_body(message.kind, name, own=message.account == model.own, note=printable(message.text))
     return printable(message.text)
 
 
@@ -155,6 +172,8 @@ def _footer(message: Message, after: Message | None) -> str:
         last = after is None or not _same_group(after, message) or after.status is not message.status
         if last or message.status in (Status.QUEUED, Status.FAILED):
             said.append(f"{clock(message.at_ms)}, {STATUS_WORDS[message.status]}")
+    if message.urgent and not message.deleted:
+        said.insert(0, "urgent")
     if message.edited and not message.deleted:
         said.append("edited")
     if message.from_removed_device:
@@ -182,7 +201,11 @@ def _block(model: Model, message: Message, place: _Place) -> Block:
     for line in wrapped(_body(model, message), room):
         lines.append([("class:number", margin), ("class:ghost" if ghost else "class:text", line)])
         margin = " " * INDENT
-    for text, style in ((_reactions(model, message), "class:reaction"), (place.footer, _footer_style(message))):
+    for text, style in (
+        (_reactions(model, message), "class:reaction"),
+        (place.footer, _footer_style(message)),
+        (place.under, "class:under"),
+    ):
         lines += [[("", " " * INDENT), (style, line)] for line in (wrapped(text, room) if text else [])]
     return Block(message.id, tuple(lines))
 
@@ -200,9 +223,16 @@ def _reactions(model: Model, message: Message) -> str:
 
 def header(model: Model, width: int) -> Line:
     """Who the open conversation is with, and what is known of them."""
-    title = cut(f" {model.title}", width)
+    beside = ", ".join(part for part in (model.look.door, model.subtitle) if part)
+    title = cut(f" {model.title}", width if not model.look.door else max(width // 2, width - width_of(beside) - 3))
     room = width - width_of(title) - 2
-    return [("class:title", title), ("class:mark", f"  {cut(model.subtitle, room)}" if room > 8 else "")]
+    return [("class:title", title), ("class:mark", f"  {cut(beside, room)}" if room > 8 else "")]
+
+
+def promise_lines(model: Model, width: int) -> list[Line]:
+    """Under the composer: whether the door is open, and by when one is answered; nothing when there is nothing."""
+    lines = wrapped(model.look.promise, width - 2) if model.look.promise else []
+    return [[("class:promise", f" {line}")] for line in lines[:_PROMISE_LINES]]
 
 
 def row_lines(model: Model, width: int, height: int) -> list[Line]:

@@ -16,7 +16,16 @@ from rapport.chat.desk import Desk, begin, rows_of, settle_decided
 from rapport.chat.keys import HINT, SHORT_HINT, bindings
 from rapport.chat.layout import Line, centred, wrapped
 from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
-from rapport.chat.render import Renderer, elsewhere_words, header, notice_lines, row_lines, status_lines, typing_words
+from rapport.chat.render import (
+    Renderer,
+    elsewhere_words,
+    header,
+    notice_lines,
+    promise_lines,
+    row_lines,
+    status_lines,
+    typing_words,
+)
 from rapport.chat.trusting import subtitle_of
 from rapport_protocol.ids import ConversationId, MessageId
 
@@ -62,7 +71,7 @@ class Screen:
             sheet=self._sheet,
             said=self._said,
             edge=self._edge,
-            status=lambda width, _: status_lines(self._desk.model, width, HINT if width >= LIST_FROM else SHORT_HINT),
+            status=self._status,
         )
         layout = put_together(parts, self._composer, self._prompt, lambda: self._desk.opened is not None)
         self._app: Application[None] = Application(
@@ -227,6 +236,7 @@ class Screen:
             conversation = self._desk.client.conversation(model.here)
             model.members = tuple(conversation.members)
             model.subtitle = subtitle_of(self._desk.client, conversation)
+            self._desk.look()
         if model.here != self._written_in:
             self._keep_draft()
             self._written_in = model.here
@@ -270,6 +280,11 @@ class Screen:
         elif width < LIST_FROM:
             words = elsewhere_words(desk.model)
         return [[("class:rule", centred(words, width) if words else "─" * width)]]
+
+    def _status(self, width: int, _height: int) -> list[Line]:
+        """Under the composer: door and promise, then the connection or a hint."""
+        model = self._desk.model
+        return [*promise_lines(model, width), *status_lines(model, width, HINT if width >= LIST_FROM else SHORT_HINT)]
 
     def _prompt(self) -> str:
         return "? " if self._desk.question is not None else "> "

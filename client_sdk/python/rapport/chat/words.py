@@ -7,14 +7,16 @@ import time
 from typing import Final
 
 from rapport.engine.security_log import SENTENCES
-from rapport.events import PlaceholderReason, PresenceState, SecurityKind, Status
+from rapport.events import MessageKind, PlaceholderReason, PresenceState, SecurityKind, Status
 from rapport_protocol.connection import ConnectionState
 
 __all__ = [
+    "COVER_WORDS",
     "SIGNED_OUT",
     "STATUS_WORDS",
     "clock",
     "connection_words",
+    "cover_body",
     "day",
     "devices_words",
     "identity_words",
@@ -47,6 +49,26 @@ _PLACEHOLDERS: Final = {
 
 _USUAL: Final = {SecurityKind.LAST_RESORT, SecurityKind.OLD_PREKEY, SecurityKind.IDENTITY_CHANGED}
 """Kinds that are no news: usual ones stand in the log alone, a changed identity has an event of its own."""
+
+
+COVER_WORDS: Final = {
+    MessageKind.COVER_REQUEST: (
+        "You asked your colleague to be there for a client.",
+        "{name} asks whether you would be there for a client. /cover says for whom, and answers.",
+    ),
+    MessageKind.COVER_OFFER: (
+        "A colleague would be there for your client, who is asked here.",
+        "{name} offers you a colleague who would be there for you. /cover says who, and answers.",
+    ),
+    MessageKind.COVER_CARD: ("Your hand-over card:", "{name}'s hand-over card:"),
+}
+"""Steps of a cover, as whoever wrote them and as the other one reads them."""
+
+
+def cover_body(kind: MessageKind, name: str, *, own: bool, note: str) -> str:
+    """A step of a cover as it stands in the conversation, with its note."""
+    words = COVER_WORDS[kind][0 if own else 1].replace("{name}", name)
+    return f"{words}\n{note}" if note else words
 
 
 def presence_words(state: PresenceState) -> str:

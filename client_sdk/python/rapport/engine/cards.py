@@ -10,6 +10,7 @@ Source: docs/protocol.md, sections 3.1 and 4.8.
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from rapport.agreements import Card, CardChanged, CardLine
 from rapport.crypto.invites import Card as InviteCard
@@ -34,12 +35,12 @@ __all__ = [
     "CardRecord",
     "card_in",
     "card_of",
-    "invite_fields",
     "keep_invite_card",
     "member_joined",
     "own_card",
     "set_card",
     "take_card",
+    "with_own_card",
 ]
 
 CARD_SETTING: Final = "card"
@@ -154,16 +155,18 @@ def card_of(turn: Turn, conv: ConversationId) -> Card | None:
 # --- with the invite --------------------------------------------------------------------------------------------------
 
 
-def invite_fields(turn: Turn, conv: ConversationId) -> dict[str, object]:
-    """What an invite's card says of us beside our name: our card, and our signed office hours if they count now."""
+def with_own_card(turn: Turn, card: InviteCard) -> InviteCard:
+    """What an invite says of us beside our name: our card, and our signed office hours if they count now."""
     content, held = own_card(turn), office.hours_now(turn, turn.me.account)
-    fields: dict[str, object] = {"office": held.document.encode()} if held is not None else {}
-    _GIVEN.put(turn.tx, conv, _Given(content or CardContent()))
-    if content is not None:
-        lines = tuple((line.name, line.number, line.note) for line in content.lines)
-        fields |= {"about": content.about, "how": content.how, "limits": content.limits}
-        fields |= {"country": content.country, "lines": lines}
-    return fields
+    _GIVEN.put(turn.tx, card.conv, _Given(content or CardContent()))
+    if held is not None:
+        card = replace(card, office=held.document.encode())
+    if content is None:
+        return card
+    lines = tuple((line.name, line.number, line.note) for line in content.lines)
+    return replace(
+        card, about=content.about, how=content.how, limits=content.limits, country=content.country, lines=lines
+    )
 
 
 def keep_invite_card(turn: Turn, conv: ConversationId, card: InviteCard) -> None:

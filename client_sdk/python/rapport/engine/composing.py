@@ -103,6 +103,7 @@ def write_text(
     _require_size(text, TEXT_BYTES, "text")
     expire_ms = 0 if expire_s is None else _life(conversation, expire_s)
     message = compose(turn, conv, Text(text), reply_to, expire_ms)
+    promise = promise_made(turn, message)
     record = MessageRecord(
         id=message,
         conv=conv,
@@ -115,7 +116,9 @@ def write_text(
         status=Status.QUEUED,
         order=queued_place(COUNTERS.need(turn.tx, b"").orders),
         reply_to=reply_to,
-        **promise_made(turn, message),
+        promised_ms=promise.promised_ms,
+        promise_version=promise.promise_version,
+        written_ms=promise.written_ms,
     )
     put_message(turn, record)
     amend(CONVERSATIONS, turn.tx, conv, active_ms=turn.now_ms)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from rapport.agreements import OwnOffice
 from rapport.engine import agenda, errands, outbox
 from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
@@ -28,7 +29,6 @@ from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
-from rapport.agreements import OwnOffice
 from rapport.events import Device
 from rapport.ports import Random, Transaction, VaultProblem
 from rapport_protocol.ids import AccountId

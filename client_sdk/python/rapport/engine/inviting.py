@@ -12,7 +12,7 @@ from typing import Final
 
 from rapport.crypto.invites import Card, InviteLink, InviteSecret, seal_card
 from rapport.engine import errands
-from rapport.engine.cards import invite_fields
+from rapport.engine.cards import with_own_card
 from rapport.engine.composing import compose
 from rapport.engine.contacts import newest_list
 from rapport.engine.content import InviteMade
@@ -70,7 +70,7 @@ def new_invite(turn: Turn, role: Role, welcome: str | None) -> InviteId:
         raise LocalError(ErrorCode.TOO_LARGE, "welcome")
     secret = InviteSecret.make(turn.random)
     genesis, invite = _entries(turn, secret, MEMBER_ROLES[own], MEMBER_ROLES[role])
-    card = seal_card(secret, _card(turn, genesis, MEMBER_ROLES[role], welcome), turn.random)
+    card = seal_card(secret, with_own_card(turn, _card(turn, genesis, MEMBER_ROLES[role], welcome)), turn.random)
     record = InviteRecord(secret.token, genesis.fields.conv, (genesis.encoded, invite.encoded), card)
     INVITES.put(turn.tx, secret.id, record)
     errands.plan(turn, ErrandKind.INVITE, secret.id)
@@ -103,7 +103,6 @@ def _card(turn: Turn, genesis: SignedEntry, role: MemberRole, welcome: str | Non
         genesis=genesis.hash,
         role=role,
         welcome=welcome,
-        **invite_fields(turn, genesis.fields.conv),
     )
 
 

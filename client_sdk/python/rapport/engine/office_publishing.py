@@ -52,9 +52,9 @@ _NEVER_WAIT_MS: Final = 3_600_000
 class PendingHours(Row, frozen=True):
     """Rules that the server does not have yet; without rules: nothing is wanted.
 
-    base: the rules that they were made from. changed_ms: when. document: as signed last, b"" = not yet. above: a version
-    that the server may have lost; only a higher one will do. signed: the highest version that this device has ever
-    signed: none is signed twice, so that nobody can hold two of one.
+    base: the rules that they were made from. changed_ms: when. document: as signed last, b"" = not yet. above: a
+    version that the server may have lost; only a higher one will do. signed: the highest version that this device has
+    ever signed: none is signed twice, so that nobody can hold two of one.
     """
 
     rules: bytes = b""

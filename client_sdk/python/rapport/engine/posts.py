@@ -41,7 +41,7 @@ from rapport.engine.opening import OpenedMessage
 from rapport.engine.overdue import peer_had
 from rapport.engine.own_posts import take_own
 from rapport.engine.promises import take_extension, take_slot_wish
-from rapport.engine.promising import heed_version, promise_in
+from rapport.engine.promising import Made, heed_version, promise_in
 from rapport.engine.records import (
     CHAINS,
     CONVERSATIONS,
@@ -208,12 +208,8 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
             take_change(turn, outer.conv, outer.account, change, seq)
         case Read(id=newest):
             read_by(turn, outer.conv, outer.account, newest)
-        case CardContent() as card:
-            take_card(turn, outer.conv, outer.account, card, seq)
-        case PromiseExtended() as extended:
-            take_extension(turn, outer.conv, outer.account, extended)
-        case SlotWanted() as wanted:
-            take_slot_wish(turn, outer.conv, outer.account, wanted)
+        case CardContent() | PromiseExtended() | SlotWanted() as said:
+            _take_agreement(turn, message, said)
         case Profile() as profile:
             note_profile(turn, message, profile)
         case OwnArchiveKey() as minted:
@@ -224,6 +220,17 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
         case _:
             pass  # of a later version, or too late: nothing that people see
     return None
+
+
+def _take_agreement(turn: Turn, message: OpenedMessage, content: CardContent | PromiseExtended | SlotWanted) -> None:
+    conv, account = message.outer.conv, message.outer.account
+    match content:
+        case CardContent():
+            take_card(turn, conv, account, content, message.envelope.seq)
+        case PromiseExtended():
+            take_extension(turn, conv, account, content)
+        case SlotWanted():
+            take_slot_wish(turn, conv, account, content)
 
 
 def _takes_cover(turn: Turn, message: OpenedMessage, content: CoverContent) -> bool:
@@ -253,6 +260,7 @@ def _bubble(turn: Turn, message: OpenedMessage, content: Content | None, expires
     others: tuple[AccountId, ...] = ()
     if outer.account == turn.me.account:  # another device of ours has written it
         others = tuple(others_in(turn, CONVERSATIONS.need(turn.tx, outer.conv)))
+    promise = promise_in(turn, outer, body) if kind is MessageKind.TEXT else Made()
     record = MessageRecord(
         id=outer.id,
         conv=outer.conv,
@@ -272,7 +280,9 @@ def _bubble(turn: Turn, message: OpenedMessage, content: Content | None, expires
         unread_by=others,
         request=request,
         urgent=kind is MessageKind.TEXT and bool(outer.flags & MessageFlags.URGENT),
-        **(promise_in(turn, outer, body) if kind is MessageKind.TEXT else {}),
+        promised_ms=promise.promised_ms,
+        promise_version=promise.promise_version,
+        written_ms=promise.written_ms,
     )
     return with_waiting_changes(turn, record)
 

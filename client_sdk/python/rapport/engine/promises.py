@@ -1,4 +1,4 @@
-"""Who waits for an answer, until when, and what became of it: a fold over the texts of each pair of client and therapist.
+"""Who waits for an answer, until when, and what became of it: a fold over the texts of a client and their therapist.
 
     texts of the pair, by place:   client … client, therapist, client, therapist …
     an episode:                    from a client's text that waits (its head) to the therapist's next text, if any
@@ -97,9 +97,9 @@ class _SlotWish(Row, frozen=True):
 
 
 class WaitingRecord(Row, frozen=True):
-    """What waits in a conversation now. message: b"" = nothing does. due_ms: 0 = nothing was promised."""
+    """What waits in a conversation now. message: None = nothing does. due_ms: 0 = nothing was promised."""
 
-    message: bytes = b""
+    message: MessageId | None = None
     since_ms: int = 0
     due_ms: int = 0
     extended: bool = False
@@ -225,7 +225,7 @@ def _fold(turn: Turn, conv: ConversationId, sides: Sides, seq: int) -> None:
 
 
 def _episodes(turn: Turn, sides: Sides, texts: Iterable[_Text], seq: int) -> tuple[list[_Episode], int | None]:
-    """Episodes of these texts, up to the therapist's first text behind the place, and where that stands (None: none)."""
+    """Episodes of these texts up to the therapist's first text behind the place, and where that stands, if any."""
     found: list[_Episode] = []
     waiting: _Episode | None = None
     for text in texts:

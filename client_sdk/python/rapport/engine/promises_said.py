@@ -21,30 +21,30 @@ def extend(turn: Turn, conv: ConversationId, until_ms: int) -> None:
     LocalError: NOT_FOUND if nothing waits, FORBIDDEN for anybody else, BAD_FORMAT for a time that is over or not after
     the one that was promised.
     """
-    sides, waiting = _waiting(turn, conv)
+    sides, waiting, message = _waiting(turn, conv)
     if sides.therapist != turn.me.account:
         raise LocalError(ErrorCode.FORBIDDEN, "only the therapist may put a promise off")
     if not max(turn.now_ms, waiting.due_ms) < until_ms <= MAX_INTEGER:
         raise LocalError(ErrorCode.BAD_FORMAT, "until: a time to come, after the one that was promised")
-    extended = PromiseExtended(MessageId(waiting.message), until_ms)
+    extended = PromiseExtended(message, until_ms)
     compose(turn, conv, extended)
     take_extension(turn, conv, turn.me.account, extended)
 
 
 def ask_for_slot(turn: Turn, conv: ConversationId) -> None:
     """As the client: an appointment would be better than an answer. LocalError: NOT_FOUND, FORBIDDEN."""
-    sides, waiting = _waiting(turn, conv)
+    sides, waiting, message = _waiting(turn, conv)
     if sides.client != turn.me.account:
         raise LocalError(ErrorCode.FORBIDDEN, "only the client may ask for an appointment")
     if not waiting.slot_wanted:
-        wanted = SlotWanted(MessageId(waiting.message))
+        wanted = SlotWanted(message)
         compose(turn, conv, wanted)
         take_slot_wish(turn, conv, turn.me.account, wanted)
 
 
-def _waiting(turn: Turn, conv: ConversationId) -> tuple[Sides, WaitingRecord]:
+def _waiting(turn: Turn, conv: ConversationId) -> tuple[Sides, WaitingRecord, MessageId]:
     conversation = CONVERSATIONS.get(turn.tx, conv)
     sides, waiting = sides_of(conversation) if conversation is not None else None, waiting_of(turn, conv)
-    if sides is None or waiting is None:
+    if sides is None or waiting is None or waiting.message is None:
         raise LocalError(ErrorCode.NOT_FOUND, "nothing waits for an answer here")
-    return sides, waiting
+    return sides, waiting, waiting.message

@@ -27,6 +27,7 @@ from rapport_protocol.signed import Outer
 
 __all__ = [
     "RENEWED_AFTER_MS",
+    "Made",
     "Terms",
     "heed_version",
     "promise_in",
@@ -47,6 +48,14 @@ class Terms(NamedTuple):
     promised_ms: int = 0
 
 
+class Made(NamedTuple):
+    """What a text was promised, as it is kept with it: by when, by which version, and when it was written."""
+
+    promised_ms: int = 0
+    promise_version: int = 0
+    written_ms: int = 0
+
+
 def terms_of(turn: Turn, conv: ConversationId, kind: str) -> Terms:
     """What a post of this type that is written now says. kind: the body's `type`."""
     if turn.me.role in {Role.OWNER, Role.THERAPIST}:
@@ -60,26 +69,20 @@ def terms_of(turn: Turn, conv: ConversationId, kind: str) -> Terms:
     return Terms(held.document.version, due_ms) if held is not None and due_ms is not None else Terms()
 
 
-def promise_made(turn: Turn, post: MessageId) -> dict[str, int]:
-    """Fields of a bubble of ours that has just been put into the outbox: what it was promised."""
+def promise_made(turn: Turn, post: MessageId) -> Made:
+    """What a post of ours, which has just been put into the outbox, was promised."""
     held = OUTBOX.need(turn.tx, post)
-    if not held.promised_ms:
-        return {}
-    return {
-        "promised_ms": held.promised_ms,
-        "promise_version": held.office_version,
-        "written_ms": held.created_ms,
-    }
+    return Made(held.promised_ms, held.office_version, held.created_ms) if held.promised_ms else Made()
 
 
-def promise_in(turn: Turn, outer: Outer, body: Body) -> dict[str, int]:
-    """The same of a bubble that has come: a promise counts only with the version that it was made by."""
+def promise_in(turn: Turn, outer: Outer, body: Body) -> Made:
+    """The same of a text that has come: a promise counts only with the version that it was made by."""
     conversation = CONVERSATIONS.get(turn.tx, outer.conv)
     sides = sides_of(conversation) if conversation is not None else None
     if sides is None or outer.account != sides.client or not body.promised or not body.office_version:
-        return {}
+        return Made()
     due_ms = clamped(turn, sides.therapist, body.promised, body.office_version, outer.ts_ms)
-    return {"promised_ms": due_ms, "promise_version": body.office_version, "written_ms": outer.ts_ms}
+    return Made(due_ms, body.office_version, outer.ts_ms)
 
 
 def heed_version(turn: Turn, message: OpenedMessage) -> None:

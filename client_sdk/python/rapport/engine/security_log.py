@@ -108,14 +108,14 @@ SENTENCES: Final = {
     SecurityKind.FORGED_SIGN_IN: "The server claimed to have met this device in a later state, without this device's"
     " signature; nothing was changed: nothing to do.",
     SecurityKind.FORGED_OFFICE: (
-        "The server showed office hours that none of this person's devices has signed; they were ignored: nothing to do."
+        "The server showed office hours that no device of this person has signed; they were ignored: nothing to do."
     ),
     SecurityKind.OFFICE_EQUIVOCATION: (
         "The server showed two different office hours under one number, both with valid signatures; those that came "
         "first stay until newer ones come: ask this person when they are there."
     ),
     SecurityKind.OLD_OFFICE: (
-        "The server showed older office hours of this person than this device has seen; they were ignored: nothing to do."
+        "The server showed older office hours of this person than are known here; they were ignored: nothing to do."
     ),
     SecurityKind.WITHHELD_OFFICE: (
         "The server keeps back office hours that this person has published; no hours and no promise are shown until "

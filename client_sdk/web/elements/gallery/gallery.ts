@@ -35,6 +35,13 @@ const PARTS: readonly string[] = [
   "rapport-safety-number",
   "rapport-settings",
   "rapport-new-invite",
+  "rapport-aside",
+  "rapport-cover-form",
+  "rapport-hours-dates",
+  "rapport-hours-promise",
+  "rapport-notifications",
+  "rapport-office-door",
+  "rapport-own-card",
 ];
 
 function list(): TemplateResult {

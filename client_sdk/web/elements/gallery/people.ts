@@ -28,6 +28,9 @@ export const LONG: Member = {
   role: "client",
 };
 
+/** A colleague of the therapist. */
+export const INES: Member = { account: numbered(5) as AccountId, name: "Ines Brandt", role: "therapist" };
+
 /** So many days before the gallery's day, at a time of London's clock. */
 export function at(daysAgo: number, hour: number, minute: number): number {
   return Date.UTC(2026, 10, 15, hour, minute) - daysAgo * DAY_MS;
@@ -60,6 +63,9 @@ export function message(by: Member, text: string, atMs: number, more: Partial<Me
     placeholder: null,
     fromRemovedDevice: false,
     expiresMs: 0,
+    urgent: false,
+    promisedMs: 0,
+    request: "",
     ...more,
   };
 }

@@ -3,7 +3,7 @@
 import { html, type TemplateResult } from "lit";
 import { textsFor } from "../src/texts/texts.ts";
 import { tintOf } from "../src/tints.ts";
-import type { ClientRow, InviteCard, Message, StateDetail, StateKind } from "../src/views.ts";
+import type { Aside, ClientRow, InviteCard, Message, Place, StateDetail, StateKind } from "../src/views.ts";
 import {
   ago,
   at,
@@ -13,6 +13,7 @@ import {
   LAYLA,
   LONG,
   message,
+  messageId,
   NOW_MS,
   NUMBER,
   own,
@@ -20,6 +21,7 @@ import {
   TALK,
   TALK_OF_DANA,
 } from "./people.ts";
+import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, CLOSED, crisis, editor, PLAN, WAITING } from "./office.ts";
 import type { Shown } from "./states.ts";
 
 const CARD: InviteCard = {
@@ -32,17 +34,18 @@ const CARD: InviteCard = {
 };
 
 function invite(card: InviteCard | null, given: { name?: string; busy?: boolean } = {}): TemplateResult {
-  return html`<rapport-invite .nowMs=${NOW_MS} .card=${card} .name=${given.name ?? ""} .busy=${given.busy ?? false}></rapport-invite>`;
+  return html`<rapport-invite .nowMs=${NOW_MS} .card=${card} .name=${given.name ?? ""} .busy=${given.busy ?? false}
+    .therapist=${card?.kind === "owner" ? null : ABOUT} .office=${card?.kind === "owner" ? null : CLOSED}></rapport-invite>`;
 }
 
 function clientScreen(messages: readonly Message[], state: string): TemplateResult {
   const offline = state !== "connected";
   return html`<div class="screen">
-    <rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} back exit></rapport-top-bar>
+    <rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} .office=${CLOSED} back exit help></rapport-top-bar>
     <rapport-strip .nowMs=${NOW_MS} state=${state} .sinceMs=${offline ? at(0, 21, 36) : null} queued=${offline ? 2 : 0}></rapport-strip>
     <main class="rest"><rapport-thread .nowMs=${NOW_MS} .messages=${messages} .members=${[DANA, SAM]} .me=${SAM.account} .online=${!offline}
-      .notices=${offline ? [{ id: "n", atMs: at(2, 12, 0), kind: "newDevice", name: DANA.name }] : []}></rapport-thread></main>
-    <rapport-composer .nowMs=${NOW_MS} name=${DANA.name}></rapport-composer>
+      .card=${ABOUT} .office=${CLOSED} .asides=${CLIENT_ASIDES} .notices=${offline ? [{ id: "n", atMs: at(2, 12, 0), kind: "newDevice", name: DANA.name }] : []}></rapport-thread></main>
+    <rapport-composer .nowMs=${NOW_MS} name=${DANA.name} .office=${CLOSED} .urgentPlan=${PLAN}></rapport-composer>
   </div>`;
 }
 
@@ -82,16 +85,29 @@ function row(number: number, name: string, last: ClientRow["last"], more: Partia
   };
 }
 
-function consoleScreen(place: "clients" | "devices" | "settings", open: boolean, page: TemplateResult): TemplateResult {
-  return html`<rapport-console class="fills" .nowMs=${NOW_MS} .place=${place} .open=${open}>
+function consoleScreen(place: Place, open: boolean, page: TemplateResult): TemplateResult {
+  return html`<rapport-console class="fills" .nowMs=${NOW_MS} .place=${place} .open=${open} .wide=${place === "hours"} .own=${"open"}>
+    <rapport-own-office slot="list" .nowMs=${NOW_MS} .office=${{ ...CLOSED, status: "open", untilMs: at(0, 22, 30) }} .kept=${{ kept: 31, of: 32 }}></rapport-own-office>
+    <rapport-waiting-list slot="list" .nowMs=${NOW_MS} .rows=${WAITING} .current=${open ? conversationId(1) : null}></rapport-waiting-list>
     <rapport-client-list slot="list" .nowMs=${NOW_MS} .rows=${ROWS} .current=${open ? conversationId(1) : null} can-invite></rapport-client-list>
     ${page}
   </rapport-console>`;
 }
 
+const WAITS: readonly Aside[] = [
+  {
+    id: "shown",
+    after: TALK_OF_DANA.at(-1)?.id ?? messageId(1),
+    kind: "shown",
+    reader: SAM.name,
+    promise: { name: DANA.name, dueMs: at(-2, 15, 0) },
+    extendable: true,
+  },
+];
+
 const openThread = html`<rapport-top-bar .nowMs=${NOW_MS} name=${SAM.name} initials="S" .spine=${tintOf(conversationId(1))} back narrow></rapport-top-bar>
-  <rapport-thread class="rest" .nowMs=${NOW_MS} .messages=${TALK_OF_DANA} .members=${[DANA, SAM]} .me=${DANA.account} online></rapport-thread>
-  <rapport-composer .nowMs=${NOW_MS} name=${SAM.name}></rapport-composer>`;
+  <rapport-thread class="rest" .nowMs=${NOW_MS} .messages=${TALK_OF_DANA} .members=${[DANA, SAM]} .me=${DANA.account} .asides=${WAITS} online></rapport-thread>
+  <rapport-composer .nowMs=${NOW_MS} name=${SAM.name} .expected=${{ name: SAM.name, dueMs: at(-2, 15, 0), missed: false }}></rapport-composer>`;
 
 const STATE_DETAILS: Partial<Record<StateKind, StateDetail>> = {
   expiredLink: { name: DANA.name, untilMs: Date.UTC(2026, 10, 12, 12) },
@@ -106,6 +122,13 @@ const kinds = Object.keys(textsFor("en").states) as StateKind[];
 export const screens: readonly Shown[] = [
   { element: "screen", state: "client", fills: true, draw: () => clientScreen(TALK, "connected") },
   { element: "screen", state: "client offline", fills: true, draw: () => clientScreen(OFFLINE, "suspended") },
+  { element: "screen", state: "client urgent", fills: true, draw: () => clientScreen(CLIENT_TALK, "connected") },
+  {
+    element: "screen",
+    state: "help now",
+    draw: () =>
+      html`<rapport-top-bar .nowMs=${NOW_MS} name="Help now" line="Works without a connection" back exit></rapport-top-bar><main>${crisis()}</main>`,
+  },
   {
     element: "screen",
     state: "devices and safety number",
@@ -128,6 +151,7 @@ export const screens: readonly Shown[] = [
   },
   { element: "rapport-console", state: "list", fills: true, draw: () => consoleScreen("clients", false, html``) },
   { element: "rapport-console", state: "thread", fills: true, draw: () => consoleScreen("clients", true, openThread) },
+  { element: "rapport-console", state: "hours", fills: true, draw: () => consoleScreen("hours", true, editor()) },
   {
     element: "rapport-console",
     state: "settings",

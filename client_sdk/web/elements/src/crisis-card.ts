@@ -36,6 +36,9 @@ export class RapportCrisisCard extends RapportElement {
         font-size: var(--t-small);
         line-height: 1.25rem;
       }
+      .block {
+        display: block;
+      }
       .nm {
         display: block;
         font: var(--w-regular) var(--t-lead) / 1.625rem var(--font-voice);
@@ -158,7 +161,7 @@ export class RapportCrisisCard extends RapportElement {
     }
     const href = dialled(person.number);
     const words = html`<span class="face t4" aria-hidden="true">${initialsOf(person.name)}</span><span class="grow"><bdi>${person.name}</bdi>
-      <span class="small num"><bdi>${person.number}</bdi></span><br><span class="small">${crisis.yoursAdded(this.times.date(person.addedMs))}</span></span>`;
+      <span class="small num block"><bdi>${person.number}</bdi></span><span class="small block">${crisis.yoursAdded(this.times.date(person.addedMs))}</span></span>`;
     return html`<ul class="list"><li>${href === null ? html`<div class="item">${words}</div>` : html`<a class="item" href=${href}>${words}${icon("call")}</a>`}</li></ul>
       <button class="btn plain compact" @click=${edit}>${crisis.edit}</button>`;
   }

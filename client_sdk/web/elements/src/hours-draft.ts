@@ -106,7 +106,7 @@ export function entryWords(entry: DateEntry, colleagues: readonly Colleague[], {
   }
   const { first, last, cover } = entry.leave;
   const days = first === last ? [first] : [first, last];
-  const [from = "", to] = days.map((day) => times.calendarDate(day));
+  const [from = "", to] = days.map((day) => times.calendarDate(day, days.length === 1));
   const name = colleagues.find(({ account }) => account === cover)?.name;
   const what = cover === null ? words.leaveAlone : words.leaveCovered(isolated(name || words.unknownColleague));
   return [to === undefined ? from : words.dateRange(from, to), what];

@@ -155,8 +155,8 @@ export const hoursLook: CSSResult = css`
   }
   .tick input {
     flex: none;
-    inline-size: 1.25rem;
-    block-size: 1.25rem;
+    inline-size: 1.5rem;
+    block-size: 1.5rem;
     margin: 0;
     accent-color: var(--primary);
   }

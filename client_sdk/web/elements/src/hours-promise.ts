@@ -152,11 +152,11 @@ export class RapportHoursPromise extends RapportElement {
   }
 
   #days(row: AnswerRow): (readonly [string, string])[] {
-    const { office } = this.texts;
+    const { hours: words } = this.texts;
     const offered = [...new Set([...DAYS_LATER, row.days])].sort((one, other) => one - other);
     return offered.map((days) => [
       String(days),
-      days === 0 ? office.sameDay : days === 1 ? office.nextDay : office.laterDay(String(days)),
+      days === 0 ? words.sameDay : days === 1 ? words.followingDay : words.laterDay(String(days)),
     ]);
   }
 

@@ -6,7 +6,7 @@ import { clashes, fieldOf, minutesOf, windowOf, withWindow } from "./hours-draft
 import { hoursLook } from "./hours-look.ts";
 import { icon } from "./icons.ts";
 import { barsOf, shownDay } from "./office-look.ts";
-import { daysOf } from "./office-words.ts";
+import { daysOf, windowsWords } from "./office-words.ts";
 import type { OfficeHours, Window } from "./views.ts";
 
 const DAY_MINUTES = 1_440;
@@ -85,11 +85,11 @@ export class RapportHoursWeek extends RapportElement {
     const { hours: words } = this.texts;
     const { times } = this;
     const name = times.weekday(day, "long");
-    const said = ({ start, end }: Window) => words.window(name, times.wall(start), times.wall(end));
+    const said = (window: Window) => windowsWords([window], times);
     return html`<div class="drow"><span class="label">${name}</span><svg class="trk flip" aria-hidden="true">${barsOf(days, day, shown, 6)}</svg>
       <div class="times num">${windows.map(
         (window) =>
-          html`<button class="time" data-window=${`${day} ${window.start}`} aria-label=${words.edit(said(window))} aria-expanded=${this.#isOpen(day, window)} @click=${() => this.#open(day, window)}>${times.wall(window.start)}–${times.wall(window.end)}</button>`,
+          html`<button class="time" data-window=${`${day} ${window.start}`} aria-label=${words.edit(words.window(name, said(window)))} aria-expanded=${this.#isOpen(day, window)} @click=${() => this.#open(day, window)}>${said(window)}</button>`,
       )}${windows.length ? nothing : html`<span class="meta">${words.closed}</span>`}<button class="tool mini" data-window=${`${day} new`} aria-label=${words.add(name)} aria-expanded=${this.#isOpen(day, null)} @click=${() => this.#open(day, null)}>${icon("plus", "s")}</button></div></div>`;
   }
 

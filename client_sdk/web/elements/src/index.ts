@@ -4,15 +4,27 @@
  * They take data by properties and answer with events (`Emitted`); they know no client and no server.
  */
 
+export { RapportAside } from "./aside.ts";
 export { RapportClientList } from "./client-list.ts";
 export { RapportComposer, TEXT_BYTES } from "./composer.ts";
 export { RapportConsole } from "./console.ts";
+export { NOTE_BYTES, RapportCoverForm } from "./cover-form.ts";
+export { RapportCrisisCard } from "./crisis-card.ts";
+export { countryOf } from "./crisis-numbers.ts";
 export { LABEL_BYTES, RapportDevices } from "./devices.ts";
 export type { Emitted, RapportEvent } from "./emitted.ts";
+export { RapportHoursDates } from "./hours-dates.ts";
+export { RapportHoursPromise } from "./hours-promise.ts";
+export { RapportHoursWeek } from "./hours-week.ts";
 export { NAME_BYTES, RapportInvite } from "./invite.ts";
 export { DIGITS, RapportLinkDevice } from "./link-device.ts";
 export { type Part, partsOf } from "./links.ts";
 export { RapportNewInvite, WELCOME_BYTES } from "./new-invite.ts";
+export { RapportNotifications } from "./notifications.ts";
+export { RapportOfficeDoor } from "./office-door.ts";
+export { type Finding, type ProblemCode, RapportOfficeHours, type RepairCode } from "./office-hours.ts";
+export { CARD_LINES_MOST, CARD_TEXT_BYTES, RapportOwnCard } from "./own-card.ts";
+export { RapportOwnOffice } from "./own-office.ts";
 export { RapportSafetyNumber } from "./safety-number.ts";
 export { PASSPHRASE_LEAST, type PassphraseState, RapportSettings } from "./settings.ts";
 export { RapportState } from "./state.ts";
@@ -24,16 +36,37 @@ export { type MessageAction, RapportThread } from "./thread.ts";
 export { tintOf } from "./tints.ts";
 export { RapportTopBar } from "./top-bar.ts";
 export { RapportUnlock } from "./unlock.ts";
+export { RapportUrgentAlarm } from "./urgent-alarm.ts";
 export type {
+  Aside,
   Blocked,
+  CardView,
   ClientRow,
+  Colleague,
   ComposerTask,
+  CoverStep,
+  CrisisLine,
+  ExpectedView,
+  HolidaysView,
   JoinStep,
   LastKind,
   LinkTrouble,
   Notice,
   OfferStep,
+  OfficeStatus,
+  OfficeView,
+  OwnPerson,
   Place,
+  PromiseView,
+  PublishState,
+  PushState,
+  QuietHours,
   StateDetail,
   StateKind,
+  UrgencyView,
+  UrgentCall,
+  UrgentPlan,
+  UrgentRung,
+  WaitingRow,
 } from "./views.ts";
+export { RapportWaitingList } from "./waiting-list.ts";

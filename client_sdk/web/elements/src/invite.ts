@@ -4,7 +4,10 @@ import { css, html, nothing, type PropertyDeclarations, type PropertyValues, typ
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
 import { initialsOf, inSentence } from "./texts/texts.ts";
-import type { InviteCard } from "./views.ts";
+import { officeLook, weekOf } from "./office-look.ts";
+import { policyWords } from "./office-words.ts";
+import { aboutOf, ownWords } from "./therapist-card.ts";
+import type { CardView, InviteCard, OfficeView } from "./views.ts";
 
 /** Longest name, bytes of UTF-8. */
 export const NAME_BYTES = 200;
@@ -13,7 +16,27 @@ export const NAME_BYTES = 200;
 export class RapportInvite extends RapportElement {
   static override styles = [
     ...SHEETS,
+    officeLook,
     css`
+      .about {
+        white-space: pre-line;
+      }
+      .own {
+        color: var(--ink-2);
+        margin-block-end: var(--s1);
+      }
+      .week + .meta + .small {
+        margin-block-start: var(--s2);
+      }
+      .inline {
+        border: 0;
+        background: none;
+        padding: 0;
+        color: var(--primary);
+        text-decoration: underline;
+        text-underline-offset: 0.18em;
+        cursor: pointer;
+      }
       .who {
         gap: var(--s4);
         margin-block-start: var(--s2);
@@ -46,6 +69,8 @@ export class RapportInvite extends RapportElement {
   static override properties: PropertyDeclarations = {
     ...RapportElement.properties,
     card: { attribute: false },
+    therapist: { attribute: false },
+    office: { attribute: false },
     name: { type: String },
     busy: { type: Boolean },
     problem: { state: true },
@@ -53,6 +78,9 @@ export class RapportInvite extends RapportElement {
 
   /** What the invitation says; null while it is fetched: nothing is shown then. */
   declare card: InviteCard | null;
+  /** What the inviter says about themselves, and their office; null for what is not there. */
+  declare therapist: CardView | null;
+  declare office: OfficeView | null;
   /** What stands in the name field at first. */
   declare name: string;
   /** Whether joining is under way. */
@@ -62,6 +90,8 @@ export class RapportInvite extends RapportElement {
   constructor() {
     super();
     this.card = null;
+    this.therapist = null;
+    this.office = null;
     this.name = "";
     this.busy = false;
     this.problem = null;
@@ -109,10 +139,30 @@ export class RapportInvite extends RapportElement {
     return html`<section>
         <p class="small">${card.name ? invite.from : invite.anonymous}</p>
         <div class="row who"><span class="face l" aria-hidden="true">${initialsOf(card.name)}</span>
-          <div class="grow"><h1 class="display"><bdi>${card.name || hostOf(card.base)}</bdi></h1><p class="small"><bdi>${hostOf(card.base)}</bdi></p></div></div>
+          <div class="grow"><h1 class="display"><bdi>${card.name || hostOf(card.base)}</bdi></h1>${aboutOf(this.therapist)}<p class="small"><bdi>${hostOf(card.base)}</bdi></p></div></div>
         <p class="note good checked">${icon("shield")}<span>${invite.checked(inSentence(card.name, this.texts))}</span></p>
       </section>
-      ${card.welcome ? html`<blockquote class="quote first-words" dir="auto">${card.welcome}</blockquote>` : nothing}`;
+      ${card.welcome ? html`<blockquote class="quote first-words" dir="auto">${card.welcome}</blockquote>` : nothing}
+      ${this.#renderOffice(card.name)}
+      ${this.#renderOwnWords()}`;
+  }
+
+  /** When the inviter is there, and by when they answer. */
+  #renderOffice(inviter: string): TemplateResult | typeof nothing {
+    const hours = this.office?.hours ?? null;
+    if (hours === null || this.office?.status === null) {
+      return nothing;
+    }
+    const { texts, times } = this;
+    const policy = policyWords(hours.promise, inviter, { texts, times });
+    return html`<section><div class="sect"><h2>${texts.office.whenThere(inSentence(inviter, texts))}</h2></div>
+      ${weekOf(hours, this.nowMs ?? Date.now(), { texts, times })}${policy ? html`<p class="small">${policy} ${texts.office.youAlwaysSee}</p>` : nothing}</section>`;
+  }
+
+  #renderOwnWords(): TemplateResult | typeof nothing {
+    const { office } = this.texts;
+    const { how = "", limits = "" } = this.therapist ?? {};
+    return how || limits ? html`<section class="stack">${ownWords(office.how, how)}${ownWords(office.limits, limits)}</section>` : nothing;
   }
 
   #renderPromises(): TemplateResult {
@@ -120,7 +170,7 @@ export class RapportInvite extends RapportElement {
     return html`<section><div class="sect"><h2>${invite.between}</h2></div><ul class="promises">
       <li>${icon("lock")}<span><b>${invite.lockedTitle}</b> ${invite.locked}</span></li>
       <li>${icon("eye")}<span><b>${invite.seenTitle}</b> ${invite.seen}</span></li>
-      <li>${icon("ring")}<span><b>${invite.emergencyTitle}</b> ${invite.emergency}</span></li>
+      <li>${icon("ring")}<span><b>${invite.emergencyTitle}</b> ${invite.emergency} <button class="inline" @click=${() => this.emit("rapport-help")}>${this.texts.bar.help}</button>.</span></li>
     </ul></section>`;
   }
 

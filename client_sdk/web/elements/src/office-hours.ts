@@ -34,6 +34,7 @@ export class RapportOfficeHours extends RapportElement {
     css`
       :host {
         container-type: inline-size;
+        min-block-size: 100%;
       }
       .ohd {
         display: grid;

@@ -24,7 +24,7 @@ export class RapportOwnOffice extends RapportElement {
         flex-wrap: wrap;
       }
       .own .grow {
-        flex-basis: 8rem;
+        flex-basis: 6rem;
       }
       .own .door {
         inline-size: 2rem;

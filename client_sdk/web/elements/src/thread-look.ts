@@ -126,6 +126,13 @@ export const threadLook: CSSResult = css`
   .changed {
     display: block;
   }
+  .urgent {
+    display: flex;
+    align-items: center;
+    gap: var(--s1);
+    color: inherit;
+    font-weight: var(--w-strong);
+  }
   .reactions {
     display: flex;
     flex-wrap: wrap;

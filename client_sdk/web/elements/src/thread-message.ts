@@ -66,7 +66,8 @@ export function spoken(message: Message, setting: Setting): string {
   const time = times.time(message.atMs);
   const shown = message.status === "received" && !state.startsWith(`${time},`) ? "" : `. ${state}`;
   const edited = message.edited ? `. ${texts.thread.edited}` : "";
-  return `${who}, ${time}, ${text}${edited}${shown}`;
+  const urgent = message.urgent ? `${texts.urgent.badge}, ` : "";
+  return `${who}, ${time}, ${urgent}${text}${edited}${shown}`;
 }
 
 /** A person's words, with its addresses as links. active: whether Tab stops at them. */
@@ -87,7 +88,8 @@ export function bubbleOf(message: Message, setting: Setting): TemplateResult {
     return html`<p class="bubble ghost">${icon(drawing)}<span>${ghost}</span></p>`;
   }
   const { texts } = setting;
-  return html`<p class="bubble">${replyOf(message, setting)}${wordsOf(message.text, setting.active)}${
+  const badge = message.urgent ? html`<span class="meta urgent">${icon("bell", "s")}${texts.urgent.badge}</span>` : nothing;
+  return html`<p class="bubble">${badge}${replyOf(message, setting)}${wordsOf(message.text, setting.active)}${
     message.edited ? html`<span class="meta changed">${texts.thread.edited}</span>` : nothing
   }</p>`;
 }

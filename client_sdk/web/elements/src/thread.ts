@@ -118,6 +118,19 @@ export class RapportThread extends RapportElement {
     document.addEventListener("visibilitychange", this.#visible);
     this.#resized = new ResizeObserver(() => this.#atEnd && this.#toEnd());
     this.#resized.observe(this);
+    this.#observeLines();
+  }
+
+  protected override firstUpdated(): void {
+    this.#observeLines();
+  }
+
+  /** Cards and notes draw themselves a moment later than the lines they stand in. */
+  #observeLines(): void {
+    const lines = this.renderRoot?.querySelector(".thread");
+    if (lines) {
+      this.#resized?.observe(lines);
+    }
   }
 
   override disconnectedCallback(): void {

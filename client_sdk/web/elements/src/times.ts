@@ -20,8 +20,8 @@ export interface Times {
   isToday(ms: number): boolean;
   /** The same words by the clock of another zone; null where its clock says the same at all of these moments. */
   elsewhere(zone: string, moments: readonly number[]): Times | null;
-  /** "2026-12-24" as "Thu 24 Dec", with the year where it is another one. */
-  calendarDate(date: string): string;
+  /** "2026-12-24" as "Thu 24 Dec", with the year where it is another one; weekday false: "24 Dec". */
+  calendarDate(date: string, weekday?: boolean): string;
   /** Minutes after midnight as "09:00"; 1,440 and above begin again. */
   wall(minutes: number): string;
   /** The day's name, 0 = Monday. */
@@ -121,9 +121,10 @@ export function timesFor(tag: string, nowMs: number, zone?: string): Times {
       }
       return timesFor(tag, nowMs, other);
     },
-    calendarDate: (written) => {
+    calendarDate: (written, weekday = true) => {
       const ms = Date.parse(`${written}T12:00:00Z`);
-      const options: Intl.DateTimeFormatOptions = { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" };
+      const day: Intl.DateTimeFormatOptions = { day: "numeric", month: "short", timeZone: "UTC" };
+      const options: Intl.DateTimeFormatOptions = weekday ? { weekday: "short", ...day } : day;
       const year = new Date(ms).getUTCFullYear();
       return Number.isNaN(ms)
         ? written

@@ -17,6 +17,7 @@ export {
 } from "./client/client.ts";
 export { Conversation } from "./client/conversation.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
+export { Offices } from "./client/office.ts";
 export { Interrupted } from "./client/port.ts";
 export { Presence } from "./client/presence.ts";
 export { type Requirement, Unsupported } from "./client/support.ts";
@@ -52,6 +53,7 @@ export { promisedBy } from "./office/promise.ts";
 export { lessAvailable, type OfficeState, type OfficeStatus, officeState } from "./office/status.ts";
 export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
 export type { ConnectionState, Reason } from "./protocol/connection.ts";
+export { COUNTRIES as CRISIS_NUMBERS, type CountryLine, type CountryNumbers } from "./protocol/crisis-lines.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";
 export type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
 export type { Role } from "./protocol/requests.ts";

@@ -13,6 +13,7 @@ from rapport_protocol.office.hours import OfficeHours, PushClosed
 from rapport_protocol.office.status import OfficeStatus, office_state
 from rapport_protocol.requests import QuietHours
 from rapport_server.notifications import PushClass
+from rapport_server.ringing import may_ring
 
 __all__ = ["GRACE_MS", "may_push", "may_push_to", "office_allows", "require_zone"]
 
@@ -49,7 +50,12 @@ def may_push_to(kind: PushClass, now_ms: int, quiet: QuietHours | None) -> bool:
 
 
 def office_allows(kind: PushClass, now_ms: int, hours: OfficeHours | None) -> bool:
-    """What the therapist wants pushed while the office is not open. Rules that cannot be read say nothing."""
+    """What the therapist wants pushed while the office is not open, and what rings then.
+
+    Rules that cannot be read hold nothing back.
+    """
+    if kind is PushClass.CALL:
+        return may_ring(hours, now_ms)
     if hours is None or hours.push_closed is PushClosed.ALL:
         return True
     try:

@@ -110,6 +110,10 @@ class Board:
     def _valid(self) -> Iterator[tuple[int, Person]]:
         return ((office.edge_ms, person) for person, office in self._offices.items() if office.edge_ms is not None)
 
+    def coming(self, until: int) -> list[tuple[int, Person]]:
+        """The edges up to an instant, in any order."""
+        return [edge for edge in self._edges if edge[0] <= until and self._is_edge(*edge)]
+
     def due(self, now: int) -> list[Person]:
         """Whose edge has come, the longest due first; each is to be looked at."""
         due: dict[Person, None] = {}

@@ -8,19 +8,20 @@ Source: docs/protocol.md, section 15.4.
 
 import asyncio
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
+from msgspec import Struct
 
 from rapport_protocol.codec import SERVER_CODECS
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected
 from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId, split_ids
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Office, WatchOffice
-from rapport_server.hints import OfficeMoved
-from rapport_server.ports import Clock, Store
+from rapport_server.hints import HINT_DEVICES, OfficeMoved
+from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
 from rapport_server.services.office.board import Board, Person, Standing
@@ -41,7 +42,12 @@ LOOKED_UP_AT_ONCE: Final = 50
 """Accounts whose contacts the store is asked for at a time: some ten milliseconds of its time with fifty contacts each.
 """
 CIRCLES_KEPT: Final = 8192
-"""Accounts whose contacts are remembered, about 2 KB each with fifty contacts; then all are looked up again."""
+"""Accounts whose contacts are remembered, about 5 KB each with fifty contacts; then all are looked up again."""
+RECENT_S: Final = 5.0
+"""How old may be what is known of somebody's contacts when an edge comes: as late as one node hears of another's
+changes. Who hears of an edge has the document, and knows it anyway."""
+PREPARED_S: Final = 4.0
+"""So many seconds before an edge the contacts are looked up, for then there is no time to."""
 TOLD_AT_ONCE: Final = 256
 """Devices that are told in one turn of the loop: about 5 ms."""
 DENIED_EVERY_S: Final = 10.0
@@ -74,6 +80,19 @@ class Link(Protocol):
         """Its socket."""
 
 
+class _Circle(Struct, frozen=True):
+    """Whom an account shares a conversation with, itself included, and their devices.
+
+    mark: what the directory's was when they were looked up; at_s: when, monotonic.
+    """
+
+    accounts: frozenset[AccountId]
+    devices: tuple[DeviceId, ...]
+    mark: object
+    at_s: float
+
+
+_NOBODY: Final = _Circle(frozenset(), (), None, 0.0)
 _Asked = dict[DeviceId, tuple[Link, frozenset[AccountId]]]
 """Who has asked to watch whom."""
 _Frames = dict[tuple[Person, Standing, bool], bytes]
@@ -86,8 +105,9 @@ class OfficeNews:
     Everything else returns at once and is safe to call in any order.
     """
 
-    def __init__(self, store: Store, clock: Clock, rates: Rates) -> None:
+    def __init__(self, store: Store, bus: Bus, clock: Clock, rates: Rates) -> None:
         self._store = store
+        self._bus = bus
         self._clock = clock
         self._rates = rates
         self._board, self._watching = Board(), Watching()
@@ -102,12 +122,11 @@ class OfficeNews:
         """Of whom devices are to be told once they read again."""
         self._moved: dict[Person, int] = {}
         """Whose document of which version was published and has not been loaded."""
-        self._news: dict[Person, None] = {}
-        """Whose watchers have not been told how the office stands now."""
-        self._circles: dict[Person, frozenset[AccountId]] = {}
-        """Whom accounts share a conversation with, themselves included."""
-        self._mark: object = None
-        """What the directory's mark was when the circles were looked up."""
+        self._news: dict[Person, float] = {}
+        """Whose watchers have not been told how the office stands now, and how old their contacts may be, seconds."""
+        self._published: dict[Person, int] = {}
+        """Whose document of which version was published here, and no node has been told."""
+        self._circles: dict[Person, _Circle] = {}
         self._gap = False
         self._ahead_s = self._ahead()
         self._work = asyncio.Event()
@@ -165,6 +184,11 @@ class OfficeNews:
             for person in self._behind.pop(device):
                 self._tell(person, (device,), {})
 
+    def announce(self, person: Person, version: int) -> None:
+        """A document was published at this node: all nodes are told."""
+        self._published[person] = max(version, self._published.get(person, 0))
+        self._work.set()
+
     # --- what others say ----------------------------------------------------------------------------------------------
 
     def take(self, hint: OfficeMoved) -> None:
@@ -199,7 +223,7 @@ class OfficeNews:
         """Tells what there is to tell, until cancelled. What cannot be looked up now waits for the next nudge."""
         while True:
             await self._wait()
-            for step in (self._look, self._load, self._answer, self._close_gap):
+            for step in (self._look, self._tell_nodes, self._load, self._answer, self._close_gap, self._prepare):
                 try:
                     await step()
                 except Rejected as refused:
@@ -223,7 +247,7 @@ class OfficeNews:
         for start in range(0, len(due), LOOKED_UP_AT_ONCE):
             for person in due[start : start + LOOKED_UP_AT_ONCE]:
                 if self._board.look(person, now):
-                    self._news[person] = None
+                    self._news.setdefault(person, RECENT_S)
             await self._spread()
         await self._spread()
 
@@ -234,13 +258,13 @@ class OfficeNews:
         frames: _Frames = {}
         told = 0
         while self._news:
-            some = list(itertools.islice(self._news, LOOKED_UP_AT_ONCE))
+            some = dict(itertools.islice(self._news.items(), LOOKED_UP_AT_ONCE))
             circles = await self._circles_of(some)
             for person in some:
                 if person not in self._news:
                     continue  # nobody watches it any more
                 del self._news[person]
-                told += self._tell(person, self._allowed(person, circles[person]), frames)
+                told += self._tell(person, self._allowed(person, circles[person].accounts), frames)
                 if told > TOLD_AT_ONCE:
                     told = 0
                     await asyncio.sleep(0)
@@ -284,6 +308,17 @@ class OfficeNews:
 
     # --- looking up ---------------------------------------------------------------------------------------------------
 
+    async def _tell_nodes(self) -> None:
+        """Tells the nodes of those who may see what was published here. Raises Rejected; told later then."""
+        published = dict(self._published)
+        circles = await self._circles_of(dict.fromkeys(published, 0.0))
+        for person, version in published.items():
+            if self._published.get(person) == version:
+                del self._published[person]
+            devices = circles[person].devices
+            for start in range(0, len(devices), HINT_DEVICES):
+                self._bus.publish(OfficeMoved(b"".join(devices[start : start + HINT_DEVICES]), *person, version))
+
     async def _load(self) -> None:
         """Loads what was published, and tells of it. Raises Rejected; done later then."""
         moved = dict(self._moved)
@@ -301,7 +336,7 @@ class OfficeNews:
             for account, document in documents.items():
                 person = practice, account
                 if self._watching.watchers(person) and self._board.learn(person, document, now):
-                    self._news[person] = None
+                    self._news[person] = 0.0
 
     def _wishes(self) -> _Asked:
         """Some of those who have asked to watch, as their rate allows."""
@@ -346,11 +381,11 @@ class OfficeNews:
     async def _visible(self, asked: _Asked) -> dict[DeviceId, list[Person]]:
         """Per device those of the accounts that share a conversation with its own. Raises Rejected."""
         asking = {link.principal for link, _ in asked.values()}
-        circles = await self._circles_of({(who.practice, who.account) for who in asking})
+        circles = await self._circles_of({(who.practice, who.account): 0.0 for who in asking})
         return {
             device: [
                 (link.principal.practice, account)
-                for account in accounts & circles[link.principal.practice, link.principal.account]
+                for account in accounts & circles[link.principal.practice, link.principal.account].accounts
             ]
             for device, (link, accounts) in asked.items()
         }
@@ -366,20 +401,43 @@ class OfficeNews:
         self._work.set()
         await self._spread()
 
-    async def _circles_of(self, people: Collection[Person]) -> dict[Person, frozenset[AccountId]]:
-        """Whom these share a conversation with now, themselves included. Raises Rejected."""
-        mark = self._store.members_mark
-        if mark is not self._mark or len(self._circles) >= CIRCLES_KEPT:
-            self._circles, self._mark = {}, mark
-        kept = self._circles  # under the mark from before the question
-        found = {person: kept[person] for person in people if person in kept}
-        missing = [person for person in people if person not in found]
+    async def _prepare(self) -> None:
+        """Looks up the contacts that the next edges need. Raises Rejected; they are looked up with the edge then."""
+        now, now_s = self._clock.now_ms(), self._clock.monotonic()
+        coming = self._board.coming(now + int(PREPARED_S * 1000))
+        await self._circles_of(
+            {
+                person: 0.0
+                for edge_ms, person in coming
+                if now_s + (edge_ms - now) / 1000 - self._circles.get(person, _NOBODY).at_s > RECENT_S
+            }
+        )
+
+    async def _circles_of(self, people: Mapping[Person, float]) -> dict[Person, _Circle]:
+        """Whom these share a conversation with. Raises Rejected.
+
+        people: and how old what is known of each may be in seconds, if anything has changed since; 0 = as it is now.
+        """
+        mark, now_s = self._store.members_mark, self._clock.monotonic()
+        if len(self._circles) >= CIRCLES_KEPT:
+            self._circles = {}
+        found, missing = {}, []
+        for person, age_s in people.items():
+            kept = self._circles.get(person, _NOBODY)
+            if kept is not _NOBODY and (kept.mark is mark or now_s - kept.at_s < age_s):
+                found[person] = kept
+            else:
+                missing.append(person)
         for practice, accounts in _by_practice(missing, LOOKED_UP_AT_ONCE):
             contacts = await self._store.contacts(practice, accounts)
             for account in accounts:
-                person = practice, account
-                circle = frozenset(contact.account for contact in contacts.get(account, ()))
-                found[person] = kept[person] = circle
+                everybody = contacts.get(account, ())
+                found[practice, account] = self._circles[practice, account] = _Circle(
+                    frozenset(contact.account for contact in everybody),
+                    tuple(DeviceId(device) for contact in everybody for device in split_ids(contact.devices)),
+                    mark,  # from before the question
+                    now_s,
+                )
         return found
 
 

@@ -138,6 +138,8 @@ class Presence:
     def say(self, link: Link, message: Present) -> None:
         """A device says how it wants to be seen. Hiding is never too often; the rest waits for its rate."""
         who = link.principal
+        if self._links.get(who.device) is not link:
+            return  # it was replaced, and this was still on its way
         hides = message.state not in (PresenceState.ONLINE, PresenceState.AWAY)
         if not hides and (who.device in self._present or self._rates.allow("present", who.device)):
             self._present[who.device] = message.state
@@ -150,6 +152,8 @@ class Presence:
         if len(message.accounts) % ID_BYTES:
             raise FormatError("not account ids", ErrorCode.BAD_FRAME)
         who = link.principal
+        if self._links.get(who.device) is not link:
+            return
         self._watch[who.device] = frozenset(map(AccountId, split_ids(message.accounts))) - {who.account}
         self._work.set()
 

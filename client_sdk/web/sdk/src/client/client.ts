@@ -1,5 +1,6 @@
 /** The public face: one device of one account, at work until it is closed. */
 
+import type { Kept, Waiting } from "../agreements.ts";
 import type { Listener } from "../engine/listeners.ts";
 import { Deferred } from "../engine/waiting.ts";
 import type { Contact, Device, LogEntry, Message } from "../events.ts";
@@ -24,6 +25,7 @@ import {
 } from "./browser.ts";
 import { Conversation } from "./conversation.ts";
 import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
+import { allWaiting, Offices } from "./office.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
 import { Presence } from "./presence.ts";
 import { missingHere, Unsupported } from "./support.ts";
@@ -68,6 +70,8 @@ export class RapportClient {
   private readonly port: Port;
   /** Who is there, and how we want to be seen. */
   readonly presence: Presence;
+  /** Office hours of contacts, and our own with our card. */
+  readonly office: Offices;
   private readonly notes: Notes | null;
   private readonly watches: (() => void)[] = [];
   private readonly held = new Map<ConversationId, Conversation>();
@@ -85,7 +89,7 @@ export class RapportClient {
     if ("device" in options) {
       this.notes = null;
       this.port = portInThread(options.device, listener);
-      this.presence = new Presence(this.port, () => this.mirror);
+      [this.presence, this.office] = this.parts();
       return;
     }
     const missing = missingHere();
@@ -94,17 +98,22 @@ export class RapportClient {
     if (missing.length > 0) {
       const problem = new Unsupported(missing);
       this.port = { call: () => Promise.reject(problem) as never, close: () => Promise.resolve() };
-      this.presence = new Presence(this.port, () => this.mirror);
+      [this.presence, this.office] = this.parts();
       this.fail(problem);
       return;
     }
     this.port = new SharedPort(() => startWorker(worker), { vault, server, version: VERSION }, listener);
-    this.presence = new Presence(this.port, () => this.mirror);
+    [this.presence, this.office] = this.parts();
     this.watches.push(
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),
       watchAttention(() => void this.port.call("presence", "attended").catch(() => undefined)),
     );
+  }
+
+  private parts(): [Presence, Offices] {
+    const look = () => this.mirror;
+    return [new Presence(this.port, look), new Offices(this.port, look)];
   }
 
   /** Ends this page's part: its worker gives the vault back, another tab's takes over. What is queued stays queued. */
@@ -160,9 +169,23 @@ export class RapportClient {
       return view;
     };
     look();
-    const conversation = this.held.get(id) ?? new Conversation(this.port, id, look);
+    const conversation = this.held.get(id) ?? new Conversation(this.port, id, look, () => this.mirror);
     this.held.set(id, conversation);
     return conversation;
+  }
+
+  /** Clients who wait for an answer of ours: missed promises first, then by when they are due, then without one. */
+  waiting(nowMs?: number): Waiting[] {
+    return allWaiting(this.mirror, nowMs);
+  }
+
+  /**
+   * How many of our promises that were due in this time were kept. Counted here and sent to nobody.
+   *
+   * Whoever puts a promise off keeps it by answering until then. Of what has expired nothing is counted.
+   */
+  kept(sinceMs: number, untilMs: number): Promise<Kept> {
+    return this.port.call("kept", sinceMs, untilMs);
   }
 
   /** Everybody we know, our own account included. */

@@ -1,9 +1,11 @@
 /** A conversation as hosts use it: what stands in it, and what can be said in it. */
 
 import { systemRandom } from "../adapters/clock.ts";
+import type { AutomaticAnswer, Card, OfficeShown, Promised, Waiting } from "../agreements.ts";
 import type { Member, Message } from "../events.ts";
-import type { ConversationView, HistoryOptions, RestoredCount, SendOptions } from "../local-device/types.ts";
+import type { ConversationView, HistoryOptions, RestoredCount, SendOptions, Snapshot } from "../local-device/types.ts";
 import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
+import { Answering } from "./office.ts";
 import type { Port } from "./port.ts";
 
 /** One conversation of this account. Made by the client; stays valid as long as the client is open. */
@@ -12,11 +14,13 @@ export class Conversation {
   readonly id: ConversationId;
   private readonly port: Port;
   private readonly look: () => ConversationView;
+  private readonly answering: Answering;
 
-  constructor(port: Port, id: ConversationId, look: () => ConversationView) {
+  constructor(port: Port, id: ConversationId, look: () => ConversationView, snapshot: () => Snapshot) {
     this.port = port;
     this.id = id;
     this.look = look;
+    this.answering = new Answering(() => ({ view: look(), snapshot: snapshot() }));
   }
 
   /** As it stands now: members, unread, draft, when it was last active. LocalError(not_found) when it is gone. */
@@ -84,6 +88,62 @@ export class Conversation {
   /** One message as it stands; null when there is none of that id here. */
   message(id: MessageId): Promise<Message | null> {
     return this.port.call("message", this.id, id);
+  }
+
+  // --- who answers here, and when -------------------------------------------------------------------------------------
+
+  /** The therapist's office, as a client sees it; null for everybody else, and outside of such pairs. */
+  get office(): OfficeShown | null {
+    return this.answering.office();
+  }
+
+  /** The therapist's card; for the therapist, what their clients see. null = there is none. */
+  get card(): Card | null {
+    return this.answering.card;
+  }
+
+  /**
+   * By when a text that a client sends now would be answered, and by whom.
+   *
+   * null where nothing is promised: no signed hours that count, or no promise in them. While the therapist is on leave
+   * it is the promise of the colleague who covers, if the client is in a conversation with them.
+   */
+  promise(nowMs?: number): Promised | null {
+    return this.answering.promise(nowMs);
+  }
+
+  /** The client's text that waits for the therapist's answer, for both of them; null if none does. */
+  get waiting(): Waiting | null {
+    return this.answering.waiting();
+  }
+
+  /**
+   * As the therapist: the waiting text is answered by then instead; the client is told that it was put off.
+   *
+   * LocalError: not_found if nothing waits, forbidden for anybody else, bad_format for a time that is over or not after
+   * the one that was promised.
+   */
+  extendPromise(untilMs: number): Promise<void> {
+    return this.port.call("extendPromise", this.id, untilMs);
+  }
+
+  /**
+   * As the client: an appointment would be better than an answer to the waiting text; the therapist sees it.
+   *
+   * LocalError: not_found if nothing waits, forbidden for anybody else.
+   */
+  askForSlot(): Promise<void> {
+    return this.port.call("askForSlot", this.id);
+  }
+
+  /**
+   * What is shown between these messages in the therapist's name while the office is not open, oldest first.
+   *
+   * messages: of this conversation, oldest first, as `history` gives them. They are no messages: mark them as automatic,
+   * and show the card's crisis numbers with them. nowMs: now unless given.
+   */
+  automaticAnswers(messages: Iterable<Message>, nowMs?: number): AutomaticAnswer[] {
+    return this.answering.automaticAnswers(messages, nowMs);
   }
 
   /** Fetches archived history that this device does not hold. Rejected, Unreachable: what came is kept; go on later. */

@@ -230,7 +230,7 @@ export class Link {
   async request<Name extends OperationName>(
     operation: Name,
     path: Readonly<Record<string, string>>,
-    query: Readonly<Record<string, number>>,
+    query: Readonly<Record<string, number | string>>,
     body: RequestOf<Name>,
   ): Promise<ResponseOf<Name>> {
     return await this.api.call(operation, body, { path, query, token: this.token });

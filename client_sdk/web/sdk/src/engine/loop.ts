@@ -22,8 +22,9 @@ import type { Figures } from "./figures.ts";
 import type { Flight } from "./flight.ts";
 import type { Network } from "./keeper.ts";
 import { Keeper } from "./keeper.ts";
-import { type OfficeView, viewOffices } from "./office.ts";
+import { viewOffices } from "./office.ts";
 import { ownOffice } from "./office-publishing.ts";
+import type { OfficeView } from "./office-shown.ts";
 import { settings } from "./own-state.ts";
 import { ServerClock } from "./server-clock.ts";
 import { begin } from "./starting.ts";
@@ -158,7 +159,7 @@ export class Engine {
   async request<Name extends OperationName>(
     operation: Name,
     path: Readonly<Record<string, string>>,
-    query: Readonly<Record<string, number>>,
+    query: Readonly<Record<string, number | string>>,
     body: RequestOf<Name>,
   ): Promise<ResponseOf<Name>> {
     const { link } = this.keeper;

@@ -6,14 +6,47 @@
  */
 
 import type { OfficeShown } from "../agreements.ts";
+import type { OfficeDocument } from "../office/document.ts";
+import type { OfficeHours } from "../office/hours.ts";
+import { promisedBy } from "../office/promise.ts";
 import { lessAvailable, type OfficeState, type OfficeStatus, officeState } from "../office/status.ts";
 import type { AccountId } from "../protocol/ids.ts";
-import { countingAt, type Held, type OfficeView } from "./office.ts";
+import { CLOCK_TOLERANCE_MS } from "../protocol/limits.ts";
+
+/** A document and its rules. */
+export interface Held {
+  readonly document: OfficeDocument;
+  readonly hours: OfficeHours;
+}
+
+/**
+ * What hosts see of an account's office hours, as long as nothing is said anew.
+ *
+ * version: the pin. held: the newest document, unless something other than time says that it does not count. kept: all
+ * versions that are kept, ascending.
+ */
+export interface OfficeView {
+  readonly account: AccountId;
+  readonly version: number;
+  readonly held: Held | null;
+  readonly kept: readonly Held[];
+}
 
 /** How an office stands by the server's word, and until when (0 = not known). */
 export interface OfficeWord {
   readonly status: OfficeStatus;
   readonly untilMs: number;
+}
+
+/** Whether a document counts at this time of the server. */
+export function isInTime({ issuedMs, validUntilMs }: OfficeDocument, nowMs: number): boolean {
+  return issuedMs - CLOCK_TOLERANCE_MS <= nowMs && nowMs < validUntilMs;
+}
+
+/** The document of a view if it counts at this time of the server. */
+export function countingAt(view: OfficeView | null, nowMs: number): Held | null {
+  const held = view?.held ?? null;
+  return held !== null && isInTime(held.document, nowMs) ? held : null;
 }
 
 /** The less available of the document and the server's word. */
@@ -39,7 +72,7 @@ export function officeShown(
   said: OfficeWord | null,
   nowMs: number,
 ): OfficeShown {
-  const held = view === null ? null : countingAt(view, nowMs);
+  const held = countingAt(view, nowMs);
   const version = view?.version ?? 0;
   if (held === null) {
     return { account, confirmed: false, hours: null, state: null, version, validUntilMs: 0 };
@@ -47,4 +80,23 @@ export function officeShown(
   const state = shownState(held, said, nowMs);
   const { validUntilMs } = held.document;
   return { account, confirmed: true, hours: held.hours, state, version, validUntilMs };
+}
+
+/**
+ * By when a text that is sent now would be answered, and whether by the colleague who covers a leave; null = nothing is
+ * promised. cover: the rules of that colleague, if they count.
+ */
+export function promiseOf(
+  therapist: OfficeHours,
+  cover: OfficeHours | null,
+  nowMs: number,
+): { readonly dueMs: number; readonly byCover: boolean } | null {
+  if (cover !== null && officeState(therapist, nowMs).status === "on_leave") {
+    const dueMs = promisedBy(cover, nowMs);
+    if (dueMs !== null) {
+      return { dueMs, byCover: true };
+    }
+  }
+  const dueMs = promisedBy(therapist, nowMs);
+  return dueMs === null ? null : { dueMs, byCover: false };
 }

@@ -20,6 +20,7 @@ import { CLOCK_TOLERANCE_MS, MAX_INTEGER } from "../protocol/limits.ts";
 import { deviceParty, type Known, newestList } from "./contacts.ts";
 import type { Errand } from "./errands.ts";
 import * as errands from "./errands.ts";
+import { type Held, isInTime, type OfficeView } from "./office-shown.ts";
 import { CONTACTS } from "./records.ts";
 import { Table } from "./tables.ts";
 import { type Call, makeCall, type Turn } from "./turn.ts";
@@ -53,30 +54,6 @@ export const OFFICES = new Table<OfficeRecord>("office", NEW_OFFICE);
 /** An earlier document, as it was taken. By account and version; group: account; order: version. */
 const VERSIONS = new Table<{ readonly document: Uint8Array }>("office_version");
 
-/** A document and its rules. */
-export interface Held {
-  readonly document: OfficeDocument;
-  readonly hours: OfficeHours;
-}
-
-/**
- * What hosts see of an account's office hours, as long as nothing is said anew.
- *
- * version: the pin. held: the newest document, unless something other than time says that it does not count. earlier:
- * the rules of the versions that are kept, by version.
- */
-export interface OfficeView {
-  readonly account: AccountId;
-  readonly version: number;
-  readonly held: Held | null;
-  readonly earlier: Readonly<Record<number, OfficeHours>>;
-}
-
-/** The document of a view if it counts at this time of the server. */
-export function countingAt({ held }: OfficeView, nowMs: number): Held | null {
-  return held !== null && isInTime(held.document, nowMs) ? held : null;
-}
-
 /** What is held of an account, as good as new if nothing is. */
 export function officeRecord(turn: Turn, account: AccountId): OfficeRecord {
   return OFFICES.get(turn.tx, account) ?? { account, ...NEW_OFFICE };
@@ -85,10 +62,6 @@ export function officeRecord(turn: Turn, account: AccountId): OfficeRecord {
 /** Keeps what is held of an account. */
 export function putOffice(turn: Turn, record: OfficeRecord): void {
   OFFICES.put(turn.tx, record.account, record);
-}
-
-function isInTime({ issuedMs, validUntilMs }: OfficeDocument, nowMs: number): boolean {
-  return issuedMs - CLOCK_TOLERANCE_MS <= nowMs && nowMs < validUntilMs;
 }
 
 // --- what counts -----------------------------------------------------------------------------------------------------
@@ -154,12 +127,11 @@ export function hoursAt(turn: Turn, account: AccountId, version: number): Office
   return kept !== null && parsed(kept.document).isUsable ? parsed(kept.document).hours : null;
 }
 
-/** The same for all versions that are kept. */
-export function earlierHours(turn: Turn, account: AccountId): Record<number, OfficeHours> {
-  const kept = VERSIONS.list(turn.tx, account).map(([, { document }]) => parsed(document));
-  return Object.fromEntries(
-    kept.filter(({ isUsable }) => isUsable).map(({ document, hours }) => [document.version, hours]),
-  );
+/** The same for all versions that are kept, ascending. */
+function keptOf(turn: Turn, account: AccountId): Held[] {
+  return VERSIONS.list(turn.tx, account)
+    .filter(([, { document }]) => parsed(document).isUsable)
+    .map(([, { document }]) => heldIn(document));
 }
 
 // --- a document has come ---------------------------------------------------------------------------------------------
@@ -371,5 +343,5 @@ export function viewOffices(turn: Turn): OfficeView[] {
 
 function viewOf(turn: Turn, record: OfficeRecord): OfficeView {
   const { account, version } = record;
-  return { account, version, held: standingOf(turn, record), earlier: earlierHours(turn, account) };
+  return { account, version, held: standingOf(turn, record), kept: keptOf(turn, account) };
 }

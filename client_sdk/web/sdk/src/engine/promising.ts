@@ -8,9 +8,7 @@
  */
 
 import type { Body } from "../crypto/body.ts";
-import type { OfficeHours } from "../office/hours.ts";
 import { promisedBy } from "../office/promise.ts";
-import { officeState } from "../office/status.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { memberOf } from "../protocol/membership.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
@@ -94,23 +92,4 @@ export function renewed(turn: Turn, post: OutgoingPost): OutgoingPost {
     turn.show({ type: "messageChanged", conversation: post.conv, message: asShown(record) });
   }
   return { ...post, ...terms };
-}
-
-/**
- * By when a text that is sent now would be answered, and whether by the colleague who covers a leave; null = nothing is
- * promised. cover: the rules of that colleague, if they count.
- */
-export function promiseOf(
-  therapist: OfficeHours,
-  cover: OfficeHours | null,
-  nowMs: number,
-): { readonly dueMs: number; readonly byCover: boolean } | null {
-  if (cover !== null && officeState(therapist, nowMs).status === "on_leave") {
-    const dueMs = promisedBy(cover, nowMs);
-    if (dueMs !== null) {
-      return { dueMs, byCover: true };
-    }
-  }
-  const dueMs = promisedBy(therapist, nowMs);
-  return dueMs === null ? null : { dueMs, byCover: false };
 }

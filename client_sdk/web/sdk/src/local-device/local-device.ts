@@ -14,18 +14,16 @@ import * as ownState from "../engine/own-state.ts";
 import { MESSAGES } from "../engine/records.ts";
 import { loadMe, waitingLink } from "../engine/registration.ts";
 import { SEARCH_MOST, search } from "../engine/searching.ts";
-import { readLog } from "../engine/security-log.ts";
 import { asShown, history } from "../engine/showing.ts";
 import { sendTyping } from "../engine/signals.ts";
-import * as trust from "../engine/trust.ts";
 import type { Me } from "../engine/turn.ts";
-import type { Contact, Device, LogEntry, Message } from "../events.ts";
+import type { Device, Message } from "../events.ts";
 import { Unreachable, type Vault } from "../ports.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
 import { loadSodium } from "../protocol/sodium.ts";
-import { numberWith, pinned } from "./identities.ts";
+import { KnowingDevice } from "./identities.ts";
 import { type Entrance, inspect, isOwnLink, join, readLink, requireName, serverFor } from "./joining.ts";
 import { LinkOffering, TakenLink } from "./linking.ts";
 import { EMPTY_SNAPSHOT } from "./mirror.ts";
@@ -51,7 +49,7 @@ const HISTORY_MOST = 1_000;
 const TYPING_EVERY_S = 3;
 
 /** See `DeviceCalls`, which says what each method does. Made by `LocalDevice.open`. */
-export class LocalDevice implements DeviceInThread {
+export class LocalDevice extends KnowingDevice implements DeviceInThread {
   private readonly around: Surroundings;
   private readonly listeners: Set<(news: News) => void> = new Set();
   private readonly closing = new AbortController();
@@ -65,6 +63,7 @@ export class LocalDevice implements DeviceInThread {
   private readonly own: OwnPresence;
 
   private constructor(around: Surroundings, vault: Vault) {
+    super();
     this.around = around;
     this.vault = vault;
     this.own = new OwnPresence(around.clock, () => this.running?.engine ?? null);
@@ -145,14 +144,14 @@ export class LocalDevice implements DeviceInThread {
     return await mine;
   }
 
-  private get engine(): Engine {
+  protected override get engine(): Engine {
     if (this.running === null) {
       throw new LocalError("not_found", "nobody has joined on this device");
     }
     return this.running.engine;
   }
 
-  private async do<T>(step: Step<T>): Promise<T> {
+  protected override async do<T>(step: Step<T>): Promise<T> {
     return await this.engine.do(step);
   }
 
@@ -470,28 +469,6 @@ export class LocalDevice implements DeviceInThread {
     if (this.offering?.id === offer) {
       await this.offering.cancel();
     }
-  }
-
-  // --- identities --------------------------------------------------------------------------------------------------
-
-  async contact(account: AccountId): Promise<Contact> {
-    return pinned(this.engine, account).shown;
-  }
-
-  async safetyNumber(account: AccountId): Promise<string> {
-    return numberWith(this.engine, account);
-  }
-
-  async verify(account: AccountId, verified = true): Promise<void> {
-    await this.do((turn) => trust.verify(turn, account, { verified }));
-  }
-
-  async acknowledgeIdentity(account: AccountId): Promise<void> {
-    await this.do((turn) => trust.acknowledgeIdentity(turn, account));
-  }
-
-  async securityLog(limit = 100): Promise<LogEntry[]> {
-    return await this.do((turn) => readLog(turn, limit));
   }
 }
 

@@ -14,10 +14,14 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   devices: {},
   settings: {},
   presence: {},
+  offices: {},
+  officeSaid: {},
+  ownOffice: { hours: null, version: 0, validUntilMs: 0, pending: false },
+  card: null,
   figures: {},
 };
 
-/** The snapshot after a delta: changed views, contacts, devices and figures replace their predecessors. */
+/** The snapshot after a delta: changed views, contacts, devices, offices and figures replace their predecessors. */
 export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
   const merged = { ...snapshot, ...delta };
   return {
@@ -25,6 +29,7 @@ export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
     views: mergedBy(snapshot.views, delta.views, (view) => view.id),
     contacts: mergedBy(snapshot.contacts, delta.contacts, (contact) => contact.shown.account),
     devices: { ...snapshot.devices, ...delta.devices },
+    offices: { ...snapshot.offices, ...delta.offices },
     figures: { ...snapshot.figures, ...delta.figures },
   };
 }

@@ -1,7 +1,9 @@
 /** An account at work on this device: its engine, what hosts see of it, and what of that is new. */
 
+import { cardIn } from "../engine/cards.ts";
 import type { Done } from "../engine/core.ts";
 import { Engine } from "../engine/loop.ts";
+import type { OfficeView } from "../engine/office-shown.ts";
 import { restorePage } from "../engine/restoring.ts";
 import type { Me } from "../engine/turn.ts";
 import { unlessAborted, within } from "../engine/waiting.ts";
@@ -40,7 +42,7 @@ export async function restoreAll(engine: Engine, conv: ConversationId): Promise<
 }
 
 /** What is told whenever it has changed, whole. */
-type Standing = Pick<Snapshot, "identity" | "state" | "signedOut" | "caughtUp" | "aheadMs" | "presence">;
+type Standing = Pick<Snapshot, "identity" | "state" | "signedOut" | "caughtUp" | "aheadMs" | "presence" | "officeSaid">;
 
 /** The engine of a registered device, from `start` to `stop`. The vault is the caller's. */
 export class Running {
@@ -105,6 +107,9 @@ export class Running {
       contacts: [...engine.contacts.values()],
       devices: engine.devices,
       settings: engine.settings,
+      offices: engine.offices,
+      ownOffice: engine.ownOffice,
+      card: cardIn(engine.settings),
       figures: engine.figures,
     };
   }
@@ -118,6 +123,7 @@ export class Running {
       signedOut: engine.halted,
       caughtUp: engine.caughtUp.isOpen,
       presence: engine.core.presence.there,
+      officeSaid: engine.core.offices.said,
       aheadMs: this.told && Math.abs(aheadMs - this.told.aheadMs) < APART_MS ? this.told.aheadMs : aheadMs,
     };
   }
@@ -137,13 +143,19 @@ export class Running {
       ...(done?.views.length ? { views: done.views } : {}),
       ...(done?.contacts.length ? { contacts: done.contacts } : {}),
       ...(done && Object.keys(done.devices).length > 0 ? { devices: done.devices } : {}),
-      ...(done?.settings ? { settings: done.settings } : {}),
+      ...(done?.settings ? { settings: done.settings, card: cardIn(done.settings) } : {}),
+      ...(done?.offices.length ? { offices: byAccount(done.offices) } : {}),
+      ...(done?.ownOffice ? { ownOffice: done.ownOffice } : {}),
       ...(done && Object.keys(done.figures).length > 0 ? { figures: done.figures } : {}),
     };
     if (events.length > 0 || Object.keys(changed).length > 0) {
       this.show({ type: "turn", changed, events });
     }
   }
+}
+
+function byAccount(offices: readonly OfficeView[]): Snapshot["offices"] {
+  return Object.fromEntries(offices.map((office) => [office.account, office]));
 }
 
 function differences(before: Standing, after: Standing): Delta {

@@ -4,15 +4,20 @@
  * page holds only forwards to it.
  */
 
+import type { Card, Kept, OwnOffice } from "../agreements.ts";
+import type { OfficeView } from "../engine/office-shown.ts";
+import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
+import type { OfficeHours, OverrideState } from "../office/hours.ts";
+import type { Repair } from "../office/rules.ts";
 import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
 import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
-import type { Role } from "../protocol/requests.ts";
+import type { Holidays, Role } from "../protocol/requests.ts";
 
-export type { ContactView, ConversationView, There };
+export type { ContactView, ConversationView, OfficeView, There };
 
 /** The account on this device. */
 export interface Identity {
@@ -47,11 +52,19 @@ export interface Snapshot {
   readonly settings: Readonly<Record<string, string>>;
   /** Who of the watched contacts is there now, says the server; nobody without a connection. */
   readonly presence: There;
+  /** Office hours of everybody of whom any are held, our own included: `client.office.of` says what to show. */
+  readonly offices: Readonly<Record<AccountId, OfficeView>>;
+  /** What the server says of offices on this connection. */
+  readonly officeSaid: OfficeSaid;
+  /** Our own office hours, with what is on its way. */
+  readonly ownOffice: OwnOffice;
+  /** Our own card; null = there is none yet. */
+  readonly card: Card | null;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** What is different now. views, contacts, devices and figures hold only those that changed, the rest is whole. */
+/** What is different now. views, contacts, devices, offices and figures hold only those that changed; the rest is whole. */
 export type Delta = { readonly [Field in keyof Snapshot]?: Snapshot[Field] };
 
 /**
@@ -148,7 +161,7 @@ export interface Surroundings {
  * `close` work; the others reject with LocalError(not_found). Every call may reject with VaultProblem. Ids that are not
  * known here: LocalError(not_found). Texts that are too long: LocalError(too_large), and nothing was written.
  */
-export interface DeviceCalls {
+export interface DeviceCalls extends AgreedCalls {
   // --- what there is ---
 
   /** Everything at once. */
@@ -273,6 +286,30 @@ export interface DeviceCalls {
   acknowledgeIdentity(account: AccountId): Promise<void>;
   /** What was noticed that should not have happened: the newest entries (100 unless given, at most 1,000) first. */
   securityLog(limit?: number): Promise<LogEntry[]>;
+}
+
+/** What a device is asked about office hours, promises and its person's card. */
+export interface AgreedCalls {
+  /**
+   * Our office hours are these from now on; resolves to what was changed in them so that they are valid.
+   *
+   * HoursRefused: they cannot be repaired. LocalError(forbidden) for a client. Nothing has changed then.
+   */
+  publishOffice(hours: OfficeHours): Promise<readonly Repair[]>;
+  /** From now until then our office stands like this, at most 7 days. LocalError(not_found) without office hours. */
+  stepAway(untilMs: number, state?: OverrideState): Promise<void>;
+  /** Ends what `stepAway` has said. LocalError(not_found) without office hours. */
+  comeBack(): Promise<void>;
+  /** Public holidays of a country or one of its regions ("": of all of it). Rejected, Unreachable. */
+  holidays(country: string, region: string, year: number): Promise<Holidays>;
+  /** Our card is this from now on, for every client. LocalError: forbidden, too_large, too_many, bad_format. */
+  setCard(card: Card): Promise<void>;
+  /** How many of our promises that were due in this time were kept. */
+  kept(sinceMs: number, untilMs: number): Promise<Kept>;
+  /** As the therapist: the waiting text is answered by then instead. LocalError: not_found, forbidden, bad_format. */
+  extendPromise(conv: ConversationId, untilMs: number): Promise<void>;
+  /** As the client: an appointment would be better than an answer. LocalError: not_found, forbidden. */
+  askForSlot(conv: ConversationId): Promise<void>;
 }
 
 /** A device in this thread: what can be asked of it, and what it says by itself. */

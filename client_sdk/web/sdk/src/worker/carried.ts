@@ -8,6 +8,7 @@ import { PassphraseNeeded, WrongPassphrase } from "../adapters/passphrase.ts";
 import { AuthenticationFailed, DuplicatePosition, TooFarAhead } from "../crypto/failures.ts";
 import { EventsUnread } from "../engine/listeners.ts";
 import { InviteProblem, LinkProblem } from "../local-device/problems.ts";
+import { HoursRefused } from "../office/rules.ts";
 import { StreamClosed, Unreachable, VaultLocked, VaultProblem } from "../ports.ts";
 import { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "../protocol/errors.ts";
 import { RuleBroken } from "../protocol/rules.ts";
@@ -40,6 +41,7 @@ const CLASSES: readonly (readonly [string, Known])[] = [
   ["TooFarAhead", TooFarAhead],
   ["FormatError", FormatError],
   ["EventsUnread", EventsUnread],
+  ["HoursRefused", HoursRefused],
   ["LocalError", LocalError],
   ["RemoteError", RemoteError],
   ["RapportError", RapportError],

@@ -5,6 +5,7 @@ import * as conventions from "./conventions.ts";
 import * as linking from "./linking.ts";
 import * as memberships from "./memberships.ts";
 import * as messages from "./messages.ts";
+import * as office from "./office.ts";
 import { Difference, equal, type Files, inners, isVector, text, type Vector, verdictOf } from "./reading.ts";
 import * as sessions from "./sessions.ts";
 
@@ -15,6 +16,7 @@ const FILES: Files = {
   ...messages.files,
   ...sessions.files,
   ...linking.files,
+  ...office.files,
 };
 
 /** Do `action`; if it meets a difference, say where. */

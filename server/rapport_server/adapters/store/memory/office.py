@@ -12,14 +12,17 @@ __all__ = ["MemoryOffices"]
 class MemoryOffices(MemoryState):
     """The OfficeDirectory port."""
 
-    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
+    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> bool:
         """See OfficeDirectory.publish_office."""
         if self._account(practice, account) is None:
             raise Rejected(ErrorCode.NOT_FOUND, "no such account")
         standing = self._offices.get((practice, account))
-        if standing is not None and standing[0] >= version and standing[1] != document:
+        if standing is not None and standing[1] == document:
+            return False
+        if standing is not None and standing[0] >= version:
             raise Rejected(ErrorCode.CONFLICT, "a document of this version or a higher one stands")
         self._offices[practice, account] = version, document
+        return True
 
     async def office_document(self, practice: PracticeId, account: AccountId) -> bytes | None:
         """See OfficeDirectory.office_document."""

@@ -13,9 +13,11 @@ __all__ = ["PostgresOffices"]
 class PostgresOffices(StorePart):
     """The OfficeDirectory port."""
 
-    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
+    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> bool:
         """See OfficeDirectory.publish_office."""
-        await self._pool.write(of(practice), lambda tx: office.publish_office(tx, practice, account, version, document))
+        return await self._pool.write(
+            of(practice), lambda tx: office.publish_office(tx, practice, account, version, document)
+        )
 
     async def office_document(self, practice: PracticeId, account: AccountId) -> bytes | None:
         """See OfficeDirectory.office_document."""

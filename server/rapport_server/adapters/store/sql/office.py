@@ -14,21 +14,22 @@ __all__ = ["office_document", "office_documents", "publish_office"]
 _table = schema.office_document
 
 
-def publish_office(tx: Transaction, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
+def publish_office(tx: Transaction, practice: PracticeId, account: AccountId, version: int, document: bytes) -> bool:
     """See OfficeDirectory.publish_office."""
     mine = (_table.c.practice == practice, _table.c.account == account)
     new = {"version": version, "document": document}
     if tx.db.execute(update(_table).where(*mine, _table.c.version < version).values(new)).rowcount:
-        return
+        return True
     standing = office_document(tx.db, practice, account)
     if standing == document:
-        return
+        return False
     if standing is not None:
         raise Rejected(ErrorCode.CONFLICT, "a document of this version or a higher one stands")
     known = schema.account.c
     if not tx.db.execute(select(known.account).where(known.practice == practice, known.account == account)).first():
         raise Rejected(ErrorCode.NOT_FOUND, "no such account")
     tx.db.execute(insert(_table).values(practice=practice, account=account, **new))
+    return True
 
 
 def office_document(db: Connection, practice: PracticeId, account: AccountId) -> bytes | None:

@@ -12,9 +12,9 @@ __all__ = ["SqliteOffices"]
 class SqliteOffices(StorePart):
     """The OfficeDirectory port."""
 
-    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> None:
+    async def publish_office(self, practice: PracticeId, account: AccountId, version: int, document: bytes) -> bool:
         """See OfficeDirectory.publish_office."""
-        await self._write(lambda tx: office.publish_office(tx, practice, account, version, document))
+        return await self._write(lambda tx: office.publish_office(tx, practice, account, version, document))
 
     async def office_document(self, practice: PracticeId, account: AccountId) -> bytes | None:
         """See OfficeDirectory.office_document."""
