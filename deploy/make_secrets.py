@@ -6,6 +6,7 @@ that exists is refused. Keep the folder as you keep the database: whoever reads 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 import sys
@@ -15,6 +16,8 @@ __all__ = ["main", "make"]
 
 HERE = Path(__file__).resolve().parent
 PASSWORD_BYTES = 24
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""A private key of P-256, which signs pushes, is a number from 1 to this less 1."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,12 +53,19 @@ def make(folder: Path, postgres: str = "postgres:5432", redis: str = "redis:6379
         "owner_url": f"postgresql://rapport_owner:{owner}@{postgres}/rapport",
         "store_url": f"postgresql://rapport:{server}@{postgres}/rapport",
         "bus_url": f"redis://rapport:{bus}@{redis}/0",
+        "notification_key": _text(secrets.token_bytes(32)),
+        "vapid_key": _text((secrets.randbelow(P256_ORDER - 1) + 1).to_bytes(32, "big")),
         "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(bus.encode()).hexdigest()),
     }
     for name, content in contents.items():
         path = folder / name
         path.write_text(content if content.endswith("\n") else f"{content}\n", encoding="utf-8")
         path.chmod(0o444)
+
+
+def _text(key: bytes) -> str:
+    """base64url without padding."""
+    return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
 
 
 if __name__ == "__main__":

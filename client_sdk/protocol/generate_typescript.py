@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
-from rapport_protocol import crisis, ids, limits, messages, requests
+from rapport_protocol import answering, crisis, ids, limits, messages, requests
 from rapport_protocol.errors import ErrorCode, Retry
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.requests import OPERATIONS, Operation, Role
@@ -332,7 +332,7 @@ def _requests() -> str:
         table.append(f'  "{row.name}": ["{row.method}", "{row.path}", {body}, "{row.response.__name__}"],')
     parts = [
         _union("Role", inspect.getdoc(Role) or "", ((role.value, role_docs[role.value]) for role in Role)),
-        *map(_interface, _structs(requests)),
+        *map(_interface, (*_structs(requests), *_structs(answering))),
         _said(
             "Request and response body of every HTTP operation by its name.",
             "\n".join(("export interface Operations {", *types, "}")),
@@ -355,7 +355,7 @@ def _requests() -> str:
 
 
 def _field_table() -> str:
-    structs = [struct for module in (messages, requests) for struct in _structs(module)]
+    structs = [struct for module in (messages, requests, answering) for struct in _structs(module)]
     rows = [f'  {_key(struct)}: "{_described(struct)}",' for struct in structs if struct.__struct_config__.array_like]
     asked = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ClientMessage))
     answered = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ServerMessage))

@@ -13,6 +13,8 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
+/** Under one name for ever, so that browsers find the next one; at the root, so that it may look after every page. */
+const SERVICE_WORKER = "/service-worker.js";
 const TYPES = {
   ".css": "text/css",
   ".html": "text/html",
@@ -72,7 +74,8 @@ function integrity(bytes) {
 async function site() {
   const files = new Map();
   const worker = await bundle("sdk/src/worker/worker.ts", files);
-  const app = await bundle("app/src/main.ts", files, { define: { RAPPORT_WORKER: JSON.stringify(worker) } });
+  const define = { RAPPORT_WORKER: JSON.stringify(worker), RAPPORT_SERVICE_WORKER: JSON.stringify(SERVICE_WORKER) };
+  const app = await bundle("app/src/main.ts", files, { define });
   const style = await bundle("app/src/app.css", files);
   const filled = { app, style, appIntegrity: integrity(files.get(app)), styleIntegrity: integrity(files.get(style)) };
   const shell = await readFile(join(HERE, "app/index.html"), "utf8");
@@ -82,7 +85,22 @@ async function site() {
   }
   const { dependencies } = JSON.parse(await readFile(join(HERE, "app/bundled.json"), "utf8"));
   files.set("/notices.txt", await notices(dependencies));
+  files.set(SERVICE_WORKER, await serviceWorker(files));
   return files;
+}
+
+/** The service worker, which knows every other file: a change of any of them makes it another one. */
+async function serviceWorker(files) {
+  const paths = [...files.keys()].sort();
+  const all = digest(
+    "sha256",
+    "hex",
+    paths.map((path) => `${path} ${digest("sha256", "hex", files.get(path))}\n`).join(""),
+  );
+  const define = { RAPPORT_FILES: JSON.stringify(paths), RAPPORT_BUILD: JSON.stringify(all.slice(0, 16)) };
+  const entryPoints = ["app/service-worker/service-worker.ts"];
+  const { outputFiles } = await build({ ...OPTIONS, entryPoints, define, splitting: false });
+  return Buffer.from(outputFiles[0].contents);
 }
 
 function describe(path, bytes) {

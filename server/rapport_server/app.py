@@ -20,10 +20,10 @@ from aiohttp import web
 from rapport_protocol.limits import FRAME_BYTES
 from rapport_protocol.messages import CloseCode
 from rapport_server.adapters.clock import StoreClock, SystemClock, TellsTime
-from rapport_server.adapters.local_bus import LocalBus, LocalRoster
+from rapport_server.adapters.local_bus import LocalRoster
 from rapport_server.adapters.outgoing import GuardedOutgoing
 from rapport_server.adapters.store.problem import StoreProblem
-from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.backing import open_bus, open_store
 from rapport_server.claim_limits import ClaimLimits
 from rapport_server.config import Config, ConfigurationProblem, RateLimits, check, is_loopback, origin_of
 from rapport_server.doors.addresses import Addresses
@@ -73,29 +73,6 @@ ABSENCE_S: Final = 2.0
 """Seconds that a node without others is gone for when it is started again: nobody needs to knock before."""
 
 _log = structlog.get_logger("rapport.app")
-
-
-def open_store(config: Config, clock: Clock) -> Store:
-    """The configured store, created but not started. Raises ConfigurationProblem with one sentence."""
-    if not config.store.url:
-        return SqliteStore(Path(config.store.path), clock)
-    try:
-        from rapport_server.adapters.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as missing:
-        raise ConfigurationProblem(f"store.url needs a package that is not installed: {missing.name}") from None
-    return PostgresStore(config.store.url, clock)
-
-
-def open_bus(config: Config, store: Store) -> tuple[Bus, Roster]:
-    """The configured bus and its roster, created but not started. Raises ConfigurationProblem with one sentence."""
-    if not config.bus.url:
-        return LocalBus(), LocalRoster()
-    try:
-        from rapport_server.adapters.redis import RedisBus, RedisRoster  # noqa: PLC0415 - an extra: single nodes lack it
-    except ModuleNotFoundError as missing:
-        raise ConfigurationProblem(f"bus.url needs a package that is not installed: {missing.name}") from None
-    bus = RedisBus(config.bus.url, config.bus.namespace, store.server_seed)
-    return bus, RedisRoster(bus)
 
 
 def server_origins(config: Config, port: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The server's commands: serve, init, doctor, migrate, config, store, web, backup, restore.
+"""The server's commands: serve, init, doctor, migrate, config, store, web, webhooks, notifications, backup, restore.
 
 Exit codes: 0, 1 `doctor` found a problem, 2 usage, 70 internal, 74 store, 78 configuration; one clear sentence per
 failure, on standard error.
@@ -310,6 +310,91 @@ def _web_verify(url: str, wheel: Path | None, as_json: bool) -> None:
             click.echo(f"{difference.path} {difference.why}")
         click.echo(f"{verified.files} files compared, {len(verified.differences)} differences")
     sys.exit(1 if verified.differences else 0)
+
+
+@commands.group("webhooks")
+def _webhooks() -> None:
+    """Systems of your own that are told of events. With a SQLite store, stop the server first."""
+
+
+@_webhooks.command("add")
+@click.argument("url")
+@click.option("--practice", help="Hexadecimal, as `rapport init` prints it; needed when there are several.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@_configured
+def _webhooks_add(config: Config, url: str, practice: str | None, as_json: bool) -> None:
+    """Tell URL (https) of what happens. Prints the secret that signs every request, once."""
+    from rapport_server.webhook_keeping import add
+
+    added = asyncio.run(add(config, url, practice))
+    if as_json:
+        click.echo(msgspec.json.encode(added).decode())
+    else:
+        click.echo(f"webhook   {added.id}\npractice  {added.practice}\n")
+        click.echo(f"Give this secret to the receiver; it is not shown again:\n  {added.secret}")
+
+
+@_webhooks.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@_configured
+def _webhooks_list(config: Config, as_json: bool) -> None:
+    """Print all webhooks, without their secrets."""
+    from rapport_server.webhook_keeping import listed
+
+    found = asyncio.run(listed(config))
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        for webhook in found:
+            click.echo(f"{webhook.id}  {webhook.practice}  {webhook.url}")
+
+
+@_webhooks.command("remove")
+@click.argument("name", metavar="ID")
+@_configured
+def _webhooks_remove(config: Config, name: str) -> None:
+    """End a webhook; what it has not taken yet is dropped."""
+    from rapport_server.webhook_keeping import remove
+
+    asyncio.run(remove(config, name))
+    click.echo(f"removed {name}")
+
+
+@_webhooks.command("test")
+@click.argument("name", metavar="ID")
+@_configured
+def _webhooks_test(config: Config, name: str) -> None:
+    """Send one event `webhook.test` now. Exit code 1 when it is not taken."""
+    from rapport_server.webhook_keeping import tried
+
+    taken, sentence = asyncio.run(tried(config, name))
+    click.echo(sentence)
+    sys.exit(0 if taken else 1)
+
+
+@commands.group("notifications")
+def _notifications() -> None:
+    """The keys of pushes and webhooks."""
+
+
+@_notifications.command("new-keys")
+def _notifications_new_keys() -> None:
+    """Print fresh keys as lines of a configuration file."""
+    from rapport_server.notification_keys import new_vapid_key
+    from rapport_server.sealing import new_key
+
+    click.echo(f'[notifications]\nkey = "{new_key()}"\nvapid_key = "{new_vapid_key()}"')
+
+
+@_notifications.command("reseal")
+@_configured
+def _notifications_reseal(config: Config) -> None:
+    """Seal every address and secret in the store under the first key of notifications.key."""
+    from rapport_server.webhook_keeping import reseal
+
+    changed, unreadable = asyncio.run(reseal(config))
+    click.echo(f"{changed} values are under the newest key now, {unreadable} cannot be opened with any key")
+    sys.exit(1 if unreadable else 0)
 
 
 @commands.group("config")

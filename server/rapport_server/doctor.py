@@ -20,6 +20,7 @@ from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite.examining import examine, files_of
 from rapport_server.config import CONFIGURATION_EXIT, Config, ConfigurationProblem, is_loopback, origin_of
 from rapport_server.doors.http.listening import bind, require_c_parser
+from rapport_server.notification_keys import key_files, read_keys
 
 __all__ = ["Finding", "diagnose", "exit_code"]
 
@@ -67,6 +68,7 @@ def diagnose(load: Callable[[], Config], *, reach: bool) -> list[Finding]:
     else:
         store, newest_ms = _store(Path(config.store.path))
         findings += [store, *_permissions(Path(config.store.path)), *_space(Path(config.store.path)), *_ports(config)]
+    findings.append(_notifications(config))
     if config.bus.url:
         findings.append(_bus(config))
     if reach:
@@ -138,6 +140,22 @@ def _database(url: str) -> tuple[Finding, int | None]:
     except StoreProblem as problem:
         return Finding("store", "problem", str(problem), "see docs/operate.md"), None
     return Finding("store", "ok", f"PostgreSQL at {described(url)} syncs, and its tables are of this version"), now_ms
+
+
+def _notifications(config: Config) -> Finding:
+    """Whether there are keys for pushes and webhooks, and who may read them."""
+    try:
+        keys = read_keys(config)
+    except ConfigurationProblem as problem:
+        return Finding("notifications", "problem", str(problem), 'see docs/operate.md, "Pushes and webhooks"')
+    if keys is None:
+        text = "there is no notification key: devices are not pushed, and webhooks are told nothing"
+        return Finding("notifications", "warning", text, "`rapport notifications new-keys` prints new ones")
+    open_to_others = [path for path in key_files(config) if path.exists() and path.stat().st_mode & 0o077]
+    if open_to_others and not config.store.url:
+        advice = "; ".join(f"chmod 600 {path}" for path in open_to_others)
+        return Finding("notifications", "problem", "others on this machine may read the notification keys", advice)
+    return Finding("notifications", "ok", f"pushes go to {', '.join(config.notifications.push_hosts) or 'nobody'}")
 
 
 def _bus(config: Config) -> Finding:

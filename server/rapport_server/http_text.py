@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import BytesType, IntType, ListType, Metadata, NoneType, StrType, StructType, UnionType
 
-from rapport_protocol import requests
+from rapport_protocol import answering, requests
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.requests import OPERATIONS, Operation, Role
 from rapport_server.config import Config
@@ -206,7 +206,12 @@ def _kinds() -> list[type[Struct]]:
         if kind not in found:
             found.add(kind)
             pending.extend(inner for field in msgspec.structs.fields(kind) for inner in _inside(field.type))
-    return [kind for kind in vars(requests).values() if isinstance(kind, type) and kind in found]
+    return [
+        kind
+        for module in (requests, answering)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind in found and kind.__module__ == module.__name__
+    ]
 
 
 def _inside(annotation: object) -> Iterator[type[Struct]]:

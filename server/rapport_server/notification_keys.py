@@ -13,7 +13,15 @@ from msgspec import Struct
 from rapport_server.config import Config, ConfigurationProblem
 from rapport_server.sealing import key_of_text, new_key, text_of_key
 
-__all__ = ["COLUMN_KEY_FILE", "VAPID_KEY_FILE", "NotificationKeys", "key_files", "make_key_files", "read_keys"]
+__all__ = [
+    "COLUMN_KEY_FILE",
+    "VAPID_KEY_FILE",
+    "NotificationKeys",
+    "key_files",
+    "make_key_files",
+    "new_vapid_key",
+    "read_keys",
+]
 
 COLUMN_KEY_FILE: Final = "notification.key"
 VAPID_KEY_FILE: Final = "vapid.key"
@@ -62,10 +70,14 @@ def read_keys(config: Config, *, beside_store: bool = True) -> NotificationKeys 
     return NotificationKeys(keys, signing)
 
 
+def new_vapid_key() -> str:
+    """A fresh private key of P-256, 32 bytes as base64url."""
+    return text_of_key((secrets.randbelow(P256_ORDER - 1) + 1).to_bytes(32, "big"))
+
+
 def make_key_files(config: Config) -> None:
     """New keys beside the SQLite file, for its owner alone; files that exist stay. Raises ConfigurationProblem."""
-    vapid = text_of_key((secrets.randbelow(P256_ORDER - 1) + 1).to_bytes(32, "big"))
-    for path, text in zip(key_files(config), (new_key(), vapid), strict=True):
+    for path, text in zip(key_files(config), (new_key(), new_vapid_key()), strict=True):
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:

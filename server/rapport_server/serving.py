@@ -27,6 +27,7 @@ from rapport_server.adapters.store.sqlite.version import initialise, migrate
 from rapport_server.app import App, create, open_store, server_origins
 from rapport_server.config import Config, ConfigurationProblem, is_loopback, origin_of
 from rapport_server.lan import Lan, lan_address, prepare
+from rapport_server.notification_keys import make_key_files
 from rapport_server.systemd import STOPPING, keep_alive, notify
 
 __all__ = ["create_practice", "migrate_store", "owner_link_text", "owner_url", "serve", "store_name"]
@@ -142,6 +143,8 @@ async def create_practice(config: Config, *, existing: bool) -> dict[str, str]:
     """
     if not existing:
         await _make_store(config)
+        if not config.store.url and not config.notifications.key:
+            make_key_files(config)
     clock = SystemClock()
     store = open_store(config, clock)
     await store.start()

@@ -17,6 +17,14 @@ CERTIFICATES = (
     "cryptography.hazmat.primitives.serialization",
 )
 
+#: What RFC 8291 is put together from: pushes to browsers, outside the protocol.
+WEB_PUSH = (
+    "cryptography.hazmat.primitives.ciphers.aead.AESGCM",
+    "cryptography.hazmat.primitives.hashes",
+    "cryptography.hazmat.primitives.kdf.hkdf.HKDF",
+    "cryptography.hazmat.primitives.serialization",
+)
+
 #: Libraries that check ours in tests, and would hide a mistake if ours were built on them.
 ORACLES = {"doubleratchet", "x3dh", "xeddsa"}
 
@@ -46,8 +54,9 @@ def importers(of: str) -> dict[str, set[str]]:
 
 def test_only_ml_kem_comes_from_cryptography_and_into_one_module() -> None:
     users = importers("cryptography")
-    made = users.pop("rapport_server.lan")
+    made, pushes = users.pop("rapport_server.lan"), users.pop("rapport_server.adapters.web_push")
     elliptic = "cryptography.hazmat.primitives.asymmetric.ec"
+    assert {name for name in pushes if not name.startswith(WEB_PUSH)} == {elliptic}
     assert {name for name in made if not name.startswith(CERTIFICATES)} == {elliptic}
     strangers = {name for names in users.values() for name in names if not f"{name}.".startswith(f"{ML_KEM}.")}
     assert strangers - {"cryptography.exceptions.InvalidKey"} == set()

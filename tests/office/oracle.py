@@ -1,12 +1,13 @@
 """Office hours judged a second time, minute by minute, by what the clock on the wall shows: slow and plain.
 
-Nothing of `rapport_protocol.office` is used but the rules as values; the wall is read from `zoneinfo` at every minute of
-a stretch, and sections 15.3 and 16 of docs/protocol.md are followed word by word. All times in the rules must be whole
-minutes; the instant asked for need not be.
+Nothing of `rapport_protocol.office` is used but the rules as values; the wall is read from `zoneinfo` at every minute
+of a stretch, and sections 15.3 and 16 of docs/protocol.md are followed word by word. All times in the rules must be
+whole minutes; the instant asked for need not be.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -89,11 +90,22 @@ class Judge:
         leaves = [(_day(leave.first), _day(leave.last), leave.cover) for leave in self.hours.leaves]
         of_day = {day: next((of for of in leaves if of[0] <= day <= of[1]), None) for day in self.walls.days}
         self.leave = [of_day[wall // DAY] for wall in self.walls.shown]
-        self.said = [self._says(number) for number in range(size)]
-        self.status = [self._status(number) for number in range(size)]
-        self.open_time = bytearray(
-            self.said[number] == "open" or (self.within[number] and self.leave[number] is None)
-            for number in range(size)
+        self.said: list[str | None] = [None] * size
+        said = self.hours.override
+        if said is not None:
+            first, after = (min(max(self.walls.number(at), 0), size) for at in (said.since_ms, said.until_ms))
+            self.said[first:after] = [str(said.state)] * (after - first)
+
+    @functools.cached_property
+    def status(self) -> list[str]:
+        return [self._status(number) for number in range(len(self.walls.shown))]
+
+    @functools.cached_property
+    def open_time(self) -> bytearray:
+        """Which minutes a promise counts."""
+        return bytearray(
+            said == "open" or (within and leave is None)
+            for said, within, leave in zip(self.said, self.within, self.leave, strict=True)
         )
 
     def _windows(self, day: int) -> tuple[bool, list[tuple[int, int]]]:
@@ -111,10 +123,6 @@ class Judge:
         if not differs:
             pieces += [(0, end - DAY) for _, end in self._windows(day - 1)[1] if end > DAY]
         return pieces
-
-    def _says(self, number: int) -> str | None:
-        said, at = self.hours.override, self.walls.instant(number)
-        return str(said.state) if said is not None and said.since_ms <= at < said.until_ms else None
 
     def _status(self, number: int) -> str:
         if self.said[number] == "open":

@@ -24,9 +24,9 @@ from tests.office.checking import (
     judged_scan,
     judged_scans,
 )
+from tests.office.languages import differing, questions
 from tests.office.mistakes import MISTAKES, planted
 from tests.office.oracle import DAY, MINUTE, Judge, Walls
-from tests.office.languages import asked, differing
 from tests.office.scenario import LAST, hours_of, plain_hours, read
 
 SCENARIO = read()
@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named_and_repaired_or_refused(case: dict[str, Any]) ->
 
 def test_the_oracle_says_the_same_and_finds_every_planted_mistake() -> None:
     judged = list(_judged())
-    assert len(judged) > 300
+    assert len(judged) > 250
     assert [line for one in judged for line in differences(one)] == []
     missed = []
     for name in MISTAKES:
@@ -139,5 +139,5 @@ def test_a_date_is_ten_digits_and_hyphens(text: str) -> None:
 
 @pytest.mark.node
 def test_typescript_says_the_same() -> None:
-    questions = list(asked(300, 3, NASTY, until=LAST))
-    assert [said for _, said in differing(questions)] == []
+    among = list(questions(300, 3, NASTY, until=LAST))
+    assert [said for _, said in differing(among)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,11 +19,15 @@ from rapport.events import MessageKind, Status
 from rapport.ports import Transaction
 from rapport.testing.processes import ServerProcess
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.office.hours import DAY_MINUTES, OfficeHours, WeeklyWindow, WithinOpenTime
 from tests.sdk.terminal_window import TerminalWindow, opened
 
 pytestmark = [pytest.mark.tmux, pytest.mark.slow]
 
 CONNECTED_S = 30.0
+DAY_MS = 86_400_000
+EVER = tuple(WeeklyWindow(day, 0, DAY_MINUTES) for day in range(7))
+"""Open day and night: what is seen does not depend on when the test runs."""
 
 
 @asynccontextmanager
@@ -241,3 +246,33 @@ async def test_a_window_that_never_shows_it_says_what_it_showed(tmp_path: Path) 
         await window.sees("rapport, version")
         with pytest.raises(AssertionError, match=r"the screen:\n+rapport, version"):
             await window.sees("nothing like that", within_s=0.2)
+
+
+async def test_the_door_and_the_promise_stand_where_a_client_writes(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, owner_link):
+        await a_pair(tmp_path, owner_link)
+        async with at_work(tmp_path / "toni") as toni:
+            await toni.office.publish(OfficeHours("Europe/London", EVER, promise=WithinOpenTime(480)))
+            await until_sent(toni)
+            async with opened(tmp_path / "window", ["chat", "--vault", str(tmp_path / "dana")]) as dana:
+                await dana.sees(r"Toni  Open\b")
+                await dana.sees(r"^>.*\n Toni will answer by (\w+ )?\d\d:\d\d")
+                await toni.office.step_away(toni.office.mine.valid_until_ms - 34 * DAY_MS)
+                await dana.sees(r"Toni  Away until")
+                await dana.sees(r"^ Away\. Toni will answer by")
+                await dana.types("Are you there?", "Enter")
+                await dana.sees(r"Automatic: Toni is away")
+                await server.kill()
+                await dana.types("/crisis", "Enter")
+                await dana.sees("If you might act on thoughts of harming yourself, call now")
+                await dana.types("", "Escape")
+                await dana.resize(30, 12)
+                await dana.sees(r"^ Away\. Toni will answer")
+
+
+async def until_sent(client: rapport.Client) -> None:
+    """Waits until the newest hours are at the server."""
+    events = client.events()
+    async with asyncio.timeout(CONNECTED_S):
+        while client.office.mine.pending:
+            await anext(events)

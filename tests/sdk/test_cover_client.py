@@ -25,7 +25,7 @@ async def people(folder: Path) -> AsyncIterator[tuple[rapport.Client, rapport.Cl
     """Anna, who owns the practice, Ben, a therapist, and Kim, Anna's client; all connected."""
     async with AsyncExitStack() as stack:
         owner_link = await stack.enter_async_context(practice())
-        clients = []
+        clients: list[rapport.Client] = []
         for name, role in (("anna", None), ("ben", Role.THERAPIST), ("kim", Role.CLIENT)):
             invite = owner_link if role is None else await clients[0].invite(role)
             await rapport.join(invite, vault=folder / name, name=name.capitalize())

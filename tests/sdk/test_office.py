@@ -157,6 +157,7 @@ async def test_an_answer_that_was_lost_makes_no_second_document_of_its_version(p
     dana, account = pair.dana, pair.dana.me.account
     publish(dana, HOURS)
     call = next(call for call in dana.calls if call.operation == "office.publish")
+    assert dana.link is not None
     await dana.relay.call(call.operation, call.body, token=await dana.relay.sign_in.renew(dana.link.principal))
     dana.drop_connection()  # the answer with it
     publish(dana, OTHER)
@@ -166,6 +167,22 @@ async def test_an_answer_that_was_lost_makes_no_second_document_of_its_version(p
     document = OfficeDocument.parse(await stored(dana, account))
     assert (document.hours, document.version) == (OTHER, 2), "never the first version once more"
     assert dana.do(office_publishing.own_office).pending is False
+    assert noticed(dana) == []
+
+
+async def test_a_change_that_is_taken_back_goes_above_the_one_that_may_have_arrived(pair: Pair) -> None:
+    dana, account = pair.dana, pair.dana.me.account
+    await published(pair)
+    publish(dana, OTHER)
+    call = next(call for call in dana.calls if call.operation == "office.publish")
+    assert dana.link is not None
+    await dana.relay.call(call.operation, call.body, token=await dana.relay.sign_in.renew(dana.link.principal))
+    dana.drop_connection()  # the answer with it
+    publish(dana, HOURS)
+    await dana.connect()
+    await later(60_000, dana)
+    document = OfficeDocument.parse(await stored(dana, account))
+    assert (document.hours, document.version) == (HOURS, 3)
     assert noticed(dana) == []
 
 

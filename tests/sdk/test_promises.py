@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
 
 from rapport.agreements import Kept, PromiseChanged
-from rapport.crypto.body import Body
-from rapport.engine import composing, promises, promises_said, promising
+from rapport.engine import composing, promises, promises_said
 from rapport.engine.agreements import PromiseExtended, SlotWanted
-from rapport.engine.content import Content, Delete, Edit, Reaction, Text, as_map, content_type
-from rapport.engine.office import Held, hours_now
-from rapport.engine.opening import OpenedMessage
+from rapport.engine.content import Text
+from rapport.engine.office import Held
 from rapport.engine.promises import WaitingRecord, waiting_of
 from rapport.engine.promising import promise_of
 from rapport.engine.records import MESSAGES
@@ -25,12 +23,12 @@ from rapport_protocol.ids import AccountId, DeviceId, MessageId
 from rapport_protocol.limits import PAGE_ITEMS
 from rapport_protocol.messages import Deliver
 from rapport_protocol.office.document import OfficeDocument
-from rapport_protocol.office.hours import Leave, OfficeHours, WithinOpenTime
+from rapport_protocol.office.hours import Leave, OfficeHours
 from rapport_protocol.office.promise import promised_by
 from rapport_protocol.requests import ArchivePage
 from tests.sdk.linked import link
 from tests.sdk.relay import Device, Pair, later, quiet
-from tests.sdk.test_office import HOURS, OTHER, publish, published, stored, tell
+from tests.sdk.test_office import HOURS, OTHER, publish, published, tell
 
 HOUR_MS = 3_600_000
 NOTHING = WaitingRecord()
@@ -51,7 +49,9 @@ def waiting(pair: Pair, device: Device) -> WaitingRecord | None:
 def text_of(pair: Pair, device: Device) -> str | None:
     """What waits."""
     held = waiting(pair, device)
-    return None if held is None or held.message is None else device.look(lambda tx: MESSAGES.need(tx, held.message)).text
+    return (
+        None if held is None or held.message is None else device.look(lambda tx: MESSAGES.need(tx, held.message)).text
+    )
 
 
 async def says(pair: Pair, device: Device, text: str) -> Message:
@@ -259,7 +259,7 @@ async def test_what_expires_has_answered_and_waits_no_longer(pair: Pair) -> None
     await later(61_000, dana, kim)
     assert [text_of(pair, device) for device in (dana, kim)] == ["asked for good"] * 2
     record = dana.look(lambda tx: [held for _, held in MESSAGES.list(tx, conv)][1])
-    dana.do(lambda turn: promises._fold(turn, conv, promises.Sides(kim.me.account, dana.me.account), record.seq))
+    dana.do(lambda turn: promises._fold(turn, conv, record.seq, record.seq))
     assert text_of(pair, dana) == "asked for good", "an answer that has expired stays one"
 
 

@@ -27,8 +27,8 @@ ADDRESSES = (
     "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:0:127.0.0.1",
     "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::a00:1", "64:ff9b:1::1", "64:ff9b:1:fffe::808:808", "100::1",
     "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:5db8:d70e::f5ff:fffe", "2001:db8::1", "2001:20::1",
-    "2001:10::1", "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2002:c0a8:1::", "3fff::1", "5f00::1", "fc00::1",
-    "fd00:ec2::254", "fe80::1", "fe80::1%lo", "fec0::1", "ff02::1", "ff0e::1",
+    "2001:10::1", "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::", "2002:c0a8:1::", "3fff::1", "5f00::1",
+    "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%lo", "fec0::1", "ff02::1", "ff0e::1",
 )  # fmt: skip
 """Addresses that the server never goes to, whether a URL or a name leads there."""
 
@@ -44,8 +44,10 @@ URLS = (
     "gopher://receiver.example/", "https:///path", "https://", "//receiver.example/", "receiver.example", "",
     "https://[::1]/", "https://[::ffff:7f00:1]/", "https://[fe80::1%25lo]/", "https://[::1", "https://[127.0.0.1]/",
     "https://receiver.example\r\nHost: internal/", "https://receiver.example /", "https://re\tceiver.example/",
-    "https://-receiver.example/", "https://receiver..example/", "https://receiver.example:443:443/", "https://1.2.3.0x4/",
-    "https://receiver.0x7f/", "https://receiver.127/", "https://" + "a" * 64 + ".example/", "https://" + "a." * 130 + "example/",
+    "https://-receiver.example/", "https://receiver..example/", "https://receiver.example:443:443/",
+    "https://1.2.3.0x4/",
+    "https://receiver.0x7f/", "https://receiver.127/", "https://" + "a" * 64 + ".example/",
+    "https://" + "a." * 130 + "example/",
     "https://receiver.example/" + "a" * 3000,
 )  # fmt: skip
 """URLs that the server never follows, whatever their host stands for."""

@@ -1,4 +1,4 @@
-"""A receiver on this machine that the server's way out can be tested with: real https, under an authority of its own."""
+"""A receiver on this machine for what the server's way out is tested with: real https, an authority of its own."""
 
 import asyncio
 import datetime as dt

@@ -38,6 +38,7 @@ from rapport_server.adapters.store.sqlite.freeing import unpack_positions
 from rapport_server.app import _Parts, _wire
 from rapport_server.config import Config
 from rapport_server.doors.http.handlers import HANDLERS, Asked
+from rapport_server.outward import Outward
 from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal
 from rapport_server.services.timers import LEASE_MS
 from tests.server.contracts.conftest import empty_store, new_store, path
@@ -58,7 +59,9 @@ class Server:
     def __init__(self, file: Path, clock: HeldClock, *, again: bool = False, small_batch: int = 32) -> None:
         self.store, self.clock, self.again = SqliteStore(file, clock, small_batch=small_batch), clock, again
         bus, roster = LocalBus(), LocalRoster()
-        self.parts: _Parts = _wire(Config(rates=GENEROUS), self.store, clock, bus, roster, ["http://localhost"])
+        config, own = Config(rates=GENEROUS), "http://localhost"
+        outward = Outward(config, None, self.store, bus, clock, own)
+        self.parts: _Parts = _wire(config, self.store, clock, bus, roster, [own], outward)
         self._done: set[Job] = set()
         self._came = asyncio.Event()
 

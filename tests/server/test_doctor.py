@@ -74,7 +74,8 @@ def test_a_fresh_installation_is_in_order_and_stays_as_it_is() -> None:
     found = examined()
     assert wrong(found) == {}
     assert set(found) == {
-        "configuration", "origins", "parser", "files", "store", "permissions", "space", "port", "clock",
+        "configuration", "origins", "parser", "files", "store", "permissions", "space", "port",
+        "notifications", "clock",
     }  # fmt: skip
     assert folder() == before
 
@@ -94,7 +95,10 @@ def test_a_configuration_that_cannot_be_used(arguments: list[str]) -> None:
 
 
 def test_no_store_a_damaged_one_and_an_older_one() -> None:
-    assert wrong(examined("--store", "elsewhere/rapport.db", code=1)) == {"store": "problem"}
+    assert wrong(examined("--store", "elsewhere/rapport.db", code=1)) == {
+        "store": "problem",
+        "notifications": "warning",
+    }
     with changed() as db:
         (kept,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
         db.execute("UPDATE alembic_version SET version_num = 'from the future'")
@@ -111,6 +115,18 @@ def test_no_store_a_damaged_one_and_an_older_one() -> None:
 def test_a_store_that_others_may_read(path: Path, mode: int) -> None:
     path.chmod(mode)
     assert wrong(examined(code=1)) == {"permissions": "problem"}
+
+
+def test_notification_keys_that_others_may_read_or_that_are_not_there() -> None:
+    column, vapid = STORE.with_name("notification.key"), STORE.with_name("vapid.key")
+    column.chmod(0o640)
+    found = examined(code=1)
+    assert wrong(found) == {"notifications": "problem"}
+    assert found["notifications"]["advice"] == f"chmod 600 {column}"
+    column.unlink()
+    assert wrong(examined(code=1)) == {"notifications": "problem"}, "one without the other"
+    vapid.unlink()
+    assert wrong(examined()) == {"notifications": "warning"}
 
 
 def test_the_store_has_seen_a_later_time() -> None:

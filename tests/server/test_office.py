@@ -428,6 +428,7 @@ async def test_what_a_connection_said_before_it_ended_changes_nothing() -> None:
         parts.presence.watch(gone, Watch(toni.account))
         for _ in range(3):
             parts.presence.say(gone, Present(PresenceState.AWAY))
+        node.clock.pass_ms(10_000)
         parts.presence.nudge()
         async with connected(node, toni) as desk:
             await watch(desk, toni)

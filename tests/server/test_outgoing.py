@@ -60,15 +60,18 @@ def test_special_addresses_are_not_public(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [PUBLIC, "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.0.1", "172.32.0.1",
-     "191.255.255.255", "223.255.255.255", "2606:4700::1111", "2a00:1450:4001::1", "64:ff9b::101:101", "::ffff:1.1.1.1"],
+     "191.255.255.255", "223.255.255.255", "2606:4700::1111", "2a00:1450:4001::1", "64:ff9b::101:101",
+     "::ffff:1.1.1.1"],
 )  # fmt: skip
 def test_the_neighbours_of_special_addresses_are_public(text: str) -> None:
     assert may_go_to(text)
 
 
 def test_every_special_network_is_refused_at_both_ends() -> None:
-    for text in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
-                 "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "fc00::/7", "fe80::/10", "ff00::/8", "64:ff9b:1::/48"):  # fmt: skip
+    for text in (
+        "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "fc00::/7", "fe80::/10", "ff00::/8", "64:ff9b:1::/48",
+    ):  # fmt: skip
         network = ipaddress.ip_network(text)
         assert not is_public(network[0])
         assert not is_public(network[-1])
@@ -149,7 +152,7 @@ async def test_what_cannot_be_reached_says_so_without_names() -> None:
         raise socket.gaierror
 
     async with GuardedOutgoing(look_up=nowhere, tls=trusting()) as outgoing:
-        with pytest.raises(NotReached, match="^no such host$") as failed:
+        with pytest.raises(NotReached, match=r"^no such host$") as failed:
             await outgoing.post("https://secret.example/path", {}, b"")
         assert not failed.value.for_good
         with pytest.raises(NotReached) as refused:

@@ -17,7 +17,7 @@ from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, MessageId
 from rapport_protocol.signed import Reader, exact, u64
 
-__all__ = ["AGAIN_MS", "COVER_MS", "END_MS", "CoverAsked", "Report", "Rung"]
+__all__ = ["AGAIN_MS", "COVER_MS", "END_MS", "RUNNING_MOST", "SILENT_MS", "CoverAsked", "Report", "Rung", "next_after"]
 
 AGAIN_MS: Final = 5 * 60_000
 """After so long without a confirmation the therapist's devices are told once more."""
@@ -25,6 +25,10 @@ COVER_MS: Final = 15 * 60_000
 """After so long the colleague who covers is asked."""
 END_MS: Final = 30 * 60_000
 """After so long the server has done what it can: it says that nobody has confirmed."""
+SILENT_MS: Final = 2 * 60_000
+"""A report that is so much overdue does not come: the server is silent."""
+RUNNING_MOST: Final = 3
+"""Most urgent messages of one client that the server tells of at a time; further ones share the oldest one's rungs."""
 
 
 class Rung(IntEnum):
@@ -88,3 +92,17 @@ class CoverAsked(Struct, frozen=True):
         asked = cls(MessageId(read.take(16)), AccountId(read.take(16)), AccountId(read.take(16)), read.u64())
         read.end()
         return asked
+
+
+def next_after(rung: Rung, accepted_ms: int, rung_ms: int) -> int:
+    """When a rung follows this one, which began at rung_ms; 0 = none does. May be past: then it follows at once.
+
+    The end alone waits its time after the colleague was asked, however late that was.
+    """
+    if rung in (Rung.STORED, Rung.TOLD):
+        return accepted_ms + AGAIN_MS
+    if rung is Rung.ASKED_AGAIN:
+        return accepted_ms + COVER_MS
+    if rung in (Rung.COVER_ASKED, Rung.NO_COVER):
+        return max(accepted_ms + COVER_MS, rung_ms) + END_MS - COVER_MS
+    return 0

@@ -9,6 +9,7 @@ from msgspec import Struct
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.office.status import OfficeState
+from rapport_protocol.urgent import Rung
 
 __all__ = [
     "AutomaticAnswer",
@@ -22,6 +23,9 @@ __all__ = [
     "OwnOffice",
     "PromiseChanged",
     "Promised",
+    "Urgency",
+    "UrgencyChanged",
+    "UrgentElsewhere",
     "Waiting",
 ]
 
@@ -142,6 +146,26 @@ class Card(Struct, frozen=True):
         return "Card()"
 
 
+# --- urgent messages --------------------------------------------------------------------------------------------------
+
+
+class Urgency(Struct, frozen=True):
+    """How an urgent message stands: what the server says it has tried, and whether a person has seen it.
+
+    rung: how far it has come by the server's word; CONFIRMED only with a sealed confirmation. at_ms: since when, 0 = the
+    server does not have it yet. next_ms: when something is tried next, 0 = nothing more. silent: a report is two
+    minutes overdue; the server may be trying nothing. seen_by: who has confirmed, sealed, that a person has seen it;
+    None = nobody has. seen_ms: when. Show "told" and "asked" as the server's word, and "seen" of seen_by alone.
+    """
+
+    rung: Rung
+    at_ms: int
+    next_ms: int
+    silent: bool = False
+    seen_by: AccountId | None = None
+    seen_ms: int = 0
+
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
@@ -163,5 +187,27 @@ class CardChanged(Struct, frozen=True):
     conversation: ConversationId
 
 
-CareEvent = OfficeChanged | PromiseChanged | CardChanged
+class UrgencyChanged(Struct, frozen=True):
+    """An urgent message has come further, was confirmed, or nothing is heard of it: ask `Conversation.urgency`.
+
+    At ASKED_AGAIN a therapist's program alarms once more.
+    """
+
+    conversation: ConversationId
+    message: MessageId
+
+
+class UrgentElsewhere(Struct, frozen=True):
+    """By the server's word: a client of ours has written something urgent to a colleague for whom we are there.
+
+    We cannot read it. `confirm_urgent(message)` in our own conversation with the client says that we have taken notice.
+    """
+
+    client: AccountId
+    therapist: AccountId
+    message: MessageId
+    at_ms: int
+
+
+CareEvent = OfficeChanged | PromiseChanged | CardChanged | UrgencyChanged | UrgentElsewhere
 """The events of this module."""

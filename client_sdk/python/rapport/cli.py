@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from rapport.bench.cli import bench
+from rapport.office_cli import office_commands
 
 __all__ = ["COMMAND_GROUP", "main"]
 
@@ -114,9 +115,6 @@ def _demo(folder: Path | None, headless: bool, cluster: bool, as_json: bool) -> 
     _run(host(folder))
 
 
-main.add_command(bench)
-
-
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs to the end. A problem of Rapport's own becomes one sentence and exit code 1; signals end it in order."""
     import rapport
@@ -139,3 +137,7 @@ async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
     assert task is not None  # noqa: S101 - inside a coroutine there is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await work
+
+
+main.add_command(bench)
+main.add_command(office_commands(_run, _default_vault))

@@ -13,7 +13,7 @@ from rapport.adapters.vault_keys import wipe_vault
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.adapters.websocket import WebSocketConnector
 from rapport.conversation import Conversation
-from rapport.cover import Cover, join_by_link
+from rapport.cover import Accepting
 from rapport.devices import Devices
 from rapport.engine import composing, inviting, registration
 from rapport.engine.listeners import Listener
@@ -34,7 +34,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client(Identities, Keeping, AnsweringTimes, Devices):
+class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:
@@ -190,22 +190,6 @@ class Client(Identities, Keeping, AnsweringTimes, Devices):
             await engine.do(lambda turn: inviting.withdraw(turn, invite))
             raise Unreachable from None
         return await engine.do(lambda turn: inviting.invite_link(turn, invite)[0])
-
-    async def accept_invite(self, link: str) -> Conversation:
-        """Joins a conversation by an invite, with the account that this device has, and returns it.
-
-        Asking again is harmless, also after a crash or Unreachable (no answer within 30 s: it goes on by itself). The
-        conversation opens on all our devices. FormatError (no such link); LocalError, worded for people: CONFLICT (our
-        own invite, or we are in that conversation already), EXPIRED (used, expired or unknown here), FORBIDDEN (of
-        another server, or for another role than ours), INVALID_SIGNATURE (the server shows another invite than the link
-        vouches for), BAD_FORMAT (an owner link).
-        """
-        return self.conversation(await join_by_link(self._running, link))
-
-    @property
-    def cover(self) -> Cover:
-        """Colleagues who are there for a client: asking, agreeing, accepting, handing over."""
-        return Cover(self._running)
 
     async def rename(self, name: str) -> None:
         """What others call us; told to every conversation, sealed. LocalError(TOO_LARGE) above 200 bytes."""

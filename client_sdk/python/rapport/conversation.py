@@ -8,6 +8,7 @@ from rapport.engine.restoring import Restored
 from rapport.events import Member, Message
 from rapport.keeping import KeptConversation
 from rapport.office import AnsweringConversation
+from rapport.urgency import UrgentConversation
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import PAGE_ITEMS
 from rapport_protocol.requests import ArchivePage
@@ -20,7 +21,7 @@ _TYPING_EVERY_S: Final = 3.0
 """Typing is told at most this often; it holds for about five seconds."""
 
 
-class Conversation(KeptConversation, AnsweringConversation):
+class Conversation(KeptConversation, AnsweringConversation, UrgentConversation):
     """One conversation of this account. Made by the client; stays valid as long as the client is open."""
 
     def __init__(self, engine: Engine, conv: ConversationId) -> None:
@@ -42,17 +43,24 @@ class Conversation(KeptConversation, AnsweringConversation):
         """When the last message was written or accepted, milliseconds of the server's clock."""
         return self._view.active_ms
 
-    async def send_text(self, text: str, reply_to: MessageId | None = None, *, expire_s: int | None = None) -> Message:
+    async def send_text(
+        self, text: str, reply_to: MessageId | None = None, *, expire_s: int | None = None, urgent: bool = False
+    ) -> Message:
         """Writes a text: 1 to 15,000 bytes of UTF-8.
+
+        urgent: by a client to their therapist: the server tells them again and again until somebody confirms that a
+        person has seen it, see `urgency`. A therapist's text confirms what is urgent here.
 
         expire_s: so many seconds (5 to 365 days) after the server has taken it, it is removed from every device that
         keeps to the rules. See docs/protocol.md, section 4.11, for what that does not promise.
 
         Returns once it is in the vault; it is sent as soon as there is a connection, whatever happens in between.
-        MessageStatus events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT), VaultProblem: nothing was
-        written.
+        MessageStatus events tell how far it has come. LocalError (TOO_LARGE, BAD_FORMAT, FORBIDDEN: not urgent here),
+        VaultProblem: nothing was written.
         """
-        return await self._engine.do(lambda turn: composing.write_text(turn, self.id, text, reply_to, expire_s))
+        return await self._engine.do(
+            lambda turn: composing.write_text(turn, self.id, text, reply_to, expire_s, urgent=urgent)
+        )
 
     async def edit(self, message: MessageId, text: str) -> Message:
         """Changes a message of ours. LocalError: NOT_FOUND, FORBIDDEN (not ours), TOO_LARGE."""

@@ -13,7 +13,7 @@ from rapport.ports import Unreachable
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, InviteId
 
-__all__ = ["ACCEPT_WITHIN_S", "Cover", "join_by_link"]
+__all__ = ["ACCEPT_WITHIN_S", "Accepting", "Cover"]
 
 ACCEPT_WITHIN_S: Final = 30.0
 """How long joining waits for the server, seconds; it goes on by itself afterwards."""
@@ -98,13 +98,32 @@ class Cover:
         return await self._engine.do(lambda turn: covering.hand_over(turn, request, note))
 
 
-async def join_by_link(engine: Engine, link: str) -> ConversationId:
-    """Joins by an invite with the account that there is; see `Client.accept_invite`."""
-    parsed = parse_link(link)
-    if not isinstance(parsed, InviteLink):
-        raise LocalError(ErrorCode.BAD_FORMAT, "this link makes the first account of a practice: it invites nobody")
-    await engine.do(lambda turn: accepting.accept(turn, parsed))
-    return await _joined(engine, parsed.secret.id)
+class Accepting:
+    """Joining with the account that there is, and colleagues who are there for a client. A part of `Client`."""
+
+    @property
+    def _running(self) -> Engine:
+        raise NotImplementedError
+
+    async def accept_invite(self, link: str) -> Conversation:
+        """Joins a conversation by an invite, with the account that this device has, and returns it.
+
+        Asking again is harmless, also after a crash or Unreachable (no answer within 30 s: it goes on by itself). The
+        conversation opens on all our devices. FormatError (no such link); LocalError, worded for people: CONFLICT (our
+        own invite, or we are in that conversation already), EXPIRED (used, expired or unknown here), FORBIDDEN (of
+        another server, or for another role than ours), INVALID_SIGNATURE (the server shows another invite than the link
+        vouches for), BAD_FORMAT (an owner link).
+        """
+        engine, parsed = self._running, parse_link(link)
+        if not isinstance(parsed, InviteLink):
+            raise LocalError(ErrorCode.BAD_FORMAT, "this link makes the first account of a practice: it invites nobody")
+        await engine.do(lambda turn: accepting.accept(turn, parsed))
+        return Conversation(engine, await _joined(engine, parsed.secret.id))
+
+    @property
+    def cover(self) -> Cover:
+        """Colleagues who are there for a client: asking, agreeing, accepting, handing over."""
+        return Cover(self._running)
 
 
 async def _joined(engine: Engine, invite: InviteId) -> ConversationId:

@@ -12,8 +12,8 @@ from tests.server.contracts.isolation_contract import IsolationContract
 from tests.server.contracts.link_contract import LinkContract
 from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
 from tests.server.contracts.notifying_contract import PushContract, WebhookContract
-from tests.server.contracts.urgent_contract import UrgentContract
 from tests.server.contracts.office_contract import OfficeContract
+from tests.server.contracts.urgent_contract import UrgentContract
 
 __all__ = ["SMALL_QUEUE", "StoreContract"]
 

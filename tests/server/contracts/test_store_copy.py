@@ -13,13 +13,13 @@ from rapport_server.adapters.store.copying import copy
 from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.notifications import Delivery, WebhookRecord
 from rapport_server.records import Timer
 from tests.server.contracts.postgres_databases import SERVER, Databases
 from tests.server.contracts.test_sqlite_store import HURRIED
 from tests.server.contracts.world import HandClock, World, archive_entry, fresh, ids, key_for
 
-
-EMPTY = {"one_time_key", "push_subscription", "webhook", "webhook_delivery"}
+EMPTY = {"one_time_key"}
 """Tables that `Lived` leaves without rows."""
 
 
@@ -66,6 +66,12 @@ class Lived:
         await world.store.claim(owner.on(), world.claim_id(), client.devices, self.clock.now, lambda _: True)
         await world.store.publish_office(owner.practice, owner.account, 1, b"office hours")
         await world.store.set_timer(Timer(self.clock.now, "push", b"key"))
+        await world.store.subscribe(owner.on(), b"sealed", b"quiet")
+        webhook = WebhookRecord(owner.practice, fresh(), b"sealed", self.clock.now)
+        await world.store.add_webhook(webhook)
+        await world.store.put_deliveries(
+            [Delivery(owner.practice, fresh(), webhook.id, b"{}", self.clock.now, 0, self.clock.now)]
+        )
         await world.removal(self.conv, owner, owner, client)
         self.seen = await self.view(world)
         await world.store.close()
@@ -86,6 +92,8 @@ class Lived:
             seen.append(await store.sign_in(who.account, who.device))
             seen.append(await store.office_document(who.practice, who.account))
         seen.append(await store.required_devices(self.owner.practice, self.conv))
+        seen.append(await store.subscriptions(self.owner.devices))
+        seen.append(await store.webhooks(None))
         seen.append(await store.urgent(self.owner.practice, self.both.id))
         return [*seen, await store.server_seed(), await store.store_epoch()]
 

@@ -120,9 +120,10 @@ class Calendar:
         weekly: list[list[Piece]] = [[] for _ in range(7)]
         for window in hours.weekly:
             weekly[window.day].append((window.start, window.end))
-        self._weekly: Final = weekly
-        self._dates: Final = {day_of(of.date): [(w.start, w.end) for w in of.windows] for of in hours.dates}
+        dates: dict[int, list[Piece]] = {day_of(of.date): [(w.start, w.end) for w in of.windows] for of in hours.dates}
         self._usual: Final = tuple(_joined(weekly[day], weekly[day - 1]) for day in range(7))
+        after = {day + 1: _joined(weekly[(day + 1 + _MONDAY) % 7], windows) for day, windows in dates.items()}
+        self._differing: Final = after | {day: _joined(windows, []) for day, windows in dates.items()}
         leaves = (
             (self.zone.start(day_of(leave.first), 0), self.zone.start(day_of(leave.last) + 1, 0), leave.cover)
             for leave in hours.leaves
@@ -132,12 +133,8 @@ class Calendar:
 
     def pieces(self, day: int) -> tuple[Piece, ...]:
         """When the office is open on that date, by the wall clock, ascending."""
-        own, before = self._dates.get(day), self._dates.get(day - 1)
-        if own is not None:
-            return _joined(own, [])
-        if before is not None:
-            return _joined(self._weekly[(day + _MONDAY) % 7], before)
-        return self._usual[(day + _MONDAY) % 7]
+        differing = self._differing.get(day)
+        return self._usual[(day + _MONDAY) % 7] if differing is None else differing
 
     def intervals(self, since: int, until: int) -> Iterator[Interval]:
         """The open intervals between two instants, cut there, ascending and apart. Leaves do not matter here."""

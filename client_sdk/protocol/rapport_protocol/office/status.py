@@ -59,10 +59,11 @@ def office_state(hours: OfficeHours, now_ms: int) -> OfficeState:
         )
         changes_at = min([leave[1], *opened])
         return OfficeState(OfficeStatus.ON_LEAVE, leave[1], changes_at, _next_open(calendar, now_ms), leave[2])
-    interval = next(calendar.intervals(now_ms, now_ms + HORIZON_MS + 1), None)
-    if interval is None or interval[0] > now_ms or (said is not None and said.state is OverrideState.CLOSED):
+    inside = next(calendar.intervals(now_ms, now_ms + 1), None) is not None
+    if not inside or (said is not None and said.state is OverrideState.CLOSED):
         return _closed(calendar, now_ms)
-    ends = [interval[1], *_begins(hours.override, now_ms), *_leave_begins(calendar, now_ms)]
+    _, end = next(calendar.intervals(now_ms, now_ms + HORIZON_MS + 1))
+    ends = [end, *_begins(hours.override, now_ms), *_leave_begins(calendar, now_ms)]
     if said is None:
         until = _within(min(ends), now_ms)
         return OfficeState(OfficeStatus.OPEN, until, until, now_ms)

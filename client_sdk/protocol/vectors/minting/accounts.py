@@ -342,16 +342,7 @@ def invites() -> list[dict[str, Any]]:
             card_key=secret.card_key(),
             link=link,
         ),
-        case(
-            "card",
-            kind="card",
-            token=secret.token,
-            fields={key: value for key, value in plain(card).items() if value is not None},
-            messagepack=msgspec.msgpack.encode(card),
-            nonce=nonce,
-            sealed=sealed,
-            verdict="ok",
-        ),
+        _card("card", secret, card, nonce, sealed),
         case(
             "owner link",
             kind="owner_link",
@@ -369,7 +360,8 @@ def invites() -> list[dict[str, Any]]:
     ):
         found = refused("authentication", partial(open_card, opener, bytes_))
         cases.append(case(name, kind="card", token=opener.token, sealed=bytes_, verdict=found))
-    cases += _no_cards(secret, msgspec.msgpack.decode(msgspec.msgpack.encode(card)))
+    cases += _whole_card(secret, card)
+    cases += _no_cards(secret, msgspec.msgpack.decode(card.encode()))
     front, _, fragment = link.partition("#")
     for name, text, expected in (
         ("the link itself", link, "ok"),
@@ -390,6 +382,35 @@ def invites() -> list[dict[str, Any]]:
     ):
         cases.append(case(name, kind="link", link=text, verdict=refused(expected, partial(parse_link, text))))
     return cases
+
+
+def _card(name: str, secret: InviteSecret, card: Card, nonce: bytes, sealed: bytes) -> dict[str, Any]:
+    return case(
+        name,
+        kind="card",
+        token=secret.token,
+        fields={key: value for key, value in plain(card).items() if value is not None},
+        messagepack=card.encode(),
+        nonce=nonce,
+        sealed=sealed,
+        verdict="ok",
+    )
+
+
+def _whole_card(secret: InviteSecret, card: Card) -> list[dict[str, Any]]:
+    """A therapist's, with everything that a card may hold."""
+    whole = msgspec.structs.replace(
+        card,
+        about="Psychotherapist, Canal Street Practice",
+        how="I read in the morning and answer once a day.",
+        limits="I cannot help at once. \u2764",
+        country="GB",
+        lines=(("Practice", "020 7946 0000", "until six"), ("Night line", "+44 20 7946 0001", "")),
+        office=bytes(range(200)),
+    )
+    random = Stream("whole card")
+    sealed = seal_card(secret, whole, random)
+    return [_card("card with everything", secret, whole, random.given[-1], sealed)]
 
 
 def _no_cards(secret: InviteSecret, good: dict[str, Any]) -> list[dict[str, Any]]:

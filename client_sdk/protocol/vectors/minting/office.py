@@ -45,7 +45,12 @@ SHORT = OfficeHours("UTC", promise=WithinOpenTime(240))
 def office() -> list[dict[str, Any]]:
     """Rules and documents, then what must not be read or believed."""
     cases = [
-        case("every key", kind="hours", messagepack=FULL.encode(), fields=msgspec.to_builtins(FULL, builtin_types=[bytes])),
+        case(
+            "every key",
+            kind="hours",
+            messagepack=FULL.encode(),
+            fields=msgspec.to_builtins(FULL, builtin_types=[bytes]),
+        ),
         case("open time", kind="hours", messagepack=SHORT.encode(), fields=msgspec.to_builtins(SHORT)),
     ]
     return [*cases, *_no_hours(), *_documents()]
@@ -151,10 +156,12 @@ def _documents() -> list[dict[str, Any]]:
     for name, bytes_, expected in unread:
         verdict = refused(expected, partial(OfficeDocument.parse, bytes_))
         cases.append(case(name, kind="check", public=key.public, encoded=bytes_, verdict=verdict))
-    for name, at in (("account", 1), ("device", 17), ("version", 40), ("end", 56), ("rules", 70), ("signature", -1)):
+    for name, at in (("account", 1), ("device", 17), ("version", 40), ("issue", 48), ("rules", 70), ("signature", -1)):
         changed = OfficeDocument.parse(flipped(good, at, 1))
         verdict = refused("invalid_signature", partial(changed.check, key.public))
-        cases.append(case(f"{name} changed", kind="check", public=key.public, encoded=changed.encode(), verdict=verdict))
+        cases.append(
+            case(f"{name} changed", kind="check", public=key.public, encoded=changed.encode(), verdict=verdict)
+        )
     other = BEN.devices[0].signing_key().public
     verdict = refused("invalid_signature", partial(made[0][1].check, other))
     return [*cases, case("of another device", kind="check", public=other, encoded=good, verdict=verdict)]

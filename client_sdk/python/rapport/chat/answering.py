@@ -79,9 +79,9 @@ async def _newest_urgent(face: Face, here: rapport.Conversation) -> MessageId:
     for message in reversed(await here.history(limit=200)):
         if message.urgent and message.account != face.client.account and not message.deleted:
             return message.id
-    asked = getattr(here, "urgent_asked", None)
-    if asked is not None:
-        return MessageId(asked)
+    asked = here.urgent_elsewhere()
+    if asked:
+        return asked[-1].message
     raise Misuse("Nothing urgent waits here.")
 
 

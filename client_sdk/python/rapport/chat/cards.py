@@ -95,7 +95,8 @@ def crisis_text(card: Card | None, country: str, door: str) -> str:
         lines += [_line(line) for line in card.lines]
     for line in numbers.lines:
         note = f" ({line.note})" if line.note else ""
-        lines.append(f"{line.name}: {line.number}{note}")
+        how = f"text {line.send} to {line.number}" if line.send else line.number
+        lines.append(f"{line.name}: {how}{note}")
     lines += ["", door] if door else []
     of = f"These numbers are for {country}." if known else "No country is chosen."
     lines += ["", f"{of} /crisis GB shows those of another one. They are here without a connection too."]

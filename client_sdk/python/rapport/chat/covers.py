@@ -103,7 +103,7 @@ async def _ask(face: Face, rest: str) -> None:
     name, _, note = rest.partition(";")
     name, lasting = name.strip(), name.strip().endswith("for good")
     name = name.removesuffix("for good").strip()
-    colleague = colleague_named(face, name)
+    colleague = colleague_named(face.client, face.names, name)
     conversation = next(conv for conv in face.client.conversations() if _is_with(face, conv, colleague))
     await face.client.cover.request(conversation, face.here(), lasting=lasting, note=note.strip())
     face.tell(f"{face.names.of(colleague)} is asked. With their yes your client is asked; /cover says how far it is.")

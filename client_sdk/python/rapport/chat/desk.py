@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import rapport
+from rapport.agreements import UrgencyChanged
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
 from rapport.chat.keys_help import KEYS_HELP
@@ -15,13 +16,14 @@ from rapport.chat.numbering import Numbers
 from rapport.chat.scroll import Scroll
 from rapport.chat.sheet import Sheet
 from rapport.chat.trusting import undecided
+from rapport.chat.urgent_words import alarm_words
 from rapport.chat.words import identity_words, presence_words
 from rapport.conversation import HISTORY_MOST
 from rapport.events import CoverChanged, Message, MessageKind
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 
-__all__ = ["PAGE", "Desk", "Question", "begin", "rows_of", "settle_decided"]
+__all__ = ["PAGE", "Desk", "Question", "begin", "look", "rows_of", "settle_decided"]
 
 PAGE: Final = 100
 """Messages that are read at once: some screens of them."""
@@ -87,8 +89,10 @@ class Desk:
         self._events = client.events()
         self._reading = asyncio.Lock()
         self._entering: ConversationId | None = None
-        self._happened = 0
-        self._looked: tuple[object, ...] = ()
+        self.happened = 0
+        """How many events there were."""
+        self.looked: tuple[object, ...] = ()
+        """When the door and the clock were last looked at."""
 
     # --- what commands need (Face) ------------------------------------------------------------------------------------
 
@@ -172,10 +176,14 @@ class Desk:
         while True:
             try:
                 async for event in self._events:
-                    self._happened += 1
+                    self.happened += 1
                     self._learn()
                     if isinstance(event, CoverChanged):
                         await self._tell_cover(event.request)
+                    if isinstance(event, UrgencyChanged):
+                        here = self.client.conversation(event.conversation)
+                        account = self.client.account
+                        self.model.notify(alarm_words(here, event.message, account, self.names, self._now_ms()))
                     if self.model.apply(event, self._now_ms()):
                         await self._read_anew()
                     if self.model.here is None:
@@ -190,17 +198,6 @@ class Desk:
         """What has come of a cover is said once; who is to answer finds it in /cover too."""
         with suppress(rapport.RapportError):
             self.model.notify(told(self, await self.client.cover.state(request)))
-
-    def look(self) -> None:
-        """The door and the clock of the open conversation, as they are now."""
-        thread, now_ms = self.model.thread, self._now_ms()
-        if thread is None:
-            return
-        state = (thread, thread.version, self._happened, self.names.version, now_ms // _LOOK_MS)
-        if state != self._looked:
-            self._looked = state
-            conversation = self.client.conversation(thread.conv)
-            self.model.look = look_of(self.client, conversation, self.names, thread.messages, now_ms)
 
     def _learn(self) -> None:
         for conversation in self.client.conversations():
@@ -239,6 +236,18 @@ async def begin(desk: Desk) -> None:
         desk.names.learn(conversation.members)
     if conversations:
         await desk.enter(next((found for found in conversations if len(found.members) > 1), conversations[0]))
+
+
+def look(desk: Desk, now_ms: int) -> None:
+    """The door and the clock of the open conversation as they are now; at most once in five seconds without news."""
+    thread = desk.model.thread
+    if thread is None:
+        return
+    state = (thread, thread.version, desk.happened, desk.names.version, now_ms // _LOOK_MS)
+    if state != desk.looked:
+        desk.looked = state
+        conversation = desk.client.conversation(thread.conv)
+        desk.model.look = look_of(desk.client, conversation, desk.names, thread.messages, now_ms)
 
 
 def rows_of(desk: Desk) -> list[Row]:

@@ -62,16 +62,15 @@ def _as_client(
     if shown is None:
         return Look(under=urgent)
     zone = shown.hours.zone if shown.hours is not None else ""
-    under = {
-        answer.after: automatic_words(name, answer, zone)
-        for answer in conversation.automatic_answers([message for message in messages if message.seq])
-    }
+    answers = conversation.automatic_answers(messages)
+    under = {answer.after: automatic_words(name, answer, zone) for answer in answers}
+    told = {answer.after: answer.due_ms for answer in answers}
     promised = conversation.promise()
     by = names.of(promised.by) if promised is not None else name
     promise = composer_words(shown, promised, name, by, now_ms)
     if waiting is not None and waiting.missed:
         promise = missed_words(name, waiting, now_ms)
-    elif waiting is not None and waiting.due_ms is not None:
+    elif waiting is not None and waiting.due_ms not in {None, told.get(waiting.message)}:
         under[waiting.message] = "\n".join(
             part for part in (under.get(waiting.message, ""), _waits(name, waiting, now_ms, zone)) if part
         )

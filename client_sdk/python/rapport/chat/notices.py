@@ -1,6 +1,9 @@
 """Which events a person must be told of in so many words, beside what the conversation itself shows."""
 
+from rapport.agreements import UrgentElsewhere
+from rapport.chat.moments import now
 from rapport.chat.names import Names
+from rapport.chat.urgent_words import elsewhere_urgent
 from rapport.chat.words import SIGNED_OUT, clock, devices_words, identity_words, security_words
 from rapport.events import (
     DevicesChanged,
@@ -33,6 +36,8 @@ def notice_words(event: Event, names: Names) -> str:
         case MessageReceived(_, message) if message.urgent and message.status is Status.RECEIVED:
             at = clock(message.at_ms)
             return f"{names.of(message.account)} marked a message as urgent at {at}. /seen says that you have seen it."
+        case UrgentElsewhere():
+            return elsewhere_urgent(event, names, now())
         case StorageProblem(detail):
             return f"This device cannot keep anything new: {detail}. Nothing is lost; it waits on the server."
         case _:

@@ -14,6 +14,7 @@ from rapport.agreements import OfficeShown
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import changed, closed_on, hours_lines, problem_words, repair_words
 from rapport.chat.moments import instant_of, machine_zone, moment, now, zone_of
+from rapport.chat.names import Names
 from rapport.chat.office_words import UNCONFIRMED, door_words, promise_words
 from rapport_protocol.ids import AccountId
 from rapport_protocol.office.hours import OfficeHours, Override, OverrideState
@@ -21,7 +22,7 @@ from rapport_protocol.office.promise import promised_by
 from rapport_protocol.office.rules import HoursRefused, repaired
 from rapport_protocol.office.status import office_state
 
-__all__ = ["OFFICES", "colleague_named", "preview_lines", "therapist_here"]
+__all__ = ["OFFICES", "colleague_named", "preview_lines", "therapist_here", "with_holidays"]
 
 _STATES: Final = {
     "session": OverrideState.IN_SESSION,
@@ -42,13 +43,13 @@ def therapist_here(face: Face) -> AccountId | None:
     return others[0].account if len(others) == 1 and others[0].role is not rapport.Role.CLIENT else None
 
 
-def colleague_named(face: Face, name: str) -> AccountId:
+def colleague_named(client: rapport.Client, names: Names, name: str) -> AccountId:
     """The colleague of that name with whom we have a conversation. Misuse when it is not clear who is meant."""
     found: dict[AccountId, str] = {}
-    for conversation in face.client.conversations():
-        others = [member for member in conversation.members if member.account != face.client.account]
+    for conversation in client.conversations():
+        others = [member for member in conversation.members if member.account != client.account]
         if len(others) == 1 and others[0].role in {rapport.Role.OWNER, rapport.Role.THERAPIST}:
-            found[others[0].account] = face.names.of(others[0].account)
+            found[others[0].account] = names.of(others[0].account)
     named = [account for account, shown in found.items() if name and shown.casefold().startswith(name.casefold())]
     if len(named) == 1:
         return named[0]
@@ -81,9 +82,10 @@ async def _hours(face: Face, rest: str) -> None:
         await _DEEDS[word](face, more.strip())
         return
     if word == "holidays":
-        hours = await _with_holidays(face, more.split())
+        country, _, region = more.strip().partition(" ")
+        hours = await with_holidays(face.client, _base(face), country, region.strip())
     else:
-        hours = changed(_base(face), rest, lambda name: colleague_named(face, name))
+        hours = changed(_base(face), rest, lambda name: colleague_named(face.client, face.names, name))
     _keep_draft(face, hours)
 
 
@@ -146,8 +148,7 @@ def _keep_draft(face: Face, hours: OfficeHours) -> None:
         _, repairs = repaired(hours)
         said = [repair_words(repairs)] if repairs else []
     except HoursRefused as refused:
-        face.tell(f"That does not work: {problem_words(refused.problems)} Nothing was changed.")
-        return
+        raise Misuse(f"That does not work: {problem_words(refused.problems)} Nothing was changed.") from None
     face.hours_draft = hours
     now_ms = now()
     lines = [*said, *hours_lines(hours, face.names.of, _today(hours.zone, now_ms), own=True), ""]
@@ -155,15 +156,17 @@ def _keep_draft(face: Face, hours: OfficeHours) -> None:
     face.sheet("Your hours, a draft", "\n".join(lines))
 
 
-async def _with_holidays(face: Face, words: list[str]) -> OfficeHours:
-    if not words or len(words[0]) != _COUNTRY:
+async def with_holidays(client: rapport.Client, hours: OfficeHours, country: str, region: str) -> OfficeHours:
+    """The hours closed on the public holidays of this year and the next that they do not know. Misuse when none is new.
+
+    Raises what `Offices.holidays` raises.
+    """
+    if len(country) != _COUNTRY:
         raise Misuse(_HOLIDAYS_HOW)
-    hours = _base(face)
     today = _today(hours.zone, now())
-    country, region = words[0].upper(), words[1].upper() if len(words) > 1 else ""
     days = []
     for year in (today.year, today.year + 1):
-        found = await face.client.office.holidays(country, region, year)
+        found = await client.office.holidays(country.upper(), region.upper(), year)
         days += [date.fromisoformat(each.date) for each in found.days]
     kept = {differs.date for differs in hours.dates}
     ahead = [day for day in days if day >= today and day.isoformat() not in kept]
@@ -180,8 +183,7 @@ async def _publish(face: Face, rest: str) -> None:
     try:
         repairs = await face.client.office.publish(face.hours_draft)
     except HoursRefused as refused:
-        face.tell(f"That cannot be published: {problem_words(refused.problems)} The draft is kept.")
-        return
+        raise Misuse(f"That cannot be published: {problem_words(refused.problems)} The draft is kept.") from None
     face.hours_draft = None
     face.tell(f"Signed. Your clients see it as soon as there is a connection. {repair_words(repairs)}".strip())
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 import rapport
+from rapport.agreements import UrgencyChanged
 from rapport.chat.commands import obey
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
@@ -14,6 +15,7 @@ from rapport.chat.look import Look, look_of
 from rapport.chat.moments import now
 from rapport.chat.names import YOU, Names
 from rapport.chat.notices import notice_words
+from rapport.chat.urgent_words import alarm_words
 from rapport.chat.words import COVER_WORDS, STATUS_WORDS, clock, cover_body, placeholder_words
 from rapport.events import (
     ConnectionChanged,
@@ -219,6 +221,9 @@ class PlainChat:
                 self._show(f"    (they are called {self.names.of(account)})")
             case ConnectionChanged(state):
                 self._note_connection(state)
+            case UrgencyChanged(conversation, message):
+                here = self.client.conversation(conversation)
+                self._note_trouble(alarm_words(here, message, self.client.account, self.names, now()))
             case _:
                 self._note_trouble(notice_words(event, self.names))
 

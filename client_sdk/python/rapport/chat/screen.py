@@ -12,7 +12,7 @@ from prompt_toolkit.filters import Condition
 
 import rapport
 from rapport.chat.commands import obey
-from rapport.chat.desk import Desk, begin, rows_of, settle_decided
+from rapport.chat.desk import Desk, begin, look, rows_of, settle_decided
 from rapport.chat.keys import HINT, SHORT_HINT, bindings
 from rapport.chat.layout import Line, centred, wrapped
 from rapport.chat.paint import LIST_FROM, STYLE, CommandNames, Parts, put_together
@@ -236,7 +236,7 @@ class Screen:
             conversation = self._desk.client.conversation(model.here)
             model.members = tuple(conversation.members)
             model.subtitle = subtitle_of(self._desk.client, conversation)
-            self._desk.look()
+            look(self._desk, _now_ms())
         if model.here != self._written_in:
             self._keep_draft()
             self._written_in = model.here

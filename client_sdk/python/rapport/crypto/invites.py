@@ -68,6 +68,10 @@ class Card(Struct, frozen=True, omit_defaults=True):
     lines: tuple[tuple[str, str, str], ...] = ()
     office: bytes | None = None
 
+    def encode(self) -> bytes:
+        """The MessagePack map in its shortest form: of a struct with 16 fields msgspec itself writes a longer head."""
+        return msgspec.msgpack.encode(msgspec.to_builtins(self, builtin_types=(bytes,)))
+
 
 class InviteSecret(Struct, frozen=True):
     """A single-use bearer secret of 32 bytes; never shown by repr."""
@@ -99,7 +103,7 @@ class InviteSecret(Struct, frozen=True):
 def seal_card(secret: InviteSecret, card: Card, random: Random) -> bytes:
     """Nonce (24 bytes) and the padded, encrypted card. LocalError(TOO_LARGE) above 16,383 bytes of MessagePack."""
     nonce = random(NONCE_BYTES)
-    return nonce + seal(secret.card_key(), nonce, pad(msgspec.msgpack.encode(card)), card_aad(secret.id))
+    return nonce + seal(secret.card_key(), nonce, pad(card.encode()), card_aad(secret.id))
 
 
 def open_card(secret: InviteSecret, sealed: bytes) -> Card:

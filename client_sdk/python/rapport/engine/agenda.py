@@ -37,6 +37,8 @@ from rapport.engine import (
     renewing,
     sealing,
     showing,
+    urgent,
+    urgent_seen,
 )
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.outgoing import SENT, Hold
@@ -58,6 +60,7 @@ from rapport_protocol.requests import (
     OfficeView,
     PrekeysLeft,
     ReceiptsOf,
+    UrgentState,
 )
 
 __all__ = [
@@ -126,6 +129,7 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.OFFICE_EDGE: lambda turn, subject: office.edge_due(turn, AccountId(subject)),
     ErrandKind.OFFICE_WITHHELD: lambda turn, subject: office.withheld_due(turn, AccountId(subject)),
     ErrandKind.PROMISE: lambda turn, subject: promises.promise_due(turn, ConversationId(subject)),
+    ErrandKind.URGENT_SILENT: urgent.silent_due,
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
@@ -161,6 +165,7 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.OFFICE: office.document_call,
     ErrandKind.OFFICE_PUBLISH: office_publishing.publish_call,
     ErrandKind.ACCEPT: accepting.accept_call,
+    ErrandKind.URGENT_SEEN: urgent_seen.seen_call,
 }
 
 
@@ -325,6 +330,7 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     ArchivePage: lambda turn, errand, _call, answer: catching_up.history_answered(turn, errand, answer),
     ReceiptsOf: _receipts,
     OfficeView: _office,
+    UrgentState: lambda turn, errand, _call, _answer: urgent_seen.seen_told(turn, errand),
 }
 
 
@@ -369,6 +375,7 @@ _REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
     ErrandKind.CHAIN: lambda turn, errand, _refusal: membership_steps.chain_refused(turn, errand),
     ErrandKind.HISTORY: lambda turn, errand, _refusal: catching_up.history_refused(turn, errand),
     ErrandKind.ACCEPT: _not_accepted,
+    ErrandKind.URGENT_SEEN: lambda turn, errand, _refusal: urgent_seen.seen_told(turn, errand),
 }
 """What a refusal for good means for these; all others are repeated after an hour."""
 

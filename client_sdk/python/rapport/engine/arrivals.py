@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
-from rapport.engine import errands, outbox, pending
+from rapport.engine import errands, outbox, pending, urgent
 from rapport.engine.answering import take_lost, take_request
 from rapport.engine.asking import take_body, take_key, take_refusal
 from rapport.engine.catching_up import restore_again, still_online, stream_caught_up
@@ -232,6 +232,8 @@ def _notice(turn: Turn, notice: Notice) -> None:
             outbox.hurry_all(turn)
     elif notice.kind == NoticeKind.TOMBSTONE and len(notice.about) == ID_BYTES:
         _tombstone(turn, notice, MessageId(notice.about))
+    elif notice.kind in (NoticeKind.URGENT, NoticeKind.URGENT_COVER):
+        urgent.take_notice(turn, notice)
     if notice.conv is not None and notice.seq:
         account_seq(turn, notice.conv, notice.seq)
     turn.ack(notice.id)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest
+from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest, UrgentSeenContent
 from rapport.engine.changes import apply_change
 from rapport.engine.content import (
     EMOJI_BYTES,
@@ -28,18 +28,20 @@ from rapport.engine.conversations import others_in
 from rapport.engine.device_names import name_of
 from rapport.engine.expiry import life_left
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
+from rapport.engine.promises import sides_of
 from rapport.engine.promising import promise_made, terms_of
 from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
 from rapport.engine.showing import as_shown, put_message, queued_place
 from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
+from rapport.engine.urgent import note_seen, open_to_us
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import EXPIRE_LEAST_MS, EXPIRE_MOST_MS
 from rapport_protocol.signed import MessageClass, MessageFlags
 
-__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "write_text"]
+__all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "say_seen", "write_text"]
 
 _BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard)
 """What stands in a conversation; the rest is control posts."""
@@ -51,10 +53,11 @@ def compose(
     content: Content | OwnContent,
     reply_to: MessageId | None = None,
     expire_ms: int = 0,
+    flags: MessageFlags = MessageFlags.NONE,
 ) -> MessageId:
     """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final.
 
-    expire_ms: its life from acceptance on, 0 = it stays.
+    expire_ms: its life from acceptance on, 0 = it stays. flags: of the outer.
     """
     order = COUNTERS.need(turn.tx, b"").orders + 1
     amend(COUNTERS, turn.tx, b"", orders=order)
@@ -63,7 +66,7 @@ def compose(
         id=MessageId(turn.random(16)),
         conv=conv,
         kind=MessageClass.POST if isinstance(content, _BUBBLES) else MessageClass.CONTROL,
-        flags=MessageFlags.NONE,
+        flags=flags,
         type=content_type(content),
         content=msgspec.msgpack.encode(as_map(content)),
         reply_to=reply_to,
@@ -92,17 +95,28 @@ def _require_size(text: str, most: int, what: str) -> None:
 
 
 def write_text(
-    turn: Turn, conv: ConversationId, text: str, reply_to: MessageId | None, expire_s: int | None = None
+    turn: Turn,
+    conv: ConversationId,
+    text: str,
+    reply_to: MessageId | None,
+    expire_s: int | None = None,
+    *,
+    urgent: bool = False,
 ) -> Message:
     """Writes a text. expire_s: it is removed on every device so many seconds after the server has taken it.
 
-    LocalError: NOT_FOUND for an unknown conversation, TOO_LARGE above 15,000 bytes, BAD_FORMAT for a life outside of 5
-    seconds to 365 days, FORBIDDEN for one in the self conversation; nothing is written then.
+    It also answers what is urgent here: our person has seen it. LocalError: NOT_FOUND for an unknown conversation,
+    TOO_LARGE above 15,000 bytes, BAD_FORMAT for a life outside of 5 seconds to 365 days, FORBIDDEN for one in the self
+    conversation, and for an urgent text of anybody but a client to their therapist; nothing is written then.
     """
     conversation = _conversation(turn, conv)
     _require_size(text, TEXT_BYTES, "text")
     expire_ms = 0 if expire_s is None else _life(conversation, expire_s)
-    message = compose(turn, conv, Text(text), reply_to, expire_ms)
+    sides = sides_of(conversation)
+    if urgent and (sides is None or sides.client != turn.me.account):
+        raise LocalError(ErrorCode.FORBIDDEN, "only a client's text to their therapist can be urgent")
+    flags = MessageFlags.URGENT if urgent else MessageFlags.NONE
+    message = compose(turn, conv, Text(text), reply_to, expire_ms, flags)
     promise = promise_made(turn, message)
     record = MessageRecord(
         id=message,
@@ -116,13 +130,22 @@ def write_text(
         status=Status.QUEUED,
         order=queued_place(COUNTERS.need(turn.tx, b"").orders),
         reply_to=reply_to,
+        urgent=urgent,
         promised_ms=promise.promised_ms,
         promise_version=promise.promise_version,
         written_ms=promise.written_ms,
     )
     put_message(turn, record)
     amend(CONVERSATIONS, turn.tx, conv, active_ms=turn.now_ms)
+    for answered in open_to_us(turn, conv):
+        say_seen(turn, conv, answered)
     return as_shown(record)
+
+
+def say_seen(turn: Turn, conv: ConversationId, message: MessageId) -> None:
+    """Our person has seen an urgent message: told to the client, sealed, and to the server."""
+    if note_seen(turn, message) is not None:
+        pass
 
 
 def _life(conversation: Conversation, expire_s: int) -> int:

@@ -28,6 +28,7 @@ from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
 from rapport.engine.turn import Call, Me, Turn
+from rapport.engine.urgent import UrgentView, changed_urgent, settle_urgent
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
 from rapport.events import Device
 from rapport.ports import Random, Transaction, VaultProblem
@@ -62,6 +63,8 @@ class Done(Struct):
     """Office hours that look different now."""
     own_office: OwnOffice | None = None
     """Our own, if they have changed."""
+    urgent: list[UrgentView] = []
+    """Urgent messages that stand differently now."""
 
 
 class Core:
@@ -114,13 +117,14 @@ class Core:
         """again: there was no end of what is due."""
         remove_expired(turn)  # what came too late is not kept for a moment
         settle_written(turn)
+        settle_urgent(turn)
         index_written(turn)
         keep_noticed(turn)
         views, contacts, figures = changed_views(turn), changed_contacts(turn), changed_figures(turn)
         wake_ms = turn.now_ms if again else cls._wake(turn, connected=connected)
         return Done(
             results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn),
-            changed_offices(turn), changed_own_office(turn),
+            changed_offices(turn), changed_own_office(turn), changed_urgent(turn),
         )  # fmt: skip
 
     @staticmethod

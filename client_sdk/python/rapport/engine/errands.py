@@ -88,6 +88,8 @@ class ErrandKind(StrEnum):
     """Fetch the office hours of somebody who writes under newer ones (account)."""
     OFFICE_PUBLISH = "office_publish"
     """Publish our own office hours (none)."""
+    URGENT_SEEN = "urgent_seen"
+    """Tell the server that we have seen something urgent (message)."""
 
     # at their time, connected or not
     SHOW = "show"
@@ -116,6 +118,8 @@ class ErrandKind(StrEnum):
     """Say that an office has opened, closed, or run out of its signed hours (account)."""
     OFFICE_WITHHELD = "office_withheld"
     """See whether office hours that a post names have come (account)."""
+    URGENT_SILENT = "urgent_silent"
+    """See whether the server still says what it tries (message)."""
     PROMISE = "promise"
     """Say that a promise has become due (conversation)."""
     TEND = "tend"
@@ -145,6 +149,7 @@ NETWORK: Final = frozenset(
         ErrandKind.ENTRIES_AGAIN,
         ErrandKind.OFFICE,
         ErrandKind.OFFICE_PUBLISH,
+        ErrandKind.URGENT_SEEN,
         ErrandKind.ACCEPT,
     }
 )

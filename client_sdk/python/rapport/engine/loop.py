@@ -23,11 +23,12 @@ from rapport.engine.server_clock import ServerClock
 from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
 from rapport.engine.turns import Turns
+from rapport.engine.urgent import KEPT_MOST, UrgentView, view_urgent
 from rapport.engine.views import ContactView, ConversationView, view_all, view_contacts
 from rapport.events import CaughtUp, ConnectionChanged, Device, SignedOut, StorageProblem
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
 from rapport_protocol.connection import Changed, ConnectionState
-from rapport_protocol.ids import AccountId, ConversationId
+from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.messages import CloseCode
 
 __all__ = ["Engine"]
@@ -69,6 +70,8 @@ class Engine:
         """How this device is seen, and what the server says of contacts."""
         self.presence.show = self._listeners.show
         self.offices = self.core.offices
+        self.urgent: dict[MessageId, UrgentView] = {}
+        """Urgent messages and how they stand."""
         """Office hours: documents, and what the server says beside them."""
         self.offices.show = self._listeners.show
         self._changed = asyncio.Condition()
@@ -149,6 +152,7 @@ class Engine:
             self.presence.update(self.views.values(), self.settings)
             self.offices.update(*await self._turns.do(lambda turn: (view_offices(turn), own_office(turn))))
             self.offices.watch(self.views.values())
+            self.urgent = {view.message: view for view in await self._turns.do(view_urgent)}
             self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
             if not listed:
                 self._keeper.halt()
@@ -185,6 +189,9 @@ class Engine:
         if done.settings is not None:
             self.settings = done.settings
         self.offices.update(done.offices, done.own_office)
+        self.urgent |= {view.message: view for view in done.urgent}
+        while len(self.urgent) > KEPT_MOST:
+            del self.urgent[next(iter(self.urgent))]
         if done.views:
             self.offices.watch(self.views.values())
         if done.settings is not None or done.views:

@@ -43,6 +43,7 @@ __all__ = [
     "edge_due",
     "held_office",
     "hours_at",
+    "hours_kept",
     "hours_now",
     "is_listed_signer",
     "lists_came",
@@ -166,6 +167,11 @@ def hours_at(turn: Turn, account: AccountId, version: int) -> OfficeHours | None
     """The rules of an earlier version, if they are kept and this machine knows their zone."""
     kept = _VERSIONS.get(turn.tx, account + u64(version))
     return _parsed(kept.document).hours if kept is not None and _is_usable(kept.document) else None
+
+
+def hours_kept(turn: Turn, account: AccountId) -> tuple[OfficeHours, ...]:
+    """The rules of all versions that are kept, ascending."""
+    return tuple(held.hours for held in _kept(turn, account))
 
 
 def _kept(turn: Turn, account: AccountId) -> tuple[Held, ...]:

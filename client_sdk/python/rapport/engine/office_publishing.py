@@ -108,15 +108,19 @@ def publish(turn: Turn, hours: OfficeHours) -> tuple[Repair, ...]:
 
 
 def _want(turn: Turn, rules: bytes, *, anew: bool = False) -> None:
-    """anew: a document is signed even if one with these rules stands."""
-    held = _held(turn)
+    """anew: a document is signed even if one with these rules stands.
+
+    One that has been sent and was not answered may stand at the server: what is wanted now has to go above it.
+    """
+    held, pending = _held(turn), _pending(turn)
     standing = held.document.rules if held else b""
-    if rules == standing and not anew and not _needs_renewal(turn, held):
+    sent = OfficeDocument.parse(pending.document).version if pending.document else 0
+    above = max(pending.above, sent, held.document.version if held is not None and anew else 0)
+    if rules == standing and not above and not _needs_renewal(turn, held):
         _settled(turn)
         return
-    above = held.document.version if held is not None and anew else 0
-    signed = _pending(turn).signed
-    OWN_OFFICE.put(turn.tx, b"", PendingHours(rules, standing, turn.now_ms, above=above, signed=signed))
+    wanted = PendingHours(rules, standing, turn.now_ms, above=above, signed=pending.signed)
+    OWN_OFFICE.put(turn.tx, b"", wanted)
     errands.drop(turn, ErrandKind.OFFICE_PUBLISH)  # a refusal may have put it off
     errands.plan(turn, ErrandKind.OFFICE_PUBLISH)
     turn.show(OfficeChanged(turn.me.account))

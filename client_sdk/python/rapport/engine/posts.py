@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import Body
 from rapport.engine import errands, pending
-from rapport.engine.agreements import CardContent, CoverCard, CoverOffer, CoverRequest, PromiseExtended, SlotWanted
+from rapport.engine.agreements import (
+    CardContent,
+    CoverCard,
+    CoverOffer,
+    CoverRequest,
+    PromiseExtended,
+    SlotWanted,
+    UrgentSeenContent,
+)
 from rapport.engine.answering import keep_sibling_post
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.cards import take_card
@@ -63,6 +71,7 @@ from rapport.engine.showing import (
 )
 from rapport.engine.tables import amend, must
 from rapport.engine.turn import Turn
+from rapport.engine.urgent import take_seen
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
@@ -210,6 +219,8 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
             read_by(turn, outer.conv, outer.account, newest)
         case CardContent() | PromiseExtended() | SlotWanted() as said:
             _take_agreement(turn, message, said)
+        case UrgentSeenContent() as confirmed:
+            take_seen(turn, message, confirmed)
         case Profile() as profile:
             note_profile(turn, message, profile)
         case OwnArchiveKey() as minted:

@@ -90,6 +90,10 @@ class _Extension(Row, frozen=True):
     until_ms: int
 
 
+class _Unsettled(Row, frozen=True):
+    """A place around which something has changed that its message does not show. There within a turn only."""
+
+
 class _SlotWish(Row, frozen=True):
     """The client would rather have an appointment."""
 
@@ -117,6 +121,8 @@ _EXTENSIONS: Final = Table("promise_extended", _Extension)
 """By message."""
 _SLOT_WISHES: Final = Table("slot_wanted", _SlotWish)
 """By message."""
+_UNSETTLED: Final = Table("unsettled", _Unsettled)
+"""By conversation and seq."""
 WAITING: Final = Table("waiting", WaitingRecord)
 """By conversation."""
 
@@ -159,21 +165,28 @@ def settle_written(turn: Turn) -> None:
     """Brings the episodes up to date with the messages and office hours that this turn has written."""
     for account in turn.written(OFFICES.name):
         _clamp_waiting(turn, AccountId(account))
-    for key in sorted(turn.written(MESSAGES.name)):
+    news: dict[ConversationId, list[int]] = {}
+    for key in turn.written(_UNSETTLED.name):
+        if _UNSETTLED.has(turn.tx, key):
+            _UNSETTLED.delete(turn.tx, key)
+            news.setdefault(ConversationId(key[:16]), []).append(int.from_bytes(key[16:], "big"))
+    for key in turn.written(MESSAGES.name):
         record = MESSAGES.get(turn.tx, key)
         if record is not None and record.kind is MessageKind.TEXT and record.seq:
-            _settle(turn, record)
+            sides = _sides(turn, record.conv)
+            if sides is not None and not _stands(turn, sides, record):
+                news.setdefault(record.conv, []).append(record.seq)
+    for conv, places in sorted(news.items()):
+        _fold(turn, conv, min(places), max(places))
 
 
-def _settle(turn: Turn, record: MessageRecord) -> None:
-    conversation = CONVERSATIONS.get(turn.tx, record.conv)
-    sides = sides_of(conversation) if conversation is not None else None
-    if sides is not None and not _stands(turn, sides, record):
-        _fold(turn, record.conv, sides, record.seq)
+def _sides(turn: Turn, conv: ConversationId) -> Sides | None:
+    conversation = CONVERSATIONS.get(turn.tx, conv)
+    return sides_of(conversation) if conversation is not None else None
 
 
 def _stands(turn: Turn, sides: Sides, record: MessageRecord) -> bool:
-    """Whether the episodes say the same with this message as they do: most messages are of no news."""
+    """Whether the episodes stay as they are with this message, if nothing else is new. So it is with most."""
     episode = _episode_upto(turn, record.conv, record.seq)
     if record.account == sides.therapist:
         answers = episode is not None and episode.answered_seq == record.seq
@@ -190,15 +203,14 @@ def _stands(turn: Turn, sides: Sides, record: MessageRecord) -> bool:
 
 def removed(turn: Turn, record: MessageRecord) -> None:
     """A message has expired and is gone from its table. An answer stays an answer; a question waits no longer."""
-    conversation = CONVERSATIONS.get(turn.tx, record.conv)
-    sides = sides_of(conversation) if conversation is not None else None
+    sides = _sides(turn, record.conv)
     if sides is None or not _counts(record):
         return
     if record.account == sides.therapist:
         answer = _Answer(record.seq, record.at_ms)
         _ANSWERS.put(turn.tx, record.conv + u64(record.seq), answer, group=record.conv, order=record.seq)
     else:
-        _fold(turn, record.conv, sides, record.seq)
+        _look_again(turn, record)
 
 
 def _episode_upto(turn: Turn, conv: ConversationId, seq: int) -> _Episode | None:
@@ -210,12 +222,18 @@ def _episode_upto(turn: Turn, conv: ConversationId, seq: int) -> _Episode | None
 # --- the fold ---------------------------------------------------------------------------------------------------------
 
 
-def _fold(turn: Turn, conv: ConversationId, sides: Sides, seq: int) -> None:
-    """Makes the episodes anew around a place: from the one that it stands in to the therapist's next text behind it."""
-    around = _episode_upto(turn, conv, seq)
-    inside = around is not None and (not around.answered_seq or seq <= around.answered_seq)
-    start = around.seq if around is not None and inside else seq
-    found, end = _episodes(turn, sides, _texts(turn, conv, sides, start), seq)
+def _fold(turn: Turn, conv: ConversationId, first: int, last: int) -> None:
+    """Makes the episodes anew around what is new.
+
+    From the one that `first` stands in to the therapist's next text behind `last`: from there on nothing is different.
+    """
+    sides = _sides(turn, conv)
+    if sides is None:
+        return
+    around = _episode_upto(turn, conv, first)
+    inside = around is not None and (not around.answered_seq or first <= around.answered_seq)
+    start = around.seq if around is not None and inside else first
+    found, end = _episodes(turn, sides, _texts(turn, conv, sides, start), last)
     for key, episode in list(_EPISODES.list(turn.tx, conv, above=start - 1, below=end)):
         _EPISODES.delete(turn.tx, key)
         _DUES.delete(turn.tx, episode.head)
@@ -224,7 +242,7 @@ def _fold(turn: Turn, conv: ConversationId, sides: Sides, seq: int) -> None:
     _note_waiting(turn, conv)
 
 
-def _episodes(turn: Turn, sides: Sides, texts: Iterable[_Text], seq: int) -> tuple[list[_Episode], int | None]:
+def _episodes(turn: Turn, sides: Sides, texts: Iterable[_Text], last: int) -> tuple[list[_Episode], int | None]:
     """Episodes of these texts up to the therapist's first text behind the place, and where that stands, if any."""
     found: list[_Episode] = []
     waiting: _Episode | None = None
@@ -242,7 +260,7 @@ def _episodes(turn: Turn, sides: Sides, texts: Iterable[_Text], seq: int) -> tup
         if waiting is not None:
             found.append(replace(waiting, answered_seq=text.seq, answered_ms=text.at_ms))
             waiting = None
-        if text.seq > seq:
+        if text.seq > last:
             return found, text.seq
     return [*found, waiting] if waiting is not None else found, None
 
@@ -312,8 +330,7 @@ def waiting_of(turn: Turn, conv: ConversationId) -> WaitingRecord | None:
 
 def take_extension(turn: Turn, conv: ConversationId, account: AccountId, content: PromiseExtended) -> None:
     """The therapist will answer that message later. Of several times the latest counts."""
-    conversation = CONVERSATIONS.get(turn.tx, conv)
-    sides = sides_of(conversation) if conversation is not None else None
+    sides = _sides(turn, conv)
     held = _EXTENSIONS.get(turn.tx, content.id)
     if sides is None or account != sides.therapist or (held is not None and held.until_ms >= content.until):
         return
@@ -323,18 +340,22 @@ def take_extension(turn: Turn, conv: ConversationId, account: AccountId, content
 
 def take_slot_wish(turn: Turn, conv: ConversationId, account: AccountId, content: SlotWanted) -> None:
     """The client would rather have an appointment than wait for an answer to that message."""
-    conversation = CONVERSATIONS.get(turn.tx, conv)
-    sides = sides_of(conversation) if conversation is not None else None
+    sides = _sides(turn, conv)
     if sides is not None and account == sides.client and not _SLOT_WISHES.has(turn.tx, content.id):
         _SLOT_WISHES.put(turn.tx, content.id, _SlotWish(conv))
         _touch(turn, conv, sides, content.id)
 
 
 def _touch(turn: Turn, conv: ConversationId, sides: Sides, message: MessageId) -> None:
-    """Something was said about a message; if it is here and waits, its episode is made anew."""
+    """Something was said about a message; if it is here, its episode is made anew."""
     record = MESSAGES.get(turn.tx, message)
     if record is not None and record.conv == conv and record.account == sides.client and _counts(record):
-        _fold(turn, conv, sides, record.seq)
+        _look_again(turn, record)
+
+
+def _look_again(turn: Turn, record: MessageRecord) -> None:
+    """At the turn's end, when everything that it writes is there: half of it could be folded wrongly."""
+    _UNSETTLED.put(turn.tx, record.conv + u64(record.seq), _Unsettled())
 
 
 # --- what a promise is held to ----------------------------------------------------------------------------------------
@@ -351,8 +372,7 @@ def _clamp_waiting(turn: Turn, therapist: AccountId) -> None:
     """A document has come that a text may have named before it was here."""
     for key, held in list(WAITING.list(turn.tx)):
         record = MESSAGES.get(turn.tx, held.message) if held.message else None
-        conversation = CONVERSATIONS.get(turn.tx, key)
-        sides = sides_of(conversation) if conversation is not None else None
+        sides = _sides(turn, ConversationId(key))
         if record is None or sides is None or sides.therapist != therapist or not record.promised_ms:
             continue
         due_ms = clamped(turn, therapist, record.promised_ms, record.promise_version, record.written_ms)

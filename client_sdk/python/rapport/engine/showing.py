@@ -85,6 +85,8 @@ def queued_place(order: int) -> int:
 
 def put_message(turn: Turn, record: MessageRecord) -> None:
     """Keeps a bubble in its conversation and place."""
+    if record.urgent:
+        turn.urgent.add(record.id)
     MESSAGES.put(turn.tx, record.id, record, group=record.conv, order=record.order)
 
 

@@ -113,7 +113,7 @@ _READ_OFTEN: Final = {"conversation", "contact", "device", "settings", "upkeep",
 }  # fmt: skip
 """Few and small records that every message of a batch asks for: opened once per turn."""
 _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"}) | {
-    "card", "office", "office_own", "waiting",
+    "card", "office", "office_own", "unsettled", "urgent", "waiting",
 }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ class Turn:
     Effects are carried out by the shell after the transaction has been committed, never before.
     """
 
-    __slots__ = ("_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx")
+    __slots__ = ("_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent")
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
         noting = _Noting(tx)
@@ -140,6 +140,8 @@ class Turn:
         self.calls: list[Call] = []
         self.finished: dict[bytes, Rejected | None] = {}
         """Errands that a call's answer has brought to their end; with the refusal, if it was one."""
+        self.urgent: set[MessageId] = set()
+        """Urgent messages that this turn has written."""
 
     def show(self, event: Event) -> None:
         """Tells the host."""

@@ -1,13 +1,15 @@
 /** `rapport-app`: which screen stands where, by the address, the account and the storage. */
 
-import { type Emitted, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
-import { type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
+import { type Emitted, type OfficeView, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
+import { type Identity, type Kept, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
+import { ownOffice, serverNow, waitingRows } from "./office-views.ts";
 import { addressOf, type Route, routeOf } from "./routes.ts";
 import { STALE } from "./stale.ts";
+import { Ticking } from "./ticking.ts";
 
 /** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
 const CLOCK_WRONG_MS = 12 * 3_600_000;
@@ -69,6 +71,9 @@ export class App extends ClientElement {
   declare protected queued: number;
 
   #latest: Latest | null = null;
+  #kept: Kept | null = null;
+  /** Whether Help now was opened from another screen of this page: closing it goes back there. */
+  #helpFrom = false;
   #lostMs: number | null = null;
   #clockSeen = false;
 
@@ -80,6 +85,7 @@ export class App extends ClientElement {
     this.wrong = false;
     this.storage = null;
     this.queued = 0;
+    new Ticking(this);
   }
 
   override connectedCallback(): void {
@@ -115,6 +121,13 @@ export class App extends ClientElement {
     this.addEventListener("app-queued", (event) => {
       this.queued = (event as CustomEvent<number>).detail;
     });
+    this.addEventListener("rapport-help", () => {
+      this.#helpFrom = true;
+      this.#open({ at: "help" });
+    });
+    for (const type of ["promiseChanged", "changed"] as const) {
+      this.hear(type, () => void this.#countKept());
+    }
     addEventListener("popstate", this.#follow);
     addEventListener("hashchange", this.#follow);
   }
@@ -144,6 +157,15 @@ export class App extends ClientElement {
       this.storage = null;
     }
     this.route = route;
+  }
+
+  #closeHelp(): void {
+    if (this.#helpFrom) {
+      this.#helpFrom = false;
+      history.back();
+    } else {
+      this.#open({ at: "home" });
+    }
   }
 
   #exit(): void {
@@ -191,6 +213,10 @@ export class App extends ClientElement {
 
   protected override render(): TemplateResult {
     const { client, route } = this;
+    if (route.at === "help") {
+      // whatever the storage and the connection are like
+      return html`<app-help class="state" .client=${client} @rapport-back=${() => this.#closeHelp()} @rapport-exit=${() => this.#exit()}></app-help>`;
+    }
     if (this.failed !== null) {
       return this.#state(this.failed, () => location.reload());
     }
@@ -253,7 +279,7 @@ export class App extends ClientElement {
     const { route } = this;
     if (route.at === "settings" || route.at === "devices") {
       return html`<div class="column" @rapport-back=${() => this.#open({ at: "home" })} @rapport-exit=${() => this.#exit()}>
-        <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back exit></rapport-top-bar>${this.#strip(nothing)}
+        <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back help exit></rapport-top-bar>${this.#strip(nothing)}
         <main class="scroller"><app-settings .client=${this.client}></app-settings><app-devices .client=${this.client}></app-devices></main></div>`;
     }
     const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
@@ -264,7 +290,7 @@ export class App extends ClientElement {
     }
     const name = textsFor(document.documentElement.lang).clients.conversations;
     return html`<div class="column" @rapport-exit=${() => this.#exit()}>
-      <rapport-top-bar .name=${name} exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}<main class="rows">${this.#list(me, null, false)}</main></div>`;
+      <rapport-top-bar .name=${name} help exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}<main class="rows">${this.#list(me, null, false)}</main></div>`;
   }
 
   #tools(slot: string | typeof nothing = nothing): TemplateResult {
@@ -296,11 +322,53 @@ export class App extends ClientElement {
   #console(me: Identity): TemplateResult {
     const { route } = this;
     const current = route.at === "conversation" ? route.conversation : null;
-    const place: Place = route.at === "devices" || route.at === "settings" ? route.at : "clients";
-    return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"}
+    const place: Place = ["devices", "settings", "hours"].includes(route.at) ? (route.at as Place) : "clients";
+    const office = ownOffice(this.client);
+    return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"} ?wide=${place === "hours"} .own=${office?.status ?? null}
       @rapport-go=${(event: CustomEvent<Emitted["rapport-go"]>) => this.#goTo(event.detail.place)} @rapport-back=${() => this.#open({ at: "home" })}>
-      ${this.#strip("strip")}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
+      ${this.#strip("strip")}${this.#office(office)}${this.#waiting(current)}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
   }
+
+  #office(office: OfficeView | null): TemplateResult {
+    const { hours, pending } = this.client.office.mine;
+    const nowMs = serverNow(this.client);
+    const override = hours?.override ?? null;
+    const overridden = override !== null && override.sinceMs <= nowMs && nowMs < override.untilMs;
+    return html`<rapport-own-office slot="list" .office=${office} .overridden=${overridden} .pending=${pending} .kept=${this.#kept}
+      @rapport-step-away=${(event: CustomEvent<Emitted["rapport-step-away"]>) => void this.attempt(this.client.office.stepAway(event.detail.untilMs))}
+      @rapport-come-back=${() => void this.attempt(this.client.office.comeBack())}></rapport-own-office>`;
+  }
+
+  #waiting(current: string | null): TemplateResult {
+    return html`<rapport-waiting-list slot="list" .rows=${waitingRows(this.client)} .current=${current}
+      @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail, comparing: false })}></rapport-waiting-list>`;
+  }
+
+  /** Promises of this calendar month that were kept: counted on this device, for its therapist alone. */
+  async #countKept(): Promise<void> {
+    const { client } = this;
+    if (client.identity === null || client.identity.role === "client" || this.#counting) {
+      return;
+    }
+    this.#counting = true;
+    const now = new Date(serverNow(client));
+    const since = new Date(now.getFullYear(), now.getMonth(), 1).getTime();
+    try {
+      const kept = await client.kept(since, now.getTime());
+      if (kept.kept !== this.#kept?.kept || kept.of !== this.#kept.of) {
+        this.#kept = kept;
+        this.requestUpdate();
+      }
+    } catch (error) {
+      if (!(error instanceof RapportError)) {
+        throw error;
+      }
+    } finally {
+      this.#counting = false;
+    }
+  }
+
+  #counting = false;
 
   #goTo(place: Place): void {
     this.#open(place === "clients" ? { at: "home" } : { at: place });
@@ -319,6 +387,8 @@ export class App extends ClientElement {
     const page = (name: string, content: TemplateResult) =>
       html`<div class="page"><rapport-top-bar .name=${name} back narrow></rapport-top-bar><div class="scroller">${content}</div></div>`;
     switch (route.at) {
+      case "hours":
+        return html`<app-hours .client=${client}></app-hours>`;
       case "invite":
         return page(words.newInvite.title, html`<app-inviting .client=${client}></app-inviting>`);
       case "devices":

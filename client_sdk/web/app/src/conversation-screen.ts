@@ -14,7 +14,9 @@ import {
 import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement, screen, tool } from "./client-element.ts";
+import { expectedIn, officeAsides, officeOf } from "./office-views.ts";
 import { STALE } from "./stale.ts";
+import { Ticking } from "./ticking.ts";
 
 /** Messages that are fetched at once. */
 const PAGE = 50;
@@ -87,6 +89,7 @@ export class ConversationScreen extends ClientElement {
     this.typing = [];
     this.comparing = false;
     this.number = null;
+    new Ticking(this);
   }
 
   override connectedCallback(): void {
@@ -277,9 +280,10 @@ export class ConversationScreen extends ClientElement {
   protected override render(): TemplateResult {
     const [other] = this.#others;
     const name = other?.name ?? "";
+    const held = this.#held;
     const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : html`<button class="tool" @click=${() => this.#openNumber()}>${textsFor(document.documentElement.lang).safety.number}</button>`}`;
     const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing}
-      .exit=${this.exit} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && !this.comparing}
+      .exit=${this.exit} .help=${this.exit} .office=${held === null ? null : officeOf(this.client, held)} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && !this.comparing}
       @rapport-back=${(event: Event) => this.#back(event)}>${tool}</rapport-top-bar>`;
     return html`${bar}${this.comparing && other !== undefined ? this.#renderNumber(other) : this.#renderThread(name)}`;
   }
@@ -294,11 +298,16 @@ export class ConversationScreen extends ClientElement {
   #renderThread(name: string): TemplateResult {
     const { state, identity } = this.client;
     const held = this.#held;
+    const office = held === null ? null : officeOf(this.client, held);
     return html`<div class="thread">
       <slot name="strip"></slot>
       <rapport-thread .messages=${this.messages} .members=${held?.members ?? []} .me=${identity?.account ?? null} .notices=${this.#notices}
         .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
         .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
+        .office=${office} .card=${office === null ? null : (held?.card ?? null)} .asides=${held === null ? [] : officeAsides(this.client, held, this.messages)}
+        @rapport-ask-slot=${() => void this.attempt(held?.askForSlot())}
+        @rapport-extend=${(event: CustomEvent<Emitted["rapport-extend"]>) => void this.attempt(held?.extendPromise(event.detail.untilMs))}
+        @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}
         @rapport-seen=${() => void (document.hasFocus() && this.attempt(held?.markRead()))} @rapport-earlier=${() => void this.#earlier()}
         @rapport-send-again=${(event: CustomEvent<Emitted["rapport-send-again"]>) => void this.#again(event.detail.id)}
         @rapport-reply=${(event: CustomEvent<Emitted["rapport-reply"]>) => this.#about(event.detail.id, "reply")}
@@ -306,6 +315,7 @@ export class ConversationScreen extends ClientElement {
         @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void this.attempt(held?.delete(event.detail.id))}
         @rapport-compare=${() => this.#openNumber()}></rapport-thread></div>
       <rapport-composer .name=${name} .draft=${held?.view.draft ?? ""} .task=${this.task} .blocked=${this.#blocked}
+        .office=${office} .expected=${held === null ? null : expectedIn(this.client, held)}
         @rapport-send=${(event: CustomEvent<Emitted["rapport-send"]>) => void this.#send(event.detail)}
         @rapport-edit=${(event: CustomEvent<Emitted["rapport-edit"]>) => void this.#edit(event.detail)}
         @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void this.attempt(held?.setDraft(event.detail.text))}

@@ -3,9 +3,12 @@
 import { tokens } from "@rapport/elements";
 import { RapportClient } from "@rapport/sdk";
 import { App } from "./app.ts";
+import { installOffline } from "./offline.ts";
 import { showPreferences } from "./preferences.ts";
 import "./conversation-screen.ts";
 import "./devices-screen.ts";
+import "./help-screen.ts";
+import "./hours-screen.ts";
 import "./inviting.ts";
 import "./joining.ts";
 import "./linking-here.ts";
@@ -21,3 +24,4 @@ if (tokens.styleSheet !== undefined) {
 const app = new App();
 app.client = new RapportClient({ worker: RAPPORT_WORKER });
 document.body.append(app);
+void installOffline(document.documentElement.lang);

@@ -1,9 +1,14 @@
 /** How this browser shows the app: kept in it alone, forgotten with it, and no secret. */
 
-import { textsFor } from "@rapport/elements";
+import { type OwnPerson, textsFor } from "@rapport/elements";
+import type { OfficeHours } from "@rapport/sdk";
 
 const LOOK = "rapport:look";
 const LANGUAGE = "rapport:language";
+const COUNTRY = "rapport:help-country";
+const PERSON = "rapport:own-person";
+const HOURS = "rapport:hours-draft";
+const SOUND = "rapport:urgent-sound";
 
 /** Light, dark, or as the device has it. */
 export type Look = "system" | "light" | "dark";
@@ -49,4 +54,72 @@ export function showPreferences(): void {
   const wanted = read(LANGUAGE) ?? navigator.language;
   const spoken = textsFor(wanted).languageTag;
   root.lang = wanted.toLowerCase().startsWith(spoken) ? wanted : spoken; // what is read aloud is what is written
+}
+
+function remove(key: string): void {
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // nothing was kept
+  }
+}
+
+function parsed(key: string): unknown {
+  try {
+    return JSON.parse(read(key) ?? "null");
+  } catch {
+    return null; // not what this app has written
+  }
+}
+
+/** The country whose numbers were chosen for Help now; null for none chosen, "" for no country. */
+export function helpCountry(): string | null {
+  return read(COUNTRY);
+}
+
+/** Shows this country's numbers from now on. */
+export function setHelpCountry(country: string): void {
+  write(COUNTRY, country);
+}
+
+/** Somebody of one's own to call, kept in this browser alone. */
+export function ownPerson(): OwnPerson | null {
+  const { name, number, addedMs } = Object(parsed(PERSON));
+  return typeof name === "string" && typeof number === "string" ? { name, number, addedMs: Number(addedMs) || 0 } : null;
+}
+
+/** Keeps them, null forgets them. */
+export function setOwnPerson(person: OwnPerson | null): void {
+  if (person === null) {
+    remove(PERSON);
+  } else {
+    write(PERSON, JSON.stringify(person));
+  }
+}
+
+/** A draft of office hours that was not published; null for none. It holds no words of people. */
+export function hoursDraft(): OfficeHours | null {
+  const kept = parsed(HOURS);
+  const { zone, weekly, dates, leaves } = Object(kept);
+  const whole = typeof zone === "string" && [weekly, dates, leaves].every(Array.isArray);
+  return whole ? (kept as OfficeHours) : null; // what is wrong inside is said before it is published
+}
+
+/** Keeps a draft, null forgets it. */
+export function setHoursDraft(hours: OfficeHours | null): void {
+  if (hours === null) {
+    remove(HOURS);
+  } else {
+    write(HOURS, JSON.stringify(hours));
+  }
+}
+
+/** Whether urgent messages make a sound: unless it was turned off. */
+export function urgentSound(): boolean {
+  return read(SOUND) !== "off";
+}
+
+/** Turns the sound on or off. */
+export function setUrgentSound(on: boolean): void {
+  write(SOUND, on ? "on" : "off");
 }

@@ -9,6 +9,8 @@ export type Route =
   | { readonly at: "link"; readonly code: string }
   | { readonly at: "conversation"; readonly conversation: ConversationId; readonly comparing: boolean }
   | { readonly at: "invite" }
+  | { readonly at: "hours" }
+  | { readonly at: "help" }
   | { readonly at: "devices" }
   | { readonly at: "settings" };
 
@@ -26,6 +28,8 @@ export function routeOf(address: URL): Route {
         ? { at: "conversation", conversation: second as ConversationId, comparing: third === "number" } // 32 hexadecimal digits
         : { at: "home" };
     case "invite":
+    case "hours":
+    case "help":
     case "devices":
     case "settings":
       return { at: first };

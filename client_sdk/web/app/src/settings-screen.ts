@@ -2,7 +2,7 @@
 
 import type { Emitted, PassphraseState } from "@rapport/elements";
 import { WrongPassphrase } from "@rapport/sdk";
-import { html, type PropertyDeclarations, type TemplateResult } from "lit";
+import { html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 import { look, setLanguage, setLook } from "./preferences.ts";
 
@@ -11,16 +11,25 @@ export class SettingsScreen extends ClientElement {
   static override properties: PropertyDeclarations = {
     ...ClientElement.properties,
     saved: { state: true },
+    shown: { state: true },
     passphrase: { state: true },
   };
 
   declare protected saved: boolean;
+  /** Whether one's card was just kept. */
+  declare protected shown: boolean;
   declare protected passphrase: PassphraseState;
 
   constructor() {
     super();
     this.saved = false;
+    this.shown = false;
     this.passphrase = "idle";
+  }
+
+  async #introduce({ card }: Emitted["rapport-card"]): Promise<void> {
+    this.shown = false;
+    this.shown = await this.attempt(this.client.office.setCard(card));
   }
 
   async #rename({ name }: Emitted["rapport-rename"]): Promise<void> {
@@ -52,6 +61,14 @@ export class SettingsScreen extends ClientElement {
     this.requestUpdate();
   }
 
+  #renderCard(): TemplateResult | typeof nothing {
+    const { identity, office } = this.client;
+    return identity === null || identity.role === "client"
+      ? nothing
+      : html`<rapport-own-card .card=${office.card} .saved=${this.shown}
+          @rapport-card=${(event: CustomEvent<Emitted["rapport-card"]>) => void this.#introduce(event.detail)}></rapport-own-card>`;
+  }
+
   protected override render(): TemplateResult {
     return html`<div class="pages"><rapport-settings .name=${this.client.identity?.name ?? ""} .look=${look()} .saved=${this.saved}
       .presence=${this.client.identity?.role === "client" ? this.client.presence.allowed : null}
@@ -60,7 +77,7 @@ export class SettingsScreen extends ClientElement {
       @rapport-passphrase=${(event: CustomEvent<Emitted["rapport-passphrase"]>) => void this.#protect(event.detail)}
       @rapport-rename=${(event: CustomEvent<Emitted["rapport-rename"]>) => void this.#rename(event.detail)}
       @rapport-look=${(event: CustomEvent<Emitted["rapport-look"]>) => this.#look(event.detail)}
-      @rapport-language=${(event: CustomEvent<Emitted["rapport-language"]>) => setLanguage(event.detail.language)}></rapport-settings></div>`;
+      @rapport-language=${(event: CustomEvent<Emitted["rapport-language"]>) => setLanguage(event.detail.language)}></rapport-settings>${this.#renderCard()}</div>`;
   }
 }
 

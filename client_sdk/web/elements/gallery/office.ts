@@ -21,33 +21,14 @@ import type {
   WaitingRow,
   Window,
 } from "../src/views.ts";
+import { CLOSED, HOURS, NINE_TO_FIVE, week } from "./hours.ts";
 import { ago, at, conversationId, DANA, INES, LAYLA, LONG, message, messageId, NOW_MS, own, SAM } from "./people.ts";
 import type { Shown } from "./states.ts";
 
 type Entry = readonly [state: string, draw: () => TemplateResult];
 
 const HOUR_MS = 3_600_000;
-const MONDAY_9 = at(-1, 9, 0);
 const TUESDAY_15 = at(-2, 15, 0);
-
-function week(...days: readonly (readonly Window[])[]): OfficeHours["weekly"] {
-  return days.flatMap((windows, day) => windows.map((window) => ({ day, ...window })));
-}
-
-const NINE_TO_FIVE: Window = { start: 540, end: 1_020 };
-
-/** Monday to Thursday, 09:00 to 17:00, an answer by 15:00 on the next open day. */
-export const HOURS: OfficeHours = {
-  zone: "Europe/London",
-  weekly: week([NINE_TO_FIVE], [NINE_TO_FIVE], [NINE_TO_FIVE], [NINE_TO_FIVE]),
-  dates: [],
-  leaves: [],
-  override: null,
-  promise: { kind: "table", rows: [{ before: 1_440, at: 900, days: 1 }] },
-  cover: null,
-  ringClosed: false,
-  pushClosed: "urgent",
-};
 
 const MORNING: Window = { start: 540, end: 720 };
 const AFTERNOON: Window = { start: 780, end: 1_020 };
@@ -78,15 +59,6 @@ const FULL: OfficeHours = {
   pushClosed: "none",
 };
 
-/** An office of Dana's at the gallery's moment: closed, opens on Monday. */
-export const CLOSED: OfficeView = {
-  name: DANA.name,
-  status: "closed",
-  untilMs: MONDAY_9,
-  nextOpenMs: MONDAY_9,
-  promise: { name: DANA.name, dueMs: TUESDAY_15 },
-  hours: HOURS,
-};
 const TODAY = { name: DANA.name, dueMs: at(0, 23, 0) };
 const offices: Record<OfficeStatus | "unknown", readonly (readonly [string, OfficeView])[]> = {
   open: [["open", { ...CLOSED, status: "open", untilMs: at(0, 22, 30), nextOpenMs: NOW_MS, promise: TODAY }]],
@@ -111,8 +83,8 @@ const offices: Record<OfficeStatus | "unknown", readonly (readonly [string, Offi
     ["on leave without end", { ...CLOSED, status: "on_leave", untilMs: null, nextOpenMs: null, promise: null }],
   ],
   unknown: [
-    ["not confirmed", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null }],
-    ["not loaded", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null }],
+    ["not confirmed", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null }],
+    ["not loaded", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null, held: false }],
     ["over midnight, a long name", { ...CLOSED, name: LONG.name, promise: { name: LONG.name, dueMs: TUESDAY_15 }, hours: FULL }],
   ],
 };
@@ -328,6 +300,7 @@ const HOLIDAYS: HolidaysView = {
   country: "GB",
   region: "ENG",
   year: 2026,
+  regions: ["ENG", "NIR", "SCT", "WLS"],
   days: [
     { date: "2026-12-25", name: "Christmas Day" },
     { date: "2026-12-28", name: "Boxing Day, observed" },

@@ -21,7 +21,8 @@ import {
   TALK,
   TALK_OF_DANA,
 } from "./people.ts";
-import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, CLOSED, crisis, editor, PLAN, WAITING } from "./office.ts";
+import { CLOSED } from "./hours.ts";
+import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, crisis, editor, PLAN, WAITING } from "./office.ts";
 import type { Shown } from "./states.ts";
 
 const CARD: InviteCard = {

@@ -25,7 +25,7 @@ export function coverStep(
   };
   const [title, ...lines] = step.mine ? ownWords(step, names, texts) : wordsFor(step, names, texts);
   return html`<section class="card cover" aria-label=${title ?? ""}>
-    <h3 class="lead">${title}</h3>${lines.filter(Boolean).map((words) => html`<p class="small">${words}</p>`)}
+    <p class="lead">${title}</p>${lines.filter(Boolean).map((words) => html`<p class="small">${words}</p>`)}
     ${step.note ? html`<blockquote class="quote" dir="auto">${step.note}</blockquote>` : nothing}
     ${footOf(step, names, texts, answer, write)}</section>`;
 }

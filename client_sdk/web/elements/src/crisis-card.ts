@@ -1,7 +1,7 @@
 /** `rapport-crisis-card`: Help now. Everything on it is here already; nothing of it is counted. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { COUNTRIES, dialled, numbersOf } from "./crisis-numbers.ts";
+import { COUNTRIES, dialled, namedCountries, numbersOf } from "./crisis-numbers.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
 import { officeLook } from "./office-look.ts";
@@ -125,8 +125,11 @@ export class RapportCrisisCard extends RapportElement {
     const { crisis } = this.texts;
     const numbers = numbersOf(this.country);
     const own = this.lines.map((line) => this.#renderLine(line, dialled(line.number)));
-    const others = numbers.lines.map((line) => this.#renderLine(line, line.href));
-    const note = this.country in COUNTRIES ? crisis.emergency : crisis.fallback;
+    const others = numbers.lines.map((line) => {
+      const number = line.send ? crisis.send(line.send, line.number) : line.number;
+      return this.#renderLine({ ...line, number }, line.href);
+    });
+    const note = COUNTRIES.includes(this.country) ? crisis.emergency : crisis.fallback;
     return html`<div class="page">
       <h2 class="display">${crisis.instruction}</h2>
       <a class="btn stop wide big" href=${`tel:${numbers.emergency}`}>${icon("call")}<span class="num">${crisis.call(numbers.emergency)}<small>${note}</small></span></a>
@@ -229,8 +232,9 @@ export class RapportCrisisCard extends RapportElement {
 
   #renderCountry(): TemplateResult {
     const { crisis } = this.texts;
-    const names = new Intl.DisplayNames([this.texts.languageTag], { type: "region" });
-    const chosen = this.country in COUNTRIES ? crisis.countryIs(names.of(this.country) ?? "") : crisis.countryNone;
+    const countries = namedCountries(this.texts.languageTag);
+    const known = countries.find(([code]) => code === this.country);
+    const chosen = known === undefined ? crisis.countryNone : crisis.countryIs(known[1]);
     const open = () => {
       this.choosing = true;
       void this.focusOn("select");
@@ -240,9 +244,6 @@ export class RapportCrisisCard extends RapportElement {
         this.emit("rapport-country", { country: event.target.value });
       }
     };
-    const countries = Object.keys(COUNTRIES)
-      .map((code) => [code, names.of(code) ?? code] as const)
-      .sort(([, one], [, other]) => one.localeCompare(other, this.texts.languageTag));
     return html`<div><p class="meta">${chosen} ${crisis.numbersMayChange} ${
       this.choosing ? nothing : html`<button class="inline" @click=${open}>${crisis.elsewhere}</button>`
     }</p>${

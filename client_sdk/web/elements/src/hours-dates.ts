@@ -258,11 +258,22 @@ export class RapportHoursDates extends RapportElement {
       <label class="field"><span class="label">${words.country}</span><select class="input" id="country">${regions.map(
         ([code, name]) => html`<option value=${code} ?selected=${code === country}>${name}</option>`,
       )}</select></label>
-      <label class="field"><span class="label">${words.region}</span><input class="input" id="region" autocomplete="off" placeholder=${words.wholeCountry} .defaultValue=${this.holidays?.region ?? ""}></label>
+      ${this.#renderRegion()}
       <label class="field"><span class="label">${words.year}</span><input class="input" id="year" type="number" min="2020" max="2100" .defaultValue=${String(year)}></label>
       <button class="btn quiet compact">${words.showHolidays}</button>
       <p class="meta" role="status">${this.looking ? words.holidaysLoading : this.added ? words.holidaysAdded : nothing}</p></form>
       ${this.holidays === null || this.looking || this.added ? nothing : this.#renderFound(hours, this.holidays)}`;
+  }
+
+  /** Regions are known once holidays of the country were asked for. */
+  #renderRegion(): TemplateResult | typeof nothing {
+    const { hours: words } = this.texts;
+    const { regions = [], region = "" } = this.holidays ?? {};
+    return regions.length === 0
+      ? nothing
+      : html`<label class="field"><span class="label">${words.region}</span><select class="input" id="region"><option value="">${words.wholeCountry}</option>${regions.map(
+          (code) => html`<option value=${code} ?selected=${code === region}>${code}</option>`,
+        )}</select></label>`;
   }
 
   #ask(event: Event): void {
@@ -270,7 +281,9 @@ export class RapportHoursDates extends RapportElement {
     const year = Number(this.#value("year"));
     if (Number.isInteger(year)) {
       this.added = false;
-      this.emit("rapport-holidays", { country: this.#value("country"), region: this.#value("region").trim(), year });
+      const country = this.#value("country");
+      const region = country === this.holidays?.country ? this.#value("region") : "";
+      this.emit("rapport-holidays", { country, region, year });
     }
   }
 

@@ -10,7 +10,7 @@ export { RapportComposer, TEXT_BYTES } from "./composer.ts";
 export { RapportConsole } from "./console.ts";
 export { NOTE_BYTES, RapportCoverForm } from "./cover-form.ts";
 export { RapportCrisisCard } from "./crisis-card.ts";
-export { countryOf } from "./crisis-numbers.ts";
+export { countryOf, numbersOf } from "./crisis-numbers.ts";
 export { LABEL_BYTES, RapportDevices } from "./devices.ts";
 export type { Emitted, RapportEvent } from "./emitted.ts";
 export { RapportHoursDates } from "./hours-dates.ts";

@@ -26,7 +26,7 @@ export function stateLine(office: OfficeView, { texts, times }: Speech): string 
     case "on_leave":
       return until === null ? words.leave : words.leaveUntil(times.date(until));
     case null:
-      return office.hours === null ? words.notLoaded : words.notConfirmed;
+      return office.held ? words.notConfirmed : words.notLoaded;
   }
 }
 
@@ -51,7 +51,7 @@ export function withoutPromise(office: OfficeView, { texts }: Speech): string {
   if (office.status !== null) {
     return texts.office.noPromise(name);
   }
-  return office.hours === null ? texts.office.notLoadedText(name) : texts.office.notConfirmedText(name);
+  return office.held ? texts.office.notConfirmedText(name) : texts.office.notLoadedText(name);
 }
 
 /** "Closed now. Dana will answer by Tue 15:00": what one reads before one writes. */
@@ -229,7 +229,7 @@ function nextWords(urgency: UrgencyView, { texts, times }: Speech): string {
     case "told":
       return urgent.nextAgain(inSentence(urgency.name, texts), at);
     case "asked_again":
-      return urgency.cover ? urgent.nextCover(isolated(urgency.cover), at) : urgent.nextCoverNone(at);
+      return urgency.cover ? urgent.nextCover(isolated(urgency.cover), at) : urgent.nextCoverNone;
     case "cover_asked":
     case "no_cover":
       return urgent.nextEnd(at);

@@ -1,7 +1,7 @@
 /** `rapport-own-card`: what a therapist says about themselves to every client, and whom clients can call at once. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
-import { COUNTRIES } from "./crisis-numbers.ts";
+import { namedCountries } from "./crisis-numbers.ts";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { icon } from "./icons.ts";
 import type { CardView, CrisisLine } from "./views.ts";
@@ -65,10 +65,7 @@ export class RapportOwnCard extends RapportElement {
   protected override render(): TemplateResult {
     const { card: words } = this.texts;
     const card = this.card ?? EMPTY;
-    const names = new Intl.DisplayNames([this.texts.languageTag], { type: "region" });
-    const countries = Object.keys(COUNTRIES)
-      .map((code) => [code, names.of(code) ?? code] as const)
-      .sort(([, one], [, other]) => one.localeCompare(other, this.texts.languageTag));
+    const countries = namedCountries(this.texts.languageTag);
     return html`<form class="card" novalidate @submit=${(event: Event) => this.#save(event)}>
       <div><h2 class="title">${words.title}</h2><p class="small">${words.text}</p></div>
       ${this.#renderText("about", words.about, words.aboutHint, card.about)}

@@ -258,9 +258,6 @@ export const threadLook: CSSResult = css`
   .msg > rapport-aside {
     margin-block: 0;
   }
-  .msg:has(> rapport-aside) {
-    max-inline-size: min(92%, 30rem);
-  }
   .msg.welcome:focus-visible {
     border-radius: var(--r3);
   }

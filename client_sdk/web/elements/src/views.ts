@@ -119,13 +119,14 @@ export interface PromiseView {
 }
 
 /**
- * A therapist's office at one moment. status null: not known now; hours, if there are any, are then out of date or not
- * verified ("not confirmed"), without them there are none here ("not loaded").
+ * A therapist's office at one moment. status null: no signed hours count now; `held` says whether there ever were some
+ * here: "not confirmed", else "not loaded".
  */
 export interface OfficeView {
   /** As the therapist calls themselves. */
   readonly name: string;
   readonly status: OfficeStatus | null;
+  readonly held: boolean;
   /** When the status ends, or an open office closes; null = not foreseen. */
   readonly untilMs: number | null;
   /** When it opens next, the present moment while it is open; null = not foreseen. */
@@ -256,6 +257,8 @@ export interface HolidaysView {
   readonly country: string;
   readonly region: string;
   readonly year: number;
+  /** By which the country's holidays differ. */
+  readonly regions: readonly string[];
   readonly days: readonly { readonly date: string; readonly name: string }[];
 }
 

@@ -15,7 +15,7 @@ function sentences(node: unknown, path = ""): [string, string][] {
       : /arrived|newBelow|unread|kept$|wrong$|point/u.test(path)
         ? 2
         : "Dana";
-    return [[path, String(node(argument, "21:40"))]];
+    return [[path, String(node(argument, "21:40", "Mon 09:00"))]];
   }
   return Object.entries(Object(node)).flatMap(([key, value]) => sentences(value, `${path}.${key}`));
 }

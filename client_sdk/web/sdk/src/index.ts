@@ -20,6 +20,7 @@ export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
 export { Offices } from "./client/office.ts";
 export { Interrupted } from "./client/port.ts";
 export { Presence } from "./client/presence.ts";
+export { type PushBrowser, Pushes, type PushRefusal, PushRefused, type PushSituation } from "./client/push.ts";
 export { type Requirement, Unsupported } from "./client/support.ts";
 export { EventsUnread } from "./engine/listeners.ts";
 export type * from "./events.ts";
@@ -50,10 +51,19 @@ export type {
 } from "./office/hours.ts";
 export { makeHours } from "./office/hours.ts";
 export { promisedBy } from "./office/promise.ts";
+export {
+  type HoursProblem,
+  HoursRefused,
+  type HoursRepair,
+  type Problem,
+  problems,
+  type Repair,
+  repaired,
+} from "./office/rules.ts";
 export { lessAvailable, type OfficeState, type OfficeStatus, officeState } from "./office/status.ts";
 export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
 export type { ConnectionState, Reason } from "./protocol/connection.ts";
 export { COUNTRIES as CRISIS_NUMBERS, type CountryLine, type CountryNumbers } from "./protocol/crisis-lines.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";
 export type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
-export type { Role } from "./protocol/requests.ts";
+export type { QuietHours, Role } from "./protocol/requests.ts";

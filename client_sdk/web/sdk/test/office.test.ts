@@ -1,126 +1,139 @@
-/** scenarios/office.json: what the rules of an office say, by both SDKs. */
+/** Office hours as a page has them: clients over a server in memory, with time in the hand. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { describe, test } from "node:test";
-import { zoneOf } from "../src/office/calendar.ts";
-import { encodeHours, makeHours, parseHours } from "../src/office/hours.ts";
-import { promisedBy } from "../src/office/promise.ts";
-import { HoursRefused, problems, repaired } from "../src/office/rules.ts";
-import { officeState } from "../src/office/status.ts";
-import { fromHex, toHex } from "../src/protocol/bytes.ts";
-import { FormatError } from "../src/protocol/errors.ts";
-import { hoursOf, type PlainHours } from "./office/reading.ts";
+import { after, before, describe, it } from "node:test";
 
-interface Case {
-  readonly name: string;
-  readonly hours: PlainHours;
-  readonly rules: string;
-}
+import type { RapportClient } from "../src/client/client.ts";
+import { makeHours, type OfficeHours } from "../src/office/hours.ts";
+import { HoursRefused } from "../src/office/rules.ts";
+import { LocalError, Rejected } from "../src/protocol/errors.ts";
+import type { AccountId } from "../src/protocol/ids.ts";
+import { HandClock } from "../src/testing/hand-clock.ts";
+import { type FakeServer, openClient, startFakeServer } from "../src/testing/index.ts";
+import { arrived, carried } from "../src/worker/carried.ts";
 
-interface State {
-  readonly now_ms: number;
-  readonly status: string;
-  readonly until_ms: number | null;
-  readonly changes_at_ms: number | null;
-  readonly next_open_ms: number | null;
-  readonly cover: string | null;
-}
-
-interface Scenario {
-  readonly states: readonly (Case & { readonly states: readonly State[] })[];
-  readonly promises: readonly (Case & {
-    readonly promises: readonly { readonly written_ms: number; readonly due_ms: number | null }[];
-  })[];
-  readonly repairs: readonly {
-    readonly name: string;
-    readonly hours: PlainHours;
-    readonly problems: readonly (readonly [string, string])[];
-    readonly refused?: readonly (readonly [string, string])[];
-    readonly repaired?: PlainHours;
-    readonly repairs?: readonly (readonly [string, string])[];
-  }[];
-}
-
-const file = new URL("../../../protocol/scenarios/office.json", import.meta.url);
-const scenario = JSON.parse(readFileSync(file, "utf8")) as Scenario;
-const pairs = (found: readonly { code: string; where: string }[]) => found.map(({ code, where }) => [code, where]);
-
-describe("office hours of the scenario", () => {
-  test("states", () => {
-    for (const { name, hours: plain, states } of scenario.states) {
-      const hours = hoursOf(plain);
-      for (const { now_ms, ...expected } of states) {
-        const { status, untilMs, changesAtMs, nextOpenMs, cover } = officeState(hours, now_ms);
-        const found = { status, until_ms: untilMs, changes_at_ms: changesAtMs, next_open_ms: nextOpenMs, cover };
-        assert.deepEqual(found, expected, `${name} at ${now_ms}`);
-      }
-    }
-  });
-
-  test("promises", () => {
-    for (const { name, hours: plain, promises } of scenario.promises) {
-      const hours = hoursOf(plain);
-      for (const { written_ms, due_ms } of promises) {
-        assert.equal(promisedBy(hours, written_ms), due_ms, `${name} written ${written_ms}`);
-      }
-    }
-  });
-
-  test("bytes", () => {
-    for (const { name, hours: plain, rules } of [...scenario.states, ...scenario.promises]) {
-      assert.equal(toHex(encodeHours(hoursOf(plain))), rules, name);
-      assert.deepEqual(parseHours(fromHex(rules)), hoursOf(plain), name);
-    }
-  });
-
-  for (const { name, hours: plain, ...expected } of scenario.repairs) {
-    test(`repair: ${name}`, () => {
-      const hours = hoursOf(plain);
-      assert.deepEqual(pairs(problems(hours)), expected.problems);
-      if (expected.repaired === undefined) {
-        assert.throws(
-          () => repaired(hours),
-          (error) => {
-            assert.ok(error instanceof HoursRefused && error.code === "rule_broken");
-            assert.deepEqual(pairs(error.problems), expected.refused);
-            return true;
-          },
-        );
-        return;
-      }
-      const better = repaired(hours);
-      assert.deepEqual(pairs(better.repairs), expected.repairs);
-      assert.deepEqual(better.hours, hoursOf(expected.repaired));
-      assert.deepEqual(repaired(better.hours), { hours: better.hours, repairs: [] });
-    });
-  }
+const HOUR_MS = 3_600_000;
+/** Monday, 18 March 2030, 08:00 UTC: an hour before the office opens. */
+const MORNING_MS = Date.UTC(2030, 2, 18, 8);
+const HOURS = makeHours("Europe/London", {
+  weekly: [0, 1, 2, 3, 4].map((day) => ({ day, start: 540, end: 1020 })),
+  promise: { kind: "open_time", minutes: 60 },
 });
+const ROUNDS = 20_000;
 
-test("a zone that is none, and a time out of range, are range errors", () => {
-  for (const zone of [
-    "../etc/passwd",
-    "x".repeat(65),
-    "Europe",
-    "+01:00",
-    "Factory",
-    "posix/Europe/London",
-    "UTC\0",
-    "",
-  ]) {
-    assert.throws(() => zoneOf(zone), RangeError, zone);
-  }
-  const hours = makeHours("Europe/London", { weekly: [{ day: 0, start: 0, end: 60 }] });
-  for (const now of [-1, 253_339_228_800_000, Number.NaN]) {
-    assert.throws(() => officeState(hours, now), RangeError);
-  }
-  assert.notEqual(officeState(hours, 253_339_228_799_999).nextOpenMs, null);
-});
+describe("office hours of a client", { timeout: 60_000 }, () => {
+  const clock = new HandClock(MORNING_MS);
+  let server: FakeServer;
+  let dana: RapportClient;
+  let kim: RapportClient;
+  let account: AccountId;
 
-test("a date is ten digits and hyphens", () => {
-  for (const date of ["2024-05-02\n", "\u0662024-05-02", "2024-5-02", ""]) {
-    const hours = makeHours("UTC", { dates: [{ date, windows: [] }] });
-    assert.deepEqual(pairs(problems(hours)), [["wrong_date", `dates.${date}`]]);
-    assert.throws(() => parseHours(encodeHours(hours)), FormatError);
+  before(async () => {
+    server = await startFakeServer({ clock });
+    [dana, kim] = [await openClient(server), await openClient(server)];
+    account = await dana.join(server.ownerLink(), "Dana");
+    await kim.join(await dana.invite(), "Kim");
+    await until(() => dana.conversations()[0]?.members.length === 2);
+  });
+  after(() => Promise.all([dana.close(), kim.close()]));
+
+  /** Lets things happen until it is so; little time passes, so that connections come back. */
+  async function until(isSo: () => boolean): Promise<void> {
+    for (let round = 0; !isSo(); round++) {
+      assert.ok(round < ROUNDS, "in time");
+      await new Promise(setImmediate);
+      if (round % 100 === 99) {
+        clock.forward(10);
+      }
+    }
   }
+
+  const statusOf = (client: RapportClient) => client.office.of(account, clock.ms).state?.status;
+  const conversationOf = (client: RapportClient) => client.conversations()[0] ?? assert.fail();
+
+  it("are not confirmed before they are published, and shown as soon as they are", async () => {
+    assert.deepEqual(dana.office.mine, { hours: null, version: 0, validUntilMs: 0, pending: false });
+    assert.equal(kim.office.of(account, clock.ms).confirmed, false);
+    assert.equal(conversationOf(kim).promise(clock.ms), null);
+    const twice: OfficeHours = { ...HOURS, weekly: [...HOURS.weekly, ...HOURS.weekly] };
+    const repairs = await dana.office.publish(twice);
+    assert.deepEqual(
+      [...new Set(repairs.map(({ code }) => code))].sort(),
+      ["merged", "sorted"].filter((code) => repairs.some((repair) => repair.code === code)),
+    );
+    assert.ok(repairs.length > 0);
+    assert.deepEqual(dana.office.mine.hours, HOURS);
+    await until(() => statusOf(kim) === "closed");
+    const shown = kim.office.of(account, clock.ms);
+    assert.deepEqual([shown.confirmed, shown.hours, shown.version], [true, HOURS, 1]);
+    assert.equal(shown.state?.nextOpenMs, MORNING_MS + HOUR_MS);
+    assert.deepEqual(kim.snapshot.officeSaid[account], { status: "closed", untilMs: MORNING_MS + HOUR_MS });
+    assert.deepEqual(conversationOf(kim).promise(clock.ms), { dueMs: MORNING_MS + 2 * HOUR_MS, by: account });
+    assert.deepEqual([conversationOf(dana).promise(clock.ms), conversationOf(dana).office], [null, null]);
+    assert.deepEqual(dana.office.mine.pending, false);
+    assert.deepEqual(structuredClone(kim.snapshot).offices[account]?.held?.hours, HOURS);
+  });
+
+  it("open and close by the server's word at their times", async () => {
+    const heard: string[] = [];
+    const note = () => heard.push(kim.snapshot.officeSaid[account]?.status ?? "nothing");
+    kim.on("officeChanged", note);
+    clock.forward(MORNING_MS + HOUR_MS - clock.ms);
+    await until(() => heard.includes("open") && statusOf(kim) === "open");
+    kim.off("officeChanged", note);
+  });
+
+  it("are stepped away from and come back to", async () => {
+    await dana.office.stepAway(clock.ms + HOUR_MS);
+    await until(() => statusOf(kim) === "away");
+    await dana.office.comeBack();
+    await until(() => statusOf(kim) === "open");
+    await assert.rejects(dana.office.stepAway(clock.ms + 8 * 24 * HOUR_MS), HoursRefused);
+    await assert.rejects(kim.office.stepAway(clock.ms + HOUR_MS), LocalError);
+  });
+
+  it("are without the server's word once the connection is gone, and stand as they were signed", async () => {
+    await kim.network(false);
+    await until(() => kim.state !== "connected");
+    assert.deepEqual([kim.snapshot.officeSaid, statusOf(kim)], [{}, "open"]);
+    await kim.network(true);
+    await until(() => kim.snapshot.officeSaid[account]?.status === "open");
+  });
+
+  it("say who waits, until when, and how that went", async () => {
+    const changes: string[] = [];
+    dana.on("promiseChanged", ({ conversation }) => changes.push(conversation));
+    const { id, promisedMs } = await conversationOf(kim).sendText("when?");
+    await until(() => dana.waiting(clock.ms).length === 1);
+    const [waiting] = dana.waiting(clock.ms);
+    assert.deepEqual([waiting?.message, waiting?.dueMs, waiting?.missed], [id, promisedMs, false]);
+    assert.equal(dana.waiting(promisedMs)[0]?.missed, true);
+    assert.deepEqual(kim.waiting(clock.ms), []);
+    await conversationOf(dana).extendPromise(promisedMs + HOUR_MS);
+    await conversationOf(kim).askForSlot();
+    await until(() => dana.waiting(clock.ms)[0]?.slotWanted === true);
+    await until(() => kim.snapshot.views.some((view) => view.waiting?.extended === true));
+    await conversationOf(dana).sendText("tomorrow at nine?");
+    await until(() => dana.waiting(clock.ms).length === 0 && changes.length > 0);
+    assert.deepEqual(await dana.kept(0, promisedMs * 2), { kept: 1, of: 1 });
+    assert.deepEqual(conversationOf(kim).automaticAnswers(await conversationOf(kim).history(), clock.ms), []);
+  });
+
+  it("have a card beside them, and holidays to make dates of", async () => {
+    const card = { about: "Psychotherapist", how: "", limits: "", country: "GB", lines: [] };
+    await dana.office.setCard(card);
+    await until(() => conversationOf(kim).card !== null);
+    assert.deepEqual([conversationOf(kim).card, conversationOf(dana).card, dana.office.card], [card, card, card]);
+    const { days, regions } = await dana.office.holidays("GB", "ENG", 2031);
+    assert.deepEqual([days[1], regions.length], [{ date: "2031-12-25", name: "Christmas Day" }, 4]);
+    await assert.rejects(dana.office.holidays("Narnia"), Rejected);
+  });
+
+  it("that are refused say why, on the page too", async () => {
+    const [problem] = await Promise.allSettled([dana.office.publish(makeHours("Mars/Olympus"))]);
+    assert.ok(problem.status === "rejected");
+    const there = arrived(structuredClone(carried(problem.reason)));
+    assert.ok(there instanceof HoursRefused);
+    assert.deepEqual(there.problems, [{ code: "unknown_zone", where: "zone" }]);
+  });
 });

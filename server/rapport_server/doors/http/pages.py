@@ -20,7 +20,10 @@ SHELL_PATHS: Final = (
     "/link",
     "/c/{conversation}",
     "/c/{conversation}/number",
+    "/c/{conversation}/cover",
     "/invite",
+    "/hours",
+    "/help",
     "/devices",
     "/settings",
 )
@@ -37,7 +40,7 @@ _DIRECTIVES: Final = (
     "base-uri 'none'",
     "form-action 'none'",
     "require-trusted-types-for 'script'",
-    "trusted-types lit-html rapport-worker",
+    "trusted-types lit-html rapport-worker rapport-offline",
 )
 _FEATURES: Final = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()"
 """Nothing of the page needs any of them yet."""

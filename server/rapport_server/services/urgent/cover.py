@@ -59,7 +59,7 @@ async def find_cover(
         return None
     roles = {found.account: found.role for found in (await directory.contacts(practice, [client])).get(client, ())}
     named = [account for account in named if roles.get(account) in (Role.THERAPIST, Role.OWNER)]
-    pairs = {}
+    pairs: dict[AccountId, ConversationId] = {}
     for head in await directory.conversations(practice, client) if named else ():
         pair = await directory.conversation(practice, head.conv) if head.kind == KIND_PAIR else None
         for account in named:

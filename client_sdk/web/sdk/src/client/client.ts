@@ -28,6 +28,7 @@ import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
 import { allWaiting, Offices } from "./office.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
 import { Presence } from "./presence.ts";
+import { Pushes } from "./push.ts";
 import { missingHere, Unsupported } from "./support.ts";
 
 /** How a client in a browser is made. */
@@ -72,6 +73,8 @@ export class RapportClient {
   readonly presence: Presence;
   /** Office hours of contacts, and our own with our card. */
   readonly office: Offices;
+  /** Waking this browser while the app is closed. */
+  readonly push: Pushes;
   private readonly notes: Notes | null;
   private readonly watches: (() => void)[] = [];
   private readonly held = new Map<ConversationId, Conversation>();
@@ -89,7 +92,7 @@ export class RapportClient {
     if ("device" in options) {
       this.notes = null;
       this.port = portInThread(options.device, listener);
-      [this.presence, this.office] = this.parts();
+      [this.presence, this.office, this.push] = this.parts();
       return;
     }
     const missing = missingHere();
@@ -98,12 +101,12 @@ export class RapportClient {
     if (missing.length > 0) {
       const problem = new Unsupported(missing);
       this.port = { call: () => Promise.reject(problem) as never, close: () => Promise.resolve() };
-      [this.presence, this.office] = this.parts();
+      [this.presence, this.office, this.push] = this.parts();
       this.fail(problem);
       return;
     }
     this.port = new SharedPort(() => startWorker(worker), { vault, server, version: VERSION }, listener);
-    [this.presence, this.office] = this.parts();
+    [this.presence, this.office, this.push] = this.parts();
     this.watches.push(
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),
@@ -111,9 +114,9 @@ export class RapportClient {
     );
   }
 
-  private parts(): [Presence, Offices] {
+  private parts(): [Presence, Offices, Pushes] {
     const look = () => this.mirror;
-    return [new Presence(this.port, look), new Offices(this.port, look)];
+    return [new Presence(this.port, look), new Offices(this.port, look), new Pushes(this.port)];
   }
 
   /** Ends this page's part: its worker gives the vault back, another tab's takes over. What is queued stays queued. */

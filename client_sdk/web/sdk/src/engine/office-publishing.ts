@@ -42,7 +42,7 @@ const NEVER_WAIT_MS = 3_600_000;
  * Rules that the server does not have yet; without rules: nothing is wanted.
  *
  * base: the rules that they were made from. changedMs: when. document: as signed last, empty = not yet. above: a version
- * that the server may have lost; only a higher one will do. signed: the highest version that this device has signed: it
+ * that the server may have lost, or of ours that it may have taken without our knowing; only a higher one will do. signed: the highest version that this device has signed: it
  * never signs two documents of one version, whatever became of the first.
  */
 export interface PendingHours {
@@ -104,14 +104,15 @@ export function publish(turn: Turn, hours: OfficeHours): readonly Repair[] {
 
 /** anew: a document is signed even if one with these rules stands. */
 function want(turn: Turn, rules: Uint8Array, { anew = false }: { anew?: boolean } = {}): void {
-  const standing = held(turn);
+  const [standing, waiting] = [held(turn), pendingOf(turn)];
   const base = standing?.document.rules ?? EMPTY;
-  if (equal(rules, base) && !anew && !needsRenewal(turn, standing)) {
+  const sent = waiting.document.length > 0 ? parseDocument(waiting.document).version : 0;
+  const above = Math.max(anew ? (standing?.document.version ?? 0) : 0, waiting.above, sent);
+  if (equal(rules, base) && above === 0 && !needsRenewal(turn, standing)) {
     settled(turn);
     return;
   }
-  const above = anew ? (standing?.document.version ?? 0) : 0;
-  OWN_OFFICE.put(turn.tx, "", { ...pendingOf(turn), rules, base, changedMs: turn.nowMs, document: EMPTY, above });
+  OWN_OFFICE.put(turn.tx, "", { ...waiting, rules, base, changedMs: turn.nowMs, document: EMPTY, above });
   errands.drop(turn, "office_publish"); // a refusal may have put it off
   errands.plan(turn, "office_publish");
   turn.show({ type: "officeChanged", account: turn.me.account });

@@ -10,7 +10,7 @@ import * as promisesSaid from "../engine/promises-said.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
 import type { Repair } from "../office/rules.ts";
 import type { ConversationId } from "../protocol/ids.ts";
-import type { Holidays } from "../protocol/requests.ts";
+import type { Holidays, PushState, PushSubscription } from "../protocol/requests.ts";
 import type { AgreedCalls } from "./types.ts";
 
 /** The part of `LocalDevice` that agrees on times. See `AgreedCalls`, which says what each method does. */
@@ -32,6 +32,14 @@ export abstract class AgreedDevice implements AgreedCalls {
 
   async holidays(country: string, region: string, year: number): Promise<Holidays> {
     return await this.engine.request("office.holidays", {}, { country, region, year }, null);
+  }
+
+  async pushState(): Promise<PushState> {
+    return await this.engine.request("push.state", {}, {}, null);
+  }
+
+  async subscribePush(asked: PushSubscription): Promise<PushState> {
+    return await this.engine.request("push.subscribe", {}, {}, asked);
   }
 
   async setCard(card: Card): Promise<void> {

@@ -15,7 +15,7 @@ import type { Repair } from "../office/rules.ts";
 import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
 import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
-import type { Holidays, Role } from "../protocol/requests.ts";
+import type { Holidays, PushState, PushSubscription, Role } from "../protocol/requests.ts";
 
 export type { ContactView, ConversationView, OfficeView, There };
 
@@ -302,6 +302,10 @@ export interface AgreedCalls {
   comeBack(): Promise<void>;
   /** Public holidays of a country or one of its regions ("": of all of it). Rejected, Unreachable. */
   holidays(country: string, region: string, year: number): Promise<Holidays>;
+  /** What the server needs and knows of pushes to this device. Rejected, Unreachable. */
+  pushState(): Promise<PushState>;
+  /** Where this device is reached from now on; an empty endpoint ends that. Rejected, Unreachable. */
+  subscribePush(asked: PushSubscription): Promise<PushState>;
   /** Our card is this from now on, for every client. LocalError: forbidden, too_large, too_many, bad_format. */
   setCard(card: Card): Promise<void>;
   /** How many of our promises that were due in this time were kept. */

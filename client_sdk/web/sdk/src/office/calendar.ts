@@ -171,18 +171,21 @@ export class Calendar {
   readonly override: Override | null;
   /** Ascending. */
   readonly leaves: readonly LeaveInterval[];
-  readonly #weekly: readonly (readonly Window[])[];
-  readonly #dates: ReadonlyMap<number, readonly Window[]>;
   readonly #usual: readonly (readonly Piece[])[];
+  readonly #differing: ReadonlyMap<number, readonly Piece[]>;
 
   /** RangeError for an unknown zone or a date that does not exist; other rules need not be valid. */
   constructor(hours: OfficeHours) {
     const zone = zoneOf(hours.zone);
     this.zone = zone;
     this.override = hours.override;
-    this.#weekly = [0, 1, 2, 3, 4, 5, 6].map((day) => hours.weekly.filter((window) => window.day === day));
-    this.#dates = new Map(hours.dates.map(({ date, windows }) => [dayOf(date), windows]));
-    this.#usual = this.#weekly.map((own, day) => joined(own, this.#weekly[(day + 6) % 7] ?? []));
+    const weekly = [0, 1, 2, 3, 4, 5, 6].map((day) => hours.weekly.filter((window) => window.day === day));
+    const dates = hours.dates.map(({ date, windows }) => [dayOf(date), windows] as const);
+    this.#usual = weekly.map((own, day) => joined(own, weekly[(day + 6) % 7] ?? []));
+    this.#differing = new Map([
+      ...dates.map(([day, windows]) => [day + 1, joined(weekly[weekdayOf(day + 1)] ?? [], windows)] as const),
+      ...dates.map(([day, windows]) => [day, joined(windows, [])] as const),
+    ]);
     this.leaves = hours.leaves
       .map(
         ({ first, last, cover }): LeaveInterval => [zone.start(dayOf(first), 0), zone.start(dayOf(last) + 1, 0), cover],
@@ -193,11 +196,7 @@ export class Calendar {
 
   /** When the office is open on that date, by the wall clock, ascending. */
   pieces(day: number): readonly Piece[] {
-    const weekday = (((day + 3) % 7) + 7) % 7; // 1970-01-01 was a Thursday
-    const [own, before] = [this.#dates.get(day), this.#dates.get(day - 1)];
-    if (own !== undefined) return joined(own, []);
-    if (before !== undefined) return joined(this.#weekly[weekday] ?? [], before);
-    return this.#usual[weekday] ?? [];
+    return this.#differing.get(day) ?? this.#usual[weekdayOf(day)] ?? [];
   }
 
   /** The open intervals between two instants, cut there, ascending and apart. Leaves do not matter here. */
@@ -277,6 +276,11 @@ export class Calendar {
     }
     if (from < until) yield* this.intervals(from, until);
   }
+}
+
+/** 0 = Monday; 1970-01-01 was a Thursday. */
+function weekdayOf(day: number): number {
+  return (((day + 3) % 7) + 7) % 7;
 }
 
 function cut({ sinceMs, untilMs }: Override, since: number, until: number): Interval | null {

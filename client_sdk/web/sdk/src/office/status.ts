@@ -45,9 +45,10 @@ export function officeState(hours: OfficeHours, nowMs: number): OfficeState {
     const opened = override?.state === "open" ? begins(override, nowMs) : [];
     return { ...state("on_leave", until, Math.min(until, ...opened), nextOpen(calendar, nowMs)), cover };
   }
-  const interval = calendar.intervals(nowMs, nowMs + HORIZON_MS + 1).next().value ?? null;
-  if (interval === null || interval[0] > nowMs || said?.state === "closed") return closed(calendar, nowMs);
-  const ends = [interval[1], ...begins(override, nowMs), ...leaveBegins(calendar, nowMs)];
+  const inside = calendar.intervals(nowMs, nowMs + 1).next().value !== undefined;
+  if (!inside || said?.state === "closed") return closed(calendar, nowMs);
+  const [, end] = calendar.intervals(nowMs, nowMs + HORIZON_MS + 1).next().value ?? [nowMs, nowMs];
+  const ends = [end, ...begins(override, nowMs), ...leaveBegins(calendar, nowMs)];
   if (said === null) {
     const until = within(Math.min(...ends), nowMs);
     return state("open", until, until, nowMs);

@@ -310,6 +310,17 @@ export interface ReceiptsOf {
   readonly receipts: readonly DeviceReceipt[];
 }
 
+/** RFC 9457 body of every refusal. type is `about:blank`; code is from `errors.ts`; no user data. */
+export interface Problem {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly retryable: boolean;
+  readonly retryAfterMs: number;
+  readonly epoch?: number;
+  readonly type: string;
+}
+
 /**
  * The asker's next office-hours document, in place of the one before. Idempotent by identical bytes.
  *
@@ -343,8 +354,9 @@ export interface Holidays {
 }
 
 /**
- * When a device wants no push: from `start` until `end`, minutes after midnight in its zone; over midnight when start
- * >= end. urgent: urgent messages and calls are pushed all the same.
+ * When a device wants no push: from `start` until `end`, minutes after midnight in its zone.
+ *
+ * Over midnight when start >= end. urgent: urgent messages and calls are pushed all the same.
  */
 export interface QuietHours {
   /** At most 64 characters. */
@@ -398,17 +410,6 @@ export interface UrgentState {
   readonly rung: number;
   readonly atMs: number;
   readonly nextMs: number;
-}
-
-/** RFC 9457 body of every refusal. type is `about:blank`; code is from `errors.ts`; no user data. */
-export interface Problem {
-  readonly code: string;
-  readonly status: number;
-  readonly title: string;
-  readonly retryable: boolean;
-  readonly retryAfterMs: number;
-  readonly epoch?: number;
-  readonly type: string;
 }
 
 /** Request and response body of every HTTP operation by its name. */

@@ -20,7 +20,17 @@ const NOTHING_AGREED = { sides: null, waiting: null, card: null };
 function view(members: readonly AccountId[], activeMs = 0): ConversationView {
   const shown = members.map((account) => ({ account, name: "", role: "client" as const }));
   const id = "11".repeat(16) as ConversationId;
-  return { id, members: shown, unread: 0, activeMs, shown: 0, isSelf: false, mutedUntilMs: 0, draft: "", ...NOTHING_AGREED };
+  return {
+    id,
+    members: shown,
+    unread: 0,
+    activeMs,
+    shown: 0,
+    isSelf: false,
+    mutedUntilMs: 0,
+    draft: "",
+    ...NOTHING_AGREED,
+  };
 }
 
 /** One machine, and what it says and shows. */

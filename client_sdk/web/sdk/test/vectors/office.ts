@@ -3,7 +3,7 @@
 import { checkDocument, encodeDocument, makeDocument, parseDocument } from "../../src/office/document.ts";
 import { encodeHours, type OfficeHours, parseHours } from "../../src/office/hours.ts";
 import { type AccountId, type DeviceId, idBytes } from "../../src/protocol/ids.ts";
-import { SigningKey } from "../../src/protocol/signed.ts";
+import { signingKey } from "../../src/protocol/signed.ts";
 import { encodeCoverAsked, encodeReport, parseCoverAsked, parseReport, RUNGS } from "../../src/protocol/urgent.ts";
 import { bytes, type Check, checkVerdict, equal, type Files, inner, number, text, type Vector } from "./reading.ts";
 
@@ -35,7 +35,7 @@ function hours(vector: Vector): void {
 }
 
 function document(vector: Vector): void {
-  const key = SigningKey.fromSeed(bytes(vector, "seed"));
+  const key = signingKey(bytes(vector, "seed"));
   const [issuedMs, rules] = [number(vector, "issued_ms"), parseHours(bytes(vector, "rules"))];
   const lifeMs = number(vector, "valid_until_ms") - issuedMs;
   const [account, device] = [text(vector, "account") as AccountId, text(vector, "device") as DeviceId];

@@ -10,7 +10,7 @@ from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.memory.mailbox import MemoryMailbox
-from rapport_server.adapters.store.memory.notifying import MemoryNotifying
+from rapport_server.adapters.store.memory.notifying import MemoryPushes, MemoryWebhooks
 from rapport_server.adapters.store.memory.office import MemoryOffices
 from rapport_server.adapters.store.rules import QUEUED_JOBS
 from rapport_server.ports import Clock, Store
@@ -19,7 +19,7 @@ from rapport_server.records import Job, Timer
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryMailbox, MemoryOffices, MemoryNotifying):
+class MemoryStore(MemoryMailbox, MemoryOffices, MemoryPushes, MemoryWebhooks):
     """Satisfies the Store port without a disk.
 
     Jobs are performed at once and reported through `on_commit` in a later turn of the loop; calls are transactions

@@ -12,20 +12,19 @@ from rapport_server.adapters.store.memory.state import Form
 from rapport_server.notifications import (
     BACKLOG_MOST,
     Delivery,
-    NotifyingStore,
+    PushDirectory,
     Subscription,
+    WebhookDirectory,
     WebhookRecord,
     wakes_somebody,
 )
 from rapport_server.records import Principal
 
-__all__ = ["MemoryNotifying"]
+__all__ = ["MemoryPushes", "MemoryWebhooks"]
 
 
-class MemoryNotifying(MemoryDirectory):
-    """The ports PushDirectory and WebhookDirectory."""
-
-    # --- subscriptions ---
+class MemoryPushes(MemoryDirectory):
+    """The port PushDirectory."""
 
     async def subscribe(self, principal: Principal, sealed: bytes, quiet: bytes | None) -> None:
         """See PushDirectory.subscribe."""
@@ -80,7 +79,9 @@ class MemoryNotifying(MemoryDirectory):
             pushed = standing.pushed_ms if pushed_ms is None else pushed_ms
             self._subscriptions[subscription.device] = replace(standing, pushed_ms=pushed, retry_ms=retry_ms)
 
-    # --- webhooks ---
+
+class MemoryWebhooks(MemoryDirectory):
+    """The port WebhookDirectory, and what the commands use."""
 
     async def add_webhook(self, webhook: WebhookRecord) -> None:
         """See WebhookDirectory.add_webhook."""
@@ -154,5 +155,9 @@ class MemoryNotifying(MemoryDirectory):
         return True
 
 
-def _satisfies(store: MemoryNotifying) -> NotifyingStore:
+def _pushes(store: MemoryPushes) -> PushDirectory:
+    return store
+
+
+def _webhooks(store: MemoryWebhooks) -> WebhookDirectory:
     return store

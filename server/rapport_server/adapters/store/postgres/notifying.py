@@ -9,10 +9,10 @@ from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_server.adapters.store.postgres.asking import EVERYBODY, of, of_devices
 from rapport_server.adapters.store.postgres.part import StorePart
 from rapport_server.adapters.store.sql import notifying
-from rapport_server.notifications import Delivery, NotifyingStore, Subscription, WebhookRecord
+from rapport_server.notifications import Delivery, PushDirectory, Subscription, WebhookDirectory, WebhookRecord
 from rapport_server.records import Principal
 
-__all__ = ["PostgresNotifying"]
+__all__ = ["PostgresPushes", "PostgresWebhooks"]
 
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2.
 _UNACKNOWLEDGED: Final = text("""
@@ -31,10 +31,8 @@ def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: in
     return {DeviceId(row.device): AccountId(row.account) for row in rows}
 
 
-class PostgresNotifying(StorePart):
-    """The ports PushDirectory and WebhookDirectory."""
-
-    # --- subscriptions ---
+class PostgresPushes(StorePart):
+    """The port PushDirectory."""
 
     async def subscribe(self, principal: Principal, sealed: bytes, quiet: bytes | None) -> None:
         """See PushDirectory.subscribe."""
@@ -72,7 +70,9 @@ class PostgresNotifying(StorePart):
             of(subscription.practice), lambda tx: notifying.end_push(tx, subscription, pushed_ms, retry_ms)
         )
 
-    # --- webhooks ---
+
+class PostgresWebhooks(StorePart):
+    """The port WebhookDirectory, and what the commands use."""
 
     async def add_webhook(self, webhook: WebhookRecord) -> None:
         """See WebhookDirectory.add_webhook."""
@@ -114,5 +114,9 @@ class PostgresNotifying(StorePart):
         return await self._pool.write(of(practice), lambda tx: notifying.reseal(tx, kind, practice, name, old, new))
 
 
-def _satisfies(store: PostgresNotifying) -> NotifyingStore:
+def _pushes(store: PostgresPushes) -> PushDirectory:
+    return store
+
+
+def _webhooks(store: PostgresWebhooks) -> WebhookDirectory:
     return store

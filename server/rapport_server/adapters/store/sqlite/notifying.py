@@ -8,10 +8,10 @@ from sqlalchemy import Connection, bindparam, text
 from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_server.adapters.store.sql import notifying
 from rapport_server.adapters.store.sqlite.part import StorePart
-from rapport_server.notifications import Delivery, NotifyingStore, Subscription, WebhookRecord
+from rapport_server.notifications import Delivery, PushDirectory, Subscription, WebhookDirectory, WebhookRecord
 from rapport_server.records import Principal
 
-__all__ = ["SqliteNotifying"]
+__all__ = ["SqlitePushes", "SqliteWebhooks"]
 
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2. A device's id
 # found across two neighbours of `open` is not its own: those are at other places than multiples of 16.
@@ -31,10 +31,8 @@ def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: in
     return {DeviceId(row.device): AccountId(row.account) for row in rows}
 
 
-class SqliteNotifying(StorePart):
-    """The ports PushDirectory and WebhookDirectory."""
-
-    # --- subscriptions ---
+class SqlitePushes(StorePart):
+    """The port PushDirectory."""
 
     async def subscribe(self, principal: Principal, sealed: bytes, quiet: bytes | None) -> None:
         """See PushDirectory.subscribe."""
@@ -69,7 +67,9 @@ class SqliteNotifying(StorePart):
         """See PushDirectory.end_push."""
         await self._write(lambda tx: notifying.end_push(tx, subscription, pushed_ms, retry_ms))
 
-    # --- webhooks ---
+
+class SqliteWebhooks(StorePart):
+    """The port WebhookDirectory, and what the commands use."""
 
     async def add_webhook(self, webhook: WebhookRecord) -> None:
         """See WebhookDirectory.add_webhook."""
@@ -110,5 +110,9 @@ class SqliteNotifying(StorePart):
         return await self._write(lambda tx: notifying.reseal(tx, kind, practice, name, old, new))
 
 
-def _satisfies(store: SqliteNotifying) -> NotifyingStore:
+def _pushes(store: SqlitePushes) -> PushDirectory:
+    return store
+
+
+def _webhooks(store: SqliteWebhooks) -> WebhookDirectory:
     return store
