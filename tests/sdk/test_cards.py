@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,7 +12,9 @@ from rapport.agreements import Card, CardChanged, CardLine
 from rapport.engine import cards, composing, inviting, own_state
 from rapport.engine.agreements import CARD_TEXT_BYTES, CardContent
 from rapport.engine.content import SETTING_BYTES
+from rapport.engine.records import CONVERSATIONS
 from rapport.events import MessageKind
+from rapport_protocol.crisis import COUNTRIES, numbers_of
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.requests import Role
 from tests.sdk.linked import link
@@ -77,7 +80,7 @@ async def test_a_new_client_has_it_from_the_invite_and_hears_what_changed_since(
         links.append(dana.do(lambda turn, invite=invite: inviting.invite_link(turn, invite)[0]))  # type: ignore[misc]
     lee, max_ = Device(pair.relay, 9), Device(pair.relay, 10)
     await lee.join(links[0], "Lee")
-    conv = lee.do(lambda turn: [held.conv for _, held in cards.CONVERSATIONS.list(turn.tx) if held.membership])[0]
+    conv = lee.do(lambda turn: [held.conv for _, held in CONVERSATIONS.list(turn.tx) if held.membership])[0]
     assert lee.do(lambda turn: cards.card_of(turn, conv)) == CARD
     assert [message.kind for message in lee.shown(conv)] == [MessageKind.CARD]
     await lee.connect()
@@ -88,7 +91,7 @@ async def test_a_new_client_has_it_from_the_invite_and_hears_what_changed_since(
     await max_.join(links[1], "Max")
     await max_.connect()
     await quiet(dana, lee, max_)
-    conv = max_.do(lambda turn: [held.conv for _, held in cards.CONVERSATIONS.list(turn.tx) if held.membership])[0]
+    conv = max_.do(lambda turn: [held.conv for _, held in CONVERSATIONS.list(turn.tx) if held.membership])[0]
     assert max_.do(lambda turn: cards.card_of(turn, conv)) == Card(about="newer")
 
 
@@ -138,3 +141,20 @@ def test_a_setting_that_is_no_card_is_none() -> None:
         "a", lines=(CardLine("n", "1"),)
     )
     assert len(json.dumps({"card": "x" * CARD_TEXT_BYTES})) < SETTING_BYTES
+
+
+def test_crisis_numbers_have_a_shape_that_can_be_dialled_and_a_source() -> None:
+    assert {"AT", "AU", "BE", "CA", "CH", "DE", "ES", "FR", "GB", "IE", "NL", "NZ", "US"} <= set(COUNTRIES)
+    for country, numbers in COUNTRIES.items():
+        assert re.fullmatch("[A-Z]{2}", country)
+        assert re.fullmatch("[0-9]{3}", numbers.emergency)
+        for line in numbers.lines:
+            assert re.fullmatch(r"[0-9 ]{3,}", line.dial or line.number), line
+            assert line.name
+            assert re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}", line.source), line
+            assert re.fullmatch(r"[A-Z]*", line.send)
+            CardLine(line.name, line.number, line.note)
+    britain = numbers_of("GB")
+    assert britain.emergency == "999"
+    assert {line.number for line in britain.lines} >= {"116 123", "85258"}
+    assert numbers_of("US").lines[0].number == "988"

@@ -56,7 +56,16 @@ async def test_hours_from_the_command_line_reach_the_client(tmp_path: Path) -> N
             await work.leave(f"{year}-02-01", f"{year}-02-05", "")
             await work.holidays("GB", "")
             await work.publish()
+            await work.export(tmp_path / "hours.ics")
+            text = (tmp_path / "hours.ics").read_text(encoding="utf-8")
+            assert "BEGIN:VCALENDAR" in text
+            holiday = f"BEGIN:VEVENT\r\nUID:1\r\nDTSTAMP:20260101T000000Z\r\nDTSTART;VALUE=DATE:{year}0310\r\n"
+            event = f"{holiday}DTEND;VALUE=DATE:{year}0312\r\nSUMMARY:Away\r\nEND:VEVENT\r\n"
+            calendar = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n{event}END:VCALENDAR\r\n"
+            (tmp_path / "other.ics").write_text(calendar, encoding="utf-8", newline="")
+            await work.take(tmp_path / "other.ics")
         await work.show()
+        assert f"On leave 10 March {year} to 11 March {year}" in said[-1]
         assert f"On leave 1 February {year} to 5 February {year}" in said[-1]
         assert f"25 December {year}: closed" in said[-1]
         assert (await refused(work, "leave 2026-12-21 2026-12-20")).code is ErrorCode.RULE_BROKEN

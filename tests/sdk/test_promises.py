@@ -17,6 +17,8 @@ from rapport.engine.promises import WaitingRecord, waiting_of
 from rapport.engine.promising import promise_of
 from rapport.engine.records import MESSAGES
 from rapport.engine.restoring import restore_page
+from rapport.engine.showing import put_message
+from rapport.engine.turn import Turn
 from rapport.events import Message, MessageKind, MessageRemoved
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, DeviceId, MessageId
@@ -49,9 +51,8 @@ def waiting(pair: Pair, device: Device) -> WaitingRecord | None:
 def text_of(pair: Pair, device: Device) -> str | None:
     """What waits."""
     held = waiting(pair, device)
-    return (
-        None if held is None or held.message is None else device.look(lambda tx: MESSAGES.need(tx, held.message)).text
-    )
+    message = held.message if held is not None else None
+    return None if message is None else device.look(lambda tx: MESSAGES.need(tx, message)).text
 
 
 async def says(pair: Pair, device: Device, text: str) -> Message:
@@ -127,7 +128,7 @@ async def test_what_a_client_claims_is_held_to_the_document_once_that_is_here(pa
     await quiet(dana, kim)
     record = dana.look(lambda tx: [held for _, held in MESSAGES.list(tx, pair.conv)])[-1]
     early = replace(record, promised_ms=record.written_ms + 1, promise_version=2)
-    dana.do(lambda turn: composing.put_message(turn, early))
+    dana.do(lambda turn: put_message(turn, early))
     assert (waiting(pair, dana) or NOTHING).due_ms == early.promised_ms
     publish(dana, OTHER)
     await quiet(dana)
@@ -329,7 +330,7 @@ class Script:
             self.wishes.add(message)
         take = promises.take_extension if who is self.pair.dana else promises.take_slot_wish
 
-        def step(turn: promises.Turn) -> None:
+        def step(turn: Turn) -> None:
             composing.compose(turn, self.pair.conv, content)
             take(turn, self.pair.conv, turn.me.account, content)  # type: ignore[arg-type]
 
@@ -349,7 +350,7 @@ class Script:
             over.append((self._due(head), 0))
         counted = [(due, at) for due, at in over if due and (at or due <= now)]
         kept = Kept(sum(0 < at <= due for due, at in counted), len(counted))
-        return head and self._record(head), kept
+        return self._record(head) if head is not None else None, kept
 
     def _due(self, message: Message) -> int:
         return max(message.promised_ms, self.until.get(message.id, 0))

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId
 from rapport_protocol.limits import CT_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WATCHED_ACCOUNTS
 from rapport_protocol.membership_entries import ConversationKind, Remove
@@ -386,6 +387,25 @@ async def test_who_does_not_read_is_told_the_last_state_once_it_does() -> None:
             await told(desk, toni, "open", CLOSES_MS)
             reading.resume_reading()
             await told(phone, toni, "open", CLOSES_MS, second)
+
+
+async def test_an_edge_that_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unavailable(*_: object) -> None:
+        raise Rejected(ErrorCode.UNAVAILABLE)
+
+    async with running() as node:
+        toni, dana, _ = await node.pair()
+        first = await publish(node, toni, WORKDAYS)
+        async with connected(node, dana) as phone:
+            await watch(phone, toni)
+            await told(phone, toni, "closed", OPENS_MS, first)
+            node.store.note_members_moved()  # so that it must be asked
+            with monkeypatch.context() as broken:
+                broken.setattr(node.store, "contacts", unavailable)
+                later(node, HOUR_MS)
+                await hears_nothing(phone)
+            later(node, 0)
+            await told(phone, toni, "open", CLOSES_MS)
 
 
 async def test_too_often_is_late_but_the_last_word_holds() -> None:

@@ -10,8 +10,22 @@ async with rapport.Client(vault=Path("kim")) as client:
         ...
 """
 
+from rapport.agreements import (
+    AutomaticAnswer,
+    Card,
+    CardChanged,
+    CardLine,
+    Kept,
+    OfficeChanged,
+    OfficeShown,
+    OwnOffice,
+    PromiseChanged,
+    Promised,
+    Waiting,
+)
 from rapport.client import Client
 from rapport.conversation import Conversation
+from rapport.covers import CoverSide, CoverStage, CoverState
 from rapport.engine.listeners import EventsUnread
 from rapport.engine.registration import InviteMismatch
 from rapport.events import (
@@ -19,6 +33,7 @@ from rapport.events import (
     ConnectionChanged,
     Contact,
     ConversationChanged,
+    CoverChanged,
     Device,
     DevicesChanged,
     Event,
@@ -49,15 +64,37 @@ from rapport.events import (
 )
 from rapport.joining import join
 from rapport.linking import DeviceLinking, LinkOffer, LinkProblem, LinkTrouble, link_device
+from rapport.office import Offices
 from rapport.ports import Unreachable, VaultLocked, VaultProblem
 from rapport.presence import Presence
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
+from rapport_protocol.office.hours import (
+    AnswerRow,
+    ByTable,
+    DateWindows,
+    Leave,
+    OfficeHours,
+    Override,
+    OverrideState,
+    PushClosed,
+    WeeklyWindow,
+    Window,
+    WithinOpenTime,
+)
+from rapport_protocol.office.rules import HoursRefused
+from rapport_protocol.office.status import OfficeState, OfficeStatus
 from rapport_protocol.requests import Role
 
 __all__ = [
     "AccountId",
+    "AnswerRow",
+    "AutomaticAnswer",
+    "ByTable",
+    "Card",
+    "CardChanged",
+    "CardLine",
     "CaughtUp",
     "Client",
     "ConnectionChanged",
@@ -66,6 +103,11 @@ __all__ = [
     "Conversation",
     "ConversationChanged",
     "ConversationId",
+    "CoverChanged",
+    "CoverSide",
+    "CoverStage",
+    "CoverState",
+    "DateWindows",
     "Device",
     "DeviceId",
     "DeviceLinking",
@@ -74,8 +116,11 @@ __all__ = [
     "Event",
     "EventsUnread",
     "FormatError",
+    "HoursRefused",
     "IdentityChanged",
     "InviteMismatch",
+    "Kept",
+    "Leave",
     "LinkOffer",
     "LinkProblem",
     "LinkTrouble",
@@ -90,6 +135,15 @@ __all__ = [
     "MessageReceived",
     "MessageRemoved",
     "MessageStatus",
+    "OfficeChanged",
+    "OfficeHours",
+    "OfficeShown",
+    "OfficeState",
+    "OfficeStatus",
+    "Offices",
+    "Override",
+    "OverrideState",
+    "OwnOffice",
     "Placeholder",
     "PlaceholderReason",
     "PlaceholderRemoved",
@@ -97,6 +151,9 @@ __all__ = [
     "PresenceChanged",
     "PresenceState",
     "ProfileChanged",
+    "PromiseChanged",
+    "Promised",
+    "PushClosed",
     "RapportError",
     "Reason",
     "Rejected",
@@ -113,6 +170,10 @@ __all__ = [
     "VaultLocked",
     "VaultProblem",
     "VerificationChanged",
+    "Waiting",
+    "WeeklyWindow",
+    "Window",
+    "WithinOpenTime",
     "join",
     "link_device",
 ]

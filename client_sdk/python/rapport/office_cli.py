@@ -8,6 +8,8 @@ import click
 
 __all__ = ["office_commands"]
 
+_METHODS = {"import": "take"}
+"""Commands whose names are no names of methods."""
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -28,7 +30,7 @@ def office_commands(run: Run, default_vault: Callable[[], Path]) -> click.Group:
 
         @click.pass_obj
         def call(work: Any, /, **given: Any) -> None:
-            run(getattr(work, name)(**given))
+            run(getattr(work, _METHODS.get(name, name))(**given))
 
         office.add_command(click.Command(name, callback=call, params=[*params], help=text))
 
@@ -52,4 +54,7 @@ def office_commands(run: Run, default_vault: Callable[[], Path]) -> click.Group:
     region = click.Argument(["region"], required=False, default="")
     add("holidays", "Close on public holidays, of this year and the next.", click.Argument(["country"]), region)
     add("publish", "Wait until what was changed is at the server.")
+    file = click.Path(path_type=Path, dir_okay=False)
+    add("export", "Write your hours as a calendar FILE (.ics).", click.Argument(["file"], type=file))
+    add("import", "Take leaves and dates from a calendar FILE (.ics).", click.Argument(["file"], type=file))
     return office

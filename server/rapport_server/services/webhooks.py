@@ -197,7 +197,7 @@ class Webhooks:
             try:
                 answer = await post_to(self._outgoing, target, delivery.id, delivery.body, self._clock.now_ms())
             except NotReached as failed:
-                _log.info("webhook not reached", reason=str(failed), attempts=delivery.attempts)
+                _log.info("webhook not reached", reason=str(failed), count=delivery.attempts)
         if answer is not None and 200 <= answer.status < 300:
             self.delivered += 1
             await self._directory.end_delivery(delivery, None)
@@ -207,7 +207,7 @@ class Webhooks:
         again_ms = now_ms + max(wait_ms(delivery.attempts, self._chance()), asked_ms)
         if again_ms > delivery.created_ms + GIVEN_UP_MS:
             self.dropped += 1
-            _log.warning("webhook event dropped", attempts=delivery.attempts)
+            _log.warning("webhook event dropped", count=delivery.attempts)
             await self._directory.end_delivery(delivery, None)
             return None
         await self._directory.end_delivery(delivery, again_ms)

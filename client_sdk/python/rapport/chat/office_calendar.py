@@ -3,8 +3,8 @@
     out     open windows as weekly events, dates that differ one by one, leaves as events of whole days
     in      events of whole days become leaves; timed ones take their time out of the hours of their dates
 
-What is shown as free elsewhere, as the open windows of a file of ours, takes no time. Everything that could not be taken
-comes back in words with the event's title: they are for the person whose calendar it is, and for no log.
+What is shown as free elsewhere, as the open windows of a file of ours, takes no time. Everything that could not be
+taken comes back in words with the event's title: they are for the person whose calendar it is, and for no log.
 
 Needs the package `icalendar`, which comes with the extra `chat`.
 """
@@ -59,8 +59,8 @@ def to_ics(hours: OfficeHours, account: AccountId, now_ms: int) -> str:
     """
     import icalendar  # noqa: PLC0415 - of an extra
 
-    calendar, zone = Calendar(hours), ZoneInfo(hours.zone)
-    today, _ = calendar.zone.local(now_ms)
+    zone = ZoneInfo(hours.zone)
+    today, _ = Calendar(hours).zone.local(now_ms)
     leaves = [(day_of(leave.first), day_of(leave.last)) for leave in hours.leaves]
     away = {day for first, last in leaves for day in range(first, last + 1)}
     differing = away | {day_of(of.date) for of in hours.dates}
@@ -93,17 +93,17 @@ def to_ics(hours: OfficeHours, account: AccountId, now_ms: int) -> str:
         for day in sorted(day for day in affected if _date(day).weekday() == window.day):
             event.add("exdate", _wall(day, window.start, zone))
     for day in sorted(affected):
-        for piece in _open(calendar, hours, day, away):
+        for piece in _open(hours, day, away):
             key = f"date/{_date(day)}/{piece[0]}/{piece[1]}"
             add(key, "Open", _wall(day, piece[0], zone), _wall(day, piece[1], zone)).add("transp", "TRANSPARENT")
     for leave, (begin, last) in zip(hours.leaves, leaves, strict=True):
         add(f"leave/{leave.first}", "On leave", _date(begin), _date(last + 1))
     file.add_missing_timezones(_date(today - 366), _date(today + ZONE_YEARS * 366))
-    return file.to_ical().decode()
+    return str(file.to_ical(), "utf-8")
 
 
-def _open(calendar: Calendar, hours: OfficeHours, day: int, away: set[int]) -> Iterator[Piece]:
-    """What the windows that begin on a date leave open, when it or the next one differs, in minutes from its midnight."""
+def _open(hours: OfficeHours, day: int, away: set[int]) -> Iterator[Piece]:
+    """What the windows of a date that differs, or the next one does, leave open: minutes from its midnight."""
     differing = {day_of(of.date): of.windows for of in hours.dates}
     usual = [Window(of.start, of.end) for of in hours.weekly if of.day == _date(day).weekday()]
     for window in differing.get(day, usual):
@@ -139,9 +139,12 @@ def from_ics(hours: OfficeHours, text: str, now_ms: int) -> tuple[OfficeHours, t
     if len(text.encode()) > FILE_MOST:
         raise LocalError(ErrorCode.TOO_LARGE, "calendar file")
     try:
-        events = [event for file in icalendar.Calendar.from_ical(text, multiple=True) for event in file.walk("VEVENT")]
+        files = icalendar.Calendar.from_ical(text, multiple=True)
+        events = [event for file in files for event in file.walk("VEVENT") if isinstance(event, icalendar.Event)]
     except ValueError:
-        raise LocalError(ErrorCode.BAD_FORMAT, "not a calendar file") from None
+        files, events = [], []
+    if not files:
+        raise LocalError(ErrorCode.BAD_FORMAT, "not a calendar file")
     if len(events) > EVENTS_MOST:
         raise LocalError(ErrorCode.TOO_LARGE, "calendar file: events")
     taking = _Taking(hours, now_ms)
@@ -163,7 +166,7 @@ class _Taking:
         self._busy: dict[int, list[Piece]] = {}
         self._left: list[str] = []
 
-    def take(self, event: "icalendar.Component") -> None:
+    def take(self, event: "icalendar.Event") -> None:
         """One event, or a sentence why not."""
         title = "".join(letter if letter.isprintable() else " " for letter in str(event.get("summary", "")))[
             :60
@@ -177,7 +180,7 @@ class _Taking:
         if reason:
             self._left.append(f'"{title}" ({start:%Y-%m-%d}): {reason}')
 
-    def _refused(self, event: "icalendar.Component", start: date, end: date) -> str:
+    def _refused(self, event: "icalendar.Event", start: date, end: date) -> str:
         """Why an event is not looked at, "" = it is."""
         if str(event.get("status", "")).upper() == "CANCELLED":
             return "it was cancelled."

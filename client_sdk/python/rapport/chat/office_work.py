@@ -1,8 +1,8 @@
 """One's own hours without a chat: what `rapport office` does. Thin over the client; lines are those of `/hours`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,9 @@ from rapport.chat.face import Misuse
 from rapport.chat.hours_text import changed, hours_lines, problem_words, repair_words
 from rapport.chat.moments import instant_of, machine_zone, now, zone_of
 from rapport.chat.names import Names
+from rapport.chat.office_calendar import from_ics, to_ics
 from rapport.chat.offices import colleague_named, preview_lines, with_holidays
+from rapport.terminal import printable
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.office.hours import OfficeHours, OverrideState
 from rapport_protocol.office.rules import HoursRefused
@@ -73,6 +75,30 @@ class OfficeWork:
             await client.office.come_back()
             await self._sent(client)
 
+    async def export(self, file: Path) -> None:
+        """Writes the hours from today on as a calendar file."""
+        async with self._client() as client:
+            hours = client.office.mine.hours
+            if hours is None:
+                raise Misuse("You have published no hours yet.")
+            with _calendar_package():
+                text = to_ics(hours, client.account, now())
+            await asyncio.to_thread(file.write_text, text, encoding="utf-8", newline="")
+            self._say(f"Written to {file}.")
+
+    async def take(self, file: Path) -> None:
+        """Takes leaves and dates from a calendar file, and publishes them."""
+        try:
+            text = await asyncio.to_thread(file.read_text, encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise LocalError(ErrorCode.BAD_FORMAT, "this file cannot be read as a calendar") from None
+        async with self._client() as client:
+            with _calendar_package():
+                hours, left_out = from_ics(_base(client), text, now())
+            for words in left_out:
+                self._say(printable(words))
+            await self._publish(client, hours)
+
     async def publish(self) -> None:
         """Waits until nothing is missing at the server."""
         async with self._client() as client:
@@ -118,6 +144,15 @@ class OfficeWork:
                 raise LocalError(ErrorCode.BAD_FORMAT, str(misuse)) from None
             except HoursRefused as refused:
                 raise LocalError(ErrorCode.RULE_BROKEN, problem_words(refused.problems)) from None
+
+
+@contextmanager
+def _calendar_package() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError:
+        problem = "calendar files need the extra `chat`: pip install 'rapport[chat]'"
+        raise LocalError(ErrorCode.UNSUPPORTED, problem) from None
 
 
 def _base(client: rapport.Client) -> OfficeHours:

@@ -65,9 +65,12 @@ async def _invite(face: Face, rest: str) -> None:
     if face.client.role is Role.CLIENT:
         raise Misuse("Only a therapist or the practice's owner can invite.")
     link = await face.client.invite(role=role, welcome=welcome.strip() or None)
+    whom = f"Give this link to one {role}; whoever opens it first is in."
+    if role is Role.THERAPIST and face.client.role is Role.THERAPIST:
+        whom = "Give this link to one colleague who has an account of this practice; they type /join and the link."
     face.sheet(
         "Invitation",
-        f"Give this link to one {role}; whoever opens it first is in. It works once, for seven days.\n\n{link}\n",
+        f"{whom} It works once, for seven days.\n\n{link}\n",
         half_blocks(link),
     )
 

@@ -145,7 +145,7 @@ def write_text(
 def say_seen(turn: Turn, conv: ConversationId, message: MessageId) -> None:
     """Our person has seen an urgent message: told to the client, sealed, and to the server."""
     if note_seen(turn, message) is not None:
-        pass
+        compose(turn, conv, UrgentSeenContent(message))
 
 
 def _life(conversation: Conversation, expire_s: int) -> int:

@@ -104,6 +104,10 @@ class JournaledClient:
         """Waits until nothing is unanswered and so many messages of other devices were shown."""
         await self._until(lambda: self._sent <= self._answered and len(self._heard) >= heard)
 
+    async def becomes(self, condition: Callable[[], bool]) -> None:
+        """Waits until it is so; looked at with every event."""
+        await self._until(condition)
+
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with self._news:
             await self._news.wait_for(condition)

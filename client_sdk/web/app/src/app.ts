@@ -1,6 +1,13 @@
 /** `rapport-app`: which screen stands where, by the address, the account and the storage. */
 
-import { type Emitted, type OfficeView, type Place, type StateKind, type StorageNote, textsFor } from "@rapport/elements";
+import {
+  type Emitted,
+  type OfficeView,
+  type Place,
+  type StateKind,
+  type StorageNote,
+  textsFor,
+} from "@rapport/elements";
 import { type Identity, type Kept, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement, tool } from "./client-element.ts";
@@ -62,6 +69,8 @@ export class App extends ClientElement {
     queued: { state: true },
   };
 
+  /** What shows notifications and keeps the app for times without a network; null where the browser has none. */
+  offline: Promise<ServiceWorkerRegistration | null> = Promise.resolve(null);
   declare protected route: Route;
   declare protected failed: StateKind | null;
   declare protected unlocking: boolean;
@@ -280,7 +289,7 @@ export class App extends ClientElement {
     if (route.at === "settings" || route.at === "devices") {
       return html`<div class="column" @rapport-back=${() => this.#open({ at: "home" })} @rapport-exit=${() => this.#exit()}>
         <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back help exit></rapport-top-bar>${this.#strip(nothing)}
-        <main class="scroller"><app-settings .client=${this.client}></app-settings><app-devices .client=${this.client}></app-devices></main></div>`;
+        <main class="scroller"><app-settings .client=${this.client}></app-settings><app-notifications .client=${this.client} .offline=${this.offline}></app-notifications><app-devices .client=${this.client}></app-devices></main></div>`;
     }
     const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
     if (open !== undefined && conversations.some(({ id }) => id === open)) {
@@ -394,7 +403,10 @@ export class App extends ClientElement {
       case "devices":
         return page(words.console.devices, html`<app-devices .client=${client}></app-devices>`);
       case "settings":
-        return page(words.console.settings, html`<app-settings .client=${client}></app-settings>`);
+        return page(
+          words.console.settings,
+          html`<app-settings .client=${client}></app-settings><app-notifications .client=${client} .offline=${this.offline}></app-notifications>`,
+        );
       default:
         return nothing;
     }

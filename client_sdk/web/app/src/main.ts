@@ -12,6 +12,7 @@ import "./hours-screen.ts";
 import "./inviting.ts";
 import "./joining.ts";
 import "./linking-here.ts";
+import "./notifications-screen.ts";
 import "./settings-screen.ts";
 
 /** The worker's address, put in by the build. */
@@ -23,5 +24,5 @@ if (tokens.styleSheet !== undefined) {
 }
 const app = new App();
 app.client = new RapportClient({ worker: RAPPORT_WORKER });
+app.offline = installOffline(document.documentElement.lang);
 document.body.append(app);
-void installOffline(document.documentElement.lang);

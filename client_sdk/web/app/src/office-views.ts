@@ -89,7 +89,15 @@ export function previewOf(
     const by = other?.hours ? { name: other.name, hours: other.hours } : { name, hours };
     const dueMs = promisedBy(by.hours, atMs);
     const promise = dueMs === null ? null : { name: by.name, dueMs };
-    return { name, status: state.status, held: true, untilMs: state.untilMs, nextOpenMs: state.nextOpenMs, promise, hours };
+    return {
+      name,
+      status: state.status,
+      held: true,
+      untilMs: state.untilMs,
+      nextOpenMs: state.nextOpenMs,
+      promise,
+      hours,
+    };
   } catch (error) {
     if (error instanceof RangeError) {
       return null; // a zone or date that this browser does not know: said among the problems

@@ -85,7 +85,9 @@ export function setHelpCountry(country: string): void {
 /** Somebody of one's own to call, kept in this browser alone. */
 export function ownPerson(): OwnPerson | null {
   const { name, number, addedMs } = Object(parsed(PERSON));
-  return typeof name === "string" && typeof number === "string" ? { name, number, addedMs: Number(addedMs) || 0 } : null;
+  return typeof name === "string" && typeof number === "string"
+    ? { name, number, addedMs: Number(addedMs) || 0 }
+    : null;
 }
 
 /** Keeps them, null forgets them. */

@@ -40,7 +40,10 @@ const DRAFT: OfficeHours = {
   dates: [{ date: "2026-11-26", windows: [] }],
   leaves: [{ first: "2026-12-21", last: "2027-01-03", cover: INES.account }],
 };
-const BEFORE: OfficeHours = { ...DRAFT, weekly: week([MORNING, AFTERNOON], [MORNING, AFTERNOON], [NINE_TO_FIVE], [MORNING, AFTERNOON]) };
+const BEFORE: OfficeHours = {
+  ...DRAFT,
+  weekly: week([MORNING, AFTERNOON], [MORNING, AFTERNOON], [NINE_TO_FIVE], [MORNING, AFTERNOON]),
+};
 /** Everything that an editor can show at once: over midnight, a table, nothing pushed. */
 const FULL: OfficeHours = {
   ...DRAFT,
@@ -84,8 +87,14 @@ const offices: Record<OfficeStatus | "unknown", readonly (readonly [string, Offi
   ],
   unknown: [
     ["not confirmed", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null }],
-    ["not loaded", { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null, held: false }],
-    ["over midnight, a long name", { ...CLOSED, name: LONG.name, promise: { name: LONG.name, dueMs: TUESDAY_15 }, hours: FULL }],
+    [
+      "not loaded",
+      { ...CLOSED, status: null, untilMs: null, nextOpenMs: null, promise: null, hours: null, held: false },
+    ],
+    [
+      "over midnight, a long name",
+      { ...CLOSED, name: LONG.name, promise: { name: LONG.name, dueMs: TUESDAY_15 }, hours: FULL },
+    ],
   ],
 };
 const allOffices = Object.values(offices).flat();
@@ -137,7 +146,9 @@ const rungs: Record<UrgentRung, Partial<UrgencyView>> = {
   confirmed: { nextMs: 0 },
 };
 const urgencies: readonly (readonly [string, UrgencyView])[] = [
-  ...(Object.keys(rungs) as UrgentRung[]).map((rung) => [`urgent, ${rung}`, { ...urgency, rung, ...rungs[rung] }] as const),
+  ...(Object.keys(rungs) as UrgentRung[]).map(
+    (rung) => [`urgent, ${rung}`, { ...urgency, rung, ...rungs[rung] }] as const,
+  ),
   ["urgent, nobody else", { ...urgency, rung: "asked_again", cover: "", nextMs: at(0, 22, 5) }],
   ["urgent, silent", { ...urgency, silent: true }],
   ["urgent, seen", { ...urgency, seen: { name: INES.name, atMs: at(0, 21, 58) } }],
@@ -157,7 +168,9 @@ const step: CoverStep = {
 const STATES: readonly CoverStep["state"][] = ["open", "busy", "yes", "no", "over"];
 const covers: readonly (readonly [string, CoverStep])[] = [
   ...STATES.map((state) => [`cover offered, ${state}`, { ...step, state }] as const),
-  ...STATES.map((state) => [`cover asked, ${state}`, { ...step, step: "request", state, lasting: state === "open" }] as const),
+  ...STATES.map(
+    (state) => [`cover asked, ${state}`, { ...step, step: "request", state, lasting: state === "open" }] as const,
+  ),
   ...STATES.map((state) => [`own cover request, ${state}`, { ...step, step: "request", mine: true, state }] as const),
   ["own offer, yes", { ...step, mine: true, state: "yes" }],
   ["cover offered for good", { ...step, lasting: true }],
@@ -171,7 +184,13 @@ const asides: readonly (readonly [string, Aside])[] = [
   ["automatic", { ...aside("a"), kind: "automatic", atMs: NOW_MS, office: CLOSED, limits: CARD.limits }],
   [
     "shown",
-    { ...aside("b"), kind: "shown", reader: SAM.name, promise: { name: DANA.name, dueMs: TUESDAY_15 }, extendable: true },
+    {
+      ...aside("b"),
+      kind: "shown",
+      reader: SAM.name,
+      promise: { name: DANA.name, dueMs: TUESDAY_15 },
+      extendable: true,
+    },
   ],
   ["missed", { ...aside("c"), kind: "missed", promise: MISSED, reminded: false, slotAsked: false, cover: null }],
   [
@@ -199,7 +218,8 @@ const asideStates: readonly Entry[] = asides.map(([state, one]) => [
 const [, EXTENDING] = asides;
 const extending: Entry = [
   "answering later",
-  () => html`<rapport-aside .nowMs=${NOW_MS} .aside=${EXTENDING?.[1] ?? null} .extending=${true} .past=${true}></rapport-aside>`,
+  () =>
+    html`<rapport-aside .nowMs=${NOW_MS} .aside=${EXTENDING?.[1] ?? null} .extending=${true} .past=${true}></rapport-aside>`,
 ];
 
 // --- thread and composer ---------------------------------------------------------------------------------------------
@@ -224,7 +244,24 @@ function thread(messages: readonly Message[], below: readonly Aside[], card: Car
 
 const threads: readonly Entry[] = [
   ["card first", () => thread([first], [])],
-  ["promise missed", () => thread([first, second], [{ id: "m", after: second.id, kind: "missed", promise: MISSED, reminded: false, slotAsked: false, cover: null }])],
+  [
+    "promise missed",
+    () =>
+      thread(
+        [first, second],
+        [
+          {
+            id: "m",
+            after: second.id,
+            kind: "missed",
+            promise: MISSED,
+            reminded: false,
+            slotAsked: false,
+            cover: null,
+          },
+        ],
+      ),
+  ],
   ["automatic answer and urgent", () => thread(CLIENT_TALK, CLIENT_ASIDES)],
   ["cover offered", () => thread([first, offered], [{ id: "o", after: offered.id, kind: "cover", cover: step }])],
 ];
@@ -261,7 +298,12 @@ const composers: readonly Entry[] = [
 
 // --- the therapist's side --------------------------------------------------------------------------------------------
 
-const waitingRow = (number: number, name: string, dueMs: number | null, more: Partial<WaitingRow> = {}): WaitingRow => ({
+const waitingRow = (
+  number: number,
+  name: string,
+  dueMs: number | null,
+  more: Partial<WaitingRow> = {},
+): WaitingRow => ({
   conversation: conversationId(number),
   name,
   sinceMs: ago(600),
@@ -281,16 +323,32 @@ export const WAITING: readonly WaitingRow[] = [
   waitingRow(7, "Ruth Amsel", null),
 ];
 const lists: readonly Entry[] = [
-  ["five", () => html`<rapport-waiting-list .nowMs=${NOW_MS} .rows=${WAITING} .current=${conversationId(1)}></rapport-waiting-list>`],
+  [
+    "five",
+    () =>
+      html`<rapport-waiting-list .nowMs=${NOW_MS} .rows=${WAITING} .current=${conversationId(1)}></rapport-waiting-list>`,
+  ],
   ["nobody", () => html`<rapport-waiting-list .nowMs=${NOW_MS} .rows=${[]}></rapport-waiting-list>`],
 ];
 
 const OPEN = offices.open[0]?.[1] ?? CLOSED;
 const AWAY = offices.away[0]?.[1] ?? CLOSED;
 const ownOffices: readonly Entry[] = [
-  ["open", () => html`<rapport-own-office .nowMs=${NOW_MS} .office=${OPEN} .kept=${{ kept: 31, of: 32 }}></rapport-own-office>`],
-  ["away by hand, not sent", () => html`<rapport-own-office .nowMs=${NOW_MS} .office=${AWAY} overridden pending .kept=${{ kept: 0, of: 0 }}></rapport-own-office>`],
-  ["stepping away", () => html`<rapport-own-office .nowMs=${NOW_MS} .office=${OPEN} .leaving=${true} .wrong=${true}></rapport-own-office>`],
+  [
+    "open",
+    () =>
+      html`<rapport-own-office .nowMs=${NOW_MS} .office=${OPEN} .kept=${{ kept: 31, of: 32 }}></rapport-own-office>`,
+  ],
+  [
+    "away by hand, not sent",
+    () =>
+      html`<rapport-own-office .nowMs=${NOW_MS} .office=${AWAY} overridden pending .kept=${{ kept: 0, of: 0 }}></rapport-own-office>`,
+  ],
+  [
+    "stepping away",
+    () =>
+      html`<rapport-own-office .nowMs=${NOW_MS} .office=${OPEN} .leaving=${true} .wrong=${true}></rapport-own-office>`,
+  ],
   ["no hours", () => html`<rapport-own-office .nowMs=${NOW_MS}></rapport-own-office>`],
 ];
 
@@ -309,11 +367,27 @@ const HOLIDAYS: HolidaysView = {
 const PREVIEW: OfficeView = { ...CLOSED, hours: DRAFT };
 
 /** The editor. */
-export function editor(given: Partial<{ hours: OfficeHours; before: OfficeHours | null; state: PublishState; wrong: boolean }> = {}): TemplateResult {
+export function editor(
+  given: Partial<{ hours: OfficeHours; before: OfficeHours | null; state: PublishState; wrong: boolean }> = {},
+): TemplateResult {
   const { hours = DRAFT, before = BEFORE, state = "idle", wrong = false } = given;
   return html`<rapport-office-hours .nowMs=${NOW_MS} name=${DANA.name} .hours=${hours} .published=${before} .state=${state} .preview=${PREVIEW}
-    .problems=${wrong ? [{ code: "windows_overlap", where: "weekly.2" }, { code: "leave_too_long", where: "leaves.2026-12-21" }] : []}
-    .repairs=${wrong ? [{ code: "merged", where: "weekly.0" }, { code: "sorted", where: "dates" }] : []}
+    .problems=${
+      wrong
+        ? [
+            { code: "windows_overlap", where: "weekly.2" },
+            { code: "leave_too_long", where: "leaves.2026-12-21" },
+          ]
+        : []
+    }
+    .repairs=${
+      wrong
+        ? [
+            { code: "merged", where: "weekly.0" },
+            { code: "sorted", where: "dates" },
+          ]
+        : []
+    }
     open-promises="2" .colleagues=${COLLEAGUES} country="GB"></rapport-office-hours>`;
 }
 
@@ -333,21 +407,59 @@ const parts: readonly Shown[] = [
   ...entries("rapport-hours-week", [
     ["week", () => html`<rapport-hours-week .nowMs=${NOW_MS} .hours=${DRAFT}></rapport-hours-week>`],
     ["over midnight", () => html`<rapport-hours-week .nowMs=${NOW_MS} .hours=${FULL}></rapport-hours-week>`],
-    ["a window", () => html`<rapport-hours-week .nowMs=${NOW_MS} .hours=${DRAFT} .editing=${{ day: 1, old: MORNING }} .wrong=${"overlaps"}></rapport-hours-week>`],
+    [
+      "a window",
+      () =>
+        html`<rapport-hours-week .nowMs=${NOW_MS} .hours=${DRAFT} .editing=${{ day: 1, old: MORNING }} .wrong=${"overlaps"}></rapport-hours-week>`,
+    ],
   ]),
   ...entries("rapport-hours-dates", [
-    ["dates", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${FULL} .colleagues=${COLLEAGUES}></rapport-hours-dates>`],
+    [
+      "dates",
+      () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${FULL} .colleagues=${COLLEAGUES}></rapport-hours-dates>`,
+    ],
     ["none", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${HOURS}></rapport-hours-dates>`],
-    ["a leave", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${DRAFT} .colleagues=${COLLEAGUES} .editing=${""} .kind=${"leave"} .wrong=${"leaveOverlaps"}></rapport-hours-dates>`],
-    ["other hours", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${DRAFT} .editing=${"2026-11-26"} .kind=${"open"}></rapport-hours-dates>`],
-    ["holidays", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${HOURS} .holidays=${HOLIDAYS}></rapport-hours-dates>`],
-    ["no holidays", () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${HOURS} .holidays=${{ ...HOLIDAYS, days: [] }}></rapport-hours-dates>`],
+    [
+      "a leave",
+      () =>
+        html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${DRAFT} .colleagues=${COLLEAGUES} .editing=${""} .kind=${"leave"} .wrong=${"leaveOverlaps"}></rapport-hours-dates>`,
+    ],
+    [
+      "other hours",
+      () =>
+        html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${DRAFT} .editing=${"2026-11-26"} .kind=${"open"}></rapport-hours-dates>`,
+    ],
+    [
+      "holidays",
+      () => html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${HOURS} .holidays=${HOLIDAYS}></rapport-hours-dates>`,
+    ],
+    [
+      "no holidays",
+      () =>
+        html`<rapport-hours-dates .nowMs=${NOW_MS} .hours=${HOURS} .holidays=${{ ...HOLIDAYS, days: [] }}></rapport-hours-dates>`,
+    ],
   ]),
   ...entries("rapport-hours-promise", [
-    ["by a time", () => html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${HOURS} .colleagues=${COLLEAGUES}></rapport-hours-promise>`],
-    ["table, nothing pushed", () => html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${FULL} .colleagues=${COLLEAGUES}></rapport-hours-promise>`],
-    ["open hours", () => html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${{ ...HOURS, promise: { kind: "open_time", minutes: 480 } }}></rapport-hours-promise>`],
-    ["none", () => html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${{ ...HOURS, promise: null }}></rapport-hours-promise>`],
+    [
+      "by a time",
+      () =>
+        html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${HOURS} .colleagues=${COLLEAGUES}></rapport-hours-promise>`,
+    ],
+    [
+      "table, nothing pushed",
+      () =>
+        html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${FULL} .colleagues=${COLLEAGUES}></rapport-hours-promise>`,
+    ],
+    [
+      "open hours",
+      () =>
+        html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${{ ...HOURS, promise: { kind: "open_time", minutes: 480 } }}></rapport-hours-promise>`,
+    ],
+    [
+      "none",
+      () =>
+        html`<rapport-hours-promise .nowMs=${NOW_MS} .hours=${{ ...HOURS, promise: null }}></rapport-hours-promise>`,
+    ],
   ]),
 ];
 
@@ -363,7 +475,11 @@ const alarms: readonly Entry[] = [
 const coverForms: readonly Entry[] = [
   ["ask", () => html`<rapport-cover-form kind="ask" name=${SAM.name} .colleagues=${COLLEAGUES}></rapport-cover-form>`],
   ["nobody to ask", () => html`<rapport-cover-form kind="ask" name=${SAM.name}></rapport-cover-form>`],
-  ["too long", () => html`<rapport-cover-form kind="ask" name=${SAM.name} .colleagues=${COLLEAGUES} .tooLong=${true}></rapport-cover-form>`],
+  [
+    "too long",
+    () =>
+      html`<rapport-cover-form kind="ask" name=${SAM.name} .colleagues=${COLLEAGUES} .tooLong=${true}></rapport-cover-form>`,
+  ],
   ["card", () => html`<rapport-cover-form kind="card" name=${SAM.name}></rapport-cover-form>`],
 ];
 
@@ -378,8 +494,26 @@ const ownCards: readonly Entry[] = [
 const PERSON = { name: "Elin, my sister", number: "020 7946 0123", addedMs: Date.UTC(2026, 8, 2, 10) };
 
 /** The body of Help now. */
-export function crisis(given: Partial<{ country: string; office: OfficeView | null; told: boolean | null; editing: boolean; choosing: boolean; person: typeof PERSON | null; name: string }> = {}): TemplateResult {
-  const { country = "GB", office = CLOSED, told = false, editing = false, choosing = false, person = PERSON, name = DANA.name } = given;
+export function crisis(
+  given: Partial<{
+    country: string;
+    office: OfficeView | null;
+    told: boolean | null;
+    editing: boolean;
+    choosing: boolean;
+    person: typeof PERSON | null;
+    name: string;
+  }> = {},
+): TemplateResult {
+  const {
+    country = "GB",
+    office = CLOSED,
+    told = false,
+    editing = false,
+    choosing = false,
+    person = PERSON,
+    name = DANA.name,
+  } = given;
   return html`<rapport-crisis-card .nowMs=${NOW_MS} .name=${name} .lines=${name ? CARD.lines : []} .country=${country} .person=${person} .office=${office}
     .told=${told} .editing=${editing} .choosing=${choosing}></rapport-crisis-card>`;
 }
@@ -402,14 +536,28 @@ const pushStates: Record<PushState, readonly Entry[]> = {
   busy: [["busy", () => html`<rapport-notifications state="busy"></rapport-notifications>`]],
   on: [
     ["on", () => html`<rapport-notifications state="on"></rapport-notifications>`],
-    ["on, quiet at night", () => html`<rapport-notifications state="on" .quiet=${{ from: 1_320, to: 420 }} saved></rapport-notifications>`],
-    ["on, no quiet time", () => html`<rapport-notifications state="on" .quiet=${{ from: 1_320, to: 420 }} .wrong=${true}></rapport-notifications>`],
+    [
+      "on, quiet at night",
+      () => html`<rapport-notifications state="on" .quiet=${{ from: 1_320, to: 420 }} saved></rapport-notifications>`,
+    ],
+    [
+      "on, no quiet time",
+      () =>
+        html`<rapport-notifications state="on" .quiet=${{ from: 1_320, to: 420 }} .wrong=${true}></rapport-notifications>`,
+    ],
   ],
 };
 
 const bars: readonly Entry[] = [
-  ["client with help", () => html`<rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} .office=${CLOSED} back exit help></rapport-top-bar>`],
-  ["client, hours not confirmed", () => html`<rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} .office=${{ ...CLOSED, status: null }} exit help></rapport-top-bar>`],
+  [
+    "client with help",
+    () => html`<rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} .office=${CLOSED} back exit help></rapport-top-bar>`,
+  ],
+  [
+    "client, hours not confirmed",
+    () =>
+      html`<rapport-top-bar .nowMs=${NOW_MS} name=${DANA.name} .office=${{ ...CLOSED, status: null }} exit help></rapport-top-bar>`,
+  ],
 ];
 
 function entries(element: string, states: readonly Entry[], fills = false): Shown[] {

@@ -4,6 +4,8 @@ import { html, type TemplateResult } from "lit";
 import { textsFor } from "../src/texts/texts.ts";
 import { tintOf } from "../src/tints.ts";
 import type { Aside, ClientRow, InviteCard, Message, Place, StateDetail, StateKind } from "../src/views.ts";
+import { CLOSED } from "./hours.ts";
+import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, crisis, editor, PLAN, WAITING } from "./office.ts";
 import {
   ago,
   at,
@@ -21,8 +23,6 @@ import {
   TALK,
   TALK_OF_DANA,
 } from "./people.ts";
-import { CLOSED } from "./hours.ts";
-import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, crisis, editor, PLAN, WAITING } from "./office.ts";
 import type { Shown } from "./states.ts";
 
 const CARD: InviteCard = {

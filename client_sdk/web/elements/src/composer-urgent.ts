@@ -1,8 +1,8 @@
 /** What is said before a message goes out as urgent: what happens, what may not, and numbers. Pure. */
 
 import { html, type TemplateResult } from "lit";
-import { icon } from "./icons.ts";
 import { dialled } from "./crisis-numbers.ts";
+import { icon } from "./icons.ts";
 import { inSentence, isolated, type Texts } from "./texts/texts.ts";
 import type { CrisisLine, UrgentPlan } from "./views.ts";
 

@@ -80,7 +80,10 @@ export function withLeave(hours: OfficeHours, leave: Leave): OfficeHours {
 }
 
 /** Why a leave cannot be, null where it can: the key of its sentence. */
-export function leaveProblem(hours: OfficeHours, leave: Leave): "dateMissing" | "leaveOrder" | "leaveLong" | "leaveOverlaps" | null {
+export function leaveProblem(
+  hours: OfficeHours,
+  leave: Leave,
+): "dateMissing" | "leaveOrder" | "leaveLong" | "leaveOverlaps" | null {
   if (!leave.first || !leave.last) {
     return "dateMissing";
   }
@@ -97,7 +100,11 @@ export function leaveProblem(hours: OfficeHours, leave: Leave): "dateMissing" | 
 // --- in words --------------------------------------------------------------------------------------------------------
 
 /** A leave's or date's days and what they are: "21 Dec to 3 Jan", "On leave, covered by Ines Brandt". */
-export function entryWords(entry: DateEntry, colleagues: readonly Colleague[], { texts, times }: Speech): [string, string] {
+export function entryWords(
+  entry: DateEntry,
+  colleagues: readonly Colleague[],
+  { texts, times }: Speech,
+): [string, string] {
   const { hours: words } = texts;
   if (entry.kind === "date") {
     const { windows } = entry.date;
@@ -124,7 +131,10 @@ export function changesOf(
   if (before === null) {
     return [words.firstHours];
   }
-  const zone = before.zone === after.zone ? [] : [words.zoneChanges(office.zone(placeOf(before.zone)), office.zone(placeOf(after.zone)))];
+  const zone =
+    before.zone === after.zone
+      ? []
+      : [words.zoneChanges(office.zone(placeOf(before.zone)), office.zone(placeOf(after.zone)))];
   const policy = [before, after].map(({ promise }) => policyWords(promise, own, speech) || words.policies.none);
   const [was = "", is = ""] = policy;
   const samePolicy = JSON.stringify(before.promise) === JSON.stringify(after.promise);
@@ -148,7 +158,12 @@ function weekChanges(before: OfficeHours, after: OfficeHours, { texts, times }: 
   }).filter(Boolean);
 }
 
-function dateChanges(before: OfficeHours, after: OfficeHours, colleagues: readonly Colleague[], speech: Speech): string[] {
+function dateChanges(
+  before: OfficeHours,
+  after: OfficeHours,
+  colleagues: readonly Colleague[],
+  speech: Speech,
+): string[] {
   const { hours: words } = speech.texts;
   const say = (entry: DateEntry) => entryWords(entry, colleagues, speech).join(", ");
   const told = (hours: OfficeHours) => new Set(entriesOf(hours).map(say));
@@ -166,7 +181,12 @@ export function previewMoments(zone: string, nowMs: number, tag: string): (reado
   if (!known(zone)) {
     return [];
   }
-  const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const format = new Intl.DateTimeFormat("en-GB", {
+    timeZone: zone,
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
   const day = new Intl.DateTimeFormat(tag, { timeZone: zone, weekday: "long" });
   const times = timesFor(tag, nowMs, zone);
   const step = 10 * 60_000;

@@ -132,7 +132,9 @@ export class RapportHoursPromise extends RapportElement {
     }
     if (promise.kind === "open_time") {
       const offered = [...new Set([...OPEN_HOURS, promise.minutes / 60])].sort((one, other) => one - other);
-      const options = offered.map((hours) => [String(hours), hours === 1 ? office.oneHour : office.hours(String(hours))] as const);
+      const options = offered.map(
+        (hours) => [String(hours), hours === 1 ? office.oneHour : office.hours(String(hours))] as const,
+      );
       const set = (value: string) => this.#draft({ promise: { kind: "open_time", minutes: Number(value) * 60 } });
       return this.#select("open-hours", words.openHours, options, String(promise.minutes / 60), set);
     }
@@ -162,7 +164,8 @@ export class RapportHoursPromise extends RapportElement {
 
   #renderBy(row: AnswerRow): TemplateResult {
     const { hours: words } = this.texts;
-    const set = (change: Partial<AnswerRow>) => this.#draft({ promise: { kind: "table", rows: [{ ...row, ...change }] } });
+    const set = (change: Partial<AnswerRow>) =>
+      this.#draft({ promise: { kind: "table", rows: [{ ...row, ...change }] } });
     return html`${this.#time(words.answerBy, row.at, (at) => set({ at }), true)}
       ${this.#select("days", words.on, this.#days(row), String(row.days), (value) => set({ days: Number(value) }))}`;
   }
@@ -187,7 +190,8 @@ export class RapportHoursPromise extends RapportElement {
   ): TemplateResult {
     const { hours: words } = this.texts;
     const last = row.before === DAY_MINUTES;
-    const set = (change: Partial<AnswerRow>) => put(rows.map((one, at) => (at === index ? { ...one, ...change } : one)));
+    const set = (change: Partial<AnswerRow>) =>
+      put(rows.map((one, at) => (at === index ? { ...one, ...change } : one)));
     const when = last ? words.rowUntilMidnight : words.writtenBefore;
     const name = last ? when : `${when} ${this.times.wall(row.before)}`;
     return html`<div class="row wrap tablerow" role="group" aria-label=${name}>
@@ -203,7 +207,10 @@ export class RapportHoursPromise extends RapportElement {
 
   #renderCover(hours: OfficeHours): TemplateResult {
     const { hours: words } = this.texts;
-    const options = [["", words.nobody] as const, ...this.colleagues.map(({ account, name }) => [account, name] as const)];
+    const options = [
+      ["", words.nobody] as const,
+      ...this.colleagues.map(({ account, name }) => [account, name] as const),
+    ];
     const set = (value: string) =>
       this.#draft({ cover: this.colleagues.find(({ account }) => account === value)?.account ?? null });
     return html`${this.#select("urgent-cover", words.cover, options, hours.cover ?? "", set)}<p class="meta">${words.coverHint}</p>`;

@@ -1,6 +1,6 @@
 /** `rapport-hours-week`: the windows of a week, as a picture and as times; the times are what is edited. */
 
-import { css, html, nothing, svg, type PropertyDeclarations, type TemplateResult } from "lit";
+import { css, html, nothing, type PropertyDeclarations, svg, type TemplateResult } from "lit";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { clashes, fieldOf, minutesOf, windowOf, withWindow } from "./hours-draft.ts";
 import { hoursLook } from "./hours-look.ts";

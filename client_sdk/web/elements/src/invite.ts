@@ -3,9 +3,9 @@
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
-import { initialsOf, inSentence } from "./texts/texts.ts";
 import { officeLook, weekOf } from "./office-look.ts";
 import { policyWords } from "./office-words.ts";
+import { initialsOf, inSentence } from "./texts/texts.ts";
 import { aboutOf, ownWords } from "./therapist-card.ts";
 import type { CardView, InviteCard, OfficeView } from "./views.ts";
 
@@ -162,7 +162,9 @@ export class RapportInvite extends RapportElement {
   #renderOwnWords(): TemplateResult | typeof nothing {
     const { office } = this.texts;
     const { how = "", limits = "" } = this.therapist ?? {};
-    return how || limits ? html`<section class="stack">${ownWords(office.how, how)}${ownWords(office.limits, limits)}</section>` : nothing;
+    return how || limits
+      ? html`<section class="stack">${ownWords(office.how, how)}${ownWords(office.limits, limits)}</section>`
+      : nothing;
   }
 
   #renderPromises(): TemplateResult {

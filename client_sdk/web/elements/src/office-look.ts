@@ -1,6 +1,6 @@
 /** How an office is drawn wherever it stands: door, state, promise, the week. Pure templates and their style sheet. */
 
-import { type CSSResult, css, html, nothing, svg, type SVGTemplateResult, type TemplateResult } from "lit";
+import { type CSSResult, css, html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { door } from "./icons.ts";
 import {
   composerWords,

@@ -34,7 +34,9 @@ export function stateLine(office: OfficeView, { texts, times }: Speech): string 
 export function promiseLine(promise: PromiseView, isOpen: boolean, { texts, times }: Speech): string {
   const name = inSentence(promise.name, texts);
   const by = times.by(promise.dueMs);
-  return isOpen && times.isToday(promise.dueMs) ? texts.office.answersToday(name, by) : texts.office.answersBy(name, by);
+  return isOpen && times.isToday(promise.dueMs)
+    ? texts.office.answersToday(name, by)
+    : texts.office.answersBy(name, by);
 }
 
 /** The same before its time, which stands apart: "Dana will answer by" and "Tue 15:00". */
@@ -120,7 +122,9 @@ export function weekWords(hours: OfficeHours, { texts, times }: Speech): string 
     .map(([words, days]) => {
       const [first = 0, last = 0] = [days[0], days.at(-1)];
       const isRange = days.length > 2 && last - first === days.length - 1;
-      return isRange ? `${texts.office.dayRange(name(first), name(last))}, ${words}` : `${days.map(name).join(", ")} ${words}`;
+      return isRange
+        ? `${texts.office.dayRange(name(first), name(last))}, ${words}`
+        : `${days.map(name).join(", ")} ${words}`;
     })
     .join(". ");
 }
@@ -141,7 +145,10 @@ export function policyWords(promise: ReplyPromise | null, called: string, { text
   }
   if (promise.kind === "open_time") {
     const hours = promise.minutes / 60;
-    return office.withinHours(name, hours === 1 ? office.oneHour : office.hours(hours.toLocaleString(texts.languageTag)));
+    return office.withinHours(
+      name,
+      hours === 1 ? office.oneHour : office.hours(hours.toLocaleString(texts.languageTag)),
+    );
   }
   const [row, ...more] = promise.rows;
   if (row === undefined || more.length > 0) {
@@ -178,7 +185,9 @@ export function leftWords(row: Pick<WaitingRow, "dueMs" | "missed">, nowMs: numb
   if (minutes < 60) {
     return waiting.minutes(String(minutes));
   }
-  return minutes < 24 * 60 ? waiting.hours(String(Math.floor(minutes / 60))) : waiting.days(String(Math.floor(minutes / 1_440)));
+  return minutes < 24 * 60
+    ? waiting.hours(String(Math.floor(minutes / 60)))
+    : waiting.days(String(Math.floor(minutes / 1_440)));
 }
 
 // --- urgent ----------------------------------------------------------------------------------------------------------
@@ -190,7 +199,10 @@ export function urgentWords(urgency: UrgencyView, { texts, times }: Speech): { m
   if (urgency.seen !== null) {
     return { marked, rest: urgent.seen(isolated(urgency.seen.name || texts.somebody), times.by(urgency.seen.atMs)) };
   }
-  const parts = [triedWords(urgency, { texts, times }), urgency.silent ? urgent.silent : nextWords(urgency, { texts, times })];
+  const parts = [
+    triedWords(urgency, { texts, times }),
+    urgency.silent ? urgent.silent : nextWords(urgency, { texts, times }),
+  ];
   return { marked, rest: [...parts.filter(Boolean), urgent.nobodyYet].join(" ") };
 }
 

@@ -88,7 +88,9 @@ export function bubbleOf(message: Message, setting: Setting): TemplateResult {
     return html`<p class="bubble ghost">${icon(drawing)}<span>${ghost}</span></p>`;
   }
   const { texts } = setting;
-  const badge = message.urgent ? html`<span class="meta urgent">${icon("bell", "s")}${texts.urgent.badge}</span>` : nothing;
+  const badge = message.urgent
+    ? html`<span class="meta urgent">${icon("bell", "s")}${texts.urgent.badge}</span>`
+    : nothing;
   return html`<p class="bubble">${badge}${replyOf(message, setting)}${wordsOf(message.text, setting.active)}${
     message.edited ? html`<span class="meta changed">${texts.thread.edited}</span>` : nothing
   }</p>`;

@@ -7,8 +7,8 @@ import { define, isPhone, RapportElement, SHEETS } from "./element.ts";
 import { type Line, linesOf } from "./groups.ts";
 import { icon } from "./icons.ts";
 import { officeLook } from "./office-look.ts";
-import { therapistCard } from "./therapist-card.ts";
 import { inSentence } from "./texts/texts.ts";
+import { therapistCard } from "./therapist-card.ts";
 import { threadLook } from "./thread-look.ts";
 import { bubbleOf, noticeOf, reactionsOf, type Setting, spoken, stateOf } from "./thread-message.ts";
 import type { AccountId, Aside, CardView, Member, Message, MessageId, Notice, OfficeView } from "./views.ts";
@@ -389,7 +389,10 @@ export class RapportThread extends RapportElement {
     const { texts, times } = this.#said;
     const compare = mine ? null : () => this.emit("rapport-compare");
     const { card, office } = this;
-    return therapistCard({ name, mine, welcome, card, office, nowMs: this.nowMs ?? Date.now(), compare }, { texts, times });
+    return therapistCard(
+      { name, mine, welcome, card, office, nowMs: this.nowMs ?? Date.now(), compare },
+      { texts, times },
+    );
   }
 
   #renderEarlier(): TemplateResult | typeof nothing {

@@ -72,7 +72,8 @@ function clockOf(ms: number, zone: string | undefined): readonly [day: number, y
 export function timesFor(tag: string, nowMs: number, zone?: string): Times {
   const locale = localeFor(tag, navigator.languages);
   const texts = textsFor(tag);
-  const inZone = (options: Intl.DateTimeFormatOptions) => (zone === undefined ? options : { ...options, timeZone: zone });
+  const inZone = (options: Intl.DateTimeFormatOptions) =>
+    zone === undefined ? options : { ...options, timeZone: zone };
   const dayNumber = (ms: number) => clockOf(ms, zone)[0];
   const time = (ms: number) =>
     format(locale, inZone({ timeStyle: "short" }))

@@ -3,8 +3,8 @@
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import { define, RapportElement, SHEETS } from "./element.ts";
-import { rowLook } from "./row-look.ts";
 import { dueWords, leftWords } from "./office-words.ts";
+import { rowLook } from "./row-look.ts";
 import { initialsOf } from "./texts/texts.ts";
 import { tintOf } from "./tints.ts";
 import type { ConversationId, WaitingRow } from "./views.ts";

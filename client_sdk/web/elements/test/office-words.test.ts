@@ -61,7 +61,11 @@ describe("an office in words", () => {
       "In an appointment until 22:00",
       "In an appointment now. Dana will answer by 23:00",
     ],
-    [{ status: "away", untilMs: Date.UTC(2026, 10, 15, 22) }, "Away until 22:00", "Away now. Dana will answer by Tue 15:00"],
+    [
+      { status: "away", untilMs: Date.UTC(2026, 10, 15, 22) },
+      "Away until 22:00",
+      "Away now. Dana will answer by Tue 15:00",
+    ],
     [
       {
         status: "on_leave",
@@ -71,9 +75,17 @@ describe("an office in words", () => {
       "On leave until 4 January 2027",
       "On leave now. Ines will answer by Wed 15:00",
     ],
-    [{ status: "on_leave", untilMs: null, promise: null }, "On leave", "On leave now. Dana promises no time for an answer."],
+    [
+      { status: "on_leave", untilMs: null, promise: null },
+      "On leave",
+      "On leave now. Dana promises no time for an answer.",
+    ],
     [{ nextOpenMs: null, promise: null }, "Closed", "Closed now. Dana promises no time for an answer."],
-    [{ nextOpenMs: Date.UTC(2026, 10, 30, 9) }, "Closed — opens Mon 30 November, 09:00", "Closed now. Dana will answer by Tue 15:00"],
+    [
+      { nextOpenMs: Date.UTC(2026, 10, 30, 9) },
+      "Closed — opens Mon 30 November, 09:00",
+      "Closed now. Dana will answer by Tue 15:00",
+    ],
     [{ status: null, promise: null }, "Hours not confirmed", "Hours not confirmed."],
     [{ status: null, promise: null, hours: null, held: false }, "Hours not loaded", "Hours not loaded."],
   ];
@@ -95,7 +107,10 @@ describe("an office in words", () => {
     assert.equal(theirTimes(CLOSED, LONDON), "");
     const berlin = reader("Europe/Berlin");
     assert.equal(plain(stateLine(CLOSED, berlin)), "Closed — opens Mon 10:00");
-    assert.equal(plain(promiseLine({ name: "Dana Okafor", dueMs: TUESDAY_15 }, false, berlin)), "Dana will answer by Tue 16:00");
+    assert.equal(
+      plain(promiseLine({ name: "Dana Okafor", dueMs: TUESDAY_15 }, false, berlin)),
+      "Dana will answer by Tue 16:00",
+    );
     assert.equal(plain(theirTimes(CLOSED, berlin)), "In London: opens Mon 09:00, answer by Tue 15:00");
     const samoa = reader("Pacific/Apia");
     assert.equal(plain(stateLine(CLOSED, samoa)), "Closed — opens 22:00", "it is Monday there already");
@@ -160,8 +175,14 @@ describe("an urgent message", () => {
   };
   const table: readonly (readonly [Partial<UrgencyView>, string])[] = [
     [{ rung: "queued", nextMs: 0 }, "It has not left this device yet and goes out by itself. Nobody has seen it yet."],
-    [{ rung: "stored" }, "The server has it. None of Dana’s devices has taken it yet. Dana’s devices are told again at 21:55. Nobody has seen it yet."],
-    [{}, "Dana’s device was told at 21:50 and has not answered. Dana’s devices are told again at 21:55. Nobody has seen it yet."],
+    [
+      { rung: "stored" },
+      "The server has it. None of Dana’s devices has taken it yet. Dana’s devices are told again at 21:55. Nobody has seen it yet.",
+    ],
+    [
+      {},
+      "Dana’s device was told at 21:50 and has not answered. Dana’s devices are told again at 21:55. Nobody has seen it yet.",
+    ],
     [
       { rung: "asked_again", atMs: at(21, 55), nextMs: at(22, 5) },
       "Dana’s devices were told again at 21:55 and have not answered. Ines Brandt is asked at 22:05. Nobody has seen it yet.",
@@ -198,7 +219,16 @@ describe("an urgent message", () => {
   }
 
   it("says seen on a person's sealed word alone, whatever the server says", () => {
-    for (const rung of ["queued", "stored", "told", "asked_again", "cover_asked", "no_cover", "ended", "confirmed"] as const) {
+    for (const rung of [
+      "queued",
+      "stored",
+      "told",
+      "asked_again",
+      "cover_asked",
+      "no_cover",
+      "ended",
+      "confirmed",
+    ] as const) {
       for (const silent of [false, true]) {
         const { rest } = urgentWords({ ...told, rung, silent }, LONDON);
         assert.ok(rest.endsWith("Nobody has seen it yet.") && !rest.includes("Seen by"), rest);
@@ -228,13 +258,25 @@ describe("the editor's draft", () => {
 
   it("keeps dates and leaves in order, and says why a leave cannot be", () => {
     const leave = { first: "2026-12-21", last: "2027-01-03", cover: null };
-    const dated = withLeave(withDates(HOURS, [{ date: "2026-12-24", windows: [] }, { date: "2026-11-26", windows: [] }]), leave);
-    assert.deepEqual(entriesOf(dated).map(({ key }) => key), ["2026-11-26", "2026-12-21 leave", "2026-12-24"]);
+    const dated = withLeave(
+      withDates(HOURS, [
+        { date: "2026-12-24", windows: [] },
+        { date: "2026-11-26", windows: [] },
+      ]),
+      leave,
+    );
+    assert.deepEqual(
+      entriesOf(dated).map(({ key }) => key),
+      ["2026-11-26", "2026-12-21 leave", "2026-12-24"],
+    );
     assert.equal(leaveProblem(dated, { ...leave, first: "2027-01-03", last: "2027-01-05" }), "leaveOverlaps");
     assert.equal(leaveProblem(HOURS, { ...leave, last: "2026-12-20" }), "leaveOrder");
     assert.equal(leaveProblem(HOURS, { ...leave, last: "2027-12-22" }), "leaveLong");
     assert.equal(leaveProblem(HOURS, { ...leave, last: "" }), "dateMissing");
-    assert.deepEqual(withoutEntry(withoutEntry(withoutEntry(dated, "2026-12-24"), "2026-11-26"), "2026-12-21 leave"), HOURS);
+    assert.deepEqual(
+      withoutEntry(withoutEntry(withoutEntry(dated, "2026-12-24"), "2026-11-26"), "2026-12-21 leave"),
+      HOURS,
+    );
   });
 
   it("says what changes for clients, and nothing where nothing does", () => {

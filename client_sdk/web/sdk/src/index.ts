@@ -66,4 +66,4 @@ export type { ConnectionState, Reason } from "./protocol/connection.ts";
 export { COUNTRIES as CRISIS_NUMBERS, type CountryLine, type CountryNumbers } from "./protocol/crisis-lines.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";
 export type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
-export type { QuietHours, Role } from "./protocol/requests.ts";
+export type { Holiday, Holidays, QuietHours, Role } from "./protocol/requests.ts";

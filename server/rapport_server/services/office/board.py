@@ -20,6 +20,9 @@ from rapport_protocol.office.status import OfficeStatus, office_state
 
 __all__ = ["Board", "Person", "Standing"]
 
+_UNREADABLE: Final = (ValueError, ArithmeticError, LookupError, OSError)
+"""What rules may raise that this machine cannot follow: one closed door, and no node that ends."""
+
 Person = tuple[PracticeId, AccountId]
 """An account with the practice that it is found under."""
 
@@ -145,7 +148,7 @@ def _stands(office: _Office, now: int) -> tuple[Standing, int | None]:
         return closed, None
     try:
         state = office_state(office.hours, now)
-    except ValueError:
+    except _UNREADABLE:
         return closed, office.valid_until_ms
     edge = office.valid_until_ms if state.changes_at_ms is None else min(state.changes_at_ms, office.valid_until_ms)
     return Standing(office.version, state.status, state.until_ms or 0), edge

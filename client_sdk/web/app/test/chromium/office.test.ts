@@ -44,7 +44,10 @@ it("hours are drafted, survive a reload, are published, and stand on the client'
 
   const door = mira.locator("rapport-thread").getByText(/^(Open until|Closed — opens)/);
   await door.waitFor();
-  await mira.locator("rapport-thread").getByText(/^Dana will answer/).waitFor();
+  await mira
+    .locator("rapport-thread")
+    .getByText(/^Dana will answer/)
+    .waitFor();
   const when = mira.locator("rapport-composer #when");
   await when.getByText(/Dana will answer/).waitFor();
   assert.equal(await mira.locator("rapport-composer textarea").getAttribute("aria-describedby"), "when");
@@ -54,7 +57,10 @@ it("hours are drafted, survive a reload, are published, and stand on the client'
   const row = dana.locator("rapport-waiting-list button").filter({ hasText: "Mira" });
   await row.getByText(/^By /).waitFor();
   await row.click();
-  await dana.locator("rapport-thread").getByText(/^Mira was shown: Dana will answer by/).waitFor();
+  await dana
+    .locator("rapport-thread")
+    .getByText(/^Mira was shown: Dana will answer by/)
+    .waitFor();
   await write(dana, "I am. Until Monday.");
   await row.waitFor({ state: "detached" });
 

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import type { RapportClient } from "@rapport/sdk";
 import type { CDPSession, Page } from "playwright-core";
 import { House, joinWith } from "./people.ts";
 
@@ -71,9 +72,9 @@ describe("the service worker", () => {
   it("shows one notification per class, which says nothing of anybody", { timeout: 120_000 }, async () => {
     const deliver = await postman(dana);
     await deliver('{"class":"message"}                                             ');
-    assert.deepEqual(await until(dana, 1), [
-      { title: "Rapport", body: "You have a new message.", tag: "message", lang: "en" },
-    ]);
+    const [first] = await until(dana, 1);
+    assert.deepEqual([first?.title, first?.body, first?.tag], ["Rapport", "You have a new message.", "message"]);
+    assert.match(first?.lang ?? "", /^en/);
     await deliver('{"class":"urgent"}');
     await deliver('{"class":"message"}');
     const all = await until(dana, 2);
@@ -95,6 +96,22 @@ describe("the service worker", () => {
     await deliver('{"class":"appointment"}');
     const [notification] = await until(dana, 1);
     assert.deepEqual([notification?.body, notification?.lang], ["Es gibt Neues zu einem Termin.", "de"]);
+  });
+
+  it("is refused a subscription by a browser without a push service, and says so", { timeout: 120_000 }, async () => {
+    const said = await dana.evaluate(async () => {
+      const app: unknown = [...document.body.children].find((element) => Reflect.has(element, "client"));
+      const { push } = Reflect.get(app as object, "client") as RapportClient;
+      const registration = await navigator.serviceWorker.ready;
+      const before = await push.state();
+      const reason: unknown = await push.subscribe(registration).then(
+        () => "subscribed",
+        (problem: unknown) => Reflect.get(problem as object, "reason"),
+      );
+      return { before, reason, after: await push.state() };
+    });
+    const nothing = { server: true, browser: "ready", subscribed: false, quiet: null };
+    assert.deepEqual(said, { before: nothing, reason: "refused", after: nothing });
   });
 
   it("keeps every file of the app, as it was built", { timeout: 120_000 }, async () => {

@@ -21,7 +21,8 @@ export const officeDe: Same<typeof officeEn> = {
     notLoaded: "Sprechzeiten nicht geladen",
     notConfirmedText: (name: string) =>
       `Die Sprechzeiten von ${name} sind abgelaufen oder ließen sich nicht prüfen. Deshalb wird jetzt nichts versprochen.`,
-    notLoadedText: (name: string) => `${name} hat hier noch keine Sprechzeiten gezeigt. Deshalb wird nichts versprochen.`,
+    notLoadedText: (name: string) =>
+      `${name} hat hier noch keine Sprechzeiten gezeigt. Deshalb wird nichts versprochen.`,
     answersBy: (name: string, by: string) => `${name} antwortet bis ${by}`,
     answersToday: (name: string, time: string) => `${name} antwortet heute bis ${time}`,
     answersByLead: (name: string) => `${name} antwortet bis`,
@@ -191,8 +192,7 @@ export const officeDe: Same<typeof officeEn> = {
     ringClosed: "Klienten dürfen anrufen, wenn geschlossen ist",
     pushClosed: "Was meine Geräte erreicht, wenn geschlossen ist",
     push: { all: "Alles", urgent: "Nur Dringendes", none: "Nichts" },
-    pushNoneWarning:
-      "Dann weckt auch eine dringende Nachricht keines Ihrer Geräte. Ihren Klienten wird das gesagt.",
+    pushNoneWarning: "Dann weckt auch eine dringende Nachricht keines Ihrer Geräte. Ihren Klienten wird das gesagt.",
     sees: "Was meine Klienten sehen",
     whenItIs: "Wenn es so spät ist:",
     nowOption: "Jetzt",

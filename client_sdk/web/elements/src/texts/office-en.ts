@@ -16,7 +16,8 @@ export const officeEn = {
     leave: "On leave",
     notConfirmed: "Hours not confirmed",
     notLoaded: "Hours not loaded",
-    notConfirmedText: (name: string) => `${name}’s hours have run out or could not be checked. So nothing is promised now.`,
+    notConfirmedText: (name: string) =>
+      `${name}’s hours have run out or could not be checked. So nothing is promised now.`,
     notLoadedText: (name: string) => `${name} has shown no hours here yet. So nothing is promised.`,
     answersBy: (name: string, by: string) => `${name} will answer by ${by}`,
     answersToday: (name: string, time: string) => `${name} will answer today by ${time}`,
@@ -54,7 +55,8 @@ export const officeEn = {
   },
   answers: {
     automatic: "Automatic answer",
-    automaticFrom: (name: string) => `Made on this device from ${name}’s hours and card. ${name} has not seen your message.`,
+    automaticFrom: (name: string) =>
+      `Made on this device from ${name}’s hours and card. ${name} has not seen your message.`,
     officeIs: (name: string, state: string) => `${name}’s office: ${state}.`,
     shown: (reader: string, promise: string) => `${reader} was shown: ${promise}`,
     extend: "Answer later",
@@ -106,7 +108,8 @@ export const officeEn = {
   },
   hours: {
     title: "Office hours",
-    intro: (zone: string) => `${zone}. Your signed hours decide status, ringing and reply promises, also when you are offline.`,
+    intro: (zone: string) =>
+      `${zone}. Your signed hours decide status, ringing and reply promises, also when you are offline.`,
     draft: "Draft, not shown yet",
     published: "Published. Clients see these hours.",
     publishing: "Signing and publishing.",
@@ -199,7 +202,10 @@ export const officeEn = {
     leavesChange: (leaves: string) => `Leave: ${leaves}.`,
     promiseChanges: (before: string, after: string) => `The promise changes from “${before}” to “${after}”.`,
     coverChanges: (name: string) => `Asked for urgent messages: ${name}.`,
-    ringChanges: { on: "They may ring when the office is closed.", off: "They may no longer ring when the office is closed." },
+    ringChanges: {
+      on: "They may ring when the office is closed.",
+      off: "They may no longer ring when the office is closed.",
+    },
     promisesStayOne: "One open promise stays as it was.",
     promisesStay: (count: string) => `${count} open promises stay as they were.`,
     problems: "To put right before publishing",

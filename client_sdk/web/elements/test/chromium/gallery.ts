@@ -67,7 +67,9 @@ export async function show(page: Page, state: string): Promise<void> {
 const NAMES: readonly string[] = [
   "join link-here back exit dismiss send edit task-left draft typing send-again reply edit-wanted delete earlier seen",
   "compare open invite make-invite go remove-device name-device sign-out offer digits link-end take-link verify",
-  "acknowledge act rename look language passphrase unlock",
+  "acknowledge act rename look language passphrase unlock help ask-slot extend cover-answer cover-card send-cover-card",
+  "ask-cover step-away come-back hours-draft preview publish discard holidays card country own-person tell-help",
+  "urgent-seen sound push quiet",
 ].flatMap((line) => line.split(" ").map((name) => `rapport-${name}`));
 
 /** Begins to write down what elements emit; `heard` gives it. */

@@ -114,11 +114,11 @@ describe("the composer", () => {
     await press(page, "Shift+Enter");
     await page.keyboard.type(" two ");
     await press(page, "Enter");
-    assert.deepEqual(await heard(page), [["rapport-send", { text: "one\n two", replyTo: null }]]);
+    assert.deepEqual(await heard(page), [["rapport-send", { text: "one\n two", replyTo: null, urgent: false }]]);
     await page.keyboard.type("three");
     assert.deepEqual(await tabs(page, 1), ["Send"]);
     await press(page, "Enter");
-    assert.deepEqual(await heard(page), [["rapport-send", { text: "three", replyTo: null }]]);
+    assert.deepEqual(await heard(page), [["rapport-send", { text: "three", replyTo: null, urgent: false }]]);
     assert.equal(await focused(page), "Message to Dana");
     await page.context().close();
   });
@@ -135,7 +135,7 @@ describe("the composer", () => {
     await page.keyboard.type("two");
     assert.deepEqual(await heard(page), []);
     await press(page, "Tab", "Enter");
-    assert.deepEqual(await heard(page), [["rapport-send", { text: "one\ntwo", replyTo: null }]]);
+    assert.deepEqual(await heard(page), [["rapport-send", { text: "one\ntwo", replyTo: null, urgent: false }]]);
     await page.context().close();
   });
 
@@ -215,7 +215,7 @@ describe("bars and lists", () => {
 
   it("chooses a place of the console", async () => {
     const page = await open("rapport-console/list");
-    assert.deepEqual(await tabs(page, 3), ["Clients", "Devices", "Settings"]);
+    assert.deepEqual(await tabs(page, 4), ["Clients", "Hours", "Devices", "Settings"]);
     await press(page, "Enter");
     assert.deepEqual(await heard(page), [["rapport-go", { place: "settings" }]]);
     await page.context().close();

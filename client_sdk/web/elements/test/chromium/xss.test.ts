@@ -86,6 +86,14 @@ function fill(page: Page, tag: string, payloads: readonly string[]): Promise<num
         "base",
         "role",
         "url",
+        "step",
+        "rung",
+        "state",
+        "status",
+        "zone",
+        "country",
+        "request",
+        "after",
       ];
       const replaced = (value: unknown, key: string): unknown => {
         if (typeof value === "string") {
@@ -117,6 +125,8 @@ function fill(page: Page, tag: string, payloads: readonly string[]): Promise<num
         "blocked",
         "storage",
         "current",
+        "form",
+        "country",
       ];
       for (const element of document.querySelectorAll(name)) {
         const properties = Reflect.get(element.constructor, "properties");
@@ -147,7 +157,7 @@ function strangers(page: Page): Promise<string[]> {
           ({ name }) => name.startsWith("on") || name === "style" || name === "srcdoc",
         );
         const href = element.getAttribute("href") ?? "";
-        if (foreign || handled || (element.localName === "a" && !/^(?:https?|mailto):/u.test(href))) {
+        if (foreign || handled || (element.localName === "a" && !/^(?:https?|mailto|tel|sms):/u.test(href))) {
           found.push(`${element.localName} ${href}`);
         }
         if (element.shadowRoot) {
@@ -180,6 +190,18 @@ const PLACES: readonly (readonly [state: string, tag: string])[] = [
   ["rapport-state/foreignLink", "rapport-state"],
   ["rapport-new-invite/ready", "rapport-new-invite"],
   ["rapport-settings/passphrase set", "rapport-settings"],
+  ["rapport-office-door/closed", "rapport-office-door"],
+  ["rapport-office-door/line, closed", "rapport-office-door"],
+  ["rapport-aside/automatic", "rapport-aside"],
+  ["rapport-aside/missed, reminded, with cover", "rapport-aside"],
+  ["rapport-aside/urgent, seen", "rapport-aside"],
+  ["rapport-aside/cover offered, open", "rapport-aside"],
+  ["rapport-composer/asked whether urgent", "rapport-composer"],
+  ["rapport-waiting-list/five", "rapport-waiting-list"],
+  ["rapport-crisis-card/closed", "rapport-crisis-card"],
+  ["rapport-urgent-alarm/two", "rapport-urgent-alarm"],
+  ["rapport-cover-form/ask", "rapport-cover-form"],
+  ["rapport-own-card/filled in", "rapport-own-card"],
 ];
 
 it("runs none of them in any element, and the policy reports nothing", async () => {

@@ -161,12 +161,12 @@ const encoder = new Encoder();
 const MOST_ITEMS = 65_536;
 const decoder = new Decoder({ maxArrayLength: MOST_ITEMS, maxMapLength: MOST_ITEMS });
 
-/** The array that some bytes are. */
-function readArray(bytes: Uint8Array): readonly unknown[] {
+/** The array that some bytes are. known: how many elements are read of one that begins like this. */
+function readArray(bytes: Uint8Array, known: (first: unknown) => number): readonly unknown[] {
   let value: unknown;
   try {
     value = decoder.decode(bytes);
-    checkTexts(bytes);
+    checkTexts(bytes, Array.isArray(value) ? known(value[0]) : 0);
   } catch {
     throw new FormatError("malformed message", "bad_frame");
   }
@@ -176,7 +176,9 @@ function readArray(bytes: Uint8Array): readonly unknown[] {
 
 function decode(frame: Uint8Array, tags: readonly string[]): object {
   demand(frame.length <= FRAME_BYTES);
-  const [tag, ...row] = readArray(frame);
+  const isKnown = (first: unknown): first is string => typeof first === "string" && tags.includes(first);
+  const known = (first: unknown): number => (isKnown(first) ? 1 + fieldsOf(first).length : 1);
+  const [tag, ...row] = readArray(frame, known);
   demand(typeof tag === "string");
   if (!tags.includes(tag)) {
     throw new UnknownTag();
@@ -211,7 +213,11 @@ export function encodeStruct(struct: string, content: object): Uint8Array {
 
 /** A structure of `fields.ts`, checked. Throws FormatError("bad_frame"). */
 export function decodeStruct(struct: string, bytes: Uint8Array): object {
-  return readStruct(readArray(bytes), struct);
+  const { length } = fieldsOf(struct);
+  return readStruct(
+    readArray(bytes, () => length),
+    struct,
+  );
 }
 
 /** The body that an operation is asked with; null for one without. */

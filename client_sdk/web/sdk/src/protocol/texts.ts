@@ -7,14 +7,18 @@ const AFTER_HEAD = [
   0, 0, 0, 0, -1, -2, -4, -1, -2, -4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17, -1, -2, -4, -2, -4, -2, -4,
 ] as const;
 
-/** Throws TypeError for a text that is not UTF-8, which the library reads as something else. source: MessagePack. */
-export function checkTexts(source: Uint8Array): void {
+/**
+ * Throws TypeError for a text that is not UTF-8, which the library reads as something else. source: MessagePack.
+ *
+ * elements: if it is an array, only so many of its elements are looked at: nobody reads the others.
+ */
+export function checkTexts(source: Uint8Array, elements = Number.POSITIVE_INFINITY): void {
   let at = 0;
   const skip = (size: number) => {
     at += size;
     return source.subarray(at - size, at);
   };
-  for (let left = 1; left > 0; left--) {
+  for (let left = 1, most = elements; left > 0; left--, most = Number.POSITIVE_INFINITY) {
     const [head = 0] = skip(1);
     const after = AFTER_HEAD[head - 0xc0] ?? 0;
     const size = after < 0 ? skip(-after).reduce((value, byte) => value * 256 + byte, 0) : after;
@@ -22,13 +26,13 @@ export function checkTexts(source: Uint8Array): void {
     } else if (head < 0x90) {
       left += 2 * (head & 0x0f);
     } else if (head < 0xa0) {
-      left += head & 0x0f;
+      left += Math.min(head & 0x0f, most);
     } else if (head < 0xc0) {
       fromUtf8(skip(head & 0x1f));
     } else if (head >= 0xde) {
       left += 2 * size;
     } else if (head >= 0xdc) {
-      left += size;
+      left += Math.min(size, most);
     } else if (head >= 0xd9) {
       fromUtf8(skip(size));
     } else {

@@ -17,6 +17,7 @@
  * - revoke {client, name}: remove the own device that is called so; it is owed nothing more
  * - leave {client}: close it; its vault stays
  * - open {client}: go on with the vault of one that was closed
+ * - those of `player-agreed.ts`: office hours, promises, cards
  */
 
 import type { RapportClient } from "../client/client.ts";
@@ -25,6 +26,7 @@ import type { LinkId } from "../protocol/ids.ts";
 import type { Entry, Sink } from "./journal.ts";
 import { JournaledClient } from "./journaled.ts";
 import type { Order, Reply } from "./orders.ts";
+import { agreed } from "./player-agreed.ts";
 
 /** What a player stands on: where its clients' vaults are, and where their journals go. */
 export interface Stage {
@@ -126,8 +128,14 @@ export class Player {
         this.clients.delete(order.client);
         await client.sdk.close();
         return {};
-      default:
-        throw new RangeError("no such order");
+      default: {
+        const done = agreed(client.sdk, order);
+        if (done === null) {
+          throw new RangeError("no such order");
+        }
+        await done;
+        return {};
+      }
     }
   }
 
