@@ -1,7 +1,7 @@
 """A server whose urgent ladder runs through in seconds, for the harness. Never part of the product.
 
-`python hurried_server.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault, so
-that the harness has something to find: `forgetful` forgets to set the next timer, `amnesia` keeps its ladders in memory
+`python hurried_server.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault,
+so that the harness has something to find: `forgetful` forgets to set the next timer, `amnesia` keeps its ladders in memory
 only, `eager` does not wait for a rung's time, `gossip` says that somebody has confirmed when a device has the message.
 """
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from rapport_protocol.urgent import Rung
@@ -19,7 +20,7 @@ from rapport_server.adapters.store.sql import urgent as stored
 from rapport_server.cli import commands
 from rapport_server.records import UrgentRecord
 from rapport_server.services import timers
-from rapport_server.services.urgent import Urgent, rules, service
+from rapport_server.services.urgent import Urgent, rules
 from rapport_server.services.urgent.rules import Event, Move, Times
 
 __all__ = ["LEASE_S", "LOOK_S", "TIMES"]
@@ -33,14 +34,21 @@ _BORN_MS = int(time.time() * 1000)
 
 def hurry() -> None:
     """Everything that takes minutes takes seconds."""
-    app.Urgent = partial(Urgent, times=TIMES)  # type: ignore[misc, assignment]
-    timers.LEASE_MS = int(LEASE_S * 1000)  # type: ignore[misc]
-    timers.LOOK_EVERY_S = LOOK_S  # type: ignore[misc]
+    replaced(app, "Urgent", partial(Urgent, times=TIMES))
+    replaced(timers, "LEASE_MS", int(LEASE_S * 1000))
+    replaced(timers, "LOOK_EVERY_S", LOOK_S)
+
+
+def replaced(module: ModuleType, name: str, value: Any) -> Any:
+    """Puts something else in the place of what a module calls so; returns what stood there."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    return before
 
 
 def forgetful() -> None:
     """The rung is written, and nothing follows it."""
-    stored.set_timer = lambda _tx, _timer: None
+    replaced(stored, "set_timer", lambda _tx, _timer: None)
 
 
 def amnesia() -> None:
@@ -57,11 +65,8 @@ def amnesia() -> None:
 
 
 def eager() -> None:
-    """Every look is a rung."""
-    TIMES_BEFORE = rules.due_event  # noqa: N806 - what it was
-    service.due_event = lambda record, now: TIMES_BEFORE(record, now + 10_000)
-    timers.LOOK_EVERY_S = 0.2  # type: ignore[misc]
-    app.Urgent = partial(Urgent, times=Times(again_ms=200, cover_ms=400, end_ms=4_500))  # type: ignore[misc, assignment]
+    """Nobody is given time to answer."""
+    replaced(app, "Urgent", partial(Urgent, times=Times(again_ms=200, cover_ms=400, end_ms=4_500)))
 
 
 def gossip() -> None:

@@ -1,8 +1,8 @@
 """`python -m tests.chaos.urgent --rounds 20`: urgent messages while servers are killed, and what their writer is shown.
 
 Each round a client writes something urgent; the server is killed with `kill -9` at random moments of the ladder, whose
-times are shortened to seconds, and started again at once. In some rounds nobody answers, in others the therapist writes,
-or presses the button, or the colleague who covers does. `--nodes` kills one of two nodes over PostgreSQL and Redis.
+times are shortened to seconds, and started again at once. In some rounds nobody answers, in others the therapist
+writes, or presses the button, or the colleague who covers does. `--nodes` kills one of two nodes over PostgreSQL and Redis.
 
 The exit code is 0 only when every rung came, in order, none before its time, none later than a restart and a lease
 after it; when nothing was shown as seen that no person had confirmed; and when all that was confirmed was shown.
@@ -17,7 +17,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -83,9 +83,7 @@ class People:
     def talk(self, client: rapport.Client, other: rapport.Client) -> rapport.Conversation:
         """The pair of the two, as the first sees it."""
         wanted = {client.account, other.account}
-        return next(
-            conv for conv in client.conversations() if {member.account for member in conv.members} == wanted
-        )
+        return next(conv for conv in client.conversations() if {member.account for member in conv.members} == wanted)
 
 
 @asynccontextmanager
@@ -303,8 +301,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     chosen = vars(parser.parse_args())
     with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as folder:
-        work: Awaitable[Outcome] = run(Path(folder), **chosen)
-        outcome = asyncio.run(work)  # type: ignore[arg-type]
+        outcome = asyncio.run(run(Path(folder), **chosen))
     sys.stdout.write(msgspec.json.encode({**msgspec.to_builtins(outcome), "seed": chosen["seed"]}).decode() + "\n")
     return 1 if outcome.missed else 0
 

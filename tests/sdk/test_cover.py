@@ -1,4 +1,4 @@
-"""Cover and hand-over among therapist, colleague and client; joining by an invite with the account that there is.
+"""Cover and hand-over among therapist, colleague and client.
 
 The test run takes some commits of each device for crashes; `python -m tests.sdk.test_cover` takes every one (6 s).
 """
@@ -14,133 +14,18 @@ import pytest
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.covers import CoverSide, CoverStage
-from rapport.crypto.invites import InviteLink, InviteSecret, parse_link
-from rapport.engine import accepting, cover_ledger, covering, errands, inviting, own_devices
+from rapport.engine import cover_ledger, covering
 from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest
-from rapport.engine.composing import compose
-from rapport.engine.content import Content
 from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_MOST, cover_of
 from rapport.engine.outgoing import QUEUES
-from rapport.engine.records import CONVERSATIONS
 from rapport.engine.turn import Turn
-from rapport.events import CoverChanged, MessageKind, SecurityEvent
+from rapport.events import CoverChanged, MessageKind
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import ConversationId
 from rapport_protocol.limits import INVITE_LIFE_MS
 from rapport_protocol.requests import Role
 from tests.sdk.linked import link
-from tests.sdk.relay import Device, Relay, later, quiet
-
-
-class Three:
-    """Anna, therapist and owner; Ben, her colleague; Kim, Anna's client. `all` are connected and at rest."""
-
-    relay: Relay
-    anna: Device
-    ben: Device
-    kim: Device
-    colleagues: ConversationId
-    client: ConversationId
-
-    @classmethod
-    async def start(cls, device: type[Device] = Device) -> Three:
-        three = cls()
-        three.relay = Relay()
-        owner_link = await three.relay.start()
-        three.anna, three.ben, three.kim = (device(three.relay, seed) for seed in (1, 2, 3))
-        await three.anna.join(owner_link, "Anna")
-        await three.anna.connect()
-        three.colleagues = await three.bring(three.anna, three.ben, Role.THERAPIST, "Ben")
-        three.client = await three.bring(three.anna, three.kim, Role.CLIENT, "Kim")
-        return three
-
-    async def invite(self, by: Device, role: Role = Role.CLIENT) -> tuple[str, ConversationId]:
-        invite = by.do(lambda turn: inviting.new_invite(turn, role, "Welcome."))
-        await quiet(by)
-        made, conv = by.do(lambda turn: inviting.invite_link(turn, invite))
-        return made, ConversationId(conv)
-
-    async def bring(self, by: Device, who: Device, role: Role, name: str) -> ConversationId:
-        made, conv = await self.invite(by, role)
-        await who.join(made, name)
-        await who.connect()
-        await quiet(by, who)
-        return conv
-
-    @property
-    def all(self) -> list[Device]:
-        return [self.anna, self.ben, self.kim]
-
-    async def close(self) -> None:
-        await self.relay.close()
-
-    # --- a cover, step by step ----------------------------------------------------------------------------------------
-
-    def ask(self, *, lasting: bool = False) -> bytes:
-        message = self.anna.do(
-            lambda turn: covering.request_cover(turn, self.colleagues, self.client, "until May", lasting=lasting)
-        )
-        assert message.kind is MessageKind.COVER_REQUEST
-        return message.request
-
-    async def offered(self) -> bytes:
-        request = self.ask()
-        await quiet(*self.all)
-        self.ben.do(lambda turn: covering.agree(turn, request))
-        await quiet(*self.all)
-        return request
-
-    def stages(self, request: bytes, *devices: Device) -> list[CoverStage | None]:
-        return [stage(device, request) for device in devices or self.all]
-
-
-def stage(device: Device, request: bytes) -> CoverStage | None:
-    state = device.do(lambda turn: cover_of(turn, request))
-    return state.stage if state else None
-
-
-def say(device: Device, conv: ConversationId, content: Content) -> None:
-    """What only a lying device would say: it goes out without a look at the rules."""
-    device.do(lambda turn: compose(turn, conv, content))
-
-
-def kinds(device: Device, conv: ConversationId) -> list[MessageKind]:
-    return [message.kind for message in device.shown(conv) if message.kind not in (MessageKind.CARD, MessageKind.TEXT)]
-
-
-def alarms(*devices: Device) -> list[SecurityEvent]:
-    return [event for device in devices for event in device.events if isinstance(event, SecurityEvent)]
-
-
-def joined(device: Device) -> list[ConversationId]:
-    """Its conversations of two people."""
-    found = device.look(lambda tx: list(CONVERSATIONS.list(tx)))
-    return [ConversationId(key) for key, held in found if held.membership and len(held.membership.members) == 2]
-
-
-def outcome(device: Device, made: str) -> ConversationId | None:
-    return device.do(lambda turn: accepting.outcome(turn, secret_of(made).id))
-
-
-def secret_of(made: str) -> InviteSecret:
-    parsed = parse_link(made)
-    assert isinstance(parsed, InviteLink)
-    return parsed.secret
-
-
-def take(device: Device, made: str) -> None:
-    parsed = parse_link(made)
-    assert isinstance(parsed, InviteLink)
-    device.do(lambda turn: accepting.accept(turn, parsed))
-
-
-async def refused(device: Device, made: str) -> LocalError:
-    """Why the invite is not taken."""
-    with pytest.raises(LocalError) as problem:
-        take(device, made)
-        await later(20_000, device)
-        outcome(device, made)
-    return problem.value
+from tests.sdk.relay import Device, later, quiet
+from tests.sdk.three import Three, alarms, joined, kinds, say, stage
 
 
 @pytest.fixture
@@ -149,99 +34,6 @@ async def three() -> AsyncIterator[Three]:
     yield started
     assert not alarms(*started.all)
     await started.close()
-
-
-# --- joining with the account that there is ---------------------------------------------------------------------------
-
-
-async def test_a_client_joins_a_second_pair_on_all_devices(three: Three) -> None:
-    phone = await link(three.kim, seed=11)
-    made, conv = await three.invite(three.ben)
-    take(three.kim, made)
-    await quiet(*three.all, phone)
-    assert outcome(three.kim, made) == conv
-    for device in (three.kim, phone, three.ben):
-        assert conv in joined(device)
-    three.ben.say(conv, "hello")
-    phone.say(conv, "here I am")
-    await quiet(*three.all, phone)
-    assert three.kim.texts(conv) == ["Welcome.", "hello", "here I am"]
-    assert phone.texts(conv) == three.ben.texts(conv) == ["hello", "here I am"]
-    take(three.kim, made)
-    await quiet(*three.all)
-    assert outcome(three.kim, made) == conv, "asking again finds it done"
-    assert outcome(phone, made) == conv
-    assert not alarms(phone)
-
-
-async def test_therapists_invite_each_other(three: Three) -> None:
-    made, conv = await three.invite(three.ben, Role.THERAPIST)
-    take(three.anna, made)
-    await quiet(*three.all)
-    assert outcome(three.anna, made) == conv
-    stranger = Device(three.relay, 9)
-    second, _ = await three.invite(three.ben, Role.THERAPIST)
-    with pytest.raises(Exception, match="forbidden"):
-        await stranger.join(second, "Nobody")
-
-
-async def test_why_an_invite_is_not_taken_is_said_in_words(three: Three) -> None:
-    made, _ = await three.invite(three.ben)
-    assert (await refused(three.ben, made)).detail.startswith("this invite is your own")
-    assert "for a client" in (await refused(three.anna, made)).detail
-    for_a_colleague, _ = await three.invite(three.ben, Role.THERAPIST)
-    assert "for a therapist" in (await refused(three.kim, for_a_colleague)).detail
-    take(three.kim, made)
-    await quiet(*three.all)
-    other = Device(three.relay, 9)
-    await other.join((await three.invite(three.anna))[0], "Lee")
-    await other.connect()
-    assert (await refused(other, made)).code is ErrorCode.EXPIRED
-    late, _ = await three.invite(three.ben)
-    three.relay.clock.forward(INVITE_LIFE_MS + 1)
-    assert (await refused(other, late)).detail.startswith("this invite was used already or has expired")
-    elsewhere = late.replace(parse_link(late).base, "https://elsewhere.example")
-    assert "another server" in (await refused(other, elsewhere)).detail
-
-
-async def test_two_devices_take_the_same_invite_at_once(three: Three) -> None:
-    phone = await link(three.kim, seed=11)
-    made, conv = await three.invite(three.ben)
-    take(three.kim, made)
-    take(phone, made)
-    await later(20_000, *three.all, phone)
-    assert outcome(three.kim, made) == outcome(phone, made) == conv
-    assert not alarms(phone)
-
-
-async def test_the_outcome_is_there_as_soon_as_the_errand_is_over(three: Three) -> None:
-    phone = await link(three.kim, seed=11)
-    made, conv = await three.invite(three.ben)
-    for device in (three.kim, phone):
-        take(device, made)
-        await device.pump()  # it has looked at the invite, and signs its join
-    await quiet(three.kim)
-    errand = accepting.accept_errand(secret_of(made).id)
-    while phone.do(lambda turn: errands.get(turn, errand)) is not None:
-        await later(1_000, phone)
-    assert outcome(phone, made) == conv, "the other device was first"
-    assert not alarms(phone)
-
-
-async def test_another_entry_comes_before_the_join(three: Three) -> None:
-    phone = await link(three.ben, seed=11)
-    made, conv = await three.invite(three.ben)
-    take(three.kim, made)
-    await three.kim.pump()
-    three.ben.do(lambda turn: own_devices.revoke(turn, phone.me.device))  # closes the conversation to it: an entry
-    await quiet(three.ben)
-    await later(20_000, *three.all)
-    assert outcome(three.kim, made) == conv
-    assert len({device.look(lambda tx: CONVERSATIONS.need(tx, conv).epoch) for device in (three.kim, three.ben)}) == 1
-    assert three.kim.look(lambda tx: CONVERSATIONS.need(tx, conv).epoch) == 4
-
-
-# --- cover ------------------------------------------------------------------------------------------------------------
 
 
 async def test_the_whole_way(three: Three) -> None:

@@ -7,22 +7,31 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
 from rapport.testing.processes import ServerProcess
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-async def test_two_people(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("example", "output"),
+    [
+        ("two_people.py", "Yes. I read this on Tuesday morning.\n"),
+        ("office_hours.py", "Psychotherapist. I cannot help at once.\nAn hour later than promised.\nAnswered.\n"),
+    ],
+)
+async def test_what_is_run_with_an_owner_link(tmp_path: Path, example: str, output: str) -> None:
     server = ServerProcess(tmp_path)
     link = await server.init()
     async with server:
         await server.start()
-        example = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLES / "two_people.py"), link, stdout=asyncio.subprocess.PIPE
+        run = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLES / example), link, stdout=asyncio.subprocess.PIPE
         )
         async with asyncio.timeout(60):
-            said, _ = await example.communicate()
-    assert (example.returncode, said.decode()) == (0, "Yes. I read this on Tuesday morning.\n")
+            said, _ = await run.communicate()
+    assert (run.returncode, said.decode()) == (0, output)
 
 
 async def test_my_app(tmp_path: Path) -> None:

@@ -222,12 +222,14 @@ async def test_what_a_server_invents_is_ignored_or_bounded(pair: Pair) -> None:
     own = self_conversation(kim.me.account)
     good = Report(message, Rung.COVER_ASKED, now, now + MINUTE_MS).encode()
     asked = CoverAsked(message, kim.me.account, dana.me.account, now).encode()
+    unknown = good[:16] + bytes((99,)) + good[17:]
+    nowhere = ConversationId(bytes(16))
     kim.take(
-        notice(conv, good[:-1]), notice(conv, b""), notice(None, good), notice(own, good), notice(conv, good[:16] + b"\x63" + good[17:]),
-        notice(ConversationId(bytes(16)), good), notice(conv, Report(message, Rung.TOLD, now, 0).encode()),
-        notice(conv, Report(message, Rung.ASKED_AGAIN, now, 0).encode()), notice(conv, asked, "urgent_cover"),
-        notice(conv, asked[:-1], "urgent_cover"),
-    )  # fmt: skip
+        *(notice(conv, about) for about in (good[:-1], b"", unknown)),
+        *(notice(place, good) for place in (None, own, nowhere)),
+        *(notice(conv, Report(message, rung, now, 0).encode()) for rung in (Rung.TOLD, Rung.ASKED_AGAIN)),
+        *(notice(conv, about, "urgent_cover") for about in (asked, asked[:-1])),
+    )
     assert urgency(kim, message) == before
     assert not [event for event in kim.events if isinstance(event, UrgentElsewhere)]
     far = Report(message, Rung.COVER_ASKED, now + 10**12, now + 10**12).encode()

@@ -226,7 +226,7 @@ const extending: Entry = [
 
 const first = message(DANA, "Thank you for today. Here is the wind-down we put together.", at(4, 17, 20));
 const second = own(SAM, "I filled in the check-in. Question 3 is about sleep.", ago(14));
-const third = own(SAM, "I can’t stop thinking about it. Can somebody call?", ago(2), { urgent: true });
+const third = own(SAM, "I can’t stop thinking about it. Can somebody call?", ago(0), { urgent: true });
 
 /** What Sam sees on a Sunday evening: the card, a talk, an automatic answer, what was tried for an urgent message. */
 export const CLIENT_TALK: readonly Message[] = [first, second, third];

@@ -36,7 +36,9 @@ export class RapportHoursDates extends RapportElement {
         margin-block-start: var(--s3);
       }
       .sect .btn {
+        min-block-size: 1.75rem;
         margin-inline-end: -0.75rem;
+        padding-block: 0;
       }
       .list + .card,
       .list + .more,

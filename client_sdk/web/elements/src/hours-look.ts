@@ -165,7 +165,7 @@ export const hoursLook: CSSResult = css`
       display: none;
     }
     .drow {
-      grid-template-columns: 5.5rem 1fr;
+      grid-template-columns: 6.25rem 1fr;
       align-items: start;
       padding-block: 0.625rem;
       gap: 0.5rem var(--s2);

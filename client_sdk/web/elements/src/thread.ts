@@ -84,6 +84,8 @@ export class RapportThread extends RapportElement {
   #byId = new Map<string, Message>();
   #said: Pick<Setting, "texts" | "times" | "kept">;
   #atEnd = true;
+  /** How high everything was when the end was last gone to. */
+  #height = 0;
   #held: { key: string; top: number } | null = null;
   #seen: MessageId | null = null;
   #asked = 0;
@@ -225,6 +227,7 @@ export class RapportThread extends RapportElement {
   #toEnd(): void {
     const log = this.#log;
     if (log) {
+      this.#height = log.scrollHeight;
       log.scrollTop = log.scrollHeight;
     }
   }
@@ -232,6 +235,10 @@ export class RapportThread extends RapportElement {
   #scrolled(): void {
     const log = this.#log;
     if (!log) {
+      return;
+    }
+    if (this.#atEnd && log.scrollHeight > this.#height) {
+      this.#toEnd(); // what stands there has grown since; nobody has scrolled
       return;
     }
     this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_THE_END_PX;

@@ -307,6 +307,7 @@ describe("devices and keys", () => {
 describe("forms and dead ends", () => {
   it("joins under a name, and asks for one where there is none", async () => {
     const page = await open("rapport-invite/card");
+    assert.deepEqual(await tabs(page, 1), ["Help now"]);
     await press(page, "Tab", "Enter");
     assert.deepEqual(await heard(page), []);
     assert.equal(await page.locator("rapport-invite [role=alert]").textContent(), "Write a name first, any will do.");
