@@ -43,11 +43,13 @@ BACKLOG_MOST: Final = 10_000
 _CLASS: Final = 83
 _FLAGS: Final = 84
 """Places of class and flags in an outer: docs/protocol.md, 4.2."""
+_POST: Final = int(MessageClass.POST)
+_QUIET: Final = int(MessageFlags.QUIET)
 
 
 def wakes_somebody(outer: bytes) -> bool:
     """Whether a post is worth a push: of class 0, and not quiet."""
-    return outer[_CLASS] == MessageClass.POST and not outer[_FLAGS] & MessageFlags.QUIET
+    return outer[_CLASS] == _POST and not outer[_FLAGS] & _QUIET
 
 
 class PushClass(StrEnum):

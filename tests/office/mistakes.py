@@ -32,8 +32,7 @@ _promised_by = promise.promised_by
 def _offsets(zone: Zone, day: int, minute: int) -> tuple[int, int]:
     """Both readings of a wall time, as zoneinfo gives them without a thought: in a gap each lies beyond the other."""
     wall = datetime(1970, 1, 1) + timedelta(days=day, minutes=minute)  # noqa: DTZ001 - a wall time
-    instant = day * 86_400 + minute * 60
-    readings = [instant - calendar._seconds(zone._rules.utcoffset(wall.replace(fold=fold))) for fold in (0, 1)]
+    readings = [int(wall.replace(fold=fold, tzinfo=zone._rules).timestamp()) for fold in (0, 1)]
     return 1000 * readings[0], 1000 * readings[1]
 
 

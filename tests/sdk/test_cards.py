@@ -85,14 +85,30 @@ async def test_a_new_client_has_it_from_the_invite_and_hears_what_changed_since(
     assert [message.kind for message in lee.shown(conv)] == [MessageKind.CARD]
     await lee.connect()
     await quiet(dana, lee)
-    posts = [call for call in lee.events if isinstance(call, CardChanged)]
-    assert posts == [], "what the invite has said is not said again"
+    record = lee.look(lambda tx: cards.CARDS.need(tx, conv))
+    assert record.seq == 0, "what the invite has said is not said again"
     set_card(dana, Card(about="newer"))
     await max_.join(links[1], "Max")
     await max_.connect()
     await quiet(dana, lee, max_)
     conv = max_.do(lambda turn: [held.conv for _, held in CONVERSATIONS.list(turn.tx) if held.membership])[0]
     assert max_.do(lambda turn: cards.card_of(turn, conv)) == Card(about="newer")
+
+
+async def test_a_clients_other_devices_have_the_card_of_the_invite_too(pair: Pair) -> None:
+    dana = pair.dana
+    set_card(dana, CARD)
+    invite = dana.do(lambda turn: inviting.new_invite(turn, Role.CLIENT, None))
+    await quiet(dana)
+    lee = Device(pair.relay, 9)
+    await lee.join(dana.do(lambda turn: inviting.invite_link(turn, invite)[0]), "Lee")
+    await lee.connect()
+    await quiet(dana, lee)
+    conv = lee.do(lambda turn: [held.conv for _, held in CONVERSATIONS.list(turn.tx) if held.membership])[0]
+    tablet = await link(lee, seed=5)
+    await quiet(dana, lee, tablet)
+    assert tablet.do(lambda turn: cards.card_of(turn, conv)) is None
+    assert cards.shared_card(tablet.do(own_state.settings), conv) == CARD
 
 
 async def test_only_the_therapists_card_counts_and_of_several_the_newest(pair: Pair) -> None:

@@ -12,7 +12,7 @@ from rapport.chat.cards import crisis_text
 from rapport.chat.covers import cover_words
 from rapport.chat.face import Misuse
 from rapport.chat.hours_text import changed, hours_lines, problem_words, promise_policy, repair_words, week_lines
-from rapport.chat.moments import in_zone, instant_of, machine_zone, moment
+from rapport.chat.moments import difference_words, in_zone, instant_of, machine_zone, moment
 from rapport.chat.office_words import (
     automatic_words,
     composer_words,
@@ -163,6 +163,8 @@ def test_times_are_absolute_and_in_both_zones() -> None:
     assert in_zone(at("2026-11-24 15:00"), NOW, "Europe/London", BERLIN) == "Tue 16:00 (15:00 in London)"
     assert in_zone(at("2026-11-24 23:30"), NOW, "Europe/London", BERLIN) == "Wed 00:30 (Tue 23:30 in London)"
     assert in_zone(at("2026-11-24 15:00"), NOW, "Europe/London", LONDON) == "Tue 15:00"
+    assert difference_words("Europe/London", NOW, BERLIN) == "09:00 in London is 10:00 by your clock."
+    assert difference_words("Europe/London", NOW, LONDON) == ""
     assert machine_zone()
 
 

@@ -16,11 +16,12 @@ from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.covers import CoverSide, CoverStage
 from rapport.engine import cover_ledger, covering
 from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest
-from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_MOST, cover_of
+from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_EACH, REQUESTS_MOST, cover_of
 from rapport.engine.outgoing import QUEUES
 from rapport.engine.turn import Turn
 from rapport.events import CoverChanged, MessageKind
 from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.ids import AccountId
 from rapport_protocol.limits import INVITE_LIFE_MS
 from rapport_protocol.requests import Role
 from tests.sdk.linked import link
@@ -179,12 +180,19 @@ async def test_steps_from_others_unknown_and_repeated_are_ignored(three: Three) 
     assert three.stages(request) == [CoverStage.ACCEPTED, CoverStage.READY, CoverStage.ACCEPTED]
 
 
-async def test_a_flood_of_requests_is_bounded(three: Three) -> None:
-    for number in range(REQUESTS_MOST + 3):
-        three.anna.do(lambda turn, number=number: cover_ledger._make_room(turn, number.to_bytes(16, "big")))  # type: ignore[misc]
+async def test_a_flood_of_requests_drives_out_its_own(three: Three) -> None:
+    request = await three.offered()
+    for number in range(REQUESTS_EACH + 3):
+        say(three.ben, three.colleagues, CoverRequest(number.to_bytes(16, "big"), three.kim.me.account, "Kim"))
+    await quiet(*three.all)
+    known = [state.request for state in three.anna.do(cover_ledger.covers)]
+    assert len(known) == REQUESTS_EACH
+    assert stage(three.kim, request) is CoverStage.OFFERED, "with others it is as it was"
+    for number in range(REQUESTS_MOST):
+        of, key = AccountId(number.to_bytes(16, "big")), bytes([1]) + number.to_bytes(15, "big")
+        three.anna.do(lambda turn, key=key, of=of: cover_ledger._make_room(turn, key, of))  # type: ignore[misc]
         three.relay.clock.forward(1)
     assert three.anna.look(cover_ledger._REQUESTS.count) == REQUESTS_MOST
-    assert not three.anna.look(lambda tx: cover_ledger._REQUESTS.has(tx, bytes(16)))
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ async def test_what_expires_has_answered_and_waits_no_longer(pair: Pair) -> None
     assert [text_of(pair, device) for device in (dana, kim)] == ["asked for a minute"] * 2
     await later(61_000, dana, kim)
     assert [text_of(pair, device) for device in (dana, kim)] == ["asked for good"] * 2
-    record = dana.look(lambda tx: [held for _, held in MESSAGES.list(tx, conv)][1])
+    record = dana.look(lambda tx: next(held for _, held in MESSAGES.list(tx, conv)))
     dana.do(lambda turn: promises._fold(turn, conv, record.seq, record.seq))
     assert text_of(pair, dana) == "asked for good", "an answer that has expired stays one"
 

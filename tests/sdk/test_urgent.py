@@ -43,7 +43,7 @@ from rapport_protocol.urgent import AGAIN_MS, COVER_MS, END_MS, SILENT_MS, Cover
 from rapport_server.services.urgent.rules import TIMES
 from tests.sdk.linked import link
 from tests.sdk.relay import Device, Pair, Relay, quiet
-from tests.sdk.test_cover import Three
+from tests.sdk.three import Three
 
 MINUTE_MS = 60_000
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, ConversationId
+from rapport_protocol.ids import AccountId
 from rapport_protocol.limits import CT_BYTES, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WATCHED_ACCOUNTS
 from rapport_protocol.membership_entries import ConversationKind, Remove
 from rapport_protocol.messages import CloseCode, Office, PresenceState, Present, Renew, Token, Watch, WatchOffice
@@ -20,7 +18,7 @@ from rapport_protocol.office.document import DOCUMENT_LIFE_MS, OfficeDocument
 from rapport_protocol.office.hours import DateWindows, Leave, OfficeHours, Override, OverrideState, WeeklyWindow, Window
 from rapport_protocol.requests import AppendEntry, Holidays, OfficePublish, OfficeView, Role
 from rapport_server.config import RateLimit
-from rapport_server.doors.device_socket import DeviceSocket
+from rapport_server.doors import device_socket
 from rapport_server.ringing import may_ring
 from tests.server.device import Device, connected
 from tests.server.node import GENEROUS, START_MS, HeldClock, Node, Refused, running
@@ -366,24 +364,7 @@ async def test_the_clock_may_be_set() -> None:
                 await told(phone, toni, status, until_ms)
 
 
-async def stay_congested(phone: Device, desk: Device, conv: ConversationId, connection: DeviceSocket) -> None:
-    """Stops reading, and lets post come until nothing more of it fits between the two."""
-    reading = phone.ws._conn.transport  # type: ignore[union-attr]
-    assert reading is not None
-    for transport, buffer in ((connection._transport, socket.SO_SNDBUF), (reading, socket.SO_RCVBUF)):
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 4096)
-    reading.pause_reading()
-    full = 0
-    while full < 100:  # turns of the loop in which the kernel has taken nothing
-        if connection.congested:
-            full += 1
-            await asyncio.sleep(0)
-        else:
-            full = 0
-            await desk.accepted(desk.post(conv, [phone.person.device], ct=b"c" * CT_BYTES))
-
-
-async def test_who_does_not_read_is_told_the_last_state_once_it_does() -> None:
+async def test_who_does_not_read_is_told_the_last_state_once_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as node:
         toni, dana, opened = await node.pair()
         await publish(node, toni, WORKDAYS)
@@ -391,15 +372,21 @@ async def test_who_does_not_read_is_told_the_last_state_once_it_does() -> None:
             await watch(phone, toni)
             await phone.skip_to(Office)
             connection = node.app._parts.news._links[dana.device].connection
-            assert isinstance(connection, DeviceSocket)
-            await stay_congested(phone, desk, opened.conv, connection)
+            reading = phone.ws._conn.transport  # type: ignore[union-attr]
+            assert reading is not None
+            reading.pause_reading()
+            while not connection.congested:
+                await desk.accepted(desk.post(opened.conv, [dana.device], ct=b"c" * CT_BYTES))
             await watch(desk, toni)
             await told(desk, toni, "closed", OPENS_MS, await standing(node, toni, toni))
-            second = await publish(node, toni, WORKDAYS, 2)
-            await told(desk, toni, "closed", OPENS_MS, second)
-            later(node, HOUR_MS)
-            await told(desk, toni, "open", CLOSES_MS)
-            phone.ws._conn.transport.resume_reading()  # type: ignore[union-attr]
+            with monkeypatch.context() as congested:
+                # However much the kernel takes meanwhile, the connection stays congested.
+                congested.setattr(device_socket, "SOFT_LIMIT", 0)
+                second = await publish(node, toni, WORKDAYS, 2)
+                await told(desk, toni, "closed", OPENS_MS, second)
+                later(node, HOUR_MS)
+                await told(desk, toni, "open", CLOSES_MS)
+            reading.resume_reading()
             await told(phone, toni, "open", CLOSES_MS, second)
 
 

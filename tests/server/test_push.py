@@ -122,6 +122,17 @@ async def test_a_device_that_does_not_take_a_message_is_pushed_after_ten_seconds
         assert set(request.headers) <= said | {"content-type", "ttl", "urgency"}, "nothing else is said"
 
 
+async def test_a_signature_is_made_anew_before_it_is_over() -> None:
+    async with pushing() as there:
+        await there.subscribe(there.client.on())
+        for hours in range(0, 40, 8):
+            assert await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT)
+            token = there.receiver.received[-1].headers["authorization"]
+            left_s = checked_token(token, there.web_push.public_key)["exp"] - there.world.clock.now / 1000
+            assert 3600 < left_s <= 24 * 3600, hours
+            there.world.clock.now += 8 * 3_600_000
+
+
 async def test_who_takes_it_in_time_is_not_pushed() -> None:
     async with pushing() as there:
         await there.subscribe(there.client.on())
@@ -310,7 +321,7 @@ async def test_only_push_services_that_are_allowed_can_be_subscribed_to() -> Non
         browser, node = Browser(), there.nodes[0]
         good = there.receiver.url("/x")
         for wrong in (
-            browser.subscription("https://evil.example/x"),
+            browser.subscription(there.receiver.url("/x", host="evil.example")),
             browser.subscription(f"https://{HOST}/x"),  # another port than the receiver's
             browser.subscription(good.replace("https", "http")),
             browser.subscription("https://127.0.0.1/x"),

@@ -109,6 +109,7 @@ async def test_only_the_practices_own_webhooks_are_told() -> None:
         assert await there.after(0) == 2
         assert sorted(request.path for request in there.receiver.received) == ["/hook", "/second"]
         assert len({request.headers["webhook-id"] for request in there.receiver.received}) == 2
+        assert there.nodes[0].dropped == 0
 
 
 async def test_what_is_refused_is_tried_for_three_days_then_dropped() -> None:

@@ -143,7 +143,7 @@ class AnsweringConversation:
         view, engine = self._view, self._engine
         if view.sides is not None and view.sides.therapist == engine.core.me.account:
             return cards.card_in(engine.settings)
-        return view.card
+        return view.card or cards.shared_card(engine.settings, self.id)
 
     def promise(self) -> Promised | None:
         """By when a text that a client sends now would be answered, and by whom.

@@ -14,16 +14,19 @@ Source: docs/protocol.md, section 15.3.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta  # arithmetic alone: no clock is read here
+from datetime import date, datetime  # arithmetic alone: no clock is read here
 from functools import lru_cache
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
+
+import tzdata
 
 from rapport_protocol.ids import AccountId
 from rapport_protocol.office.hours import DAY_MINUTES, OfficeHours, Override, OverrideState
 
-__all__ = ["DAY_MS", "LAST_MS", "Calendar", "Interval", "Zone", "calendar_of", "day_of", "zone_of"]
+__all__ = ["DAY_MS", "LAST_MS", "Calendar", "Interval", "Zone", "calendar_of", "day_of", "zone_of", "zone_rules"]
 
 DAY_MS: Final = 86_400_000
 MINUTE_MS: Final = 60_000
@@ -33,6 +36,7 @@ FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9998
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _MONDAY: Final = 3  # 1970-01-01 was a Thursday
+_DATABASE: Final = Path(tzdata.__file__).parent / "zoneinfo"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+_-]*(?:/[A-Za-z0-9+_-]+)*\Z")
 _NO_PLACES: Final = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -73,38 +77,51 @@ class Zone:
         return self._instant(day, minute, second=True)
 
     def _instant(self, day: int, minute: int, *, second: bool) -> int:
-        wall = datetime.fromordinal(day + _EPOCH) + timedelta(minutes=minute)
-        first_offset = _seconds(self._rules.utcoffset(wall))
-        second_offset = _seconds(self._rules.utcoffset(wall.replace(fold=1)))
-        seconds = day * 86_400 + minute * 60
-        if second_offset > first_offset:
-            return 1000 * self._transition(seconds - second_offset, seconds - first_offset, first_offset)
-        return 1000 * (seconds - (second_offset if second else first_offset))
+        """Asks what the clock shows at instants only: ZoneInfo's own way back errs beside a zone's last change."""
+        wall = day * 86_400 + minute * 60
+        before, after = self._offset(wall - 86_400), self._offset(wall + 86_400)
+        if before == after:
+            return 1000 * (wall - before)
+        found = [wall - offset for offset in (before, after) if self._offset(wall - offset) == offset]
+        if not found:
+            return 1000 * self._transition(wall - after, wall - before, before)
+        return 1000 * (max(found) if second else min(found))
 
-    def _transition(self, before: int, after: int, offset: int) -> int:
-        """The second, above `before` and not above `after`, from which `offset` does not hold any more."""
-        while after - before > 1:
-            middle = (before + after) // 2
-            if _seconds(datetime.fromtimestamp(middle, self._rules).utcoffset()) == offset:
-                before = middle
+    def _transition(self, since: int, until: int, offset: int) -> int:
+        """The second, above `since` and not above `until`, from which `offset` does not hold any more."""
+        while until - since > 1:
+            middle = (since + until) // 2
+            if self._offset(middle) == offset:
+                since = middle
             else:
-                after = middle
-        return after
+                until = middle
+        return until
+
+    def _offset(self, second: int) -> int:
+        """By how many seconds the clock on the wall is ahead of UTC then."""
+        offset = datetime.fromtimestamp(second, self._rules).utcoffset()
+        return 0 if offset is None else offset.days * 86_400 + offset.seconds  # a ZoneInfo never says None
 
 
-def _seconds(offset: timedelta | None) -> int:
-    return 0 if offset is None else offset.days * 86_400 + offset.seconds  # a ZoneInfo never says None
+@lru_cache(maxsize=1024)
+def zone_rules(name: str) -> ZoneInfo:
+    """The rules of that zone, kept. ValueError for a name that is not known, or that is no name at all.
+
+    From the package `tzdata`, whatever database the machine has: all nodes and programs of one installation agree.
+    """
+    if len(name) > 64 or not _NAME.match(name) or name.split("/", 1)[0] in _NO_PLACES:
+        raise ValueError("zone")
+    try:
+        with (_DATABASE / name).open("rb") as source:
+            return ZoneInfo.from_file(source, key=name)
+    except (OSError, ValueError):
+        raise ValueError("zone") from None
 
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> Zone:
-    """The zone of that name, kept. ValueError for a name that this machine does not know, or that is no name at all."""
-    if len(name) > 64 or not _NAME.match(name) or name.split("/", 1)[0] in _NO_PLACES:
-        raise ValueError("zone")
-    try:
-        return Zone(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, OSError, ValueError):
-        raise ValueError("zone") from None
+    """The zone of that name, kept. ValueError as of `zone_rules`."""
+    return Zone(zone_rules(name))
 
 
 class Calendar:

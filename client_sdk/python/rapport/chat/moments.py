@@ -7,14 +7,25 @@ import os
 import re
 import time
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from rapport.chat.durations import seconds_of
+from rapport_protocol.office.calendar import zone_rules
 
-__all__ = ["DAY_NAMES", "city", "date_words", "in_zone", "instant_of", "machine_zone", "moment", "now", "zone_of"]
+__all__ = [
+    "DAY_NAMES",
+    "city",
+    "date_words",
+    "difference_words",
+    "in_zone",
+    "instant_of",
+    "machine_zone",
+    "moment",
+    "now",
+    "zone_of",
+]
 
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
@@ -31,12 +42,11 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-@lru_cache(maxsize=64)
 def zone_of(name: str) -> ZoneInfo | None:
-    """The time zone of that IANA name; None when this machine does not know it."""
+    """The time zone of that IANA name; None when it is not known."""
     try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
+        return zone_rules(name)
+    except ValueError:
         return None
 
 
@@ -83,6 +93,15 @@ def in_zone(at_ms: int, now_ms: int, zone: str, reader: tzinfo | None = None) ->
     same_day = _at(at_ms, theirs).date() == _at(at_ms, reader).date()
     there = f"{_at(at_ms, theirs):%H:%M}" if same_day else moment(at_ms, now_ms, theirs)
     return f"{told} ({there} in {city(zone)})"
+
+
+def difference_words(zone: str, now_ms: int, reader: tzinfo | None = None) -> str:
+    """What nine o'clock there is here, at present; "" where both clocks are the same, or the zone is not known."""
+    theirs = zone_of(zone)
+    if theirs is None or _at(now_ms, theirs).utcoffset() == _at(now_ms, reader).utcoffset():
+        return ""
+    nine = _at(now_ms, theirs).replace(hour=9, minute=0, second=0, microsecond=0)
+    return f"09:00 in {city(zone)} is {_at(int(nine.timestamp() * 1000), reader):%H:%M} by your clock."
 
 
 # --- typed ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import rapport
 from rapport.agreements import OfficeShown
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import changed, closed_on, hours_lines, problem_words, repair_words
-from rapport.chat.moments import instant_of, machine_zone, moment, now, zone_of
+from rapport.chat.moments import difference_words, instant_of, machine_zone, moment, now, zone_of
 from rapport.chat.names import Names
 from rapport.chat.office_words import UNCONFIRMED, door_words, promise_words
 from rapport_protocol.ids import AccountId
@@ -103,6 +103,7 @@ def _show_theirs(face: Face, account: AccountId) -> None:
     if promised is not None:
         due = promise_words(face.names.of(promised.by), promised.due_ms, now_ms, shown.hours.zone)
         lines.append(f"If you write now: {due}.")
+    lines += [difference_words(shown.hours.zone, now_ms)]
     lines += ["", *hours_lines(shown.hours, face.names.of, _today(shown.hours.zone, now_ms), own=False)]
     face.sheet(f"{name}'s hours", "\n".join(lines))
 

@@ -1,12 +1,14 @@
 """The therapist's card: how they work, what they cannot do, whom to call. Our own, and that of each conversation.
 
 Our own is a setting that our devices share; whichever of them changes it posts it, whole, to every pair with a client.
-A new client has it from the invite, together with the signed office hours; if it has changed since, the device that
-made the invite posts it when they join.
+A new client has it from the invite, together with the signed office hours, and shares it with their other devices as a
+setting; if it has changed since, the device that made the invite posts it when they join.
 
 Source: docs/protocol.md, sections 3.1 and 4.8.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -39,6 +41,7 @@ __all__ = [
     "member_joined",
     "own_card",
     "set_card",
+    "shared_card",
     "take_card",
     "with_own_card",
 ]
@@ -75,7 +78,7 @@ def _shown(content: CardContent) -> Card:
 # --- our own ----------------------------------------------------------------------------------------------------------
 
 
-def card_in(settings: dict[str, str]) -> Card | None:
+def card_in(settings: Mapping[str, str]) -> Card | None:
     """Our own card among our settings."""
     content = _parsed(settings.get(CARD_SETTING))
     return None if content is None else _shown(content)
@@ -88,6 +91,12 @@ def _parsed(value: str | None) -> CardContent | None:
         return _json.decode(value)
     except msgspec.DecodeError:
         return None  # of a later version, or a host's own setting of that name
+
+
+def shared_card(settings: Mapping[str, str], conv: ConversationId) -> Card | None:
+    """The card that the invite into a conversation brought to another device of ours."""
+    content = _parsed(settings.get(_invite_setting(conv)))
+    return None if content is None else _shown(content)
 
 
 def own_card(turn: Turn) -> CardContent | None:
@@ -186,9 +195,19 @@ def keep_invite_card(turn: Turn, conv: ConversationId, card: InviteCard) -> None
         )
     except msgspec.ValidationError:
         return  # of a later version
-    if content != CardContent() and not CARDS.has(turn.tx, conv):
-        CARDS.put(turn.tx, conv, CardRecord(0, content))
-        turn.show(CardChanged(conv))
+    if content == CardContent() or CARDS.has(turn.tx, conv):
+        return
+    CARDS.put(turn.tx, conv, CardRecord(0, content))
+    turn.show(CardChanged(conv))
+    encoded = msgspec.json.encode(content).decode()
+    if len(encoded.encode()) <= SETTING_BYTES:  # it was never posted: our other devices have it from us
+        with suppress(LocalError):  # TOO_MANY settings
+            set_setting(turn, _invite_setting(conv), encoded)
+
+
+def _invite_setting(conv: ConversationId) -> str:
+    """The setting in which a client's devices share the card that came with an invite."""
+    return f"{CARD_SETTING}:{conv.hex()}"
 
 
 def member_joined(turn: Turn, conv: ConversationId) -> None:

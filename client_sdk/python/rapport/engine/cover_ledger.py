@@ -1,7 +1,7 @@
 """What was said about covers, as this device has opened it, and what stands by it.
 
 Steps are kept as they were said, also those of a request that is not known (history may bring it later); `cover.py`
-decides what counts. Bounded: of the 256 requests with the latest beginning, 16 steps each.
+decides what counts. Bounded: of the 256 requests with the latest beginning, at most 32 with one person, 16 steps each.
 
 Source: docs/protocol.md, chapter 18.
 """
@@ -27,6 +27,7 @@ from rapport_protocol.membership_entries import ConversationKind
 
 __all__ = [
     "OFFER_OTHERS_MS",
+    "REQUESTS_EACH",
     "REQUESTS_MOST",
     "STEPS_MOST",
     "cover_of",
@@ -43,6 +44,8 @@ __all__ = [
 
 REQUESTS_MOST: Final = 256
 """Most requests that are remembered; the one whose first step came longest ago goes first."""
+REQUESTS_EACH: Final = 32
+"""Most of them that began with one account: nobody drives out what others have said."""
 STEPS_MOST: Final = 16
 """Most steps of one request; an honest one has five."""
 OFFER_OTHERS_MS: Final = 15_000
@@ -64,9 +67,14 @@ class _Step(Row, frozen=True):
 
 
 class _Request(Row, frozen=True):
-    """One request on this device. invite: that it is making to agree, b"" for none. over: its link is of no use."""
+    """One request on this device.
+
+    of: the other one in the pair where its first step was met. invite: that this device is making to agree, b"" for
+    none. over: its link is of no use.
+    """
 
     since_ms: int
+    of: AccountId
     invite: bytes = b""
     over: bool = False
 
@@ -98,22 +106,25 @@ def take_step(turn: Turn, step: Heard) -> bool:
     if len(held) >= STEPS_MOST:
         return False
     before = cover_of(turn, request)
-    _make_room(turn, request)
+    _make_room(turn, request, step.other if step.by == turn.me.account else step.by)
     _keep(turn, step)
     if cover_of(turn, request) != before:
         turn.show(CoverChanged(request))
     return type(step.content) in COVER_KINDS and not repeated
 
 
-def _make_room(turn: Turn, request: bytes) -> None:
+def _make_room(turn: Turn, request: bytes, of: AccountId) -> None:
+    """Remembers a new request; the oldest of the same person, or of all, makes room for it."""
     if _REQUESTS.has(turn.tx, request):
         return
-    if _REQUESTS.count(turn.tx) >= REQUESTS_MOST:
-        for oldest, _ in list(_REQUESTS.list(turn.tx, limit=1)):
-            _REQUESTS.delete(turn.tx, oldest)
-            for key, _ in list(_STEPS.list(turn.tx, oldest)):
-                _STEPS.delete(turn.tx, key)
-    _REQUESTS.put(turn.tx, request, _Request(turn.now_ms), order=turn.now_ms)
+    known = [(key, held.of) for key, held in _REQUESTS.list(turn.tx)]
+    same = [key for key, whose in known if whose == of]
+    if len(same) >= REQUESTS_EACH or len(known) >= REQUESTS_MOST:
+        oldest = same[0] if len(same) >= REQUESTS_EACH else known[0][0]
+        _REQUESTS.delete(turn.tx, oldest)
+        for key, _ in list(_STEPS.list(turn.tx, oldest)):
+            _STEPS.delete(turn.tx, key)
+    _REQUESTS.put(turn.tx, request, _Request(turn.now_ms, of), order=turn.now_ms)
 
 
 def _keep(turn: Turn, step: Heard) -> None:

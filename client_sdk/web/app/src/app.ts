@@ -14,9 +14,12 @@ import { ClientElement, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
 import { ownOffice, serverNow, waitingRows } from "./office-views.ts";
+import { setUrgentSound, urgentSound } from "./preferences.ts";
 import { addressOf, type Route, routeOf } from "./routes.ts";
+import { Knock } from "./sound.ts";
 import { STALE } from "./stale.ts";
 import { Ticking } from "./ticking.ts";
+import { callsOf } from "./urgent.ts";
 
 /** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
 const CLOCK_WRONG_MS = 12 * 3_600_000;
@@ -81,6 +84,7 @@ export class App extends ClientElement {
 
   #latest: Latest | null = null;
   #kept: Kept | null = null;
+  readonly #knock = new Knock();
   /** Whether Help now was opened from another screen of this page: closing it goes back there. */
   #helpFrom = false;
   #lostMs: number | null = null;
@@ -143,6 +147,7 @@ export class App extends ClientElement {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#knock.end();
     removeEventListener("popstate", this.#follow);
     removeEventListener("hashchange", this.#follow);
   }
@@ -335,7 +340,28 @@ export class App extends ClientElement {
     const office = ownOffice(this.client);
     return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"} ?wide=${place === "hours"} .own=${office?.status ?? null}
       @rapport-go=${(event: CustomEvent<Emitted["rapport-go"]>) => this.#goTo(event.detail.place)} @rapport-back=${() => this.#open({ at: "home" })}>
-      ${this.#strip("strip")}${this.#office(office)}${this.#waiting(current)}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
+      ${this.#alarm()}${this.#strip("strip")}${this.#office(office)}${this.#waiting(current)}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
+  }
+
+  /** Urgent messages until a person has pressed that they have seen them, with a sound beside it. */
+  #alarm(): TemplateResult {
+    const calls = callsOf(this.client);
+    const sounds = urgentSound();
+    this.#knock.waits(
+      calls.map(({ message }) => message),
+      sounds,
+    );
+    const seen = ({ conversation, message }: Emitted["rapport-urgent-seen"]) =>
+      this.attempt(this.client.conversation(conversation).confirmUrgent(message));
+    return html`<rapport-urgent-alarm slot="strip" .calls=${calls} .sound=${sounds}
+      @rapport-urgent-seen=${(event: CustomEvent<Emitted["rapport-urgent-seen"]>) => void seen(event.detail)}
+      @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail, comparing: false })}
+      @rapport-sound=${(event: CustomEvent<Emitted["rapport-sound"]>) => this.#turnSound(event.detail.on)}></rapport-urgent-alarm>`;
+  }
+
+  #turnSound(on: boolean): void {
+    setUrgentSound(on);
+    this.requestUpdate();
   }
 
   #office(office: OfficeView | null): TemplateResult {

@@ -1,6 +1,7 @@
 /** `app-conversation`: what stands in one conversation, and where one writes. */
 
 import {
+  type Aside,
   type Blocked,
   type ComposerTask,
   calledName,
@@ -17,6 +18,7 @@ import { ClientElement, screen, tool } from "./client-element.ts";
 import { expectedIn, officeAsides, officeOf } from "./office-views.ts";
 import { STALE } from "./stale.ts";
 import { Ticking } from "./ticking.ts";
+import { urgentAsides, urgentPlan } from "./urgent.ts";
 
 /** Messages that are fetched at once. */
 const PAGE = 50;
@@ -205,9 +207,9 @@ export class ConversationScreen extends ClientElement {
     this.typing = [...this.#stopped.keys()];
   }
 
-  async #send({ text, replyTo }: Emitted["rapport-send"]): Promise<void> {
+  async #send({ text, replyTo, urgent }: Emitted["rapport-send"]): Promise<void> {
     this.task = null;
-    if (await this.attempt(this.#held?.sendText(text, { replyTo }))) {
+    if (await this.attempt(this.#held?.sendText(text, { replyTo, urgent }))) {
       this.dispatchEvent(new CustomEvent("app-kept", { bubbles: true, composed: true }));
     } else {
       this.renderRoot.querySelector<RapportComposer>("rapport-composer")?.putBack(text); // the strip says why
@@ -295,6 +297,12 @@ export class ConversationScreen extends ClientElement {
     }
   }
 
+  /** What stands below messages, in this order below one of them. */
+  #asides(held: Conversation): readonly Aside[] {
+    const { client, messages } = this;
+    return [...urgentAsides(client, held, messages), ...officeAsides(client, held, messages)];
+  }
+
   #renderThread(name: string): TemplateResult {
     const { state, identity } = this.client;
     const held = this.#held;
@@ -304,7 +312,7 @@ export class ConversationScreen extends ClientElement {
       <rapport-thread .messages=${this.messages} .members=${held?.members ?? []} .me=${identity?.account ?? null} .notices=${this.#notices}
         .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
         .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
-        .office=${office} .card=${office === null ? null : (held?.card ?? null)} .asides=${held === null ? [] : officeAsides(this.client, held, this.messages)}
+        .office=${office} .card=${office === null ? null : (held?.card ?? null)} .asides=${held === null ? [] : this.#asides(held)}
         @rapport-ask-slot=${() => void this.attempt(held?.askForSlot())}
         @rapport-extend=${(event: CustomEvent<Emitted["rapport-extend"]>) => void this.attempt(held?.extendPromise(event.detail.untilMs))}
         @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}
@@ -315,7 +323,7 @@ export class ConversationScreen extends ClientElement {
         @rapport-delete=${(event: CustomEvent<Emitted["rapport-delete"]>) => void this.attempt(held?.delete(event.detail.id))}
         @rapport-compare=${() => this.#openNumber()}></rapport-thread></div>
       <rapport-composer .name=${name} .draft=${held?.view.draft ?? ""} .task=${this.task} .blocked=${this.#blocked}
-        .office=${office} .expected=${held === null ? null : expectedIn(this.client, held)}
+        .office=${office} .expected=${held === null ? null : expectedIn(this.client, held)} .urgentPlan=${held === null ? null : urgentPlan(this.client, held)}
         @rapport-send=${(event: CustomEvent<Emitted["rapport-send"]>) => void this.#send(event.detail)}
         @rapport-edit=${(event: CustomEvent<Emitted["rapport-edit"]>) => void this.#edit(event.detail)}
         @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void this.attempt(held?.setDraft(event.detail.text))}

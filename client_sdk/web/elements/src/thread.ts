@@ -84,8 +84,8 @@ export class RapportThread extends RapportElement {
   #byId = new Map<string, Message>();
   #said: Pick<Setting, "texts" | "times" | "kept">;
   #atEnd = true;
-  /** How high everything was when the end was last gone to. */
-  #height = 0;
+  /** The sizes when the end was last gone to. */
+  #sizes = "";
   #held: { key: string; top: number } | null = null;
   #seen: MessageId | null = null;
   #asked = 0;
@@ -227,7 +227,7 @@ export class RapportThread extends RapportElement {
   #toEnd(): void {
     const log = this.#log;
     if (log) {
-      this.#height = log.scrollHeight;
+      this.#sizes = sizesOf(log);
       log.scrollTop = log.scrollHeight;
     }
   }
@@ -237,8 +237,8 @@ export class RapportThread extends RapportElement {
     if (!log) {
       return;
     }
-    if (this.#atEnd && log.scrollHeight > this.#height) {
-      this.#toEnd(); // what stands there has grown since; nobody has scrolled
+    if (this.#atEnd && this.#sizes !== sizesOf(log)) {
+      this.#toEnd(); // what stands there, or its room, is of another size since: nobody has scrolled
       return;
     }
     this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_THE_END_PX;
@@ -493,6 +493,10 @@ export class RapportThread extends RapportElement {
         html`<button class="btn quiet compact" @click=${press(action)}>${icon(drawings[action], "s")}${thread[action]}</button>`,
     )}</div>`;
   }
+}
+
+function sizesOf(log: HTMLElement): string {
+  return `${log.scrollHeight} ${log.clientHeight}`;
 }
 
 define("rapport-thread", RapportThread);

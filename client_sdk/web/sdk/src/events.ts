@@ -15,6 +15,12 @@ export type MessageKind =
   | "text"
   /** The inviter's welcome, shown first; it came with the invite and was never posted. */
   | "card"
+  /** A therapist asks a colleague to be there for a client; `request` names the cover, the text is a note. */
+  | "cover_request"
+  /** A therapist asks the client whether that colleague may be there for them. */
+  | "cover_offer"
+  /** The hand-over card: what the colleague needs to know. */
+  | "cover_card"
   /** Of a type this version does not know; kept for a later one. */
   | "unsupported";
 

@@ -47,7 +47,10 @@ async function complaints(programs: ReadonlyMap<string, string>): Promise<string
 
 test("every program in the pages passes the type check, and a wrong one does not", { timeout: 120_000 }, async () => {
   const browser = await snippetsOf("browser.md");
-  assert.deepEqual([...browser.keys()], ["main.ts", "echo.ts", "changes.ts", "thread.ts", "outage.test.ts"]);
+  assert.deepEqual(
+    [...browser.keys()],
+    ["main.ts", "echo.ts", "changes.ts", "office.ts", "thread.ts", "outage.test.ts"],
+  );
   const readme = [...(await snippetsOf("../README.md"))].map(([name, text]) => [name, AROUND_README + text] as const);
   const programs = new Map([...browser, ...(await snippetsOf("testing.md")), ...readme]);
   assert.equal(await complaints(programs), "");
@@ -96,7 +99,9 @@ test("the program for Node.js answers what it is told, through a real server", {
 test("the page on browsers names every event and every call that is not repeated", async () => {
   const page = await readFile(join(WEB, "../../docs/browser.md"), "utf8");
   const told = (
-    await Promise.all(["events.ts", "client/events.ts"].map((name) => readFile(join(WEB, "sdk/src", name), "utf8")))
+    await Promise.all(
+      ["events.ts", "agreements.ts", "client/events.ts"].map((name) => readFile(join(WEB, "sdk/src", name), "utf8")),
+    )
   ).join("");
   const types = [...told.matchAll(/readonly type: "(\w+)"/gu)].map(([, type]) => type ?? "");
   assert.ok(types.length > 20);

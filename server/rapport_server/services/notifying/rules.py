@@ -4,11 +4,10 @@ Pure functions of rules and time. What is held back is not remembered: it is ask
 something still waits then. Source: docs/protocol.md, chapter 19, and 15.1 (`push_closed`).
 """
 
-from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.office.calendar import zone_of
 from rapport_protocol.office.hours import OfficeHours, PushClosed
 from rapport_protocol.office.status import OfficeStatus, office_state
 from rapport_protocol.requests import QuietHours
@@ -23,10 +22,10 @@ _EVEN_QUIET: Final = frozenset({PushClass.URGENT, PushClass.CALL})
 
 
 def require_zone(quiet: QuietHours) -> None:
-    """Raises Rejected(RULE_BROKEN) for a time zone that this machine does not know."""
+    """Raises Rejected(RULE_BROKEN) for a time zone that is not known."""
     try:
-        ZoneInfo(quiet.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(quiet.zone)
+    except ValueError:
         raise Rejected(ErrorCode.RULE_BROKEN, "quiet hours: unknown time zone") from None
 
 
@@ -40,10 +39,9 @@ def may_push_to(kind: PushClass, now_ms: int, quiet: QuietHours | None) -> bool:
     if quiet is None or (quiet.urgent and kind in _EVEN_QUIET):
         return True
     try:
-        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(quiet.zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError, OverflowError):
+        _, minute = zone_of(quiet.zone).local(now_ms)
+    except ValueError:
         return True
-    minute = local.hour * 60 + local.minute
     if quiet.start < quiet.end:
         return not quiet.start <= minute < quiet.end
     return quiet.end <= minute < quiet.start

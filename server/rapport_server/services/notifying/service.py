@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId, split_ids
+from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId
 from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import PushState, PushSubscription, QuietHours
@@ -133,13 +133,16 @@ class Notifying:
 
     def committed(self, jobs: Collection[Job]) -> None:
         """Every synced batch: remembers which devices with a subscription are to be looked at in ten seconds."""
-        if not self._subscribed and not self._listened:
+        subscribed, everywhere = self._subscribed, self._listened
+        if not subscribed and not everywhere:
             return
         for job in jobs:
             if type(job) is PostJob and job.refusal is None and not job.repeat and wakes_somebody(job.outer):
-                listened = job.practice if job.practice in self._listened else None
-                for device in map(DeviceId, split_ids(job.devices)):
-                    if listened is not None or device in self._subscribed:
+                devices = job.devices
+                listened = job.practice if job.practice in everywhere else None
+                for at in range(0, len(devices), ID_BYTES):
+                    device = DeviceId(devices[at : at + ID_BYTES])
+                    if device in subscribed or listened is not None:
                         self._due.setdefault(device, (job.at, listened))
 
     @property

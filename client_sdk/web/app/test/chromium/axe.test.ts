@@ -84,12 +84,14 @@ it("axe-core finds nothing on any main screen, and finds what is planted", async
   await dana.goBack();
   await said(dana, "Are you there?").waitFor();
   await at(dana, "/invite", "rapport-new-invite");
+  await at(dana, "/hours", "rapport-office-hours");
   await at(dana, "/settings", "rapport-settings");
   await at(dana, "/devices", "rapport-devices");
   await dana.getByRole("button", { name: "Show a code" }).click();
   await dana.getByText("Waiting for the new device.").waitFor();
   found.push(...(await check(dana, "a code")));
   await at(mira, "/settings", "rapport-devices");
+  await at(mira, "/help", "rapport-crisis-card");
   assert.deepEqual(found, []);
 
   await mira.evaluate(() => document.documentElement.removeAttribute("lang"));

@@ -64,6 +64,26 @@ it("hours are drafted, survive a reload, are published, and stand on the client'
   await write(dana, "I am. Until Monday.");
   await row.waitFor({ state: "detached" });
 
+  await tabTo(mira, mira.locator("rapport-composer textarea"));
+  await mira.keyboard.type("I can’t stop thinking.");
+  await mira.getByRole("button", { name: "Mark as urgent" }).click();
+  await mira.getByText("It may be that nobody sees it in time.").waitFor();
+  await mira.getByRole("button", { name: "Send as urgent" }).click();
+  await mira
+    .locator("rapport-aside")
+    .getByText(/Nobody has seen it yet\.$/)
+    .waitFor();
+  const alarm = dana.locator("rapport-urgent-alarm");
+  await alarm.getByText(/^Mira marked a message as urgent at/).waitFor();
+  assert.equal(await mira.getByText(/Seen by/).count(), 0);
+  await tabTo(dana, alarm.getByRole("button", { name: "I have seen it" }));
+  await dana.keyboard.press("Enter");
+  await mira
+    .locator("rapport-aside")
+    .getByText(/Seen by Dana Weiss at/)
+    .waitFor();
+  await alarm.getByRole("button").first().waitFor({ state: "detached" });
+
   await tabTo(dana, dana.getByRole("button", { name: "Step away" }));
   await dana.keyboard.press("Enter");
   await dana.keyboard.press("Enter");

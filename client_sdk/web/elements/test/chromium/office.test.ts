@@ -199,6 +199,21 @@ describe("promises", () => {
   });
 });
 
+it("the thread stays at its end while cards and notes draw themselves, and while the room below it changes", async () => {
+  for (const state of ["screen/client", "screen/client urgent", "rapport-thread/promise missed"]) {
+    const page = await open(state, { viewport: { width: 375, height: 600 } });
+    await page.waitForFunction(
+      () => {
+        const log = document.querySelector("rapport-thread")?.shadowRoot?.querySelector(".log");
+        return log && log.scrollHeight > log.clientHeight && log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+      },
+      null,
+      { timeout: 30_000 },
+    );
+    await page.context().close();
+  }
+});
+
 describe("the bar and help", () => {
   it("goes back, to help, out", async () => {
     const page = await open("rapport-top-bar/client with help");

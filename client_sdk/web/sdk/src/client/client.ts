@@ -1,6 +1,6 @@
 /** The public face: one device of one account, at work until it is closed. */
 
-import type { Kept, Waiting } from "../agreements.ts";
+import type { Kept, UrgentCall, Waiting } from "../agreements.ts";
 import type { Listener } from "../engine/listeners.ts";
 import { Deferred } from "../engine/waiting.ts";
 import type { Contact, Device, LogEntry, Message } from "../events.ts";
@@ -30,6 +30,7 @@ import { type Port, type PortListener, portInThread, SharedPort } from "./port.t
 import { Presence } from "./presence.ts";
 import { Pushes } from "./push.ts";
 import { missingHere, Unsupported } from "./support.ts";
+import { urgentCalls } from "./urgent.ts";
 
 /** How a client in a browser is made. */
 export interface ClientOptions {
@@ -180,6 +181,11 @@ export class RapportClient {
   /** Clients who wait for an answer of ours: missed promises first, then by when they are due, then without one. */
   waiting(nowMs?: number): Waiting[] {
     return allWaiting(this.mirror, nowMs);
+  }
+
+  /** Urgent messages of clients that nobody has confirmed, to us or to a colleague whose cover we are; oldest first. */
+  urgentCalls(): UrgentCall[] {
+    return urgentCalls(this.snapshot);
   }
 
   /**

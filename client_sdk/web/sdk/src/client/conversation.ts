@@ -1,12 +1,13 @@
 /** A conversation as hosts use it: what stands in it, and what can be said in it. */
 
 import { systemRandom } from "../adapters/clock.ts";
-import type { AutomaticAnswer, Card, OfficeShown, Promised, Waiting } from "../agreements.ts";
+import type { AutomaticAnswer, Card, OfficeShown, Promised, Urgency, UrgentElsewhere, Waiting } from "../agreements.ts";
 import type { Member, Message } from "../events.ts";
 import type { ConversationView, HistoryOptions, RestoredCount, SendOptions, Snapshot } from "../local-device/types.ts";
 import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
 import { Answering } from "./office.ts";
 import type { Port } from "./port.ts";
+import { elsewhereIn, urgencyIn } from "./urgent.ts";
 
 /** One conversation of this account. Made by the client; stays valid as long as the client is open. */
 export class Conversation {
@@ -15,11 +16,13 @@ export class Conversation {
   private readonly port: Port;
   private readonly look: () => ConversationView;
   private readonly answering: Answering;
+  private readonly snapshot: () => Snapshot;
 
   constructor(port: Port, id: ConversationId, look: () => ConversationView, snapshot: () => Snapshot) {
     this.port = port;
     this.id = id;
     this.look = look;
+    this.snapshot = snapshot;
     this.answering = new Answering(() => ({ view: look(), snapshot: snapshot() }));
   }
 
@@ -37,8 +40,8 @@ export class Conversation {
    * Writes a text: 1 to 15,000 bytes of UTF-8.
    *
    * Resolves once it is in the vault; it is sent as soon as there is a connection, whatever happens in between.
-   * `messageStatus` events tell how far it has come. LocalError (too_large, bad_format), VaultProblem: nothing was
-   * written.
+   * `messageStatus` events tell how far it has come. A therapist's text also confirms what is urgent here. LocalError
+   * (too_large, bad_format, forbidden: not urgent here), VaultProblem: nothing was written.
    */
   sendText(text: string, options: SendOptions = {}): Promise<Message> {
     const id = options.id ?? idOf<MessageId>(systemRandom(16));
@@ -144,6 +147,33 @@ export class Conversation {
    */
   automaticAnswers(messages: Iterable<Message>, nowMs?: number): AutomaticAnswer[] {
     return this.answering.automaticAnswers(messages, nowMs);
+  }
+
+  // --- urgent messages ------------------------------------------------------------------------------------------------
+
+  /**
+   * How an urgent message of this conversation stands; null for one that is not urgent, or long over.
+   *
+   * "told" and "asked" are the server's word; only `seenBy` says that a person has seen it. nowMs: now unless given.
+   */
+  urgency(message: MessageId, nowMs?: number): Urgency | null {
+    return urgencyIn(this.snapshot(), this.id, message, nowMs);
+  }
+
+  /** What we are asked about here: the client has written it to a colleague, and nobody has confirmed it. */
+  urgentElsewhere(): UrgentElsewhere[] {
+    return elsewhereIn(this.snapshot(), this.id);
+  }
+
+  /**
+   * A person has seen an urgent message of the other: tells them, sealed, and the server, which then stops.
+   *
+   * Whoever answers with a text need not call this. In a conversation with a client who has written to a colleague: we
+   * have taken notice of it. LocalError: not_found for one that is not urgent or not of this conversation, forbidden for
+   * our own.
+   */
+  confirmUrgent(message: MessageId): Promise<void> {
+    return this.port.call("confirmUrgent", this.id, message);
   }
 
   /** Fetches archived history that this device does not hold. Rejected, Unreachable: what came is kept; go on later. */

@@ -16,7 +16,7 @@ import type { Holidays } from "../protocol/requests.ts";
 import type { Port } from "./port.ts";
 
 /** The server's time, as far as it is known. */
-function timeOf({ aheadMs }: Snapshot): number {
+export function timeOf({ aheadMs }: Snapshot): number {
   return Date.now() + aheadMs;
 }
 

@@ -41,6 +41,8 @@ import * as renewing from "./renewing.ts";
 import * as sealing from "./sealing.ts";
 import * as showing from "./showing.ts";
 import type { Call, Turn } from "./turn.ts";
+import * as urgent from "./urgent.ts";
+import * as urgentSeen from "./urgent-seen.ts";
 
 /** Most HTTP calls under way at a time: what browsers open to one host. */
 export const CALLS_MOST = 6;
@@ -93,6 +95,7 @@ const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => vo
   office_edge: (turn, subject) => office.edgeDue(turn, subject as AccountId),
   office_withheld: (turn, subject) => office.withheldDue(turn, subject as AccountId),
   promise: (turn, subject) => promises.promiseDue(turn, subject as ConversationId),
+  urgent_silent: (turn, subject) => urgent.silentDue(turn, subject as MessageId),
   withheld: (turn, subject) => contacts.withheldDue(turn, subject as AccountId),
 };
 
@@ -230,6 +233,7 @@ const NETWORK: { readonly [kind in NetworkKind]: Row } = {
   office: row<"office.document">(office.documentCall, officePublishing.documentAnswered, (turn, { kind, subject }) =>
     errands.drop(turn, kind, subject),
   ),
+  urgent_seen: row<"urgent.seen">(urgentSeen.seenCall, urgentSeen.seenTold, urgentSeen.seenTold),
   office_publish: row<"office.publish">(
     officePublishing.publishCall,
     (turn, _errand, answer, body) => officePublishing.published(turn, body, answer),

@@ -37,6 +37,7 @@ import { accountSeq, changeStatus, plausible } from "./showing.ts";
 import { takeSignal } from "./signals.ts";
 import type { Turn } from "./turn.ts";
 import { inGrace } from "./upkeep.ts";
+import { takeNotice as takeUrgentNotice } from "./urgent.ts";
 
 /** Takes a batch in. VaultProblem ends the turn; anything else concerns one message only. */
 export function receive(turn: Turn, flight: Flight, messages: Iterable<ServerMessage>): void {
@@ -248,7 +249,8 @@ function direct(turn: Turn, message: OpenedMessage): void {
 // --- notices ---------------------------------------------------------------------------------------------------------
 
 /** The server's own words: believed as far as they only make us look. */
-function notice(turn: Turn, { id, conv, seq, kind, about }: Notice): void {
+function notice(turn: Turn, said: Notice): void {
+  const { id, conv, seq, kind, about } = said;
   const subject = about.length === ID_BYTES ? idOf(about) : null;
   if (kind === "devices_changed" && subject !== null && CONTACTS.has(turn.tx, subject)) {
     errands.plan(turn, "lists", subject as AccountId);
@@ -257,6 +259,8 @@ function notice(turn: Turn, { id, conv, seq, kind, about }: Notice): void {
     }
   } else if (kind === "tombstone" && subject !== null) {
     tombstone(turn, conv, seq, subject as MessageId);
+  } else if (kind === "urgent" || kind === "urgent_cover") {
+    takeUrgentNotice(turn, said);
   }
   if (conv !== null && seq) {
     accountSeq(turn, conv, seq);

@@ -20,10 +20,10 @@ import { compose } from "./composing.ts";
 import { asMap, parseContent, SETTING_BYTES } from "./content.ts";
 import { othersIn } from "./conversations.ts";
 import { hoursNow, takeDocument } from "./office.ts";
-import { setSetting } from "./own-state.ts";
+import { SETTINGS_MOST, setSetting, settings } from "./own-state.ts";
 import { standing } from "./own-values.ts";
 import { sidesOf } from "./promises.ts";
-import { CONVERSATIONS } from "./records.ts";
+import { CONVERSATIONS, OWN } from "./records.ts";
 import { Table } from "./tables.ts";
 import type { Turn } from "./turn.ts";
 
@@ -91,7 +91,11 @@ function parsed(value: string | null): CardContent | null {
 
 /** Our own card, as our devices have last agreed on it. */
 export function ownCard(turn: Turn): CardContent | null {
-  return parsed(standing(turn.tx, { type: "own.setting", name: CARD_SETTING, value: null })?.value ?? null);
+  return inSetting(turn, CARD_SETTING);
+}
+
+function inSetting(turn: Turn, name: string): CardContent | null {
+  return parsed(standing(turn.tx, { type: "own.setting", name, value: null })?.value ?? null);
 }
 
 /**
@@ -156,10 +160,17 @@ export function takeCard(
   }
 }
 
-/** The card of a conversation's therapist, as the client has it. */
+/** The card of a conversation's therapist, as the client has it: posted, or from the invite of any of our devices. */
 export function cardOf(turn: Turn, conv: ConversationId): Card | null {
-  const held = CARDS.get(turn.tx, conv);
-  return held === null ? null : shown(held.card);
+  const content = CARDS.get(turn.tx, conv)?.card ?? inSetting(turn, inviteSetting(conv));
+  return content === null ? null : shown(content);
+}
+
+/** Conversations of which a device of ours has shared in this turn what came with their invite. */
+export function sharedCards(turn: Turn): ConversationId[] {
+  const setting = `own.setting:${inviteSetting("" as ConversationId)}`;
+  const written = turn.written(OWN.name).filter((key) => key.startsWith(setting));
+  return written.map((key) => key.slice(setting.length) as ConversationId); // as `inviteSetting` names them
 }
 
 // --- with the invite -------------------------------------------------------------------------------------------------
@@ -187,7 +198,21 @@ export function keepInviteCard(turn: Turn, conv: ConversationId, card: InviteCar
   if (content !== null && !isSame(content, NO_CARD) && !CARDS.has(turn.tx, conv)) {
     CARDS.put(turn.tx, conv, { seq: 0, card: content });
     turn.show({ type: "cardChanged", conversation: conv });
+    shareCard(turn, conv, content);
   }
+}
+
+/** It was never posted: our other devices have it from us, if there is room for it among our settings. */
+function shareCard(turn: Turn, conv: ConversationId, content: CardContent): void {
+  const value = encoded(content);
+  if (utf8(value).length <= SETTING_BYTES && Object.keys(settings(turn)).length < SETTINGS_MOST) {
+    setSetting(turn, inviteSetting(conv), value);
+  }
+}
+
+/** The setting in which a client's devices share the card that came with an invite. */
+function inviteSetting(conv: ConversationId): string {
+  return `${CARD_SETTING}:${conv}`;
 }
 
 /** Somebody has joined by an invite of this device: if our card has changed since, they are told. */

@@ -10,6 +10,7 @@ import { utf8 } from "../protocol/bytes.ts";
 import { LocalError } from "../protocol/errors.ts";
 import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
 import { EXPIRE_LEAST_MS, EXPIRE_MOST_MS } from "../protocol/limits.ts";
+import { URGENT } from "../protocol/signed.ts";
 import { applyChange } from "./changes.ts";
 import {
   asMap,
@@ -25,6 +26,7 @@ import { othersIn } from "./conversations.ts";
 import { nameOf } from "./device-names.ts";
 import { lifeLeft } from "./expiry.ts";
 import { NEW_OUTGOING_POST, NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./outgoing.ts";
+import { sidesOf } from "./promises.ts";
 import { promiseMade, termsOf } from "./promising.ts";
 import {
   CONVERSATIONS,
@@ -38,6 +40,7 @@ import {
 import { asShown, putMessage, queuedPlace } from "./showing.ts";
 import { amend } from "./tables.ts";
 import type { Turn } from "./turn.ts";
+import { noteSeen, openToUs } from "./urgent.ts";
 
 /** How a post is written, beside its conversation and content. */
 export interface Composing {
@@ -46,6 +49,8 @@ export interface Composing {
   readonly expireMs?: number;
   /** A fresh one if it is not given. */
   readonly id?: MessageId | null;
+  /** Of the outer. */
+  readonly flags?: number;
 }
 
 /** Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final. */
@@ -53,7 +58,7 @@ export function compose(
   turn: Turn,
   conv: ConversationId,
   content: Content,
-  { replyTo = null, expireMs = 0, id: given = null }: Composing = {},
+  { replyTo = null, expireMs = 0, id: given = null, flags = 0 }: Composing = {},
 ): MessageId {
   const id = given ?? idOf<MessageId>(turn.random(16));
   const order = COUNTERS.need(turn.tx, "").orders + 1;
@@ -63,7 +68,7 @@ export function compose(
     id,
     conv,
     kind: content.type === "text" ? "post" : "control",
-    flags: 0,
+    flags,
     type: content.type,
     content: asMap(content),
     replyTo,
@@ -90,6 +95,8 @@ function requireSize(text: string, most: number, what: string): void {
 export interface Writing {
   readonly replyTo?: MessageId | null;
   readonly expireS?: number | null;
+  /** By a client to their therapist: the server tells them until somebody confirms that a person has seen it. */
+  readonly urgent?: boolean;
   /** The message's id, so that whoever does not know whether it was written may ask for the same again. */
   readonly id?: MessageId | null;
 }
@@ -97,15 +104,16 @@ export interface Writing {
 /**
  * Writes a text. With an id that this conversation already holds nothing is written: what is held is the answer.
  *
- * LocalError: "not_found" for an unknown conversation, "too_large" above 15,000 bytes, "bad_format" for a life outside
- * of 5 seconds to 365 days or an id that names something else, "forbidden" for a life in the self conversation; nothing
- * is written then.
+ * It also answers what is urgent here: our person has seen it. LocalError: "not_found" for an unknown conversation,
+ * "too_large" above 15,000 bytes, "bad_format" for a life outside of 5 seconds to 365 days or an id that names something
+ * else, "forbidden" for a life in the self conversation, and for an urgent text of anybody but a client to their
+ * therapist; nothing is written then.
  */
 export function writeText(
   turn: Turn,
   conv: ConversationId,
   text: string,
-  { replyTo = null, expireS = null, id: given = null }: Writing = {},
+  { replyTo = null, expireS = null, urgent = false, id: given = null }: Writing = {},
 ): Message {
   const conversation = CONVERSATIONS.get(turn.tx, conv);
   if (conversation === null) {
@@ -117,7 +125,11 @@ export function writeText(
     return held;
   }
   const expireMs = expireS === null ? 0 : lifeOf(conversation, expireS);
-  const id = compose(turn, conv, { type: "text", text }, { replyTo, expireMs, id: given });
+  if (urgent && sidesOf(conversation)?.client !== turn.me.account) {
+    throw new LocalError("forbidden", "only a client's text to their therapist can be urgent");
+  }
+  const flags = urgent ? URGENT : 0;
+  const id = compose(turn, conv, { type: "text", text }, { replyTo, expireMs, id: given, flags });
   const record: MessageRecord = {
     ...NEW_MESSAGE,
     id,
@@ -131,11 +143,22 @@ export function writeText(
     status: "queued",
     order: queuedPlace(COUNTERS.need(turn.tx, "").orders),
     replyTo,
+    urgent,
     ...promiseMade(turn, id),
   };
   putMessage(turn, record);
   amend(CONVERSATIONS, turn.tx, conv, { activeMs: turn.nowMs });
+  for (const answered of openToUs(turn, conv)) {
+    saySeen(turn, conv, answered);
+  }
   return asShown(record);
+}
+
+/** Our person has seen an urgent message: told to the client, sealed, and to the server. */
+export function saySeen(turn: Turn, conv: ConversationId, message: MessageId): void {
+  if (noteSeen(turn, message)) {
+    compose(turn, conv, { type: "urgent.seen", id: message });
+  }
 }
 
 /** Our own message of that id, be it one whose time is over; null if there never was one. */

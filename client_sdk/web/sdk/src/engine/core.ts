@@ -32,6 +32,8 @@ import { keepNoticed } from "./security-log.ts";
 import { SignalMemory } from "./signals.ts";
 import type { Call, Me } from "./turn.ts";
 import { Turn } from "./turn.ts";
+import { changedUrgent, settleUrgent } from "./urgent.ts";
+import type { UrgentView } from "./urgent-shown.ts";
 import type { ContactView, ConversationView } from "./views.ts";
 import { changedContacts, changedViews } from "./views.ts";
 
@@ -63,6 +65,8 @@ export interface Done {
   readonly devices: Readonly<Record<AccountId, readonly Device[]>>;
   readonly offices: readonly OfficeView[];
   readonly ownOffice: OwnOffice | null;
+  /** Urgent messages that stand differently now. */
+  readonly urgent: readonly UrgentView[];
 }
 
 /** One device's engine. */
@@ -162,6 +166,7 @@ function wakeOf(turn: Turn, connected: boolean): number | null {
 function doneWith(turn: Turn, results: readonly Result[], wake: () => number | null): Done {
   removeExpired(turn); // what came too late is not kept for a moment
   settleWritten(turn);
+  settleUrgent(turn);
   indexWritten(turn);
   keepNoticed(turn);
   return {
@@ -175,5 +180,6 @@ function doneWith(turn: Turn, results: readonly Result[], wake: () => number | n
     devices: changedDevices(turn),
     offices: changedOffices(turn),
     ownOffice: changedOwnOffice(turn),
+    urgent: changedUrgent(turn),
   };
 }

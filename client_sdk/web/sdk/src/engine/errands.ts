@@ -57,7 +57,9 @@ export type NetworkKind =
   /** Fetch the office hours of somebody who writes under newer ones (account). */
   | "office"
   /** Publish our own office hours (none). */
-  | "office_publish";
+  | "office_publish"
+  /** Tell the server that we have seen something urgent (message). */
+  | "urgent_seen";
 
 /** What is done at its time, connected or not; its subject is named behind it. */
 export type LocalKind =
@@ -85,6 +87,8 @@ export type LocalKind =
   | "office_edge"
   /** See whether office hours that a post names have come (account). */
   | "office_withheld"
+  /** See whether the server still says what it tries (message). */
+  | "urgent_silent"
   /** Say that a promise has become due (conversation). */
   | "promise"
   /** Once a day: heartbeats, and posts that have not arrived (none). */
@@ -107,6 +111,7 @@ const LOCAL: ReadonlySet<string> = new Set<LocalKind>([
   "office_edge",
   "office_withheld",
   "promise",
+  "urgent_silent",
   "tend",
 ]);
 

@@ -9,7 +9,7 @@ import type { Device, Event } from "../events.ts";
 import type { Vault } from "../ports.ts";
 import { Unreachable } from "../ports.ts";
 import type { Changed, ConnectionState } from "../protocol/connection.ts";
-import type { AccountId, ConversationId } from "../protocol/ids.ts";
+import type { AccountId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { CLOSE_AUTH_FAILED } from "../protocol/messages.ts";
 import type { OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
 import type { Done, Step } from "./core.ts";
@@ -30,6 +30,8 @@ import { ServerClock } from "./server-clock.ts";
 import { begin } from "./starting.ts";
 import type { Me } from "./turn.ts";
 import { Turns } from "./turns.ts";
+import { viewUrgent } from "./urgent.ts";
+import type { UrgentView } from "./urgent-shown.ts";
 import type { ContactView, ConversationView } from "./views.ts";
 import { viewAll, viewContacts } from "./views.ts";
 import { Deferred, Gate } from "./waiting.ts";
@@ -60,6 +62,8 @@ export class Engine {
   offices: Readonly<Record<AccountId, OfficeView>> = {};
   /** Our own office hours, with what is on its way. */
   ownOffice: OwnOffice = { hours: null, version: 0, validUntilMs: 0, pending: false };
+  /** Urgent messages and how they stand. */
+  urgent: Readonly<Record<MessageId, UrgentView>> = {};
   /** Everything that waited when the present connection was made is in the vault. */
   readonly caughtUp = new Gate();
   /** Open once the first turn has read what hosts see at once; `run` rejects when that cannot be. */
@@ -200,6 +204,7 @@ export class Engine {
       this.showOffices(viewOffices(turn), ownOffice(turn));
       this.core.presence.update(this.views.values(), this.settings);
       this.core.offices.watch(this.views.values());
+      this.showUrgent(viewUrgent(turn));
       return isListed(turn);
     });
     if (!listed) {
@@ -230,6 +235,7 @@ export class Engine {
     this.devices = { ...this.devices, ...done.devices };
     this.settings = done.settings ?? this.settings;
     this.showOffices(done.offices, done.ownOffice);
+    this.showUrgent(done.urgent);
     if (done.views.length > 0) {
       this.core.offices.watch(this.views.values());
     }
@@ -270,6 +276,12 @@ export class Engine {
       this.offices = { ...this.offices, [office.account]: office };
     }
     this.ownOffice = own ?? this.ownOffice;
+  }
+
+  private showUrgent(views: readonly UrgentView[]): void {
+    for (const view of views) {
+      this.urgent = { ...this.urgent, [view.message]: view };
+    }
   }
 
   /** F10: nothing of the turn was kept, nothing is acknowledged; the connection starts over once there is hope. */

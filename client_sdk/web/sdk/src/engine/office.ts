@@ -127,6 +127,11 @@ export function hoursAt(turn: Turn, account: AccountId, version: number): Office
   return kept !== null && parsed(kept.document).isUsable ? parsed(kept.document).hours : null;
 }
 
+/** The rules of all versions that are kept, ascending. */
+export function hoursKept(turn: Turn, account: AccountId): OfficeHours[] {
+  return keptOf(turn, account).map(({ hours }) => hours);
+}
+
 /** The same for all versions that are kept, ascending. */
 function keptOf(turn: Turn, account: AccountId): Held[] {
   return VERSIONS.list(turn.tx, account)

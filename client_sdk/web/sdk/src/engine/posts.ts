@@ -43,6 +43,7 @@ import {
 import { accountSeq, asShown, changed, placeBefore, placeOf, putMessage, removePlaceholder } from "./showing.ts";
 import { amend, must } from "./tables.ts";
 import type { Turn } from "./turn.ts";
+import { takeSeen } from "./urgent.ts";
 
 /** Stands for a body that is authentic but no map of this version. */
 const UNREADABLE = makeBody("unreadable", {}, 0, 0);
@@ -215,6 +216,9 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
       break;
     case "slot.wanted":
       takeSlotWish(turn, conv, account, content);
+      break;
+    case "urgent.seen":
+      takeSeen(turn, message, content);
       break;
     case "profile":
       noteProfile(turn, message, content);

@@ -55,6 +55,9 @@ export function queuedPlace(order: number): number {
 
 /** Keeps a bubble in its conversation and place. */
 export function putMessage(turn: Turn, record: MessageRecord): void {
+  if (record.urgent) {
+    turn.urgent.add(record.id);
+  }
   MESSAGES.put(turn.tx, record.id, record, { group: record.conv, order: record.order });
 }
 

@@ -5,7 +5,7 @@ import { signingKeyOf as signingKeyOfDevice } from "../crypto/identity.ts";
 import type { Event } from "../events.ts";
 import type { Place, Random, Range, Transaction } from "../ports.ts";
 import type { Rejected } from "../protocol/errors.ts";
-import type { AccountId, DeviceId, ItemId } from "../protocol/ids.ts";
+import type { AccountId, DeviceId, ItemId, MessageId } from "../protocol/ids.ts";
 import { ACK_ITEMS } from "../protocol/limits.ts";
 import type { Ack, AckItem, ClientMessage } from "../protocol/messages.ts";
 import type { OperationName, RequestOf, Role } from "../protocol/requests.ts";
@@ -65,6 +65,7 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "office",
   "office_own",
   "own",
+  "urgent",
   "waiting",
 ]);
 
@@ -131,6 +132,8 @@ export class Turn {
   readonly calls: Call[] = [];
   /** Errands that a call's answer has brought to their end; with the refusal, if it was one. */
   readonly finished: Map<string, Rejected | null> = new Map();
+  /** Urgent messages that this turn has written. */
+  readonly urgent: Set<MessageId> = new Set();
   private readonly noting: Noting;
 
   constructor(tx: Transaction, me: Me, nowMs: number, random: Random) {

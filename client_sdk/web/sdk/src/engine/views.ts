@@ -4,7 +4,7 @@ import type { Card } from "../agreements.ts";
 import type { Member, Contact as ShownContact } from "../events.ts";
 import type { AccountId, ConversationId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
-import { CARDS, cardOf } from "./cards.ts";
+import { CARDS, cardOf, sharedCards } from "./cards.ts";
 import { accountsOf } from "./conversations.ts";
 import { type Sides, sidesOf, WAITING, waitingOf } from "./promises.ts";
 import type { Contact, Conversation } from "./records.ts";
@@ -75,7 +75,7 @@ export function changedViews(turn: Turn): ConversationView[] {
   if (turn.written(CONTACTS.name).length > 0 || turn.written(SETTINGS.name).length > 0) {
     return viewAll(turn);
   }
-  const written = [CONVERSATIONS, WAITING, CARDS].flatMap(({ name }) => turn.written(name));
+  const written = [CONVERSATIONS, WAITING, CARDS].flatMap(({ name }) => turn.written(name)).concat(sharedCards(turn));
   const found = [...new Set(written)].map((key) => CONVERSATIONS.get(turn.tx, key));
   return found.filter((conversation) => conversation !== null).map((conversation) => viewOf(turn, conversation));
 }

@@ -7,9 +7,10 @@ import type { Engine } from "../engine/loop.ts";
 import * as publishing from "../engine/office-publishing.ts";
 import { kept } from "../engine/promises.ts";
 import * as promisesSaid from "../engine/promises-said.ts";
+import { confirmUrgent } from "../engine/urgent-seen.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
 import type { Repair } from "../office/rules.ts";
-import type { ConversationId } from "../protocol/ids.ts";
+import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import type { Holidays, PushState, PushSubscription } from "../protocol/requests.ts";
 import type { AgreedCalls } from "./types.ts";
 
@@ -56,5 +57,9 @@ export abstract class AgreedDevice implements AgreedCalls {
 
   async askForSlot(conv: ConversationId): Promise<void> {
     await this.do((turn) => promisesSaid.askForSlot(turn, conv));
+  }
+
+  async confirmUrgent(conv: ConversationId, message: MessageId): Promise<void> {
+    await this.do((turn) => confirmUrgent(turn, conv, message));
   }
 }

@@ -18,10 +18,11 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   officeSaid: {},
   ownOffice: { hours: null, version: 0, validUntilMs: 0, pending: false },
   card: null,
+  urgent: {},
   figures: {},
 };
 
-/** The snapshot after a delta: changed views, contacts, devices, offices and figures replace their predecessors. */
+/** The snapshot after a delta: changed views, contacts, devices, offices, urgent messages and figures replace their predecessors. */
 export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
   const merged = { ...snapshot, ...delta };
   return {
@@ -30,6 +31,7 @@ export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
     contacts: mergedBy(snapshot.contacts, delta.contacts, (contact) => contact.shown.account),
     devices: { ...snapshot.devices, ...delta.devices },
     offices: { ...snapshot.offices, ...delta.offices },
+    urgent: { ...snapshot.urgent, ...delta.urgent },
     figures: { ...snapshot.figures, ...delta.figures },
   };
 }

@@ -6,6 +6,7 @@ import { Engine } from "../engine/loop.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import { restorePage } from "../engine/restoring.ts";
 import type { Me } from "../engine/turn.ts";
+import type { UrgentView } from "../engine/urgent-shown.ts";
 import { unlessAborted, within } from "../engine/waiting.ts";
 import type { Event } from "../events.ts";
 import { type Clock, Unreachable, type Vault } from "../ports.ts";
@@ -110,6 +111,7 @@ export class Running {
       offices: engine.offices,
       ownOffice: engine.ownOffice,
       card: cardIn(engine.settings),
+      urgent: engine.urgent,
       figures: engine.figures,
     };
   }
@@ -146,6 +148,7 @@ export class Running {
       ...(done?.settings ? { settings: done.settings, card: cardIn(done.settings) } : {}),
       ...(done?.offices.length ? { offices: byAccount(done.offices) } : {}),
       ...(done?.ownOffice ? { ownOffice: done.ownOffice } : {}),
+      ...(done?.urgent.length ? { urgent: byMessage(done.urgent) } : {}),
       ...(done && Object.keys(done.figures).length > 0 ? { figures: done.figures } : {}),
     };
     if (events.length > 0 || Object.keys(changed).length > 0) {
@@ -156,6 +159,10 @@ export class Running {
 
 function byAccount(offices: readonly OfficeView[]): Snapshot["offices"] {
   return Object.fromEntries(offices.map((office) => [office.account, office]));
+}
+
+function byMessage(urgent: readonly UrgentView[]): Snapshot["urgent"] {
+  return Object.fromEntries(urgent.map((view) => [view.message, view]));
 }
 
 function differences(before: Standing, after: Standing): Delta {

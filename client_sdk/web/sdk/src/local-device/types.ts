@@ -8,6 +8,7 @@ import type { Card, Kept, OwnOffice } from "../agreements.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
+import type { UrgentView } from "../engine/urgent-shown.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
@@ -17,7 +18,7 @@ import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Holidays, PushState, PushSubscription, Role } from "../protocol/requests.ts";
 
-export type { ContactView, ConversationView, OfficeView, There };
+export type { ContactView, ConversationView, OfficeView, There, UrgentView };
 
 /** The account on this device. */
 export interface Identity {
@@ -60,11 +61,16 @@ export interface Snapshot {
   readonly ownOffice: OwnOffice;
   /** Our own card; null = there is none yet. */
   readonly card: Card | null;
+  /** Urgent messages and what is kept of them: `conversation.urgency` says what to show. */
+  readonly urgent: Readonly<Record<MessageId, UrgentView>>;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** What is different now. views, contacts, devices, offices and figures hold only those that changed; the rest is whole. */
+/**
+ * What is different now. views, contacts, devices, offices, urgent and figures hold only those that changed; the rest is
+ * whole.
+ */
 export type Delta = { readonly [Field in keyof Snapshot]?: Snapshot[Field] };
 
 /**
@@ -108,6 +114,11 @@ export interface SendOptions {
   readonly replyTo?: MessageId | null;
   /** So many seconds after the server has taken it, it is removed from every device: 5 s to 365 days. */
   readonly expireS?: number | null;
+  /**
+   * By a client to their therapist: the server tells them again and again until somebody confirms that a person has seen
+   * it, see `Conversation.urgency`. LocalError(forbidden) for everybody else.
+   */
+  readonly urgent?: boolean;
   /** The message's id, made by the caller: when it is stored already it is answered and not sent again. */
   readonly id?: MessageId;
 }
@@ -314,6 +325,8 @@ export interface AgreedCalls {
   extendPromise(conv: ConversationId, untilMs: number): Promise<void>;
   /** As the client: an appointment would be better than an answer. LocalError: not_found, forbidden. */
   askForSlot(conv: ConversationId): Promise<void>;
+  /** A person has seen an urgent message of the other. LocalError: not_found, forbidden (our own). */
+  confirmUrgent(conv: ConversationId, message: MessageId): Promise<void>;
 }
 
 /** A device in this thread: what can be asked of it, and what it says by itself. */

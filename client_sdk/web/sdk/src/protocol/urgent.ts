@@ -20,6 +20,10 @@ export const AGAIN_MS = 5 * 60_000;
 export const COVER_MS = 15 * 60_000;
 /** After so long the server has done what it can: it says that nobody has confirmed. Milliseconds. */
 export const END_MS = 30 * 60_000;
+/** A report that is so much overdue does not come: the server is silent. Milliseconds. */
+export const SILENT_MS = 2 * 60_000;
+/** Most urgent messages of one client that the server tells of at a time; further ones share the oldest one's rungs. */
+export const RUNNING_MOST = 3;
 
 /**
  * How far it has come, in this order; one may be skipped. stored: the server has it. told: a device of the therapist has
@@ -46,6 +50,26 @@ export interface CoverAsked {
   readonly client: AccountId;
   readonly therapist: AccountId;
   readonly atMs: number;
+}
+
+/**
+ * When a rung follows this one, which began at rungMs; 0 = none does. May be past: then it follows at once.
+ *
+ * The end alone waits its time after the colleague was asked, however late that was.
+ */
+export function nextAfter(rung: Rung, acceptedMs: number, rungMs: number): number {
+  switch (rung) {
+    case "stored":
+    case "told":
+      return acceptedMs + AGAIN_MS;
+    case "asked_again":
+      return acceptedMs + COVER_MS;
+    case "cover_asked":
+    case "no_cover":
+      return Math.max(acceptedMs + COVER_MS, rungMs) + END_MS - COVER_MS;
+    default:
+      return 0;
+  }
 }
 
 /** The 33 bytes. */

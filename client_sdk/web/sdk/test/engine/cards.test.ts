@@ -9,6 +9,7 @@ import { compose } from "../../src/engine/composing.ts";
 import { hoursNow } from "../../src/engine/office.ts";
 import { publish } from "../../src/engine/office-publishing.ts";
 import { settings } from "../../src/engine/own-state.ts";
+import { viewAll } from "../../src/engine/views.ts";
 import { makeHours } from "../../src/office/hours.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
@@ -72,6 +73,11 @@ test("comes with the invite, and again if it has changed before somebody joins",
   await toni.join(first, "Toni");
   assert.deepEqual(seenBy(toni, other), CARD); // before it has ever connected
   assert.deepEqual(toni.do((turn) => hoursNow(turn, dana.me.account))?.hours, HOURS);
+  await toni.connect();
+  const tablet = await link(toni, 9, "Tablet");
+  await quiet(dana, toni, tablet);
+  assert.deepEqual(seenBy(tablet, other), CARD); // it was never posted
+  assert.equal(tablet.do(viewAll).find(({ id }) => id === other)?.card?.about, CARD.about);
   const [second, third] = await invite(dana, null);
   dana.do((turn) => setCard(turn, NEXT));
   await quiet(dana, kim);
