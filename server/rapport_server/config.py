@@ -290,7 +290,8 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
         RateLimit, _about("Being seen differently, per device; beyond it the last word holds when its time comes.")
     ] = RateLimit(10, 0.2)
     watch: Annotated[
-        RateLimit, _about(
+        RateLimit,
+        _about(
             "Whose presence, and whose office hours, are told, per device and counted apart; beyond it the last word "
             "holds when its time comes."
         ),

@@ -1,7 +1,7 @@
 """A server whose urgent ladder runs through in seconds, for the harness. Never part of the product.
 
 `python hurried_server.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault,
-so that the harness has something to find: `forgetful` forgets to set the next timer, `amnesia` keeps its ladders in memory
+so that the harness has something to find: `forgetful` forgets to set the next timer, `amnesia` keeps ladders in memory
 only, `eager` does not wait for a rung's time, `gossip` says that somebody has confirmed when a device has the message.
 """
 

@@ -2,7 +2,7 @@
 
 Each round a client writes something urgent; the server is killed with `kill -9` at random moments of the ladder, whose
 times are shortened to seconds, and started again at once. In some rounds nobody answers, in others the therapist
-writes, or presses the button, or the colleague who covers does. `--nodes` kills one of two nodes over PostgreSQL and Redis.
+writes, or presses the button, or the colleague who covers does. `--nodes` kills one of two nodes that share PostgreSQL.
 
 The exit code is 0 only when every rung came, in order, none before its time, none later than a restart and a lease
 after it; when nothing was shown as seen that no person had confirmed; and when all that was confirmed was shown.

@@ -23,8 +23,9 @@ from rapport.engine.turn import Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, RemoteError
 from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.office.status import OfficeStatus
 from tests.house.tree import ROOT
-from tests.malicious.person import Person, Standing
+from tests.malicious.person import Door, Person, Standing
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
@@ -287,6 +288,15 @@ class Driven(Person):
 
     async def log(self) -> list[LogEntry]:
         return read(await self.client.ask("securityLog", 1_000), list[LogEntry])
+
+    async def office_of(self, account: AccountId) -> Door:
+        shown = await self.client.ask("officeOf", account.hex())
+        status = OfficeStatus(shown["state"]["status"]) if shown["state"] is not None else None
+        return Door(shown["confirmed"], shown["version"], status)
+
+    async def promise(self) -> AccountId | None:
+        promised = await self.client.ask("promiseIn", self.talk.id.hex())
+        return None if promised is None else AccountId(read(promised["by"], bytes))
 
     async def keys(self) -> list[bytes]:
         return read(await self.client.ask("keys"), list[bytes])

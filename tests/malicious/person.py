@@ -30,11 +30,12 @@ from rapport.engine.registration import load_me
 from rapport.engine.turn import Me, Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, MessageId
+from rapport_protocol.office.status import OfficeStatus
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
 
-__all__ = ["WITHIN_S", "Person", "Standing"]
+__all__ = ["WITHIN_S", "Door", "Person", "Standing"]
 
 WITHIN_S = 60.0
 T = TypeVar("T")
@@ -45,6 +46,14 @@ class Standing(Struct, frozen=True):
 
     epoch: int
     head: bytes
+
+
+class Door(Struct, frozen=True):
+    """How an office is shown. version: of the newest signed hours that were ever held."""
+
+    confirmed: bool
+    version: int
+    status: OfficeStatus | None
 
 
 class Person:
@@ -183,6 +192,16 @@ class Person:
 
     async def log(self) -> list[LogEntry]:
         return await self.client.security_log(1_000)
+
+    async def office_of(self, account: AccountId) -> Door:
+        """What is shown of somebody's office now."""
+        shown = self.client.office.of(account)
+        return Door(shown.confirmed, shown.version, shown.state.status if shown.state is not None else None)
+
+    async def promise(self) -> AccountId | None:
+        """Who would answer a text that is written now by a promised time; None: nobody has promised."""
+        promised = self.talk.promise()
+        return promised.by if promised is not None else None
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         """A step of this device's engine: what a malicious or compromised program of theirs could do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,9 +16,10 @@ from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours, WeeklyWindow, WithinOpenTime
 from rapport_protocol.office.status import OfficeStatus
 from rapport_protocol.requests import OfficeView
+from tests.malicious.person import Door
 from tests.malicious.proxy import Asked, Liar, Wire
 from tests.malicious.rows import catches
-from tests.malicious.stage import Person, Stage
+from tests.malicious.stage import WITHIN_S, Person, Stage
 
 pytestmark = [pytest.mark.malicious, pytest.mark.victim("Kim")]
 
@@ -44,7 +46,9 @@ class OtherDocument(Liar):
 
 async def shows(person: Person, account: AccountId, version: int) -> None:
     """Waits until somebody holds this version."""
-    await person.turns_until(lambda: person.client.office.of(account).version == version)
+    async with asyncio.timeout(WITHIN_S):
+        while (await person.office_of(account)).version != version:
+            await person.turn()
 
 
 async def publishes(dana: Person, kim: Person, hours: OfficeHours) -> bytes:
@@ -61,9 +65,7 @@ async def test_only_what_the_therapist_has_signed_last_is_shown(stage: Stage) ->
     dana, kim = await stage.pair()
     account, me = dana.client.account, await dana.me()
     old = await publishes(dana, kim, ALWAYS)
-    promise = kim.talk.promise()
-    assert promise is not None
-    assert promise.by == account
+    assert await kim.promise() == account
     newest = await publishes(dana, kim, NEVER)
     version, now = OfficeDocument.parse(newest).version, stage.clock.now_ms()
     double = OfficeDocument.make(account, me.device, me.signing_key(), ALWAYS, version=version, issued_ms=now)
@@ -77,10 +79,8 @@ async def test_only_what_the_therapist_has_signed_last_is_shown(stage: Stage) ->
         if stage.lying:
             await stage.proxy.wire_of(kim.client.device).to_device(Office(account, OfficeStatus.OPEN, 0, document))
             await kim.noticed(kind)
-        shown = kim.client.office.of(account)
-        assert shown.state is not None
-        assert (shown.confirmed, shown.version, shown.state.status) == (True, version, OfficeStatus.CLOSED)
-        assert kim.talk.promise() is None, "closed for good, and nothing is promised"
+        assert await kim.office_of(account) == Door(True, version, OfficeStatus.CLOSED)
+        assert await kim.promise() is None, "closed for good, and nothing is promised"
     await kim.say("I know when you are there")
     await dana.hears("I know when you are there")
     await stage.verdict(Kim=lies)
@@ -91,19 +91,19 @@ async def test_hours_that_are_kept_back_are_no_longer_those_that_count(stage: St
     dana, kim = await stage.pair()
     account = dana.client.account
     old = await publishes(dana, kim, ALWAYS)
-    assert kim.talk.promise() is not None
+    assert await kim.promise() == account
     stage.lie(OtherDocument(account, old))
     await dana.client.office.publish(NEVER)
     await dana.turns_until(lambda: not dana.client.office.mine.pending)
     await dana.say("these are my new hours")
     await kim.hears("these are my new hours")
     if stage.lying:
-        assert not kim.client.office.of(account).confirmed
-        assert kim.talk.promise() is None
+        assert (await kim.office_of(account)).status is None
+        assert await kim.promise() is None
         await stage.later(OFFICE_WITHHELD_MS / 1000 + 1)
         await kim.noticed(SecurityKind.WITHHELD_OFFICE)
         stage.honest()
         await stage.later(1)
     await shows(kim, account, dana.client.office.mine.version)
-    assert kim.client.office.of(account).confirmed
+    assert (await kim.office_of(account)).confirmed
     await stage.verdict(Kim=[SecurityKind.WITHHELD_OFFICE])

@@ -165,6 +165,7 @@ def test_times_are_absolute_and_in_both_zones() -> None:
     assert in_zone(at("2026-11-24 15:00"), NOW, "Europe/London", LONDON) == "Tue 15:00"
     assert difference_words("Europe/London", NOW, BERLIN) == "09:00 in London is 10:00 by your clock."
     assert difference_words("Europe/London", NOW, LONDON) == ""
+    assert moment(2**53 - 1, NOW, LONDON) == "Fri 1 January 9999 00:00", "others say what they like"
     assert machine_zone()
 
 

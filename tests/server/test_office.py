@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -267,6 +268,7 @@ async def test_what_is_watched_is_replaced_and_told_once() -> None:
         async with connected(node, toni) as desk:
             await watch(desk, toni)
             await told(desk, toni, "open", CLOSES_MS, first)
+        await left(node, 0)
         assert len(node.app._parts.news._board) == 0, "nobody watches, nothing is kept"
 
 
@@ -372,6 +374,8 @@ async def test_who_does_not_read_is_told_the_last_state_once_it_does(monkeypatch
             await watch(phone, toni)
             await phone.skip_to(Office)
             connection = node.app._parts.news._links[dana.device].connection
+            transport = connection._transport  # type: ignore[attr-defined]
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             reading = phone.ws._conn.transport  # type: ignore[union-attr]
             assert reading is not None
             reading.pause_reading()

@@ -24,6 +24,7 @@ __all__ = [
     "machine_zone",
     "moment",
     "now",
+    "wall",
     "zone_of",
 ]
 
@@ -34,6 +35,8 @@ _MONTHS: Final = (
 )  # fmt: skip
 _WEEK: Final = 6
 """Up to so many days away the name of the day alone says which one is meant."""
+_LAST_MS: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
+"""Others name times as far away as they like: later ones are told as this one."""
 _LOCALTIME: Final = Path("/etc/localtime")
 
 
@@ -64,13 +67,14 @@ def city(zone: str) -> str:
     return zone.rpartition("/")[2].replace("_", " ")
 
 
-def _at(at_ms: int, zone: tzinfo | None) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone)
+def wall(at_ms: int, zone: tzinfo | None = None) -> datetime:
+    """What the clock on the wall shows. zone: None = this machine's."""
+    return datetime.fromtimestamp(min(max(at_ms, 0), _LAST_MS) / 1000, UTC).astimezone(zone)
 
 
 def moment(at_ms: int, now_ms: int, zone: tzinfo | None = None) -> str:
     """15:00 today; Tue 15:00 within six days; else with the date. zone: None = this machine's."""
-    then, today = _at(at_ms, zone), _at(now_ms, zone).date()
+    then, today = wall(at_ms, zone), wall(now_ms, zone).date()
     away = abs((then.date() - today).days)
     if away == 0:
         return f"{then:%H:%M}"
@@ -88,20 +92,20 @@ def date_words(day: date, today: date) -> str:
 def in_zone(at_ms: int, now_ms: int, zone: str, reader: tzinfo | None = None) -> str:
     """The moment by the reader's clock and, where that differs, by that of a zone: "Tue 15:00 (10:00 in London)"."""
     theirs, told = zone_of(zone), moment(at_ms, now_ms, reader)
-    if theirs is None or _at(at_ms, theirs).utcoffset() == _at(at_ms, reader).utcoffset():
+    if theirs is None or wall(at_ms, theirs).utcoffset() == wall(at_ms, reader).utcoffset():
         return told
-    same_day = _at(at_ms, theirs).date() == _at(at_ms, reader).date()
-    there = f"{_at(at_ms, theirs):%H:%M}" if same_day else moment(at_ms, now_ms, theirs)
+    same_day = wall(at_ms, theirs).date() == wall(at_ms, reader).date()
+    there = f"{wall(at_ms, theirs):%H:%M}" if same_day else moment(at_ms, now_ms, theirs)
     return f"{told} ({there} in {city(zone)})"
 
 
 def difference_words(zone: str, now_ms: int, reader: tzinfo | None = None) -> str:
     """What nine o'clock there is here, at present; "" where both clocks are the same, or the zone is not known."""
     theirs = zone_of(zone)
-    if theirs is None or _at(now_ms, theirs).utcoffset() == _at(now_ms, reader).utcoffset():
+    if theirs is None or wall(now_ms, theirs).utcoffset() == wall(now_ms, reader).utcoffset():
         return ""
-    nine = _at(now_ms, theirs).replace(hour=9, minute=0, second=0, microsecond=0)
-    return f"09:00 in {city(zone)} is {_at(int(nine.timestamp() * 1000), reader):%H:%M} by your clock."
+    nine = wall(now_ms, theirs).replace(hour=9, minute=0, second=0, microsecond=0)
+    return f"09:00 in {city(zone)} is {wall(int(nine.timestamp() * 1000), reader):%H:%M} by your clock."
 
 
 # --- typed ------------------------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ def instant_of(text: str, now_ms: int, zone: tzinfo | None = None) -> int | None
     found = _CLOCK.match(words)
     if found is None or int(found["hour"]) > 23 or int(found["minute"]) > 59:
         return None
-    today = _at(now_ms, zone).date()
+    today = wall(now_ms, zone).date()
     for ahead in range(_WEEK + 2):
         day = today + timedelta(days=ahead)
         if _is_day(found["day"], day, ahead):

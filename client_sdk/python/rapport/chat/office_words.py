@@ -3,11 +3,11 @@
 Every sentence follows from signed hours and the time, or says that it does not.
 """
 
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from rapport.agreements import AutomaticAnswer, OfficeShown, Promised, Waiting
-from rapport.chat.moments import date_words, in_zone, moment, zone_of
+from rapport.chat.moments import date_words, in_zone, moment, wall, zone_of
 from rapport_protocol.office.status import OfficeState, OfficeStatus
 
 __all__ = ["automatic_words", "composer_words", "door_words", "missed_words", "promise_words", "waiting_words"]
@@ -44,8 +44,7 @@ def _last_day(state: OfficeState, now_ms: int, zone: str) -> str:
     theirs = zone_of(zone)
     if state.until_ms is None or theirs is None:
         return ""
-    ends = (state.until_ms - 1, now_ms)
-    last, today = (datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(theirs).date() for at_ms in ends)
+    last, today = (wall(at_ms, theirs).date() for at_ms in (state.until_ms - 1, now_ms))
     return f" until {date_words(last, today)}"
 
 

@@ -4,7 +4,7 @@ What is typed changes a draft; `/hours publish` signs it for everybody. A draft 
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ import rapport
 from rapport.agreements import OfficeShown
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import changed, closed_on, hours_lines, problem_words, repair_words
-from rapport.chat.moments import difference_words, instant_of, machine_zone, moment, now, zone_of
+from rapport.chat.moments import difference_words, instant_of, machine_zone, moment, now, wall, zone_of
 from rapport.chat.names import Names
 from rapport.chat.office_words import UNCONFIRMED, door_words, promise_words
 from rapport_protocol.ids import AccountId
@@ -90,7 +90,7 @@ async def _hours(face: Face, rest: str) -> None:
 
 
 def _today(zone: str, now_ms: int) -> date:
-    return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone_of(zone)).date()
+    return wall(now_ms, zone_of(zone)).date()
 
 
 def _show_theirs(face: Face, account: AccountId) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "publish_call",
     "publish_refused",
     "published",
+    "settle_own",
     "step_away",
     "tend",
 ]

@@ -422,6 +422,11 @@ export class App extends ClientElement {
     const page = (name: string, content: TemplateResult) =>
       html`<div class="page"><rapport-top-bar .name=${name} back narrow></rapport-top-bar><div class="scroller">${content}</div></div>`;
     switch (route.at) {
+      case "cover":
+        return page(
+          words.cover.colleague,
+          html`<app-cover .client=${client} .conversation=${route.conversation} .request=${route.request}></app-cover>`,
+        );
       case "hours":
         return html`<app-hours .client=${client}></app-hours>`;
       case "invite":

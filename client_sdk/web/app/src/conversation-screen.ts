@@ -15,6 +15,7 @@ import {
 import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement, screen, tool } from "./client-element.ts";
+import { answerCover, coverAsides } from "./covers.ts";
 import { expectedIn, officeAsides, officeOf } from "./office-views.ts";
 import { STALE } from "./stale.ts";
 import { Ticking } from "./ticking.ts";
@@ -283,7 +284,7 @@ export class ConversationScreen extends ClientElement {
     const [other] = this.#others;
     const name = other?.name ?? "";
     const held = this.#held;
-    const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : html`<button class="tool" @click=${() => this.#openNumber()}>${textsFor(document.documentElement.lang).safety.number}</button>`}`;
+    const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : html`<button class="tool" @click=${() => this.#openNumber()}>${textsFor(document.documentElement.lang).safety.number}</button>`}${this.exit || this.comparing || other?.role !== "client" ? nothing : html`<button class="tool" @click=${() => this.#handOver("")}>${textsFor(document.documentElement.lang).cover.colleague}</button>`}`;
     const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing}
       .exit=${this.exit} .help=${this.exit} .office=${held === null ? null : officeOf(this.client, held)} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && !this.comparing}
       @rapport-back=${(event: Event) => this.#back(event)}>${tool}</rapport-top-bar>`;
@@ -300,7 +301,11 @@ export class ConversationScreen extends ClientElement {
   /** What stands below messages, in this order below one of them. */
   #asides(held: Conversation): readonly Aside[] {
     const { client, messages } = this;
-    return [...urgentAsides(client, held, messages), ...officeAsides(client, held, messages)];
+    return [
+      ...coverAsides(client, held),
+      ...urgentAsides(client, held, messages),
+      ...officeAsides(client, held, messages),
+    ];
   }
 
   #renderThread(name: string): TemplateResult {
@@ -313,6 +318,8 @@ export class ConversationScreen extends ClientElement {
         .typing=${this.typing} .unread=${this.#unread} .online=${state === "connected"} .hasEarlier=${this.hasEarlier}
         .loadingEarlier=${this.loadingEarlier} .actions=${["reply", "edit", "delete"]}
         .office=${office} .card=${office === null ? null : (held?.card ?? null)} .asides=${held === null ? [] : this.#asides(held)}
+        @rapport-cover-answer=${(event: CustomEvent<Emitted["rapport-cover-answer"]>) => void this.#answerCover(event.detail)}
+        @rapport-cover-card=${(event: CustomEvent<Emitted["rapport-cover-card"]>) => this.#handOver(event.detail.request)}
         @rapport-ask-slot=${() => void this.attempt(held?.askForSlot())}
         @rapport-extend=${(event: CustomEvent<Emitted["rapport-extend"]>) => void this.attempt(held?.extendPromise(event.detail.untilMs))}
         @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}
@@ -329,6 +336,19 @@ export class ConversationScreen extends ClientElement {
         @rapport-draft=${(event: CustomEvent<Emitted["rapport-draft"]>) => void this.attempt(held?.setDraft(event.detail.text))}
         @rapport-typing=${() => void held?.typing().catch(() => undefined)} @rapport-task-left=${() => this.#leave()}
         @rapport-compare=${() => this.#openNumber()}></rapport-composer>`;
+  }
+
+  async #answerCover({ request, yes }: Emitted["rapport-cover-answer"]): Promise<void> {
+    const held = this.#held;
+    const step = held?.coverSteps().find((one) => one.request === request && !one.mine);
+    if (step !== undefined) {
+      await this.attempt(answerCover(this.client, step, yes));
+    }
+  }
+
+  /** The card is written beside the conversation with the client whom it is about. */
+  #handOver(request: string): void {
+    this.go({ at: "cover", conversation: this.conversation, request });
   }
 
   #leave(): void {

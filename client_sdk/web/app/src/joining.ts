@@ -4,6 +4,7 @@ import type { Emitted, StateDetail, StateKind } from "@rapport/elements";
 import { type InviteCard, InviteProblem, type InviteTrouble, RapportError } from "@rapport/sdk";
 import { html, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
+import { previewOf, serverNow } from "./office-views.ts";
 
 /** What a page says about each trouble with an invitation. */
 const PAGES: Readonly<Record<InviteTrouble, StateKind>> = {
@@ -106,7 +107,9 @@ export class Joining extends ClientElement {
         @rapport-act=${(event: CustomEvent<Emitted["rapport-act"]>) => this.#act(event.detail)}
         @rapport-link-here=${() => this.go({ at: "link", code: "" })}></rapport-state>`;
     }
-    return html`<rapport-invite .card=${this.card} .busy=${this.busy}
+    const { hours = null, name = "" } = this.card ?? {};
+    const office = hours && previewOf(name, hours, serverNow(this.client), () => ({ name: "", hours: null }));
+    return html`<rapport-invite .card=${this.card} .therapist=${this.card?.card ?? null} .office=${office} .busy=${this.busy}
       @rapport-join=${(event: CustomEvent<Emitted["rapport-join"]>) => void this.#join(event.detail)}
       @rapport-link-here=${() => this.go({ at: "link", code: "" })}></rapport-invite>`;
   }

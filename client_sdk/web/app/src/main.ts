@@ -6,6 +6,7 @@ import { App } from "./app.ts";
 import { installOffline } from "./offline.ts";
 import { showPreferences } from "./preferences.ts";
 import "./conversation-screen.ts";
+import "./cover-screen.ts";
 import "./devices-screen.ts";
 import "./help-screen.ts";
 import "./hours-screen.ts";

@@ -8,6 +8,7 @@ export type Route =
   | { readonly at: "join"; readonly link: string }
   | { readonly at: "link"; readonly code: string }
   | { readonly at: "conversation"; readonly conversation: ConversationId; readonly comparing: boolean }
+  | { readonly at: "cover"; readonly conversation: ConversationId; readonly request: string }
   | { readonly at: "invite" }
   | { readonly at: "hours" }
   | { readonly at: "help" }
@@ -24,9 +25,7 @@ export function routeOf(address: URL): Route {
     case "link":
       return { at: "link", code: address.hash ? address.href : "" };
     case "c":
-      return /^[0-9a-f]{32}$/.test(second)
-        ? { at: "conversation", conversation: second as ConversationId, comparing: third === "number" } // 32 hexadecimal digits
-        : { at: "home" };
+      return /^[0-9a-f]{32}$/.test(second) ? inConversation(second as ConversationId, third, address) : { at: "home" }; // 32 hexadecimal digits
     case "invite":
     case "hours":
     case "help":
@@ -38,6 +37,13 @@ export function routeOf(address: URL): Route {
   }
 }
 
+/** A place of a conversation: its messages, its safety number, cover for its client. */
+function inConversation(conversation: ConversationId, part: string, address: URL): Route {
+  return part === "cover"
+    ? { at: "cover", conversation, request: address.hash.slice(1) }
+    : { at: "conversation", conversation, comparing: part === "number" };
+}
+
 /** The address of a place within the app. Invitations and codes have none: they come from outside. */
 export function addressOf(route: Exclude<Route, { at: "join" }>): string {
   switch (route.at) {
@@ -45,6 +51,8 @@ export function addressOf(route: Exclude<Route, { at: "join" }>): string {
       return "/";
     case "conversation":
       return `/c/${route.conversation}${route.comparing ? "/number" : ""}`;
+    case "cover":
+      return `/c/${route.conversation}/cover${route.request ? `#${route.request}` : ""}`;
     default:
       return `/${route.at}`;
   }

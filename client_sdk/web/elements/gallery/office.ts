@@ -164,6 +164,7 @@ const step: CoverStep = {
   lasting: false,
   note: "Ines and I share the rooms at Canal Street. You have met her at the door.",
   state: "open",
+  cardWanted: false,
 };
 const STATES: readonly CoverStep["state"][] = ["open", "busy", "yes", "no", "over"];
 const covers: readonly (readonly [string, CoverStep])[] = [
@@ -172,7 +173,7 @@ const covers: readonly (readonly [string, CoverStep])[] = [
     (state) => [`cover asked, ${state}`, { ...step, step: "request", state, lasting: state === "open" }] as const,
   ),
   ...STATES.map((state) => [`own cover request, ${state}`, { ...step, step: "request", mine: true, state }] as const),
-  ["own offer, yes", { ...step, mine: true, state: "yes" }],
+  ["own offer, yes", { ...step, mine: true, state: "yes", cardWanted: true }],
   ["cover offered for good", { ...step, lasting: true }],
   ["hand-over card", { ...step, step: "card", note: "Sam works nights. Short answers help most." }],
   ["own hand-over card", { ...step, step: "card", mine: true }],

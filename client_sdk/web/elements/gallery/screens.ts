@@ -4,7 +4,7 @@ import { html, type TemplateResult } from "lit";
 import { textsFor } from "../src/texts/texts.ts";
 import { tintOf } from "../src/tints.ts";
 import type { Aside, ClientRow, InviteCard, Message, Place, StateDetail, StateKind } from "../src/views.ts";
-import { CLOSED } from "./hours.ts";
+import { CLOSED, HOURS } from "./hours.ts";
 import { CARD as ABOUT, CLIENT_ASIDES, CLIENT_TALK, crisis, editor, PLAN, WAITING } from "./office.ts";
 import {
   ago,
@@ -32,6 +32,8 @@ const CARD: InviteCard = {
   role: "client",
   welcome: "This is where we can write between our sessions. Nothing to install. Take your time.",
   expiresMs: Date.UTC(2026, 10, 20, 12),
+  card: ABOUT,
+  hours: HOURS,
 };
 
 function invite(card: InviteCard | null, given: { name?: string; busy?: boolean } = {}): TemplateResult {

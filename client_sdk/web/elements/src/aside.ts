@@ -34,8 +34,8 @@ export class RapportAside extends RapportElement {
         flex: none;
       }
       .system > span {
-        flex: 1;
-        min-inline-size: 8rem;
+        flex: 0 1 auto;
+        max-inline-size: calc(100% - 2rem);
       }
       .note {
         max-inline-size: 34rem;

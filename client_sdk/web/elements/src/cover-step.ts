@@ -73,7 +73,7 @@ function footOf(
   if (step.mine) {
     const other = isRequest ? names.colleague : names.client;
     const words = { open: cover.waits, busy: cover.waits, yes: cover.yes(other), no: cover.no(other) }[step.state];
-    const next = !isRequest && step.state === "yes";
+    const next = !isRequest && step.cardWanted;
     return html`${said(words)}${next ? html`<button class="btn quiet" @click=${write}>${cover.writeCard}</button>` : nothing}`;
   }
   if (step.state === "yes") {

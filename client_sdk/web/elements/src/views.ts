@@ -195,7 +195,7 @@ export interface UrgentCall {
   readonly atMs: number;
 }
 
-/** A step of cover or hand-over that stands in a thread as a card. mine: written by this account. */
+/** A step of cover or hand-over, a card in a thread. mine: by this account. cardWanted: the hand-over card is missing. */
 export interface CoverStep {
   readonly request: string;
   readonly step: "request" | "offer" | "card";
@@ -206,6 +206,7 @@ export interface CoverStep {
   readonly lasting: boolean;
   readonly note: string;
   readonly state: "open" | "busy" | "yes" | "no" | "over";
+  readonly cardWanted: boolean;
 }
 
 /** What stands below one message, made on this device. id: unique in the thread. */

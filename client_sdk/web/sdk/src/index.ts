@@ -16,6 +16,7 @@ export {
   VERSION,
 } from "./client/client.ts";
 export { Conversation } from "./client/conversation.ts";
+export { Cover } from "./client/cover.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
 export { Offices } from "./client/office.ts";
 export { Interrupted } from "./client/port.ts";

@@ -24,6 +24,7 @@ import {
   watchReturn,
 } from "./browser.ts";
 import { Conversation } from "./conversation.ts";
+import { Cover } from "./cover.ts";
 import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
 import { allWaiting, Offices } from "./office.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
@@ -293,6 +294,21 @@ export class RapportClient {
    */
   invite(role: Role = "client", welcome: string | null = null): Promise<string> {
     return this.port.call("invite", role, welcome);
+  }
+
+  /**
+   * Joins a conversation by an invite with the account that there is, on all its devices; resolves to it.
+   *
+   * Asking again is harmless, also after Unreachable (no answer within 30 s: it goes on by itself). InviteProblem for what
+   * is no invite; LocalError with a sentence for the person: conflict, expired, forbidden, invalid_signature, bad_format.
+   */
+  acceptInvite(link: string): Promise<ConversationId> {
+    return this.port.call("acceptInvite", link);
+  }
+
+  /** Colleagues who are there for a client: asking, agreeing, accepting, handing over. */
+  get cover(): Cover {
+    return new Cover(this.port, () => this.mirror);
   }
 
   /** What others call us, at most 200 bytes of UTF-8; told to every conversation, sealed. */

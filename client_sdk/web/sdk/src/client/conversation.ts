@@ -1,10 +1,20 @@
 /** A conversation as hosts use it: what stands in it, and what can be said in it. */
 
 import { systemRandom } from "../adapters/clock.ts";
-import type { AutomaticAnswer, Card, OfficeShown, Promised, Urgency, UrgentElsewhere, Waiting } from "../agreements.ts";
+import type {
+  AutomaticAnswer,
+  Card,
+  CoverStep,
+  OfficeShown,
+  Promised,
+  Urgency,
+  UrgentElsewhere,
+  Waiting,
+} from "../agreements.ts";
 import type { Member, Message } from "../events.ts";
 import type { ConversationView, HistoryOptions, RestoredCount, SendOptions, Snapshot } from "../local-device/types.ts";
 import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
+import { stepsIn } from "./cover.ts";
 import { Answering } from "./office.ts";
 import type { Port } from "./port.ts";
 import { elsewhereIn, urgencyIn } from "./urgent.ts";
@@ -174,6 +184,11 @@ export class Conversation {
    */
   confirmUrgent(message: MessageId): Promise<void> {
     return this.port.call("confirmUrgent", this.id, message);
+  }
+
+  /** The messages here that are steps of a cover or hand-over, to be shown as cards; nowMs: now unless given. */
+  coverSteps(nowMs?: number): CoverStep[] {
+    return stepsIn(this.snapshot(), this.id, nowMs);
   }
 
   /** Fetches archived history that this device does not hold. Rejected, Unreachable: what came is kept; go on later. */

@@ -9,13 +9,23 @@
 import { VaultProblem } from "../ports.ts";
 import type { Rejected } from "../protocol/errors.ts";
 import { retryOf } from "../protocol/errors.ts";
-import type { AccountId, ConversationId, DeviceId, MessageId } from "../protocol/ids.ts";
-import type { Claimed, DeviceLists, OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
+import type { AccountId, ConversationId, DeviceId, InviteId, MessageId } from "../protocol/ids.ts";
+import type {
+  Appended,
+  Claimed,
+  DeviceLists,
+  InviteView,
+  OperationName,
+  RequestOf,
+  ResponseOf,
+} from "../protocol/requests.ts";
+import * as accepting from "./accepting.ts";
 import * as asking from "./asking.ts";
 import * as catchingUp from "./catching-up.ts";
 import * as checkpoints from "./checkpoints.ts";
 import * as contacts from "./contacts.ts";
 import * as conversations from "./conversations.ts";
+import * as covering from "./covering.ts";
 import * as delivery from "./delivery.ts";
 import * as deviceChanges from "./device-changes.ts";
 import type { Errand, ErrandKind, LocalKind, NetworkKind } from "./errands.ts";
@@ -92,6 +102,7 @@ const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => vo
   sibling_keys: keySharing.askSiblings,
   reread: catchingUp.restoreAgain,
   tend,
+  cover: covering.offerDue,
   office_edge: (turn, subject) => office.edgeDue(turn, subject as AccountId),
   office_withheld: (turn, subject) => office.withheldDue(turn, subject as AccountId),
   promise: (turn, subject) => promises.promiseDue(turn, subject as ConversationId),
@@ -138,6 +149,20 @@ function claimed(turn: Turn, errand: Errand, answer: Claimed): void {
     outbox.resumeFor(turn, conv, ["keys"]);
   } else {
     outbox.hold(turn, conv, "keys", { waitMs: CLAIM_AGAIN_MS });
+  }
+}
+
+/** We are in by an invite. */
+function joined(turn: Turn, taken: accepting.Acceptance | null): void {
+  if (taken !== null) {
+    covering.joined(turn, taken);
+  }
+}
+
+/** An invite was looked at, or refused: if that is its end, whoever offered it hears of it. */
+function notJoined(turn: Turn, taken: accepting.Acceptance | null): void {
+  if (taken !== null && taken.code !== null) {
+    covering.notJoined(turn, taken);
   }
 }
 
@@ -194,10 +219,26 @@ const NETWORK: { readonly [kind in NetworkKind]: Row } = {
     (turn, _errand, answer, body) => prekeys.prekeysUploaded(turn, body, answer.oneTime, answer.highest),
     (turn, errand, refusal) => (refusal.code === "conflict" ? prekeys.prekeysConflict(turn) : later(turn, errand)),
   ),
-  invite: row<"invite.create">(inviting.inviteCall, inviting.inviteMade, (turn, errand, refusal) => {
-    inviting.inviteRefused(turn, errand);
-    turn.finished.set(errands.keyOf(errand), refusal);
-  }),
+  invite: row<"invite.create">(
+    inviting.inviteCall,
+    (turn, errand, answer) => {
+      inviting.inviteMade(turn, errand, answer);
+      covering.inviteEnded(turn, errand.subject as InviteId);
+    },
+    (turn, errand, refusal) => {
+      inviting.inviteRefused(turn, errand);
+      covering.inviteEnded(turn, errand.subject as InviteId);
+      turn.finished.set(errands.keyOf(errand), refusal);
+    },
+  ),
+  accept: {
+    call: accepting.acceptCall,
+    answered: (turn, errand, { operation }, answer) =>
+      operation === "invite.view"
+        ? notJoined(turn, accepting.viewed(turn, errand, answer as InviteView))
+        : joined(turn, accepting.appended(turn, errand, answer as Appended)), // `acceptCall` makes these two
+    refused: (turn, errand, refusal) => notJoined(turn, accepting.acceptRefused(turn, errand, refusal)),
+  },
   receipts: row<"messages.receipts">(delivery.receiptsCall, (turn, errand, answer, body) =>
     delivery.receiptsAnswered(turn, errand, body, answer),
   ),

@@ -23,6 +23,7 @@ import {
   TEXT_BYTES,
 } from "./content.ts";
 import { othersIn } from "./conversations.ts";
+import { isCoverBubble } from "./cover.ts";
 import { nameOf } from "./device-names.ts";
 import { lifeLeft } from "./expiry.ts";
 import { NEW_OUTGOING_POST, NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./outgoing.ts";
@@ -67,7 +68,7 @@ export function compose(
     ...NEW_OUTGOING_POST,
     id,
     conv,
-    kind: content.type === "text" ? "post" : "control",
+    kind: content.type === "text" || isCoverBubble(content) ? "post" : "control",
     flags,
     type: content.type,
     content: asMap(content),

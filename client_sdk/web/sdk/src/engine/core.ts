@@ -13,6 +13,7 @@ import type { Random, Transaction } from "../ports.ts";
 import { VaultProblem } from "../ports.ts";
 import type { AccountId } from "../protocol/ids.ts";
 import * as agenda from "./agenda.ts";
+import { type CoverView, changedCovers } from "./cover-ledger.ts";
 import { changedDevices } from "./device-names.ts";
 import * as errands from "./errands.ts";
 import { nextExpiry, removeExpired } from "./expiry.ts";
@@ -67,6 +68,8 @@ export interface Done {
   readonly ownOffice: OwnOffice | null;
   /** Urgent messages that stand differently now. */
   readonly urgent: readonly UrgentView[];
+  /** Covers that stand differently now. */
+  readonly covers: readonly CoverView[];
 }
 
 /** One device's engine. */
@@ -181,5 +184,6 @@ function doneWith(turn: Turn, results: readonly Result[], wake: () => number | n
     offices: changedOffices(turn),
     ownOffice: changedOwnOffice(turn),
     urgent: changedUrgent(turn),
+    covers: changedCovers(turn),
   };
 }

@@ -9,7 +9,16 @@
 
 import type { CoverState } from "../agreements.ts";
 import type { AccountId, ConversationId, InviteId, MessageId } from "../protocol/ids.ts";
-import { atTime, type CoverBubble, type CoverContent, fits, fold, type Heard, isCoverBubble, requestOf } from "./cover.ts";
+import {
+  atTime,
+  type CoverBubble,
+  type CoverContent,
+  fits,
+  fold,
+  type Heard,
+  isCoverBubble,
+  requestOf,
+} from "./cover.ts";
 import * as errands from "./errands.ts";
 import { CONVERSATIONS } from "./records.ts";
 import { Table } from "./tables.ts";

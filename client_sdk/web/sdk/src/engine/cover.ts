@@ -20,17 +20,8 @@ import type { AccountId, ConversationId, DeviceId, MessageId } from "../protocol
 import { INVITE_LIFE_MS, MAX_INTEGER } from "../protocol/limits.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
 import type { Role } from "../protocol/requests.ts";
-import type {
-  Agreement,
-  CoverAccepted,
-  CoverCard,
-  CoverOffer,
-  CoverReady,
-  CoverRefused,
-  CoverRequest,
-} from "./agreements.ts";
+import type { CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest } from "./agreements.ts";
 import type { Content } from "./content.ts";
-import { must } from "./tables.ts";
 
 /** What is said about a cover. */
 export type CoverContent = CoverRequest | CoverReady | CoverRefused | CoverOffer | CoverAccepted | CoverCard;
@@ -53,7 +44,7 @@ const TYPES: ReadonlySet<string> = new Set<CoverContent["type"]>([
 ]);
 
 /** Whether a content is a step of a cover. */
-export function isCoverContent(content: Content | Agreement | null): content is CoverContent {
+export function isCoverContent(content: Content | null): content is CoverContent {
   return content !== null && TYPES.has(content.type);
 }
 
@@ -129,9 +120,7 @@ export function fold(me: AccountId, steps: readonly Heard[], { over = false } = 
   if (request !== null) {
     return asColleague(saidOf(steps, request, me));
   }
-  const offer = first(steps, ["cover.offer"], ({ content, by, other }) => {
-    return other === me && content.colleague !== by && content.colleague !== other;
-  });
+  const offer = offerTo(me, steps);
   return offer === null ? null : asClient(steps, offer, over);
 }
 
@@ -172,8 +161,7 @@ function first<T extends CoverContent["type"]>(
   return steps.filter(isOne).filter(counts).sort(byPlace)[0] ?? null;
 }
 
-/** The order in which steps count. */
-export function byPlace(left: Heard, right: Heard): number {
+function byPlace(left: Heard, right: Heard): number {
   const places = (left.seq || MAX_INTEGER) - (right.seq || MAX_INTEGER);
   return places || left.atMs - right.atMs || (left.id < right.id ? -1 : 1);
 }
@@ -259,10 +247,19 @@ function stateOf(
   };
 }
 
-/** The step of this kind that counts first among all; it must be there. */
-export function stepOf<T extends CoverContent["type"]>(
-  steps: readonly Heard[],
-  type: T,
-): Heard<Extract<CoverContent, { type: T }>> {
-  return must(first(steps, [type], () => true));
+/** The link that stands in what was said: for the therapist the colleague's, for the client the offered one. */
+export function linkIn(me: AccountId, steps: readonly Heard[]): string | null {
+  const request = first(steps, ["cover.request"], ({ by }) => by === me);
+  if (request !== null) {
+    const { answer } = saidOf(steps, request, me);
+    return answer?.content.type === "cover.ready" ? answer.content.link : null;
+  }
+  return offerTo(me, steps)?.content.link ?? null;
+}
+
+/** The offer to us that counts: of a third person, by somebody who is not that person. */
+function offerTo(me: AccountId, steps: readonly Heard[]): Heard<CoverOffer> | null {
+  return first(steps, ["cover.offer"], ({ content: { colleague }, by, other }) => {
+    return other === me && colleague !== by && colleague !== other;
+  });
 }

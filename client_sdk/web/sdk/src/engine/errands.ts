@@ -30,6 +30,8 @@ export type NetworkKind =
   | "prekeys"
   /** Create an invite (invite id). */
   | "invite"
+  /** Join by somebody's invite (invite id). */
+  | "accept"
   /** Ask who still lacks our posts (conversation). */
   | "receipts"
   /** Publish a change of our device list (change). */
@@ -83,6 +85,8 @@ export type LocalKind =
   | "sibling_keys"
   /** Fetch history again that could not be read for want of archive keys (none). */
   | "reread"
+  /** Hand a colleague's link on to the client (request of the cover). */
+  | "cover"
   /** Say that an office has opened, closed, or run out of its signed hours (account). */
   | "office_edge"
   /** See whether office hours that a post names have come (account). */
@@ -108,6 +112,7 @@ const LOCAL: ReadonlySet<string> = new Set<LocalKind>([
   "withheld",
   "sibling_keys",
   "reread",
+  "cover",
   "office_edge",
   "office_withheld",
   "promise",

@@ -14,6 +14,7 @@ import { CLOSE_AUTH_FAILED } from "../protocol/messages.ts";
 import type { OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
 import type { Done, Step } from "./core.ts";
 import { Core } from "./core.ts";
+import { type CoverView, viewCovers } from "./cover-ledger.ts";
 import { isListed, notRecognised } from "./device-changes.ts";
 import { allDevices } from "./device-names.ts";
 import * as errands from "./errands.ts";
@@ -64,6 +65,8 @@ export class Engine {
   ownOffice: OwnOffice = { hours: null, version: 0, validUntilMs: 0, pending: false };
   /** Urgent messages and how they stand. */
   urgent: Readonly<Record<MessageId, UrgentView>> = {};
+  /** Covers and how they stand, by request. */
+  covers: Readonly<Record<string, CoverView>> = {};
   /** Everything that waited when the present connection was made is in the vault. */
   readonly caughtUp = new Gate();
   /** Open once the first turn has read what hosts see at once; `run` rejects when that cannot be. */
@@ -205,6 +208,7 @@ export class Engine {
       this.core.presence.update(this.views.values(), this.settings);
       this.core.offices.watch(this.views.values());
       this.showUrgent(viewUrgent(turn));
+      this.showCovers(viewCovers(turn));
       return isListed(turn);
     });
     if (!listed) {
@@ -236,6 +240,7 @@ export class Engine {
     this.settings = done.settings ?? this.settings;
     this.showOffices(done.offices, done.ownOffice);
     this.showUrgent(done.urgent);
+    this.showCovers(done.covers);
     if (done.views.length > 0) {
       this.core.offices.watch(this.views.values());
     }
@@ -281,6 +286,12 @@ export class Engine {
   private showUrgent(views: readonly UrgentView[]): void {
     for (const view of views) {
       this.urgent = { ...this.urgent, [view.message]: view };
+    }
+  }
+
+  private showCovers(views: readonly CoverView[]): void {
+    for (const view of views) {
+      this.covers = { ...this.covers, [view.request]: view };
     }
   }
 

@@ -18,7 +18,9 @@ import { takeCard } from "./cards.ts";
 import { takeChange, withWaitingChanges } from "./changes.ts";
 import { checkRoster } from "./contacts.ts";
 import { archived, type Content, parseContent, type Text } from "./content.ts";
-import { othersIn } from "./conversations.ts";
+import { accountsOf, othersIn } from "./conversations.ts";
+import { type CoverBubble, type CoverContent, isCoverContent, kindOf, requestOf } from "./cover.ts";
+import { follow, takeStep } from "./cover-ledger.ts";
 import { noteUnread, provedBy, readBy, trackDelivery } from "./delivery.ts";
 import { noteProfile } from "./device-names.ts";
 import * as errands from "./errands.ts";
@@ -71,6 +73,9 @@ export function commitPost(turn: Turn, message: OpenedMessage): void {
     heedVersion(turn, message);
   }
   const record = happen(turn, message, content, expiresMs);
+  if (isCoverContent(content)) {
+    follow(turn, content);
+  }
   if (record !== null) {
     show(turn, record, wasPending);
   }
@@ -198,6 +203,9 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
   if (kind === "post" && !late && (content === null || content.type === "text")) {
     return bubble(turn, message, content, expiresMs);
   }
+  if (isCoverContent(content) && takesCover(turn, message, content) && !late) {
+    return bubble(turn, message, content, expiresMs);
+  }
   removePlaceholder(turn, id);
   switch (content?.type) {
     case "edit":
@@ -236,6 +244,19 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
   return null;
 }
 
+/** A step of a cover, kept as far as it is one. Whether it stands in the conversation. */
+function takesCover(turn: Turn, message: OpenedMessage, content: CoverContent): content is CoverBubble {
+  const { id, conv, account: by, device, kind } = message.outer;
+  const conversation = CONVERSATIONS.get(turn.tx, conv);
+  const others = conversation === null ? [] : accountsOf(turn, conversation).filter((account) => account !== by);
+  const [other] = others;
+  if (other === undefined || others.length !== 1 || ![by, other].includes(turn.me.account)) {
+    return false;
+  }
+  const { seq, at: atMs } = message.envelope;
+  return takeStep(turn, { content, id, conv, by, device, other, seq, atMs }) && kind === "post";
+}
+
 function contentOf(message: OpenedMessage): Content | null {
   const { type, content } = message.body ?? UNREADABLE;
   try {
@@ -248,8 +269,8 @@ function contentOf(message: OpenedMessage): Content | null {
   }
 }
 
-/** The message as it stands in its conversation; without a text it is of a type that is not known here. */
-function bubble(turn: Turn, message: OpenedMessage, text: Text | null, expiresMs: number): MessageRecord {
+/** The message as it stands in its conversation; null is of a type that is not known here. */
+function bubble(turn: Turn, message: OpenedMessage, said: Text | CoverBubble | null, expiresMs: number): MessageRecord {
   const { outer, envelope, known } = message;
   const body = message.body ?? UNREADABLE;
   const { type, content, replyTo } = body;
@@ -263,19 +284,28 @@ function bubble(turn: Turn, message: OpenedMessage, text: Text | null, expiresMs
     device: outer.device,
     seq: envelope.seq,
     atMs: envelope.at,
-    kind: text === null ? "unsupported" : "text",
-    text: text?.text ?? "",
+    ...wordsOf(said),
     status: own ? "sent" : "received",
     order: placeOf(envelope.seq),
     replyTo,
     fromRemovedDevice: !known.listed,
-    body: text === null ? encodeMap({ type, content }) : EMPTY,
+    body: said === null ? encodeMap({ type, content }) : EMPTY,
     expiresMs,
     waiting: others,
     unreadBy: others,
-    urgent: text !== null && (outer.flags & URGENT) !== 0,
-    ...(text === null ? {} : promiseIn(turn, outer, body)),
+    urgent: said?.type === "text" && (outer.flags & URGENT) !== 0,
+    ...(said?.type === "text" ? promiseIn(turn, outer, body) : {}),
   });
+}
+
+/** What sort of bubble it is, its text, and the request of a cover. */
+function wordsOf(said: Text | CoverBubble | null): Pick<MessageRecord, "kind" | "text" | "request"> {
+  if (said === null) {
+    return { kind: "unsupported", text: "", request: "" };
+  }
+  return said.type === "text"
+    ? { kind: "text", text: said.text, request: "" }
+    : { kind: kindOf(said), text: said.note, request: requestOf(said) };
 }
 
 /** A fresh bubble: in its place, told to the host when its turn has come, and counted as unread. */

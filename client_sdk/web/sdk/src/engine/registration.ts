@@ -139,7 +139,7 @@ export function prepareInvitee(turn: Turn, link: InviteLink, view: InviteView, n
 }
 
 /** The card vouches for the inviter's identity key; from there every list and entry must verify. */
-function checkView(turn: Turn, secret: InviteSecret, card: Card, view: InviteView): MembershipState {
+export function checkView(turn: Turn, secret: InviteSecret, card: Card, view: InviteView): MembershipState {
   if (!equal(card.serverId, turn.me.serverId) || card.conv !== view.conv) {
     throw new InviteMismatch();
   }
@@ -200,7 +200,8 @@ export function inspectInvite(link: InviteLink, view: InviteView): [card: Card, 
   return [card, must(inviteOf(state, idOfInvite(link.secret))).expiresMs];
 }
 
-function signJoin(turn: Turn, secret: InviteSecret, state: MembershipState): SignedEntry {
+/** Our join, by the invite's own key too, as the conversation stands. */
+export function signJoin(turn: Turn, secret: InviteSecret, state: MembershipState): SignedEntry {
   const { me } = turn;
   const head = newestList(turn, me.account);
   const fields = {
@@ -271,7 +272,8 @@ export function registered(turn: Turn, answer: Registered): Me {
   return me;
 }
 
-function openJoined(turn: Turn, held: Joining, seq: number): void {
+/** We are in a conversation: it is open, with the inviter's welcome, and our name is the first post to send. */
+export function openJoined(turn: Turn, held: Pick<Joining, "chain" | "card">, seq: number): void {
   const { conv } = openConversation(turn, held.chain.map(parseSignedEntry), seq);
   const { card } = held;
   if (card === null) {

@@ -11,6 +11,7 @@ import type { Accepted, Blocked, DeviceMismatch, EpochStale, Failure } from "../
 import { unreachable } from "../protocol/unreachable.ts";
 import { parseContent } from "./content.ts";
 import { accountsOf, othersIn } from "./conversations.ts";
+import { forgetStep, settleStep } from "./cover-ledger.ts";
 import { trackDelivery } from "./delivery.ts";
 import * as errands from "./errands.ts";
 import { expiresAt, schedule } from "./expiry.ts";
@@ -176,6 +177,7 @@ function giveUp(turn: Turn, post: OutgoingPost): void {
     changeStatus(turn, record, "failed");
   }
   ownGivenUp(turn, post);
+  forgetStep(turn, post.id);
   closeQueue(turn, post.conv);
 }
 
@@ -223,6 +225,7 @@ function accepted(turn: Turn, flight: Flight, { id, seq: said, at }: Accepted): 
   if (before === null) {
     placeOwn(turn, post, seq, at);
     ownAccepted(turn, post, seq);
+    settleStep(turn, id, seq, at);
   }
   accountSeq(turn, conv, seq);
   closeQueue(turn, conv);

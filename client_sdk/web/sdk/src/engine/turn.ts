@@ -58,6 +58,8 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "card",
   "conversation",
   "contact",
+  "cover",
+  "cover_step",
   "settings",
   "device_name",
   "figure",

@@ -1,12 +1,24 @@
 /** Joining a practice: by the owner link that `rapport init` prints, or by an invite. */
 
 import { originOf } from "../adapters/addresses.ts";
+import type { Card } from "../agreements.ts";
 import { OpenFailure } from "../crypto/failures.ts";
-import { encodeLink, type InviteLink, idOfInvite, type OwnerLink, openCard, parseLink } from "../crypto/invites.ts";
+import {
+  encodeLink,
+  type InviteLink,
+  idOfInvite,
+  type OwnerLink,
+  openCard,
+  parseLink,
+  type Card as SealedCard,
+} from "../crypto/invites.ts";
 import { parseCode } from "../crypto/linking.ts";
 import { NAME_BYTES } from "../engine/content.ts";
 import * as registration from "../engine/registration.ts";
 import { type Me, Turn } from "../engine/turn.ts";
+import { hoursOf, parseDocument } from "../office/document.ts";
+import type { OfficeHours } from "../office/hours.ts";
+import { problems } from "../office/rules.ts";
 import type { Api, Clock, Random, Vault } from "../ports.ts";
 import { equal, utf8 } from "../protocol/bytes.ts";
 import { FormatError, LocalError, Rejected, RemoteError, retryOf } from "../protocol/errors.ts";
@@ -89,14 +101,41 @@ export async function isOwnLink(vault: Vault, link: InviteLink | OwnerLink): Pro
 export async function inspect(entrance: Entrance, link: InviteLink | OwnerLink): Promise<InviteCard> {
   const { base } = link;
   if (link.tag === "owner") {
-    return { kind: "owner", base, name: "", role: "owner", welcome: null, expiresMs: 0 };
+    return { kind: "owner", base, name: "", role: "owner", welcome: null, expiresMs: 0, card: null, hours: null };
   }
   const text = encodeLink(link);
   // The answer to an earlier attempt may have been lost: the invite is used then, and it is ours.
   const waiting = await entrance.vault.run((tx) => registration.waitingInvite(tx, text));
   const [card, expiresMs] = waiting ?? (await viewed(entrance, link));
   const { name, role, welcome } = card;
-  return { kind: "invite", base, name, role, welcome, expiresMs };
+  return { kind: "invite", base, name, role, welcome, expiresMs, card: saidIn(card), hours: hoursIn(card, expiresMs) };
+}
+
+/** What the inviter says about themselves in the sealed card; null for nothing. */
+function saidIn({ about, how, limits, country, lines }: SealedCard): Card | null {
+  const own = lines.map(([name, number, note]) => ({ name, number, note }));
+  return about || how || limits || country || own.length ? { about, how, limits, country, lines: own } : null;
+}
+
+/**
+ * The hours that the invitation carries: the link's maker has sealed them. Their signature is verified with the device
+ * list once somebody has joined; shown before are those of the inviter's own account that count until the invite ends.
+ */
+function hoursIn({ office, account }: SealedCard, expiresMs: number): OfficeHours | null {
+  if (office === null) {
+    return null;
+  }
+  try {
+    const document = parseDocument(office);
+    const hours = hoursOf(document);
+    const counts = document.account === account && expiresMs <= document.validUntilMs && problems(hours).length === 0;
+    return counts ? hours : null;
+  } catch (problem) {
+    if (problem instanceof FormatError) {
+      return null;
+    }
+    throw problem;
+  }
 }
 
 async function viewed(entrance: Entrance, link: InviteLink): Promise<ReturnType<typeof registration.inspectInvite>> {

@@ -18,7 +18,7 @@ import { asShown, history } from "../engine/showing.ts";
 import { sendTyping } from "../engine/signals.ts";
 import type { Me } from "../engine/turn.ts";
 import type { Device, Message } from "../events.ts";
-import { Unreachable, type Vault } from "../ports.ts";
+import { type Clock, Unreachable, type Vault } from "../ports.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
@@ -153,6 +153,10 @@ export class LocalDevice extends KnowingDevice implements DeviceInThread {
 
   protected override async do<T>(step: Step<T>): Promise<T> {
     return await this.engine.do(step);
+  }
+
+  protected override get clock(): Clock {
+    return this.around.clock;
   }
 
   private async within<T>(conv: ConversationId, step: Step<T>): Promise<T> {

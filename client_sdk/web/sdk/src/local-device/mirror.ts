@@ -19,6 +19,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   ownOffice: { hours: null, version: 0, validUntilMs: 0, pending: false },
   card: null,
   urgent: {},
+  covers: {},
   figures: {},
 };
 
@@ -32,6 +33,7 @@ export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
     devices: { ...snapshot.devices, ...delta.devices },
     offices: { ...snapshot.offices, ...delta.offices },
     urgent: { ...snapshot.urgent, ...delta.urgent },
+    covers: { ...snapshot.covers, ...delta.covers },
     figures: { ...snapshot.figures, ...delta.figures },
   };
 }

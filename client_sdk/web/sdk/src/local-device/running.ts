@@ -2,6 +2,7 @@
 
 import { cardIn } from "../engine/cards.ts";
 import type { Done } from "../engine/core.ts";
+import type { CoverView } from "../engine/cover-ledger.ts";
 import { Engine } from "../engine/loop.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import { restorePage } from "../engine/restoring.ts";
@@ -112,6 +113,7 @@ export class Running {
       ownOffice: engine.ownOffice,
       card: cardIn(engine.settings),
       urgent: engine.urgent,
+      covers: engine.covers,
       figures: engine.figures,
     };
   }
@@ -149,6 +151,7 @@ export class Running {
       ...(done?.offices.length ? { offices: byAccount(done.offices) } : {}),
       ...(done?.ownOffice ? { ownOffice: done.ownOffice } : {}),
       ...(done?.urgent.length ? { urgent: byMessage(done.urgent) } : {}),
+      ...(done?.covers.length ? { covers: byRequest(done.covers) } : {}),
       ...(done && Object.keys(done.figures).length > 0 ? { figures: done.figures } : {}),
     };
     if (events.length > 0 || Object.keys(changed).length > 0) {
@@ -163,6 +166,10 @@ function byAccount(offices: readonly OfficeView[]): Snapshot["offices"] {
 
 function byMessage(urgent: readonly UrgentView[]): Snapshot["urgent"] {
   return Object.fromEntries(urgent.map((view) => [view.message, view]));
+}
+
+function byRequest(covers: readonly CoverView[]): Snapshot["covers"] {
+  return Object.fromEntries(covers.map((view) => [view.request, view]));
 }
 
 function differences(before: Standing, after: Standing): Delta {

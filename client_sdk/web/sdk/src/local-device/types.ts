@@ -5,6 +5,8 @@
  */
 
 import type { Card, Kept, OwnOffice } from "../agreements.ts";
+import type { CoverView } from "../engine/cover-ledger.ts";
+import type { Asking } from "../engine/covering.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
@@ -18,7 +20,7 @@ import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
 import type { Holidays, PushState, PushSubscription, Role } from "../protocol/requests.ts";
 
-export type { ContactView, ConversationView, OfficeView, There, UrgentView };
+export type { ContactView, ConversationView, CoverView, OfficeView, There, UrgentView };
 
 /** The account on this device. */
 export interface Identity {
@@ -63,6 +65,8 @@ export interface Snapshot {
   readonly card: Card | null;
   /** Urgent messages and what is kept of them: `conversation.urgency` says what to show. */
   readonly urgent: Readonly<Record<MessageId, UrgentView>>;
+  /** Covers and hand-overs by request: `client.cover` and `conversation.coverSteps` say what to show. */
+  readonly covers: Readonly<Record<string, CoverView>>;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
@@ -95,6 +99,10 @@ export interface InviteCard {
   readonly welcome: string | null;
   /** When it ends by the server's clock; 0 = an owner link, which has no end. */
   readonly expiresMs: number;
+  /** What the inviter says about themselves; null for nothing. */
+  readonly card: Card | null;
+  /** The inviter's office hours as the invitation carries them; null for none that count now. */
+  readonly hours: OfficeHours | null;
 }
 
 /** An offer to link one new device, for three minutes. `code` and `url` are secrets. */
@@ -172,7 +180,7 @@ export interface Surroundings {
  * `close` work; the others reject with LocalError(not_found). Every call may reject with VaultProblem. Ids that are not
  * known here: LocalError(not_found). Texts that are too long: LocalError(too_large), and nothing was written.
  */
-export interface DeviceCalls extends AgreedCalls {
+export interface DeviceCalls extends AgreedCalls, CoverCalls {
   // --- what there is ---
 
   /** Everything at once. */
@@ -327,6 +335,32 @@ export interface AgreedCalls {
   askForSlot(conv: ConversationId): Promise<void>;
   /** A person has seen an urgent message of the other. LocalError: not_found, forbidden (our own). */
   confirmUrgent(conv: ConversationId, message: MessageId): Promise<void>;
+}
+
+/**
+ * What a device is asked about joining with its account, and about colleagues who are there for a client. request: which
+ * cover, 32 hexadecimal digits. Of one that is not known or not ours to answer: LocalError(not_found).
+ */
+export interface CoverCalls {
+  /**
+   * Joins a conversation by an invite with the account that there is, on all its devices; resolves to it.
+   *
+   * Asking again is harmless, also after a crash or Unreachable (no answer within 30 s: it goes on by itself).
+   * InviteProblem for what is no invite; LocalError, worded for people: conflict (our own, or we are in that conversation
+   * already), expired (used, expired or unknown here), forbidden (of another server, or for another role than ours),
+   * invalid_signature (the server shows another invite than the link vouches for), bad_format (an owner link).
+   */
+  acceptInvite(link: string): Promise<ConversationId>;
+  /** Asks a colleague to be there for a client, each in our pair with them. LocalError: forbidden, too_large. */
+  requestCover(colleague: ConversationId, client: ConversationId, asking?: Asking): Promise<Message>;
+  /** The colleague's yes; it is told once the server has the client's invite. LocalError: conflict. */
+  agreeToCover(request: string): Promise<void>;
+  /** No, of the colleague or of the client. LocalError: conflict. */
+  refuseCover(request: string): Promise<void>;
+  /** The client's yes; resolves to the conversation with the colleague. See `acceptInvite`; LocalError(conflict). */
+  acceptCover(request: string): Promise<ConversationId>;
+  /** The hand-over card, at most 8,000 bytes, after the client's yes. LocalError: conflict, too_large. */
+  sendCoverCard(request: string, note: string): Promise<Message>;
 }
 
 /** A device in this thread: what can be asked of it, and what it says by itself. */

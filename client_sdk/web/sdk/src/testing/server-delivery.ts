@@ -28,6 +28,7 @@ import { delivery, outerOf, takeAck, takeDirect, takePost, waitingFor } from "./
 import { FakeOffices } from "./server-office.ts";
 import { FakePresence } from "./server-presence.ts";
 import { type Principal, requiredDevices, type Store } from "./server-state.ts";
+import { acknowledgedUrgent, FakeLadders, postedUrgent } from "./server-urgent.ts";
 
 /** A device's socket as the server sees it. Sending never waits. */
 export interface Connection {
@@ -59,11 +60,13 @@ export class Delivery {
   readonly #links = new Map<DeviceId, Link>();
   readonly #presence: FakePresence;
   readonly #offices: FakeOffices;
+  readonly #ladders: FakeLadders;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#presence = new FakePresence(store);
     this.#offices = new FakeOffices(store, clock);
+    this.#ladders = new FakeLadders(store, clock);
   }
 
   /** A device has signed in: its mailbox starts to stream. An older connection of the same device is closed (4004). */
@@ -102,6 +105,7 @@ export class Delivery {
   /** Office hours, or who may see them, are different now; or the server's clock was moved. */
   offices(): void {
     this.#offices.tell();
+    this.#ladders.look();
   }
 
   /** Something new may wait for these devices. */
@@ -183,6 +187,10 @@ export class Delivery {
       return outcome.answer ?? failure(outcome.refusal, id);
     }
     blocks.delete(conv);
+    if (!outcome.repeat) {
+      postedUrgent(this.#store, principal, outer);
+      this.#ladders.look();
+    }
     return { tag: "accepted", id, seq: outcome.seq, at: outcome.at };
   }
 
@@ -199,6 +207,9 @@ export class Delivery {
 
   #ack(link: Link, ack: Ack): void {
     for (const [sender, id, parked] of takeAck(this.#store, link.principal, ack)) {
+      if (!parked) {
+        acknowledgedUrgent(this.#store, link.principal, id);
+      }
       const items = [{ id, device: link.principal.device, parked }];
       this.#links.get(sender)?.connection.send({ tag: "delivered", items });
     }

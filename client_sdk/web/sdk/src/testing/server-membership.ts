@@ -206,6 +206,13 @@ function requireGrant(role: Role, granted: MemberRole): void {
   }
 }
 
+/** Therapists invite colleagues too, who have an account already: such an invite registers nobody, see `joinOf`. */
+function requireInvite(role: Role, granted: MemberRole): void {
+  if (role !== "therapist" || granted !== "therapist") {
+    requireGrant(role, granted);
+  }
+}
+
 /** When a join used its invite: now, but while the store recovers when it says, because then it did so before. */
 function joiningTime(store: Store, join: SignedEntry): number {
   return isRecovering(store) ? Math.min(store.now(), join.fields.tsMs) : store.now();
@@ -236,6 +243,11 @@ export function joinOf(
   if (before === null) {
     throw notFound();
   }
+  const opened = inviteOf(before, action.invite);
+  const by = opened && memberOf(before, opened.account);
+  if (by) {
+    requireGrant(by.role, role); // whoever made the invite may make accounts of its role
+  }
   const state = foldOn(before, [join], lookup(store, first));
   return { role, change: { state, entries: [join], opened: null, used: { invite: action.invite, at } } };
 }
@@ -255,7 +267,8 @@ export function appendEntry(store: Store, who: Principal, conv: ConversationId, 
   let used: MembershipChange["used"] = null;
   if (action.tag === "join" && before !== null) {
     const at = joiningTime(store, entry);
-    if (openInvite(store, action.invite, conv, at).role !== who.role) {
+    const { role } = openInvite(store, action.invite, conv, at);
+    if (role !== who.role && !(who.role === "owner" && role === "therapist")) {
       throw new RuleBroken("wrong_role");
     }
     used = { invite: action.invite, at };
@@ -306,7 +319,7 @@ function requireRoles(who: Principal, [first]: readonly SignedEntry[], invite: I
   if (opening?.tag === "genesis" && opening.role !== who.role) {
     throw new RuleBroken("wrong_role");
   }
-  requireGrant(who.role, invite.role);
+  requireInvite(who.role, invite.role);
 }
 
 /** What the holder of an invite's link needs before having an account. */

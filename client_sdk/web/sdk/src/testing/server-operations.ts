@@ -17,6 +17,7 @@ import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-memb
 import { holidaysOf, officeOf, publishOffice, pushState, subscribePush } from "./server-office.ts";
 import { type ClaimLimits, claimBundles, uploadPrekeys } from "./server-prekeys.ts";
 import { conversationOf, type Principal, type Store } from "./server-state.ts";
+import { seenUrgent } from "./server-urgent.ts";
 
 /** One request: who asks (null before having an account), the ids of its path, its query and its body. */
 export interface Asked {
@@ -112,11 +113,8 @@ export const HANDLERS: { readonly [Name in OperationName]: (asked: Asked) => Res
   }),
   "push.state": handler<"push.state">(({ store, who }) => pushState(store, who)),
   "push.subscribe": handler<"push.subscribe">(({ store, who, body }) => subscribePush(store, who, body)),
-  "urgent.seen": handler<"urgent.seen">(({ store }) => ({ rung: CONFIRMED, atMs: store.now(), nextMs: 0 })),
+  "urgent.seen": handler<"urgent.seen">(({ store, who, body }) => seenUrgent(store, who, body)),
 };
-
-/** The last rung of chapter 17. */
-const CONFIRMED = 6;
 
 const ANYBODY: readonly OperationName[] = [
   "invite.view",

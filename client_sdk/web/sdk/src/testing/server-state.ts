@@ -15,14 +15,17 @@ import {
   type ItemId,
   idOf,
   type LinkId,
+  type MessageId,
   type StoreEpoch,
 } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS, DORMANT_AFTER_MS, RECOVERY_MS, SEQ_JUMP } from "../protocol/limits.ts";
 import type { NoticeKind } from "../protocol/messages.ts";
 import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
+import type { Rung } from "../protocol/urgent.ts";
 
-/** Kind of the conversation of an account's own devices; pairs are 1, groups 2. */
+/** Kinds of conversations: of an account's own devices, and of two people; groups are 2. */
 export const KIND_SELF = 0;
+export const KIND_PAIR = 1;
 
 /** Who asks: the device that proved itself. */
 export interface Principal {
@@ -136,6 +139,21 @@ export interface ServerState {
   /** The signed office-hours document that stands. */
   readonly offices: Map<AccountId, Uint8Array>;
   readonly pushes: Map<DeviceId, PushSubscription>;
+  /** Urgent messages and how far each has come. */
+  readonly urgent: Map<MessageId, UrgentLadder>;
+}
+
+/** One urgent message. cover: the colleague who was asked. nextMs: when a rung is due next, 0 = it has ended. */
+export interface UrgentLadder {
+  readonly message: MessageId;
+  readonly conv: ConversationId;
+  readonly client: AccountId;
+  readonly therapist: AccountId;
+  readonly acceptedMs: number;
+  cover: AccountId | null;
+  rung: Rung;
+  rungMs: number;
+  nextMs: number;
 }
 
 /** The state, time, chance, and who is to be told of changes. */
@@ -171,6 +189,7 @@ export function newState(seed: Uint8Array, storeEpoch: StoreEpoch, ownerTokenHas
     links: new Map(),
     offices: new Map(),
     pushes: new Map(),
+    urgent: new Map(),
   };
 }
 

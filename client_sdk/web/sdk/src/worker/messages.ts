@@ -81,6 +81,11 @@ export const NEVER_REPEATED: ReadonlySet<CallName> = new Set<CallName>([
   "takeLink",
   "linkFinished",
   "signOut",
+  "requestCover",
+  "agreeToCover",
+  "refuseCover",
+  "acceptCover",
+  "sendCoverCard",
   "setPassphrase",
 ]);
 

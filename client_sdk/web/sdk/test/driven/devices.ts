@@ -13,6 +13,7 @@
 //     me                the device's public keys; head: the newest device list of its account
 //     keys              message keys that it holds; forget [conv]: a conversation's messages, as on a new device
 //     membership [conv] where a conversation's chain stands
+//     officeOf [account], promiseIn [conv]   what a page shows of an office now, and of a text that is written now
 //     move [base]       while it is closed: it takes this for the server's address
 
 import { createInterface } from "node:readline";
@@ -39,6 +40,7 @@ import { ShiftedClock } from "./shifted-clock.ts";
 const clock = new ShiftedClock();
 const storages = new Map<string, MemoryStorage>();
 const devices = new Map<string, LocalDevice>();
+const snapshots = new Map<string, Snapshot>();
 
 // --- lines -----------------------------------------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ async function open(who: string): Promise<void> {
   let snapshot: Snapshot = EMPTY_SNAPSHOT;
   const tell = (news: News) => {
     snapshot = news.type === "snapshot" ? news.snapshot : applyDelta(snapshot, news.changed);
+    snapshots.set(who, snapshot);
     say({ who, news: written(news.type === "snapshot" ? [] : news.events), snapshot: written(snapshot) });
   };
   device.onNews(tell);
@@ -136,6 +139,16 @@ function inside(what: string, [first]: readonly unknown[]): Step<unknown> | unde
   return Object.hasOwn(steps, what) ? steps[what] : undefined;
 }
 
+/** What a page computes from the snapshot; undefined for everything else. */
+function shown(who: string, what: string, [first]: readonly unknown[]): unknown {
+  const snapshot = snapshots.get(who) ?? EMPTY_SNAPSHOT;
+  const nowMs = clock.nowMs() + snapshot.aheadMs;
+  if (what === "officeOf") return new Offices(NO_PORT, () => snapshot).of(accountId(String(first)), nowMs);
+  if (what !== "promiseIn") return undefined;
+  const view = snapshot.views.find(({ id }) => id === first);
+  return view === undefined ? null : new Answering(() => ({ view, snapshot })).promise(nowMs);
+}
+
 async function done({ who, do: what, with: given }: Order): Promise<unknown> {
   if (what === "open") return await open(who);
   if (what === "close") return await close(who);
@@ -143,6 +156,8 @@ async function done({ who, do: what, with: given }: Order): Promise<unknown> {
   if (what === "clock") return clock.follow(Number(given[0]));
   const device = devices.get(who);
   if (device === undefined) throw new RangeError("no such device");
+  const page = shown(who, what, given);
+  if (page !== undefined) return page;
   const step = inside(what, given);
   if (step !== undefined) return await device["do"](step);
   const method: unknown = Reflect.get(device, what);

@@ -140,10 +140,14 @@ describe("a promise", () => {
     assert.ok(waiting(dana));
     await later(61_000, dana, kim);
     assert.deepEqual([waiting(kim), waiting(dana)], [null, null]);
+    const first = await said(kim, "taken back later");
     await said(kim, "stays");
     dana.do((turn) => writeText(turn, conv, "for a minute", { expireS: 60 }));
     await quiet(dana, kim);
     await later(61_000, dana, kim);
+    assert.deepEqual([waiting(kim), waiting(dana)], [null, null]);
+    kim.do((turn) => deleteMessage(turn, conv, first)); // what is left was answered, too
+    await quiet(dana, kim);
     assert.deepEqual([waiting(kim), waiting(dana)], [null, null]);
   });
 

@@ -263,3 +263,110 @@ describe("a colleague", () => {
     assert.equal(urgency(kim, elsewhere), null, "kim has no such message");
   });
 });
+
+describe("the fake server", () => {
+  it("climbs as the real one does, and stops when somebody confirms", async () => {
+    const message = cry();
+    await quiet(kim, dana);
+    assert.equal(urgency(kim, message)?.rung, "told");
+    for (const [ms, rung] of [
+      [AGAIN_MS, "asked_again"],
+      [COVER_MS - AGAIN_MS, "no_cover"],
+    ] as const) {
+      await later(ms, kim, dana);
+      pair.relay.server.delivery.offices();
+      await quiet(kim, dana);
+      assert.deepEqual([urgency(kim, message)?.rung, urgency(kim, message)?.silent], [rung, false]);
+    }
+    dana.do((turn) => confirmUrgent(turn, conv, message));
+    await quiet(kim, dana);
+    await later(END_MS, kim, dana);
+    pair.relay.server.delivery.offices();
+    await quiet(kim, dana);
+    assert.equal(pair.relay.server.store.state.urgent.get(message)?.rung, "confirmed");
+    assert.deepEqual(pair.relay.server.calls.filter((name) => name === "urgent.seen").length, 1);
+  });
+});
+
+/** A repeatable chance: numbers below `most`. */
+function chance(seed: number): (most: number) => number {
+  let state = seed;
+  return (most) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * most);
+  };
+}
+
+/** One random story: a server that lies and replays, a network that breaks, people who confirm or do not. */
+async function story(seed: number): Promise<void> {
+  const pick = chance(seed);
+  const written: MessageId[] = [];
+  const said = new Set<MessageId>();
+  const past: Notice[] = [];
+  const highest = new Map<MessageId, number>();
+  const deeds = [
+    () => written.length < 6 && written.push(cry()),
+    () => {
+      const here = dana.shown(conv).filter((message) => message.urgent);
+      dana.say(conv, "I am here");
+      for (const message of here) {
+        said.add(message.id);
+      }
+    },
+    () => {
+      const message = written[pick(written.length || 1)];
+      if (message !== undefined && dana.do(viewUrgent).some((view) => view.message === message && view.row.client)) {
+        dana.do((turn) => confirmUrgent(turn, conv, message));
+        said.add(message);
+      }
+    },
+    () => {
+      const message = written[pick(written.length || 1)];
+      const ahead = pick(20_000_000) - 10_000_000;
+      if (message !== undefined) {
+        const rung = RUNGS[pick(RUNGS.length)] ?? "told";
+        past.push(notice(report(message, rung, now() + ahead, now() + ahead)));
+        kim.take(...past.slice(-1));
+      }
+    },
+    () => kim.take(...past.toReversed()),
+    () => kim.inbox.splice(pick(3)),
+    () => [dana, kim][pick(2)]?.dropConnection(),
+    () => quiet(kim, dana),
+    () => later(pick(1_200_000), kim, dana),
+    async () => {
+      for (const device of [dana, kim]) {
+        await (device.stream === null ? device.connect() : undefined);
+      }
+    },
+  ];
+  for (let step = 0; step < 60; step++) {
+    await deeds[pick(deeds.length)]?.();
+    for (const message of written) {
+      const held = urgency(kim, message) ?? assert.fail();
+      assert(held.seenBy === null || said.has(message), `seed ${seed}: seen, and nobody has`);
+      assert.equal(held.rung === "confirmed", held.seenBy !== null);
+      const rung = RUNGS.indexOf(held.rung);
+      assert(rung >= (highest.get(message) ?? 0), `seed ${seed}: only ever further`);
+      highest.set(message, rung);
+    }
+  }
+  for (const device of [dana, kim]) {
+    device.dropConnection();
+    await device.connect();
+  }
+  await later(10_000, kim, dana);
+  for (const message of written) {
+    assert.equal(
+      urgency(kim, message)?.seenBy === dana.me.account,
+      said.has(message),
+      `seed ${seed}: all comes through`,
+    );
+  }
+}
+
+describe("whatever a server says and a network loses", () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    it(`nothing is seen that no person has confirmed (story ${seed})`, () => story(seed));
+  }
+});
