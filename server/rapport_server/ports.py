@@ -340,7 +340,7 @@ class UrgentLadders(Protocol):
     async def climb_urgent(
         self, before: UrgentRecord, after: UrgentRecord, notices: Sequence[UrgentNotice], at: int
     ) -> list[DeviceId] | None:
-        """Compare-and-swap, in one transaction with the notices and the timer, which moves to `after.next_ms` (0: goes).
+        """Compare-and-swap, in one transaction with the notices and the timer, moved to `after.next_ms` (0: it goes).
 
         Returns the devices that have a notice; None, and nothing is done, when the record is not `before` any more.
         """

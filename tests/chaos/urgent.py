@@ -79,6 +79,22 @@ class People:
         self.anna, self.ben, self.kim = anna, ben, kim
         self.told: list[_Told] = []
         self.elsewhere: set[MessageId] = set()
+        self.moved = asyncio.Event()
+        """Set, and replaced, with every event of any of them."""
+
+    async def watch(self, client: rapport.Client) -> None:
+        """Notes what a client says, until cancelled."""
+        async for event in client.events():
+            if isinstance(event, UrgentElsewhere):
+                self.elsewhere.add(event.message)
+            self.moved.set()
+            self.moved = asyncio.Event()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Waits until it holds, looking again with every event. TimeoutError."""
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():
+                await self.moved.wait()
 
     def talk(self, client: rapport.Client, other: rapport.Client) -> rapport.Conversation:
         """The pair of the two, as the first sees it."""
@@ -96,10 +112,14 @@ async def _people(folder: Path, owner_link: str) -> AsyncIterator[People]:
             clients.append(await stack.enter_async_context(rapport.Client(vault=folder / name)))
             await clients[-1].wait_until(rapport.ConnectionState.CONNECTED, WITHIN_S)
         people = People(*clients)
+        watching = [asyncio.create_task(people.watch(client)) for client in clients]
+        stack.push_async_callback(_ended, watching)
         pair = await people.kim.accept_invite(await people.ben.invite(Role.CLIENT))
-        await _until(lambda: any(conv.id == pair.id and len(conv.members) == 2 for conv in people.ben.conversations()))
+        await people.until(
+            lambda: any(conv.id == pair.id and len(conv.members) == 2 for conv in people.ben.conversations())
+        )
         await people.anna.office.publish(OfficeHours("Europe/London", cover=people.ben.account))
-        await _until(lambda: people.kim.office.of(people.anna.account).confirmed)
+        await people.until(lambda: people.kim.office.of(people.anna.account).confirmed)
         take = ledger._report
 
         def note(turn: Any, conv: Any, report: Report) -> None:
@@ -107,26 +127,22 @@ async def _people(folder: Path, owner_link: str) -> AsyncIterator[People]:
             take(turn, conv, report)
 
         ledger._report = note  # the rungs themselves: the page shows the newest one only
-        watching = asyncio.create_task(_watch(people))
         try:
             yield people
         finally:
             ledger._report = take
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _watch(people: People) -> None:
-    async for event in people.ben.events():
-        if isinstance(event, UrgentElsewhere):
-            people.elsewhere.add(event.message)
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until(holds: Callable[[], bool]) -> None:
-    """Waits for something that comes over real sockets."""
-    async with asyncio.timeout(WITHIN_S):
-        while not holds():  # noqa: ASYNC110 - of several processes, which tell nothing else
-            await asyncio.sleep(0.02)
+async def _pause(seconds: float) -> None:
+    """A moment of the ladder: nothing says when it is over but the clock."""
+    never = asyncio.get_running_loop().create_future()
+    await asyncio.wait({never}, timeout=max(seconds, 0))
 
 
 # --- one round --------------------------------------------------------------------------------------------------------
@@ -154,13 +170,11 @@ class _Round:
         try:
             async with asyncio.timeout(WITHIN_S):
                 await asyncio.gather(killing, answering)
-                await _until(lambda: self._is_over(conversation))
+                await people.until(lambda: self._is_over(conversation))
         except TimeoutError:
             self.missed.append(f"{self.end}: not over after {WITHIN_S:g} s; rungs {self._rungs()}")
         finally:
-            for task in (watching, killing, answering):
-                task.cancel()
-            await asyncio.gather(watching, killing, answering, return_exceptions=True)
+            await _ended([watching, killing, answering])
         self._judge(conversation)
 
     def _is_over(self, conversation: rapport.Conversation) -> bool:
@@ -175,12 +189,12 @@ class _Round:
             if held is not None and (held.seen_by is not None or held.rung is Rung.CONFIRMED) and not self.confirmed:
                 self.missed.append(f"{self.end}: shown as seen, and nobody had")
                 return
-            await asyncio.sleep(0.01)
+            await self.people.moved.wait()
 
     async def _kill(self, moments: Sequence[float]) -> None:
         began = time.monotonic()
         for moment in moments:
-            await asyncio.sleep(max(began + moment - time.monotonic(), 0))
+            await _pause(began + moment - time.monotonic())
             server = self.chance.choice(self.servers)
             await server.kill()
             self.kills += 1
@@ -191,13 +205,13 @@ class _Round:
         if self.end == "nobody":
             return
         if self.end == "colleague":
-            await _until(lambda: self.message in people.elsewhere)
+            await people.until(lambda: self.message in people.elsewhere)
             self.confirmed = True
             await people.talk(people.ben, people.kim).confirm_urgent(self.message)
             return
         mine = people.talk(people.anna, people.kim)
-        await _until(lambda: mine.urgency(self.message) is not None)
-        await asyncio.sleep(self.chance.uniform(0, TIMES.cover_ms / 1000))
+        await people.until(lambda: mine.urgency(self.message) is not None)
+        await _pause(self.chance.uniform(0, TIMES.cover_ms / 1000))
         self.confirmed = True
         await (mine.send_text("I am here") if self.end == "text" else mine.confirm_urgent(self.message))
 

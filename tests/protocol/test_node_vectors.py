@@ -62,7 +62,8 @@ def test_every_case_agrees(node_js: Path) -> None:
     counts = {path.name: len(json.loads(path.read_text("ascii"))["cases"]) for path in FOLDER.glob("*.json")}
     lines = done.stdout.splitlines()
     assert dict(re.findall(r"(\w+\.json) (\d+)", done.stdout)) == {name: str(count) for name, count in counts.items()}
-    assert [int(match) for match in re.findall(r"^chapter (\d+):", done.stdout, re.MULTILINE)] == [*range(1, 10), 13, 15, 17]
+    chapters = [int(match) for match in re.findall(r"^chapter (\d+):", done.stdout, re.MULTILINE)]
+    assert chapters == [*range(1, 10), 13, 15, 17]
     assert lines[-1] == f"{sum(counts.values())} cases in {len(counts)} files agree."
 
 

@@ -152,8 +152,8 @@ class Card(Struct, frozen=True):
 class Urgency(Struct, frozen=True):
     """How an urgent message stands: what the server says it has tried, and whether a person has seen it.
 
-    rung: how far it has come by the server's word; CONFIRMED only with a sealed confirmation. at_ms: since when, 0 = the
-    server does not have it yet. next_ms: when something is tried next, 0 = nothing more. silent: a report is two
+    rung: how far it has come by the server's word; CONFIRMED only with a sealed confirmation. at_ms: since when, 0 =
+    the server does not have it yet. next_ms: when something is tried next, 0 = nothing more. silent: a report is two
     minutes overdue; the server may be trying nothing. seen_by: who has confirmed, sealed, that a person has seen it;
     None = nobody has. seen_ms: when. Show "told" and "asked" as the server's word, and "seen" of seen_by alone.
     """

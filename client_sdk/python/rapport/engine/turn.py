@@ -123,7 +123,9 @@ class Turn:
     Effects are carried out by the shell after the transaction has been committed, never before.
     """
 
-    __slots__ = ("_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent")
+    __slots__ = (
+        "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent",
+    )  # fmt: skip
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
         noting = _Noting(tx)

@@ -65,9 +65,8 @@ class UrgentRow(Row, frozen=True):
 
     rung, rung_ms, next_ms: by the server's reports, and when another one is expected; 0 = none is. stopped_ms: when the
     server said that somebody has confirmed. therapist: whom it was written to, of one that we are only asked about.
-    seals: confirmations, (account, conversation, time), that do not count or not yet: the message, or the hours that name
-    the colleague, are not here. shares: the message whose rungs are
-    its own, while it has none.
+    seals: confirmations, (account, conversation, time), that do not count or not yet: the message, or the hours
+    that name the colleague, are not here. shares: the message whose rungs are its own, while it has none.
     """
 
     conv: ConversationId

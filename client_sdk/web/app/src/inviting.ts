@@ -21,9 +21,9 @@ export class Inviting extends ClientElement {
     this.busy = false;
   }
 
-  async #make({ welcome }: Emitted["rapport-make-invite"]): Promise<void> {
+  async #make({ welcome, colleague }: Emitted["rapport-make-invite"]): Promise<void> {
     this.busy = true;
-    const made = this.client.invite("client", welcome);
+    const made = this.client.invite(colleague ? "therapist" : "client", welcome);
     if (await this.attempt(made)) {
       this.link = await made;
     }
@@ -35,7 +35,7 @@ export class Inviting extends ClientElement {
   }
 
   protected override render(): TemplateResult {
-    return html`<div class="pages"><rapport-new-invite .link=${this.link} .busy=${this.busy}
+    return html`<div class="pages"><rapport-new-invite .link=${this.link} .busy=${this.busy} .colleagues=${this.client.identity?.role === "owner"}
       @rapport-make-invite=${(event: CustomEvent<Emitted["rapport-make-invite"]>) => void this.#make(event.detail)}
       @rapport-invite=${() => this.#again()}></rapport-new-invite></div>`;
   }

@@ -159,6 +159,7 @@ const safeties: readonly Entry[] = [
 
 const invites: readonly Entry[] = [
   ["form", () => html`<rapport-new-invite .nowMs=${NOW_MS}></rapport-new-invite>`],
+  ["form for colleagues too", () => html`<rapport-new-invite .nowMs=${NOW_MS} colleagues></rapport-new-invite>`],
   ["making", () => html`<rapport-new-invite .nowMs=${NOW_MS} busy></rapport-new-invite>`],
   ["too long", () => html`<rapport-new-invite .nowMs=${NOW_MS} .tooLong=${true}></rapport-new-invite>`],
   [

@@ -51,8 +51,8 @@ export interface Emitted {
   "rapport-open": { readonly conversation: ConversationId };
   /** A new invitation is wanted: the form. */
   "rapport-invite": null;
-  /** Make a link with these first words, null for none. */
-  "rapport-make-invite": { readonly welcome: string | null };
+  /** Make a link with these first words, null for none; colleague: for a therapist of this practice. */
+  "rapport-make-invite": { readonly welcome: string | null; readonly colleague: boolean };
   /** A place of the rail was chosen. */
   "rapport-go": { readonly place: Place };
   /** Remove a device; the person has confirmed. */

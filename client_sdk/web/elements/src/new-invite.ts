@@ -1,4 +1,4 @@
-/** `rapport-new-invite`: a link for one new client. */
+/** `rapport-new-invite`: a link for one new client, or for a colleague. */
 
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
@@ -15,6 +15,19 @@ export class RapportNewInvite extends RapportElement {
       .parts > * + * {
         margin-block-start: var(--s6);
       }
+      .tick {
+        display: flex;
+        align-items: center;
+        gap: var(--s2);
+        min-block-size: var(--target);
+      }
+      .tick input {
+        flex: none;
+        inline-size: 1.5rem;
+        block-size: 1.5rem;
+        margin: 0;
+        accent-color: var(--primary);
+      }
       .link {
         font-family: var(--font-code);
         font-size: var(--t-small);
@@ -26,6 +39,7 @@ export class RapportNewInvite extends RapportElement {
     ...RapportElement.properties,
     link: { attribute: false },
     busy: { type: Boolean },
+    colleagues: { type: Boolean },
     copied: { state: true },
     tooLong: { state: true },
   };
@@ -34,6 +48,8 @@ export class RapportNewInvite extends RapportElement {
   declare link: string | null;
   /** Whether it is being made. */
   declare busy: boolean;
+  /** Whether the link may be for a colleague too. */
+  declare colleagues: boolean;
   declare protected copied: boolean;
   declare protected tooLong: boolean;
 
@@ -41,6 +57,7 @@ export class RapportNewInvite extends RapportElement {
     super();
     this.link = null;
     this.busy = false;
+    this.colleagues = false;
     this.copied = false;
     this.tooLong = false;
   }
@@ -51,7 +68,8 @@ export class RapportNewInvite extends RapportElement {
     this.tooLong = bytesOf(welcome) > WELCOME_BYTES;
     if (!this.tooLong && !this.busy) {
       this.copied = false;
-      this.emit("rapport-make-invite", { welcome: welcome || null });
+      const colleague = this.renderRoot.querySelector<HTMLInputElement>("input[type=checkbox]")?.checked ?? false;
+      this.emit("rapport-make-invite", { welcome: welcome || null, colleague });
     }
   }
 
@@ -76,6 +94,7 @@ export class RapportNewInvite extends RapportElement {
       <form class="stack" novalidate @submit=${(event: Event) => this.#make(event)}>
         <label class="field"><span class="label">${newInvite.welcomeLabel}</span><textarea class="input" dir="auto" rows="5" aria-invalid=${this.tooLong} aria-describedby="hint"></textarea></label>
         <p class="meta ${this.tooLong ? "bad" : ""}" id="hint" role=${this.tooLong ? "alert" : nothing}>${this.tooLong ? newInvite.tooLong : newInvite.welcomeHint}</p>
+        ${this.colleagues ? html`<label class="tick"><input type="checkbox"><span>${newInvite.colleague}</span></label>` : nothing}
         <button class="btn primary wide" aria-disabled=${this.busy}>${newInvite.make}</button>
         <p class="meta" role="status">${this.busy ? newInvite.making : nothing}</p>
       </form>`;

@@ -93,6 +93,55 @@ it("hours are drafted, survive a reload, are published, and stand on the client'
   assert.deepEqual(house.complaints, []);
 });
 
+it("the invitation shows the card and the hours; a colleague is asked, the client accepts, both have a conversation", async () => {
+  const dana = await house.browser("dana again", 1280);
+  const ines = await house.browser("ines", 1280);
+  const sam = await house.browser("sam", 375);
+  const practice = await House.open();
+  try {
+    await joinWith(dana, practice.server.ownerLink, "Dana Weiss");
+    await dana.goto(new URL("/settings", practice.server.origin).href);
+    await dana.locator("rapport-own-card #about").fill("Psychotherapist, Canal Street Practice");
+    await dana.getByRole("button", { name: "Show this to my clients" }).click();
+    await dana.getByText("Saved. It reaches every client by itself.").waitFor();
+    await dana.goto(new URL("/hours", practice.server.origin).href);
+    await dana.getByRole("heading", { name: "Office hours" }).waitFor();
+    await addMonday(dana, "09:00", "12:00");
+    await dana.getByRole("button", { name: "Sign and publish" }).click();
+    await dana.getByText("Published. Clients see these hours.").waitFor();
+
+    await dana.goto(new URL("/invite", practice.server.origin).href);
+    await dana.getByLabel("It is for a colleague, not for a client").check();
+    await dana.getByRole("button", { name: "Make a link" }).click();
+    await joinWith(ines, await dana.locator("rapport-new-invite input[readonly]").inputValue(), "Ines Brandt");
+    await dana.goto(practice.server.origin);
+    const link = await inviteBy(dana, "Welcome.");
+    await sam.goto(link);
+    await sam.getByText("When Dana is there").waitFor();
+    await sam.getByText("Psychotherapist, Canal Street Practice").waitFor();
+    await joinWith(sam, link, "Sam");
+    await said(sam, "Welcome.").waitFor();
+
+    await dana.locator("rapport-client-list button").filter({ hasText: "Sam" }).click();
+    await dana.getByRole("button", { name: "Colleague" }).click();
+    await dana.locator("rapport-cover-form textarea").fill("Nights are hard.");
+    await dana.getByRole("button", { name: "Ask this colleague" }).click();
+    await ines.locator("rapport-client-list button").filter({ hasText: "Dana" }).click();
+    await ines.getByRole("button", { name: "Yes, I would" }).click();
+    await sam.getByText("Ines would be there for you").waitFor();
+    await sam.getByRole("button", { name: "Accept" }).click();
+    await ines.locator("rapport-client-list button").filter({ hasText: "Sam" }).waitFor();
+    await dana.locator("rapport-client-list button").filter({ hasText: "Sam" }).click();
+    await dana.getByRole("button", { name: "Write the hand-over card" }).click();
+    await dana.locator("rapport-cover-form textarea").fill("Short answers help most.");
+    await dana.getByRole("button", { name: "Send the hand-over card" }).click();
+    await ines.getByText("Short answers help most.").waitFor();
+  } finally {
+    await practice.close();
+  }
+  assert.deepEqual(house.complaints, []);
+});
+
 it("Help now opens without a network, also after a reload, and keeps one's own person on the device", async () => {
   const sam = await house.browser("sam", 375);
   await sam.goto(new URL("/help", house.server.origin).href);

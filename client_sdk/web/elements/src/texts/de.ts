@@ -165,6 +165,7 @@ export const de: Texts = {
     text: "Der Link gilt einmal, für eine Person, 7 Tage lang. Senden Sie ihn auf dem gewohnten Weg.",
     welcomeLabel: "Ihre ersten Worte",
     welcomeHint: "Sie werden vor dem Beginn gelesen. Sie schreiben zuerst.",
+    colleague: "Er ist für jemanden aus der Praxis, nicht für Klienten",
     make: "Link erstellen",
     making: "Der Link entsteht. Erst muss der Server ihn kennen.",
     ready: "Der Link ist bereit",

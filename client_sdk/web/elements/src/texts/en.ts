@@ -163,6 +163,7 @@ export const en = {
     text: "The link works once, for one person, for 7 days. Send it the way you usually reach them.",
     welcomeLabel: "Your first words",
     welcomeHint: "They read this before they start. You write first.",
+    colleague: "It is for a colleague, not for a client",
     make: "Make a link",
     making: "Making the link. The server has to know it first.",
     ready: "The link is ready",

@@ -341,7 +341,7 @@ describe("forms and dead ends", () => {
     await press(invite, "Tab");
     await invite.keyboard.type("Welcome");
     await press(invite, "Tab", "Enter");
-    assert.deepEqual(await heard(invite), [["rapport-make-invite", { welcome: "Welcome" }]]);
+    assert.deepEqual(await heard(invite), [["rapport-make-invite", { welcome: "Welcome", colleague: false }]]);
     const settings = await open("rapport-settings/passphrase set");
     await press(settings, "Tab", "Control+a");
     await settings.keyboard.type("Samira");

@@ -22,9 +22,11 @@ import { systemRandom } from "../../src/adapters/clock.ts";
 import { HttpApi } from "../../src/adapters/http.ts";
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { WebSocketConnector } from "../../src/adapters/websocket.ts";
+import { Answering } from "../../src/client/office.ts";
 import { newestList } from "../../src/engine/contacts.ts";
 import type { Step } from "../../src/engine/core.ts";
 import { onFault } from "../../src/engine/faults.ts";
+import { officeShown } from "../../src/engine/office-shown.ts";
 import { OUTBOX, SENT } from "../../src/engine/outgoing.ts";
 import { CHAINS, CONVERSATIONS, ME, MESSAGES, SEEN } from "../../src/engine/records.ts";
 import { loadMe } from "../../src/engine/registration.ts";
@@ -34,6 +36,7 @@ import { applyDelta, EMPTY_SNAPSHOT } from "../../src/local-device/mirror.ts";
 import type { News, Snapshot } from "../../src/local-device/types.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import { RapportError } from "../../src/protocol/errors.ts";
+import { type AccountId, idOf } from "../../src/protocol/ids.ts";
 import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { ShiftedClock } from "./shifted-clock.ts";
 
@@ -143,7 +146,10 @@ function inside(what: string, [first]: readonly unknown[]): Step<unknown> | unde
 function shown(who: string, what: string, [first]: readonly unknown[]): unknown {
   const snapshot = snapshots.get(who) ?? EMPTY_SNAPSHOT;
   const nowMs = clock.nowMs() + snapshot.aheadMs;
-  if (what === "officeOf") return new Offices(NO_PORT, () => snapshot).of(accountId(String(first)), nowMs);
+  if (what === "officeOf") {
+    const account = idOf<AccountId>(fromHex(String(first)));
+    return officeShown(account, snapshot.offices[account] ?? null, snapshot.officeSaid[account] ?? null, nowMs);
+  }
   if (what !== "promiseIn") return undefined;
   const view = snapshot.views.find(({ id }) => id === first);
   return view === undefined ? null : new Answering(() => ({ view, snapshot })).promise(nowMs);

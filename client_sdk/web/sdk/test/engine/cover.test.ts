@@ -6,9 +6,8 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-
-import type { CoverStage } from "../../src/agreements.ts";
 import { Crash, type CrashPoint } from "../../src/adapters/vault-memory.ts";
+import type { CoverStage } from "../../src/agreements.ts";
 import * as coverLedger from "../../src/engine/cover-ledger.ts";
 import * as covering from "../../src/engine/covering.ts";
 import { QUEUES } from "../../src/engine/outgoing.ts";
@@ -16,13 +15,12 @@ import type { Turn } from "../../src/engine/turn.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { AccountId } from "../../src/protocol/ids.ts";
-import { INVITE_LIFE_MS } from "../../src/protocol/limits.ts";
 import { type Device, faults, later, quiet } from "./devices.ts";
 import { link } from "./linked.ts";
 import { bring, joined, kinds, made, say, stage, Three } from "./three.ts";
 
 const { RAPPORT_CRASHES } = process.env;
-/** Every so manieth commit is crashed at in the test run. */
+/** Every so many-th commit is crashed at in the test run. */
 const EVERY = RAPPORT_CRASHES === "all" ? 1 : 7;
 
 let three: Three;
@@ -168,9 +166,8 @@ describe("cover", () => {
     const [ben, kim] = [three.ben.me.account, three.kim.me.account];
     const offer = { type: "cover.offer", name: "Ben", link: text, lasting: false, note: "" } as const;
     say(three.kim, three.client, { type: "cover.ready", request, link: text }); // a client is no colleague
-    say(three.kim, three.client, {
-      ...{ type: "cover.request", request: unknown, client: ben, name: "Ben", lasting: false, note: "" },
-    });
+    const asked = { request: unknown, client: ben, name: "Ben", lasting: false, note: "" };
+    say(three.kim, three.client, { type: "cover.request", ...asked });
     say(three.kim, three.client, { ...offer, request: unknown, colleague: ben });
     say(three.kim, three.client, { type: "cover.accepted", request: unknown });
     say(three.ben, three.colleagues, { type: "cover.accepted", request }); // a colleague cannot consent for the client
@@ -248,7 +245,7 @@ async function unlessCrashed(work: () => unknown): Promise<boolean> {
 async function settled(): Promise<void> {
   const restarted = async () => {
     for (const device of three.all) {
-      if (device.vault.crashed || device.stream === null) {
+      if (!device.storage.locked || device.stream === null) {
         device.restart();
         await device.connect();
       }
@@ -295,8 +292,8 @@ async function wholeWay(): Promise<void> {
 
 describe("a cover in which somebody crashes", () => {
   for (const [who, name] of ["the therapist", "the colleague", "the client"].entries()) {
-    for (const point of ["before", "after"] as const satisfies readonly CrashPoint[]) {
-      it(`goes its way: ${name}, ${point} a commit`, async () => {
+    for (const point of ["before_commit", "after_commit"] as const satisfies readonly CrashPoint[]) {
+      it(`goes its way: ${name}, ${point}`, async () => {
         const device = () => three.all[who] ?? assert.fail();
         const before = device().storage.rev;
         await wholeWay();

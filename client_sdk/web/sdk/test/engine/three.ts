@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import type { CoverStage } from "../../src/agreements.ts";
-import { type InviteLink, parseLink } from "../../src/crypto/invites.ts";
+import { type InviteLink, idOfInvite, parseLink } from "../../src/crypto/invites.ts";
 import * as accepting from "../../src/engine/accepting.ts";
 import { compose } from "../../src/engine/composing.ts";
 import type { Content } from "../../src/engine/content.ts";
@@ -11,7 +11,6 @@ import { coverOf } from "../../src/engine/cover-ledger.ts";
 import * as covering from "../../src/engine/covering.ts";
 import { inviteLink, newInvite } from "../../src/engine/inviting.ts";
 import { CONVERSATIONS } from "../../src/engine/records.ts";
-import { idOfInvite } from "../../src/crypto/invites.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import type { Role } from "../../src/protocol/requests.ts";
