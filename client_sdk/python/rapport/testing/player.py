@@ -18,7 +18,7 @@ device, with its vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.
 - revoke {client, name}: remove the own device that is called so; it is owed nothing more
 - leave {client}: close it; its vault stays
 - open {client}: go on with the vault of one that was closed
-- those of `rapport.testing.agreed`: office hours, promises, cards
+- those of `rapport.testing.agreed`: office hours, promises, cards; and of `rapport.testing.covered`: urgent, cover
 
 It ends with its input.
 """
@@ -35,6 +35,7 @@ import msgspec
 import rapport
 from rapport.terminal import Lines
 from rapport.testing.agreed import AGREED
+from rapport.testing.covered import COVERED
 from rapport.testing.history import read
 from rapport.testing.journal import Journal
 from rapport.testing.journaled import JournaledClient
@@ -88,8 +89,8 @@ class _Player:
             "open": self._open,
         }
         try:
-            if order.order in AGREED:
-                reply = await AGREED[order.order](self._clients[order.client], order)
+            if order.order in AGREED or order.order in COVERED:
+                reply = await (AGREED | COVERED)[order.order](self._clients[order.client], order)
             else:
                 reply = await orders[order.order](order)
         except (rapport.RapportError, TimeoutError, KeyError) as problem:

@@ -100,6 +100,7 @@ it("the invitation shows the card and the hours; a colleague is asked, the clien
   const practice = await House.open();
   try {
     await joinWith(dana, practice.server.ownerLink, "Dana Weiss");
+    await dana.locator("rapport-console").waitFor();
     await dana.goto(new URL("/settings", practice.server.origin).href);
     await dana.locator("rapport-own-card #about").fill("Psychotherapist, Canal Street Practice");
     await dana.getByRole("button", { name: "Show this to my clients" }).click();
@@ -114,6 +115,7 @@ it("the invitation shows the card and the hours; a colleague is asked, the clien
     await dana.getByLabel("It is for a colleague, not for a client").check();
     await dana.getByRole("button", { name: "Make a link" }).click();
     await joinWith(ines, await dana.locator("rapport-new-invite input[readonly]").inputValue(), "Ines Brandt");
+    await ines.locator("rapport-console").waitFor();
     await dana.goto(practice.server.origin);
     const link = await inviteBy(dana, "Welcome.");
     await sam.goto(link);
@@ -135,7 +137,7 @@ it("the invitation shows the card and the hours; a colleague is asked, the clien
     await dana.getByRole("button", { name: "Write the hand-over card" }).click();
     await dana.locator("rapport-cover-form textarea").fill("Short answers help most.");
     await dana.getByRole("button", { name: "Send the hand-over card" }).click();
-    await ines.getByText("Short answers help most.").waitFor();
+    await ines.locator("rapport-aside blockquote").getByText("Short answers help most.").waitFor();
   } finally {
     await practice.close();
   }

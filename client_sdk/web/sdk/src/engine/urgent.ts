@@ -280,7 +280,9 @@ function judge(turn: Turn, message: MessageId, row: UrgentRow): void {
 
 /** A member of the conversation who did not write it, or, to the writer, the colleague that the therapist names. */
 function mayConfirm(turn: Turn, row: UrgentRow, account: AccountId, conv: ConversationId): boolean {
-
+  if (row.client === null || account === row.client) {
+    return false;
+  }
   if (conv === row.conv) {
     return true;
   }

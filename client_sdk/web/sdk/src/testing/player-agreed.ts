@@ -43,7 +43,7 @@ export function described(sdk: RapportClient): object {
 }
 
 /** Resolves once it is so; looked at with every change. Throws RangeError with what `otherwise` says. */
-async function becomes(sdk: RapportClient, isSo: () => boolean, otherwise: () => string): Promise<void> {
+export async function becomes(sdk: RapportClient, isSo: () => boolean, otherwise: () => string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const look = () => isSo() && resolve();
   const timer = setTimeout(() => reject(new RangeError(otherwise())), WITHIN_MS);

@@ -17,7 +17,7 @@
  * - revoke {client, name}: remove the own device that is called so; it is owed nothing more
  * - leave {client}: close it; its vault stays
  * - open {client}: go on with the vault of one that was closed
- * - those of `player-agreed.ts`: office hours, promises, cards
+ * - those of `player-agreed.ts`: office hours, promises, cards; and of `player-covered.ts`: cover, hand-over
  */
 
 import type { RapportClient } from "../client/client.ts";
@@ -27,6 +27,7 @@ import type { Entry, Sink } from "./journal.ts";
 import { JournaledClient } from "./journaled.ts";
 import type { Order, Reply } from "./orders.ts";
 import { agreed } from "./player-agreed.ts";
+import { covered } from "./player-covered.ts";
 
 /** What a player stands on: where its clients' vaults are, and where their journals go. */
 export interface Stage {
@@ -129,7 +130,7 @@ export class Player {
         await client.sdk.close();
         return {};
       default: {
-        const done = agreed(client.sdk, order);
+        const done = agreed(client.sdk, order) ?? covered(client.sdk, order);
         if (done === null) {
           throw new RangeError("no such order");
         }
