@@ -1,5 +1,7 @@
 """Public holidays for the editor of office hours: what is listed, and what is refused."""
 
+import pytest
+
 from rapport_protocol.requests import Holidays
 from tests.server.node import Refused, running
 
