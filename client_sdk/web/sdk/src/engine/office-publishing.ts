@@ -42,8 +42,9 @@ const NEVER_WAIT_MS = 3_600_000;
  * Rules that the server does not have yet; without rules: nothing is wanted.
  *
  * base: the rules that they were made from. changedMs: when. document: as signed last, empty = not yet. above: a version
- * that the server may have lost, or of ours that it may have taken without our knowing; only a higher one will do. signed: the highest version that this device has signed: it
- * never signs two documents of one version, whatever became of the first.
+ * that the server may have lost, or of ours that it may have taken without our knowing; only a higher one will do.
+ * signed: the highest version that this device has signed: it never signs two documents of one version, whatever became
+ * of the first.
  */
 export interface PendingHours {
   readonly rules: Uint8Array;
