@@ -60,7 +60,7 @@ export const officeDe: Same<typeof officeEn> = {
   answers: {
     automatic: "Automatische Antwort",
     automaticFrom: (name: string) =>
-      `Auf diesem Gerät aus Sprechzeiten und Karte von ${name} gemacht. ${name} hat Ihre Nachricht nicht gesehen.`,
+      `Auf diesem Gerät aus Sprechzeiten und Karte von ${name} gemacht. Das heißt nicht, dass ${name} Ihre Nachricht gesehen hat.`,
     officeIs: (name: string, state: string) => `Sprechzeiten von ${name}: ${state}.`,
     shown: (reader: string, promise: string) => `${reader} wurde gezeigt: ${promise}`,
     extend: "Später antworten",

@@ -56,7 +56,7 @@ export const officeEn = {
   answers: {
     automatic: "Automatic answer",
     automaticFrom: (name: string) =>
-      `Made on this device from ${name}’s hours and card. ${name} has not seen your message.`,
+      `Made on this device from ${name}’s hours and card. It does not mean that ${name} has seen your message.`,
     officeIs: (name: string, state: string) => `${name}’s office: ${state}.`,
     shown: (reader: string, promise: string) => `${reader} was shown: ${promise}`,
     extend: "Answer later",
