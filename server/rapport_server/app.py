@@ -154,7 +154,7 @@ def _wire(
     budgets = Budgets(bus, rates, claims)
     sign_in = SignIn(store, clock, secrets.token_bytes, origins)
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
-    delivery = Delivery(store, store, bus, urgent.acknowledged)
+    delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
     presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
     news = OfficeNews(store, bus, clock, rates)
     bus.subscribe(
@@ -343,6 +343,7 @@ class App:
         running.push_async_callback(parts.bus.close)
         await parts.sign_in.start()
         await running.enter_async_context(parts.outward)
+        running.push_async_callback(parts.services.urgent.close)  # after the timers, which begin pushes
         running.push_async_callback(parts.due.close)
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
@@ -351,7 +352,6 @@ class App:
         self._own(parts.presence.run())
         self._own(parts.news.run())
         self._own(parts.seen.run())
-        running.push_async_callback(parts.services.urgent.close)
         self._own(parts.services.urgent.run())
         self._own(parts.budgets.run())
         self._own(parts.outward.notifying.run())

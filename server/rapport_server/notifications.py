@@ -16,6 +16,7 @@ from rapport_server.records import Principal
 
 __all__ = [
     "BACKLOG_MOST",
+    "UNDER_WAY_MS",
     "Answered",
     "Delivery",
     "Endpoint",
@@ -25,6 +26,7 @@ __all__ = [
     "PushClass",
     "PushDirectory",
     "PushServices",
+    "PushStore",
     "Pusher",
     "Sent",
     "Subscription",
@@ -39,6 +41,8 @@ __all__ = [
 BACKLOG_MOST: Final = 10_000
 """Deliveries that may wait for one practice's webhooks, 300 bytes each; further ones are dropped and counted."""
 
+UNDER_WAY_MS: Final = 86_400_000
+"""How long push services keep a push for a device that is off: after that another one may follow."""
 
 _CLASS: Final = 83
 _FLAGS: Final = 84
@@ -68,13 +72,17 @@ class Endpoint(Struct, frozen=True, array_like=True):
     p256dh: bytes
     auth: bytes
 
+    def __repr__(self) -> str:
+        """Without any of it."""
+        return "Endpoint()"
+
 
 class Subscription(Struct, frozen=True):
     """One device that can be woken.
 
     sealed: an `Endpoint` under the notification key. quiet: MessagePack of QuietHours. pushed_ms: when a push was last
-    taken, 0 = never; it is under way until the device is seen (seen_ms) after that. retry_ms: before that nobody tries:
-    one is being sent, or the push service asked for time.
+    taken, 0 = never; it is under way until the device is seen (seen_ms) after that, a day at most. retry_ms: before
+    that nobody tries: one is being sent, or the push service asked for time.
     """
 
     practice: PracticeId
@@ -89,7 +97,8 @@ class Subscription(Struct, frozen=True):
 
     def may_be_tried(self, now_ms: int) -> bool:
         """Nothing is under way, and nobody tries."""
-        return self.retry_ms <= now_ms and (self.pushed_ms == 0 or self.pushed_ms <= self.seen_ms)
+        under_way = self.seen_ms < self.pushed_ms and now_ms < self.pushed_ms + UNDER_WAY_MS
+        return self.retry_ms <= now_ms and not under_way
 
 
 class WebhookTarget(Struct, frozen=True, array_like=True):
@@ -97,6 +106,10 @@ class WebhookTarget(Struct, frozen=True, array_like=True):
 
     url: str
     secret: str
+
+    def __repr__(self) -> str:
+        """Without the secret, and without a URL that may hold another one."""
+        return "WebhookTarget()"
 
 
 class WebhookRecord(Struct, frozen=True):
@@ -160,6 +173,13 @@ class PushDirectory(Protocol):
         """After a claimed attempt. pushed_ms: when it was taken, None = it was not."""
 
 
+class PushStore(PushDirectory, Protocol):
+    """The same, with what ends a push that is under way."""
+
+    async def mark_seen(self, devices: Collection[DeviceId], at: int) -> None:
+        """These devices were connected until then."""
+
+
 class WebhookDirectory(Protocol):
     """Webhooks, and events that they have not taken yet."""
 
@@ -173,13 +193,18 @@ class WebhookDirectory(Protocol):
         """Ends it and drops its deliveries. False when there is no such webhook."""
 
     async def put_deliveries(self, deliveries: Sequence[Delivery]) -> int:
-        """Keeps them until they are taken.
+        """Keeps them until they are taken. One that is there already, because nobody knew whether it was, stays.
 
         Returns how many were not kept: their webhook is gone, or the practice has BACKLOG_MOST already.
         """
 
-    async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
-        """Due ones, the longest due first; nobody else gets them until now + lease. Counts as an attempt each."""
+    async def claim_deliveries(
+        self, now_ms: int, lease_ms: int, limit: int, busy: Collection[bytes] = ()
+    ) -> list[Delivery]:
+        """Due ones, the longest due first; nobody else gets them until now + lease. Counts as an attempt each.
+
+        busy: webhooks whose deliveries are left out.
+        """
 
     async def end_delivery(self, delivery: Delivery, due_ms: int | None) -> None:
         """After a claimed attempt. due_ms: when it is tried again; None: never, it is taken or given up."""

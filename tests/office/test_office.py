@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError
-from rapport_protocol.office.hours import DateWindows, OfficeHours, WeeklyWindow
+from rapport_protocol.office.hours import DateWindows, OfficeHours, Override, OverrideState, WeeklyWindow
 from rapport_protocol.office.promise import promised_by
 from rapport_protocol.office.rules import HoursProblem, HoursRefused, problems, repaired
 from rapport_protocol.office.status import OfficeStatus, less_available, office_state
@@ -122,6 +122,16 @@ def test_a_time_out_of_range_is_a_value_error(now: int) -> None:
     with pytest.raises(ValueError, match="instant"):
         office_state(hours, now)
     assert office_state(hours, 253_339_228_799_999).next_open_ms is not None
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Europe/London", "Etc/GMT+12"])
+@pytest.mark.parametrize("since", [253_402_258_000_000, 253_402_300_800_000, 2**53 - 2])
+def test_what_was_said_for_a_year_that_no_calendar_has_changes_nothing_now(zone: str, since: int) -> None:
+    said = Override(OverrideState.AWAY, since, since + 1)
+    hours = OfficeHours(zone, (WeeklyWindow(0, 0, 60),), override=said)
+    assert problems(hours) == []
+    for now in (1, 1_790_000_000_000, 1_790_000_000_000 + 3 * 86_400_000):
+        assert office_state(hours, now) == office_state(OfficeHours(zone, hours.weekly), now)
 
 
 def test_the_less_available_of_two_counts() -> None:

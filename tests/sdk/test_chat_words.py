@@ -235,6 +235,12 @@ def test_rungs_are_the_servers_word_and_seen_is_a_persons() -> None:
     assert "told again at 21:00" in told
     again = ladder_words(Urgency(Rung.ASKED_AGAIN, NOW, NOW + HOUR), "Dana", "Ines", NOW, LONDON)
     assert "Ines is asked at 21:00." in again
+    alone = ladder_words(Urgency(Rung.ASKED_AGAIN, NOW, NOW + HOUR), "Dana", "", NOW, LONDON)
+    assert "No colleague is known here who could be asked next." in alone, "nothing is tried then"
+    for rung in (Rung.COVER_ASKED, Rung.NO_COVER):
+        assert "waits for a confirmation until 21:00" in ladder_words(
+            Urgency(rung, NOW, NOW + HOUR), "Dana", "Ines", NOW, LONDON
+        )
     silent = ladder_words(Urgency(Rung.TOLD, NOW, NOW + HOUR, silent=True), "Dana", "", NOW, LONDON)
     assert "does not report any more" in silent
     assert "told again at" not in silent

@@ -195,6 +195,22 @@ async def test_a_flood_of_requests_drives_out_its_own(three: Three) -> None:
     assert three.anna.look(cover_ledger._REQUESTS.count) == REQUESTS_MOST
 
 
+async def test_the_link_of_whoever_was_asked_is_used_though_another_one_says_yes_too(three: Three) -> None:
+    max_ = Device(three.relay, 9)
+    pair = await three.bring(three.anna, max_, Role.THERAPIST, "Max")
+    request = three.ask()
+    await quiet(*three.all)
+    made, _ = await three.invite(max_)
+    say(max_, pair, CoverReady(request, made))
+    await quiet(*three.all, max_)
+    three.ben.do(lambda turn: covering.agree(turn, request))
+    await quiet(*three.all, max_)
+    three.kim.do(lambda turn: covering.accept_cover(turn, request))
+    await later(20_000, *three.all)
+    assert three.stages(request) == [CoverStage.ACCEPTED, CoverStage.READY, CoverStage.ACCEPTED]
+    assert len(joined(max_)) == 1
+
+
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 

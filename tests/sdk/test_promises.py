@@ -120,6 +120,7 @@ async def test_a_promise_is_not_earlier_than_its_document_gives(pair: Pair) -> N
     for promised_ms, counts in ((1, by_document), (by_document + 5, by_document + 5)):
         assert dana.do(lambda turn, p=promised_ms: promises.clamped(turn, account, p, 1, now)) == counts  # type: ignore[misc]
     assert dana.do(lambda turn: promises.clamped(turn, account, 1, 99, now)) == 1, "a version that nobody holds"
+    assert dana.do(lambda turn: promises.clamped(turn, account, 1, 1, 2**53 - 1)) == 1, "a time that is no date"
 
 
 async def test_what_a_client_claims_is_held_to_the_document_once_that_is_here(pair: Pair) -> None:

@@ -11,16 +11,16 @@ import pytest
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ConversationId, DeviceId
 from rapport_protocol.office.document import OfficeDocument
-from rapport_protocol.office.hours import OfficeHours, Override, OverrideState, PushClosed
+from rapport_protocol.office.hours import OfficeHours, Override, OverrideState, PushClosed, WeeklyWindow
 from rapport_protocol.requests import PushSubscription, QuietHours
 from rapport_server.adapters.local_bus import LocalBus
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.web_push import WebPush
-from rapport_server.notifications import PushClass, Sent
+from rapport_server.notifications import UNDER_WAY_MS, PushClass, Sent
 from rapport_server.records import Principal
 from rapport_server.sealing import SealedColumns
 from rapport_server.services.notifying import Notifying
-from rapport_server.services.notifying.service import CLAIM_MS, LATER_MS, REFUSED_MS
+from rapport_server.services.notifying.service import AT_ONCE, CLAIM_MS, LATER_MS, REFUSED_MS
 from tests.server.contracts.notifying_contract import outer_of
 from tests.server.contracts.world import HandClock, Person, World
 from tests.server.push_browser import Browser, checked_token
@@ -168,6 +168,71 @@ async def test_one_push_is_under_way_until_the_device_has_signed_in() -> None:
         assert await there.after(GRACE_MS) == 2
 
 
+async def test_who_was_connected_when_pushed_is_pushed_again_once_gone() -> None:
+    async with pushing() as there:
+        phone = there.client.devices[0]
+        await there.subscribe(there.client.on())
+        assert await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT) == [phone]
+        there.world.clock.now += 60_000
+        there.nodes[0].left(phone)
+        there.nodes[0].left(there.owner.devices[0])  # has no subscription: nothing to note
+        assert there.nodes[0]._left == {phone}
+        assert await there.after(0) == 1
+        assert not there.nodes[0]._left
+        await there.post(there.owner)
+        assert await there.after(GRACE_MS) == 2
+
+
+async def test_what_comes_while_another_one_has_its_ten_seconds_has_its_own() -> None:
+    async with pushing() as there:
+        await there.subscribe(there.client.on())
+        first = await there.post(there.owner)
+        there.world.clock.now += GRACE_MS - 1
+        await there.world.perform(there.world.ack(there.client.on(), first))
+        await there.post(there.owner)
+        assert await there.after(1) == 0
+        assert await there.after(GRACE_MS - 1) == 1, "without a sweep"
+
+
+async def test_nobody_waits_for_a_sweep_or_for_a_clock_that_was_set_back() -> None:
+    async with pushing() as there:
+        await there.subscribe(there.client.on())
+        node = there.nodes[0]
+        await there.post(there.owner)
+        there.world.clock.now += GRACE_MS
+        node._swept.update(dict.fromkeys(DeviceId(os.urandom(16)) for _ in range(AT_ONCE)))
+        node._due = {DeviceId(bytes(16)): (there.world.clock.now + 3_600_000, None), **node._due}
+        assert await there.after(0) == 1
+        assert len(node._swept) == 2
+        assert await there.after(0) == 1
+        assert not node._swept
+
+
+async def test_hours_that_cannot_be_followed_end_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pushing() as there:
+        far = Override(OverrideState.AWAY, 253_402_258_000_000, 253_402_259_000_000)
+        await published(there, OfficeHours("Pacific/Kiritimati", (WeeklyWindow(0, 0, 1),), override=far))
+        await there.subscribe(there.owner.on())
+        await there.subscribe(there.client.on())
+        await there.post(there.owner)
+        await there.post(there.client)
+        assert await there.after(GRACE_MS) == 1
+        looked = asyncio.Event()
+
+        async def fails() -> None:
+            looked.set()
+            raise OverflowError
+
+        monkeypatch.setattr(there.nodes[0], "look", fails)
+        monkeypatch.setattr("rapport_server.services.notifying.service.LOOK_EVERY_S", 0)
+        task = asyncio.create_task(there.nodes[0].run())
+        for _ in range(3):
+            looked.clear()
+            await asyncio.wait_for(looked.wait(), 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_two_nodes_send_one_push() -> None:
     async with pushing() as there:
         await there.subscribe(there.client.on())
@@ -278,7 +343,8 @@ async def test_a_push_service_that_refuses_is_asked_again_later(
         assert await there.swept() == 1
         there.world.clock.now += 1
         assert await there.swept() == 2, "and this time it was taken"
-        assert await there.swept(86_400_000) == 2
+        assert await there.swept(UNDER_WAY_MS - 1) == 2
+        assert await there.swept(1) == 3, "no push service keeps it for longer"
 
 
 async def test_an_urgent_push_waits_for_nothing() -> None:

@@ -1,5 +1,6 @@
 """Pushes of a whole node: what devices ask over HTTP, and who is told of what was committed."""
 
+import asyncio
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from rapport_protocol.requests import PushState, PushSubscription, QuietHours
 from rapport_server.config import Config, ConfigurationProblem, Notifications, Server, Store
 from rapport_server.notification_keys import NotificationKeys, key_files, make_key_files, read_keys
+from rapport_server.notifications import PushClass
 from rapport_server.sealing import SealedColumns, Unreadable, new_key, text_of_key
 from tests.server.device import connected
 from tests.server.node import Refused, running
@@ -40,6 +42,35 @@ async def test_a_device_that_is_away_is_woken() -> None:
             assert checked_token(request.headers["authorization"], state.vapid_key)["sub"].startswith("https://")
             ended = await node.ask("push.subscribe", client, PushSubscription("", b"", b""))
             assert ended == PushState(state.vapid_key, subscribed=False)
+
+
+async def test_who_was_pushed_while_connected_is_pushed_again_once_gone() -> None:
+    async with receiving() as receiver:
+        ways = guarded(receiver.port), guarded(receiver.port)
+        async with running(notifications=with_keys(), ways_out=ways) as node:
+            owner, client, opened = await node.pair()
+            await node.ask("push.subscribe", client, Browser().subscription(receiver.url("/phone")))
+            practice, notifying = (await node.signed_in(client)).practice, node.app._parts.outward.notifying
+            async with connected(node, client):
+                node.clock.pass_ms(1)
+                assert await notifying.push(practice, client.account, PushClass.URGENT) == [client.device]
+                node.clock.pass_ms(1)
+                async with asyncio.timeout(30):
+                    while True:  # what it took on the way has arrived
+                        (link,) = node.app._parts.delivery.links()
+                        if link.live and not link.in_flight:
+                            break
+                        await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                while True:
+                    (subscription,) = await node.store.subscriptions([client.device])
+                    if subscription.may_be_tried(node.clock.now_ms()):
+                        break
+                    await asyncio.sleep(0)
+            async with connected(node, owner) as phone:
+                await phone.accepted(phone.post(opened.conv, [client.device]))
+            node.clock.pass_ms(10_000)
+            assert len(await receiver.arrived(2)) == 2
 
 
 async def test_without_keys_there_are_no_pushes() -> None:

@@ -415,3 +415,41 @@ def test_what_is_due_is_done_by_the_next_look_of_any_node() -> None:
         assert standing.rung is rung
         assert not 0 < standing.next_ms <= machine.clock.now
     machine.teardown()
+
+
+def test_a_device_that_is_quicker_than_the_first_push_keeps_no_other_from_being_woken() -> None:
+    machine = Ladders()
+    machine.begin()
+    machine.urgent_text()
+    machine.acknowledged(0, 0)
+    (_, here), (_, other) = machine.nodes
+    machine.runner.run(here.catch_up())
+    assert machine.push.pushed == []
+    machine.looks(1)
+    assert machine.push.pushed == [machine.therapist.account]
+    machine.runner.run(here.catch_up())
+    standing = machine.runner.run(machine.store.urgent(machine.therapist.practice, machine.one(0)))
+    assert standing is not None
+    assert standing.rung is Rung.TOLD
+    assert other.started == 1
+    machine.teardown()
+
+
+def test_of_two_nodes_that_begin_one_says_so() -> None:
+    machine = Ladders()
+    machine.begin()
+    said: list[str] = []
+
+    async def tell(_practice: PracticeId, event: str, _ids: dict[str, str]) -> None:
+        said.append(event)
+
+    stores = [store for store, _ in machine.nodes]
+    machine.nodes = [
+        (store, Urgent(store, machine.bus, machine.clock, machine.push, tell=tell))  # type: ignore[arg-type]
+        for store in stores
+    ]
+    machine.urgent_text()
+    machine.a_timer_fires_twice_at_once(0, 0, confirms=False)
+    assert said == ["urgent.started"]
+    assert sum(node.started for _, node in machine.nodes) == 1
+    machine.teardown()

@@ -1,8 +1,9 @@
 """Webhooks: what an operator's systems are told, signed, until they take it."""
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from rapport_protocol.ids import PracticeId
 from rapport_server.adapters.store.memory import MemoryStore
-from rapport_server.notifications import WebhookRecord, WebhookTarget
+from rapport_server.notifications import Answered, Outgoing, WebhookRecord, WebhookTarget
 from rapport_server.sealing import SealedColumns, new_key
 from rapport_server.services.webhooks import (
+    CLAIMED_MOST,
     GIVEN_UP_MS,
     LEARN_EVERY_MS,
     LEASE_MS,
@@ -157,6 +159,55 @@ async def test_of_two_nodes_one_delivers_and_the_other_takes_over() -> None:
         assert await there.after(LEASE_MS - 1, node=1) == 0
         assert await there.after(1, node=1) == 1
         assert await there.after(LEASE_MS, node=0) == 1
+
+
+class Slow:
+    """A way out that is slow to one receiver."""
+
+    def __init__(self, way: Outgoing, path: str) -> None:
+        self.way, self.path, self.came, self.goes_on = way, path, asyncio.Event(), asyncio.Event()
+
+    def refusal(self, url: str) -> str | None:
+        return self.way.refusal(url)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        if url.endswith(self.path):
+            self.came.set()
+            await self.goes_on.wait()
+        return await self.way.post(url, headers, body)
+
+
+async def test_a_slow_receiver_holds_up_nobody_else() -> None:
+    async with hooked() as there:
+        other, node = (await there.world.owner()).practice, there.nodes[0]
+        await there.add(there.receiver.url("/other"), other)
+        await there.after(LEARN_EVERY_MS)
+        assert node._outgoing is not None
+        slow = node._outgoing = Slow(node._outgoing, "/hook")
+        for _ in range(2 * CLAIMED_MOST):
+            node.tell(there.practice, "account.registered", IDS)
+        looking = asyncio.create_task(node.look())
+        node.tell(other, "account.registered", IDS)
+        assert [request.path for request in await there.receiver.arrived(1)] == ["/other"]
+        node.tell(other, "account.registered", IDS)  # while the first batch is still under way
+        assert [request.path for request in await there.receiver.arrived(2)] == ["/other"] * 2
+        slow.goes_on.set()
+        assert await looking == 2 * CLAIMED_MOST + 2
+        assert len(there.receiver.received) == 2 * CLAIMED_MOST + 2
+
+
+async def test_deliveries_end_with_the_node() -> None:
+    async with hooked() as there:
+        node = there.nodes[0]
+        assert node._outgoing is not None
+        slow = node._outgoing = Slow(node._outgoing, "/hook")
+        node.tell(there.practice, "account.registered", IDS)
+        running = asyncio.create_task(node.run())
+        await asyncio.wait_for(slow.came.wait(), 30)
+        (work,) = node._under_way.values()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert work.cancelled()
 
 
 async def test_a_receiver_in_a_private_network_is_refused_unless_it_is_named() -> None:

@@ -32,7 +32,7 @@ async def test_urgent_and_cover_among_three(tmp_path: Path, therapist: str, coll
         }
 
         async def tell(name: str, what: str, **arguments: Any) -> Any:
-            return await players[name].order(what, name, **arguments)
+            return await players[name].order(what, name, within_s=60.0, **arguments)
 
         await tell("therapist", "join", link=owner_link)
         for number, (name, role) in enumerate((("colleague", Role.THERAPIST), ("client", Role.CLIENT)), 1):

@@ -21,13 +21,21 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rapport_server.notifications import Endpoint, NotReached, Outgoing, PushClass, PushServices, Sent
+from rapport_server.notifications import (
+    UNDER_WAY_MS,
+    Endpoint,
+    NotReached,
+    Outgoing,
+    PushClass,
+    PushServices,
+    Sent,
+)
 
 __all__ = ["WebPush", "content_of", "encrypted", "host_is_allowed", "private_key_of", "public_bytes"]
 
 CONTENT_BYTES: Final = 64
 """Every push has this much content: classes cannot be told apart by size."""
-TTL_S: Final = 86_400
+TTL_S: Final = UNDER_WAY_MS // 1000
 """Seconds that a push service keeps a push for a device that is off: what it says after a day, the app says itself."""
 TOKEN_S: Final = 12 * 3600
 """Seconds that a signature holds; RFC 8292 allows 24 hours."""

@@ -10,7 +10,7 @@ Source: docs/protocol.md, chapter 19; Standard Webhooks 1.0.
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,6 +41,8 @@ WAITS_S: Final = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 21_600)
 QUEUED_MOST: Final = 1_000
 """Events that are not in the store yet; further ones are dropped and counted."""
 CLAIMED_MOST: Final = 16
+UNDER_WAY_MOST: Final = 32
+"""Webhooks that are delivered to at a time, as many as the way out has connections."""
 LEASE_MS: Final = 300_000
 """Longer than 16 deliveries one after the other of 15 s each."""
 LOOK_EVERY_S: Final = 1.0
@@ -103,6 +105,8 @@ class Webhooks:
         self._learn_ms = 0
         self._told_waiting: dict[tuple[PracticeId, AccountId], int] = {}
         self._queue: list[Delivery] = []
+        self._under_way: dict[bytes, asyncio.Task[None]] = {}
+        """By webhook, the deliveries to it; they end with `run`."""
         self._named = 0
         self.delivered = 0
         self.dropped = 0
@@ -145,35 +149,65 @@ class Webhooks:
         """Delivers until cancelled. What was claimed then is due again when its lease ends."""
         if self._outgoing is None:
             return
-        while True:
-            try:
-                await self.look()
-            except Rejected as refused:
-                _log.warning("webhooks not looked up", error=refused.code.value)
-            await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Rejected as refused:
+                    _log.warning("webhooks not looked up", error=refused.code.value)
+                except Exception as problem:  # one bad row must not end the node
+                    _log.warning("webhooks not looked up", error=type(problem).__name__)
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     async def look(self) -> int:
-        """Stores what was queued and delivers what is due. Returns how many were tried. Rejected(UNAVAILABLE)."""
-        now_ms = self._clock.now_ms()
+        """Stores what was queued and delivers what is due. Returns how many were tried. Rejected(UNAVAILABLE).
+
+        A slow receiver holds up nobody else: it has one batch under way, and meanwhile the others are looked after.
+        """
+        tried = 0
+        while True:
+            now_ms = self._clock.now_ms()
+            await self._learn(now_ms)
+            await self._store_queued()
+            due: list[Delivery] = []
+            if self.practices and len(self._under_way) < UNDER_WAY_MOST:
+                busy = list(self._under_way)
+                due = await self._directory.claim_deliveries(now_ms, LEASE_MS, CLAIMED_MOST, busy)
+            tried += len(due)
+            self._begin(due)
+            if not due and not self._under_way:
+                return tried
+            if not due:
+                works = self._under_way.values()
+                await asyncio.wait(works, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            for webhook in [webhook for webhook, task in self._under_way.items() if task.done()]:
+                self._under_way.pop(webhook).result()
+
+    async def _learn(self, now_ms: int) -> None:
         if self._learn_ms <= now_ms:
             self._learned(await self._directory.webhooks(None))
             self._learn_ms = now_ms + LEARN_EVERY_MS
-        if self._queue:
-            queued, self._queue = self._queue, []
-            try:
-                self.dropped += await self._directory.put_deliveries(queued)
-            except BaseException:
-                self._queue = [*queued, *self._queue][:QUEUED_MOST]
-                raise
-        tried = 0
-        while self.practices and (due := await self._directory.claim_deliveries(now_ms, LEASE_MS, CLAIMED_MOST)):
-            tried += len(due)
-            groups: dict[bytes, list[Delivery]] = {}
-            for delivery in due:
-                groups.setdefault(delivery.webhook, []).append(delivery)
-            work: list[Awaitable[None]] = [self._deliver_all(group) for group in groups.values()]
-            await asyncio.gather(*work)
-        return tried
+
+    async def _store_queued(self) -> None:
+        if not self._queue:
+            return
+        queued, self._queue = self._queue, []
+        try:
+            self.dropped += await self._directory.put_deliveries(queued)
+        except BaseException:
+            self._queue = [*queued, *self._queue][:QUEUED_MOST]
+            raise
+
+    def _begin(self, due: Collection[Delivery]) -> None:
+        groups: dict[bytes, list[Delivery]] = {}
+        for delivery in due:
+            groups.setdefault(delivery.webhook, []).append(delivery)
+        for webhook, group in groups.items():
+            self._under_way[webhook] = asyncio.create_task(self._deliver_all(group))
 
     def _learned(self, webhooks: Collection[WebhookRecord]) -> None:
         self._known = {(each.practice, each.id): each for each in webhooks}

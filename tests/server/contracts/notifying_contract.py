@@ -166,7 +166,9 @@ class WebhookContract:
         webhook, store, now = await self.hook(world), world.store, world.clock.now
         first, second, later = delivery(webhook, now - 2), delivery(webhook, now - 1), delivery(webhook, now + 9_000)
         assert await store.put_deliveries([second, first, later]) == 0
-        claimed = await store.claim_deliveries(now, 5_000, 10)
+        assert await store.put_deliveries([first]) == 0, "nobody knew whether it was kept"
+        assert await store.claim_deliveries(now, 5_000, 10, [webhook.id]) == [], "somebody is at it"
+        claimed = await store.claim_deliveries(now, 5_000, 10, [fresh()])
         assert named(claimed) == [first.id, second.id], "the longest due first"
         assert [(each.attempts, each.body, each.created_ms) for each in claimed] == [
             (1, b"{}", now - 2),

@@ -99,9 +99,12 @@ def _next_open(calendar: Calendar, now: int) -> int | None:
 
 
 def _away_begins(calendar: Calendar, now: int) -> list[int]:
-    """When an open interval begins in which "away" or "in session" counts, none = []."""
+    """When an open interval begins in which "away" or "in session" counts, none = [].
+
+    What begins beyond the horizon is not looked at: an instant may be said that is in no year of the calendar.
+    """
     said = calendar.override
-    if said is None or said.state in (OverrideState.OPEN, OverrideState.CLOSED):
+    if said is None or said.state in (OverrideState.OPEN, OverrideState.CLOSED) or said.since_ms > now + HORIZON_MS:
         return []
     return [start for start, _ in islice(calendar.unlocked(max(now, said.since_ms), said.until_ms), 1)]
 

@@ -43,7 +43,7 @@ def look_of(
     urgent = {
         message.id: words
         for message in messages
-        if message.urgent and (words := urgency_words(conversation, message, client.account, names, now_ms))
+        if message.urgent and (words := urgency_words(client, conversation, message, names, now_ms))
     }
     if conversation.office is not None:
         return _as_client(conversation, names, others[0], messages, now_ms, urgent)

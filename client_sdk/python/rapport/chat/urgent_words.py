@@ -17,7 +17,7 @@ __all__ = ["alarm_words", "elsewhere_urgent", "ladder_words", "urgency_words"]
 
 
 def urgency_words(
-    conversation: rapport.Conversation, message: Message, own: AccountId, names: Names, now_ms: int
+    client: rapport.Client, conversation: rapport.Conversation, message: Message, names: Names, now_ms: int
 ) -> str:
     """What stands under an urgent message: to its author what was tried, to the other one what they can do."""
     urgency = conversation.urgency(message.id)
@@ -25,15 +25,22 @@ def urgency_words(
         return ""
     if urgency.seen_by is not None:
         return f"Seen by {_by(names, urgency.seen_by)} at {moment(urgency.seen_ms, now_ms)}."
-    if message.account != own:
+    if message.account != client.account:
         return "Urgent. /seen says that you have seen it."
-    others = [member.account for member in conversation.members if member.account != own]
-    shown = conversation.office
-    cover = None
-    if shown is not None and shown.hours is not None:
-        cover = (shown.state.cover if shown.state is not None else None) or shown.hours.cover
+    others = [member.account for member in conversation.members if member.account != client.account]
     name = names.of(others[0]) if others else "Your therapist"
+    cover = _cover(client, conversation)
     return ladder_words(urgency, name, names.of(cover) if cover is not None else "", now_ms)
+
+
+def _cover(client: rapport.Client, conversation: rapport.Conversation) -> AccountId | None:
+    """The colleague of the therapist's hours, if we have a conversation with them: nobody else can be asked."""
+    shown = conversation.office
+    if shown is None or shown.hours is None:
+        return None
+    cover = (shown.state.cover if shown.state is not None else None) or shown.hours.cover
+    pairs = [{member.account for member in each.members} for each in client.conversations()]
+    return cover if {client.account, cover} in pairs else None
 
 
 def _by(names: Names, account: AccountId) -> str:
@@ -74,8 +81,8 @@ def _next(rung: Rung, name: str, cover: str, at: str) -> str:
     if rung in {Rung.STORED, Rung.TOLD}:
         return f"{name}'s devices are told again at {at}."
     if rung is Rung.ASKED_AGAIN:
-        return f"{cover} is asked at {at}." if cover else f"It is tried again at {at}."
-    return f"It is tried until {at}."
+        return f"{cover} is asked at {at}." if cover else "No colleague is known here who could be asked next."
+    return f"The server waits for a confirmation until {at}."
 
 
 def elsewhere_urgent(event: UrgentElsewhere, names: Names, now_ms: int) -> str:

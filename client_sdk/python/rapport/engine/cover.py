@@ -32,7 +32,7 @@ from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.limits import INVITE_LIFE_MS, MAX_INTEGER
 from rapport_protocol.requests import Role
 
-__all__ = ["COVER_KINDS", "CoverContent", "Heard", "fits", "fold"]
+__all__ = ["COVER_KINDS", "CoverContent", "Heard", "fits", "fold", "link_in"]
 
 CoverContent = CoverRequest | CoverReady | CoverRefused | CoverOffer | CoverAccepted | CoverCard
 """What is said about a cover."""
@@ -102,8 +102,19 @@ def fold(me: AccountId, steps: Sequence[Heard], now_ms: int, *, over: bool = Fal
     request = _first(steps, (CoverRequest,), lambda step: step.other == me)
     if request is not None:
         return _as_colleague(_said(steps, request, me), now_ms)
-    offer = _first(steps, (CoverOffer,), lambda step: step.other == me and _names_a_third(step))
+    offer = _offer_to(me, steps)
     return None if offer is None else _as_client(steps, offer, now_ms, over=over)
+
+
+def link_in(me: AccountId, steps: Sequence[Heard]) -> str | None:
+    """The link that counts: for the therapist the colleague's, for the client the offered one."""
+    request = _first(steps, (CoverRequest,), lambda step: step.by == me)
+    said = _said(steps, request, me).answer if request is not None else _offer_to(me, steps)
+    return said.content.link if said is not None and isinstance(said.content, CoverReady | CoverOffer) else None
+
+
+def _offer_to(me: AccountId, steps: Sequence[Heard]) -> Heard | None:
+    return _first(steps, (CoverOffer,), lambda step: step.other == me and _names_a_third(step))
 
 
 def _said(steps: Sequence[Heard], request: Heard, me: AccountId) -> _Said:

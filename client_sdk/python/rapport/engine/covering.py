@@ -24,7 +24,7 @@ from rapport.engine.agreements import (
     CoverRequest,
 )
 from rapport.engine.composing import compose
-from rapport.engine.cover import COVER_KINDS, CoverContent, Heard
+from rapport.engine.cover import COVER_KINDS, CoverContent, Heard, link_in
 from rapport.engine.cover_ledger import cover_of, making, note_invite, note_over, steps_of, take_step
 from rapport.engine.errands import Errand, ErrandKind
 from rapport.engine.inviting import invite_link, new_invite
@@ -118,9 +118,8 @@ def _standing(turn: Turn, request: bytes, side: CoverSide, *stages: CoverStage) 
     raise LocalError(ErrorCode.CONFLICT, "this was answered already, or it is not your turn")
 
 
-def _step(turn: Turn, request: bytes, kind: type[CoverContent]) -> Heard:
-    found = [step for step in steps_of(turn, request) if isinstance(step.content, kind)]
-    return min(found, key=lambda step: (step.seq == 0, step.seq, step.id))
+def _link(turn: Turn, request: bytes) -> str | None:
+    return link_in(turn.me.account, steps_of(turn, request))
 
 
 # --- therapist --------------------------------------------------------------------------------------------------------
@@ -162,11 +161,11 @@ def offer_due(turn: Turn, request: bytes) -> None:
     if state is None or state.side is not CoverSide.THERAPIST or state.stage is not CoverStage.READY:
         return
     conv = _pair_with(turn, state.client)
-    ready = _step(turn, request, CoverReady).content
-    if conv is None or not isinstance(ready, CoverReady):
+    link = _link(turn, request)
+    if conv is None or link is None:
         return
     name = _name(turn, state.colleague)
-    _say(turn, conv, CoverOffer(request, state.colleague, name, ready.link, state.lasting, ""))
+    _say(turn, conv, CoverOffer(request, state.colleague, name, link, state.lasting, ""))
 
 
 def hand_over(turn: Turn, request: bytes, note: str) -> Message:
@@ -216,9 +215,8 @@ def accept_cover(turn: Turn, request: bytes) -> InviteId | None:
     if _pair_with(turn, state.colleague) is not None:
         _say(turn, state.conversation, CoverAccepted(request))
         return None
-    offer = _step(turn, request, CoverOffer).content
     try:
-        link = parse_link(offer.link) if isinstance(offer, CoverOffer) else None
+        link = parse_link(_link(turn, request) or "")
     except FormatError:
         link = None
     if not isinstance(link, InviteLink):

@@ -25,12 +25,20 @@ _KNOWN: Final = frozenset(OfficeStatus)
 
 
 def shown_state(held: Held, said: tuple[OfficeStatus, int] | None, now_ms: int) -> OfficeState:
-    """The less available of the document and the server's word. said: status, and until when (0 = not known)."""
+    """The less available of the document and the server's word. said: status, and until when (0 = not known).
+
+    Its time counts as far as it promises no more than the document: no end before that of what is closed by that one,
+    none behind that of what is open by it.
+    """
     state = office_state(held.hours, now_ms)
     if said is None or less_available(state.status, said[0]) is state.status:
         return state
-    opens_ms = None if state.status is OfficeStatus.OPEN else state.next_open_ms
-    return OfficeState(said[0], said[1] or None, state.changes_at_ms, opens_ms)
+    is_open, until_ms = state.status is OfficeStatus.OPEN, said[1] or None
+    if until_ms is not None and is_open:
+        until_ms = until_ms if until_ms <= (state.until_ms or until_ms) else None
+    elif until_ms is not None:
+        until_ms = max(until_ms, state.until_ms) if state.until_ms is not None else None
+    return OfficeState(said[0], until_ms, state.changes_at_ms, None if is_open else state.next_open_ms)
 
 
 class OfficeWords:

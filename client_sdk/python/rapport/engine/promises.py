@@ -29,6 +29,7 @@ from rapport.engine.turn import Turn
 from rapport.events import MessageKind
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.membership_entries import ConversationKind
+from rapport_protocol.office.calendar import LAST_MS
 from rapport_protocol.office.promise import promised_by
 from rapport_protocol.signed import u64
 
@@ -363,7 +364,8 @@ def _look_again(turn: Turn, record: MessageRecord) -> None:
 
 def clamped(turn: Turn, therapist: AccountId, promised_ms: int, version: int, written_ms: int) -> int:
     """A promise as it counts here: not before the one that the therapist's document of that version gives."""
-    hours = hours_at(turn, therapist, version) if version else None
+    is_date = 0 <= written_ms < LAST_MS  # a client may sign any time
+    hours = hours_at(turn, therapist, version) if version and is_date else None
     by_document = promised_by(hours, written_ms) if hours is not None else None
     return max(promised_ms, by_document or 0)
 

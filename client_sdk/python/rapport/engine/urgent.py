@@ -33,8 +33,8 @@ from rapport_protocol.urgent import END_MS, RUNNING_MOST, SILENT_MS, CoverAsked,
 
 __all__ = [
     "ANSWERED_MOST",
+    "EACH_MOST",
     "KEPT_MOST",
-    "UNKNOWN_MOST",
     "URGENT",
     "UrgentRow",
     "UrgentView",
@@ -51,8 +51,8 @@ __all__ = [
 
 KEPT_MOST: Final = 256
 """Most messages of which this is kept; the oldest go first."""
-UNKNOWN_MOST: Final = 64
-"""Most of them that are not here (yet): a server could invent any number."""
+EACH_MOST: Final = 64
+"""Most of them of one conversation, not here (yet), or of others whom we cover: no sort drives out another one."""
 SEALS_MOST: Final = 4
 """Most confirmations of a message that wait."""
 ANSWERED_MOST: Final = 16
@@ -109,7 +109,7 @@ def urgency_of(view: UrgentView, me: AccountId, now_ms: int) -> Urgency:
         return Urgency(Rung.CONFIRMED, row.seen_ms, 0, seen_by=row.seen_by, seen_ms=row.seen_ms)
     base = view.shared if view.shared is not None and row.rung is Rung.STORED else row
     silent = row.client == me and base.due_ms > 0 and base.due_ms + SILENT_MS <= now_ms
-    next_ms = 0 if base.stopped_ms else base.next_ms
+    next_ms = 0 if base.stopped_ms or base.seen_by is not None else base.next_ms
     return Urgency(base.rung, max(base.rung_ms, row.at_ms), next_ms, silent)
 
 
@@ -137,8 +137,8 @@ def _view(turn: Turn, message: MessageId, row: UrgentRow) -> UrgentView:
 def _put(turn: Turn, message: MessageId, after: UrgentRow) -> None:
     """Keeps a row, tells the host if it looks different, and plans when silence is noticed."""
     before = URGENT.get(turn.tx, message)
-    if before is None and not _make_room(turn, unknown=after.client is None):
-        return
+    if before is None:
+        _make_room(turn, after)
     URGENT.put(turn.tx, message, after, order=after.at_ms or turn.now_ms)
     errands.drop(turn, ErrandKind.URGENT_SILENT, message)
     if after.client == turn.me.account and after.due_ms and after.shares is None:
@@ -151,15 +151,22 @@ def _looks(turn: Turn, message: MessageId, row: UrgentRow | None) -> Urgency | N
     return None if row is None else urgency_of(_view(turn, message, row), turn.me.account, turn.now_ms)
 
 
-def _make_room(turn: Turn, *, unknown: bool) -> bool:
-    """Whether one more may be kept. What is not here never takes the place of what is."""
-    if unknown and sum(row.client is None for _, row in URGENT.list(turn.tx)) >= UNKNOWN_MOST:
-        return False
-    if URGENT.count(turn.tx) >= KEPT_MOST:
-        for key, _ in list(URGENT.list(turn.tx, limit=1)):
-            URGENT.delete(turn.tx, key)
-            errands.drop(turn, ErrandKind.URGENT_SILENT, key)
-    return True
+def _make_room(turn: Turn, new: UrgentRow) -> None:
+    """Where there are too many of a sort the oldest of them goes; else what is not here goes before what is."""
+    rows = list(URGENT.list(turn.tx))
+    alike = [key for key, row in rows if _sort(row) == _sort(new)]
+    unknown = [key for key, row in rows if row.client is None]
+    crowd = alike if len(alike) >= EACH_MOST else [*unknown, *(key for key, _ in rows)]
+    if len(alike) >= EACH_MOST or len(rows) >= KEPT_MOST:
+        URGENT.delete(turn.tx, crowd[0])
+        errands.drop(turn, ErrandKind.URGENT_SILENT, crowd[0])
+
+
+def _sort(row: UrgentRow) -> ConversationId | str:
+    """Not here; here; or of somebody else's, whom we are asked to cover."""
+    if row.client is None:
+        return "unknown"
+    return row.conv if row.therapist is None else "elsewhere"
 
 
 def silent_due(turn: Turn, message: bytes) -> None:
@@ -190,7 +197,7 @@ def _settle(turn: Turn, record: MessageRecord) -> None:
         return  # nobody else's text climbs
     row = URGENT.get(turn.tx, record.id)
     if row is None or row.conv != record.conv:
-        row = UrgentRow(record.conv)
+        row = UrgentRow(record.conv, seals=row.seals if row is not None else ())
     if row.client is not None and (row.at_ms or not record.seq):
         return
     at_ms = _believed(turn, record.at_ms) if record.seq else 0
@@ -261,10 +268,8 @@ def _asked(turn: Turn, conv: ConversationId, sides: Sides, asked: CoverAsked) ->
         return
     at_ms = _believed(turn, asked.at_ms)
     row = UrgentRow(conv, asked.client, at_ms, Rung.COVER_ASKED, at_ms, 0, therapist=asked.therapist)
-    strangers = sum(held.therapist is not None for _, held in URGENT.list(turn.tx))
-    if strangers < UNKNOWN_MOST:
-        _put(turn, asked.message, row)
-        turn.show(UrgentElsewhere(asked.client, asked.therapist, asked.message, at_ms))
+    _put(turn, asked.message, row)
+    turn.show(UrgentElsewhere(asked.client, asked.therapist, asked.message, at_ms))
 
 
 # --- what people confirm ----------------------------------------------------------------------------------------------
@@ -277,10 +282,12 @@ def take_seen(turn: Turn, message: OpenedMessage, content: UrgentSeenContent) ->
         return
     seen_ms = _believed(turn, message.envelope.at)
     row = URGENT.get(turn.tx, content.id) or UrgentRow(outer.conv)
-    if row.seen_by is None and len(row.seals) < SEALS_MOST:
-        row = replace(row, seals=(*row.seals, (outer.account, outer.conv, seen_ms)))
-        _put(turn, content.id, row)
-        _judge(turn, content.id, row)
+    if row.seen_by is not None:
+        return
+    if _may_confirm(turn, row, outer.account, outer.conv):
+        _put(turn, content.id, replace(row, seen_by=outer.account, seen_ms=seen_ms, seals=()))
+    elif len(row.seals) < SEALS_MOST and (outer.account, outer.conv) not in [seal[:2] for seal in row.seals]:
+        _put(turn, content.id, replace(row, seals=(*row.seals, (outer.account, outer.conv, seen_ms))))
 
 
 def _judge(turn: Turn, message: MessageId, row: UrgentRow) -> None:

@@ -27,6 +27,7 @@ _WITHIN_S: Final = 30.0
 """So long the others may take."""
 
 T = TypeVar("T")
+_Obeyed = Callable[[JournaledClient, Order], Awaitable[Reply]]
 
 
 async def _once(sdk: rapport.Client, look: Callable[[], Awaitable[T | None]]) -> T:
@@ -54,43 +55,50 @@ async def _ours(sdk: rapport.Client) -> CoverState:
     return await _once(sdk, look)
 
 
-async def _accept(sdk: rapport.Client, order: Order) -> None:
-    await sdk.accept_invite(order.link)
+async def _accept(client: JournaledClient, order: Order) -> None:
+    client.belong((await client.sdk.accept_invite(order.link)).id)
 
 
-async def _cover(sdk: rapport.Client, order: Order) -> None:
+async def _cover(client: JournaledClient, order: Order) -> None:
+    sdk = client.sdk
     colleague = _pair_with(sdk, Role.THERAPIST, Role.OWNER)
     await sdk.cover.request(colleague, _pair_with(sdk, Role.CLIENT), note=order.text)
 
 
-async def _yes(sdk: rapport.Client, _order: Order) -> None:
-    state = await _ours(sdk)
+async def _yes(client: JournaledClient, _order: Order) -> None:
+    state = await _ours(client.sdk)
     if state.side is CoverSide.CLIENT:
-        await sdk.cover.accept(state.request)
+        client.belong((await client.sdk.cover.accept(state.request)).id)
     else:
-        await sdk.cover.agree(state.request)
+        await client.sdk.cover.agree(state.request)
 
 
-async def _no(sdk: rapport.Client, _order: Order) -> None:
+async def _no(client: JournaledClient, _order: Order) -> None:
+    sdk = client.sdk
     await sdk.cover.refuse((await _ours(sdk)).request)
 
 
-async def _hand(sdk: rapport.Client, order: Order) -> None:
+async def _hand(client: JournaledClient, order: Order) -> None:
+    sdk = client.sdk
     await sdk.cover.send_card((await _ours(sdk)).request, order.text)
 
 
-async def _stands(sdk: rapport.Client, order: Order) -> None:
+async def _stands(client: JournaledClient, order: Order) -> None:
+    sdk = client.sdk
+
     async def look() -> CoverState | None:
         return next((state for state in (await sdk.cover.all())[:1] if state.stage == order.text), None)
 
     await _once(sdk, look)
 
 
-async def _urgent(sdk: rapport.Client, order: Order) -> None:
+async def _urgent(client: JournaledClient, order: Order) -> None:
+    sdk = client.sdk
     await _pair_with(sdk, Role.THERAPIST, Role.OWNER).send_text(order.text, urgent=True)
 
 
-async def _sees(sdk: rapport.Client, _order: Order) -> None:
+async def _sees(client: JournaledClient, _order: Order) -> None:
+    sdk = client.sdk
     conversation = _pair_with(sdk, Role.CLIENT)
 
     async def look() -> rapport.Message | None:
@@ -100,7 +108,8 @@ async def _sees(sdk: rapport.Client, _order: Order) -> None:
     await conversation.confirm_urgent((await _once(sdk, look)).id)
 
 
-async def _seen(sdk: rapport.Client, _order: Order) -> None:
+async def _seen(client: JournaledClient, _order: Order) -> None:
+    sdk = client.sdk
     conversation = _pair_with(sdk, Role.THERAPIST, Role.OWNER)
     by = next(member.account for member in conversation.members if member.account != sdk.account)
 
@@ -111,28 +120,23 @@ async def _seen(sdk: rapport.Client, _order: Order) -> None:
     await _once(sdk, look)
 
 
-_ORDERS: Final[dict[str, Callable[[rapport.Client, Order], Awaitable[None]]]] = {
-    "accept": _accept,
-    "cover": _cover,
-    "yes": _yes,
-    "no": _no,
-    "hand": _hand,
-    "stands": _stands,
-    "urgent": _urgent,
-    "sees": _sees,
-    "seen": _seen,
-}
-
-
-def _order(
-    work: Callable[[rapport.Client, Order], Awaitable[None]],
-) -> Callable[[JournaledClient, Order], Awaitable[Reply]]:
+def _order(work: Callable[[JournaledClient, Order], Awaitable[None]]) -> _Obeyed:
     async def carried_out(client: JournaledClient, order: Order) -> Reply:
-        await work(client.sdk, order)
+        await work(client, order)
         return Reply(order.number)
 
     return carried_out
 
 
-COVERED: Final = {name: _order(work) for name, work in _ORDERS.items()}
+COVERED: Final[dict[str, _Obeyed]] = {
+    "accept": _order(_accept),
+    "cover": _order(_cover),
+    "yes": _order(_yes),
+    "no": _order(_no),
+    "hand": _order(_hand),
+    "stands": _order(_stands),
+    "urgent": _order(_urgent),
+    "sees": _order(_sees),
+    "seen": _order(_seen),
+}
 """By the name of the order."""

@@ -195,7 +195,7 @@ export function leftWords(row: Pick<WaitingRow, "dueMs" | "missed">, nowMs: numb
 /** What was tried, what is tried next, and that nobody has seen it, or who has. First sentence apart. */
 export function urgentWords(urgency: UrgencyView, { texts, times }: Speech): { marked: string; rest: string } {
   const { urgent } = texts;
-  const marked = urgent.marked(times.time(urgency.markedMs));
+  const marked = urgent.marked(times.by(urgency.markedMs));
   if (urgency.seen !== null) {
     return { marked, rest: urgent.seen(isolated(urgency.seen.name || texts.somebody), times.by(urgency.seen.atMs)) };
   }
@@ -209,7 +209,7 @@ export function urgentWords(urgency: UrgencyView, { texts, times }: Speech): { m
 function triedWords(urgency: UrgencyView, { texts, times }: Speech): string {
   const { urgent } = texts;
   const name = inSentence(urgency.name, texts);
-  const at = times.time(urgency.atMs);
+  const at = times.by(urgency.atMs);
   switch (urgency.rung) {
     case "queued":
       return urgent.queued;
@@ -235,7 +235,7 @@ function nextWords(urgency: UrgencyView, { texts, times }: Speech): string {
   if (urgency.nextMs === 0) {
     return "";
   }
-  const at = times.time(urgency.nextMs);
+  const at = times.by(urgency.nextMs);
   switch (urgency.rung) {
     case "stored":
     case "told":

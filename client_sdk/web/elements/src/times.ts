@@ -48,6 +48,8 @@ export function localeFor(tag: string, preferred: readonly string[]): string {
 }
 
 const DAY_MS = 86_400_000;
+/** Others name times as far away as they like: what is later is written as this, since no calendar has it. */
+const LAST_MS = Date.UTC(9999, 0, 1);
 /** A Monday, noon by UTC: names of days are written from here. */
 const MONDAY_MS = Date.UTC(2024, 0, 1, 12);
 
@@ -61,11 +63,15 @@ function clockOf(ms: number, zone: string | undefined): readonly [day: number, y
     minute: "numeric",
     hourCycle: "h23",
   };
-  const parts = format("en-GB", zone === undefined ? options : { ...options, timeZone: zone }).formatToParts(ms);
+  const parts = format("en-GB", zone === undefined ? options : { ...options, timeZone: zone }).formatToParts(dated(ms));
   const part = (wanted: string) => Number(parts.find(({ type }) => type === wanted)?.value ?? 0);
   const year = part("year");
   const day = Math.round(Date.UTC(year, part("month") - 1, part("day")) / DAY_MS);
   return [day, year, part("hour") * 60 + part("minute")];
+}
+
+function dated(ms: number): number {
+  return Math.min(Math.max(ms, 0), LAST_MS);
 }
 
 /** Times as written in a language, seen from `nowMs`. zone: an IANA name, the reader's own unless given. */
@@ -77,11 +83,11 @@ export function timesFor(tag: string, nowMs: number, zone?: string): Times {
   const dayNumber = (ms: number) => clockOf(ms, zone)[0];
   const time = (ms: number) =>
     format(locale, inZone({ timeStyle: "short" }))
-      .format(ms)
+      .format(dated(ms))
       .replaceAll(" ", "\u00a0");
   const sameYear = (ms: number) => clockOf(ms, zone)[1] === clockOf(nowMs, zone)[1];
   const withYear = (ms: number, options: Intl.DateTimeFormatOptions) =>
-    format(locale, inZone(sameYear(ms) ? options : { ...options, year: "numeric" })).format(ms);
+    format(locale, inZone(sameYear(ms) ? options : { ...options, year: "numeric" })).format(dated(ms));
   const date = (ms: number) => withYear(ms, { day: "numeric", month: "long" }).replaceAll(" ", "\u00a0");
   const ago = (ms: number) => dayNumber(nowMs) - dayNumber(ms);
   return {

@@ -161,7 +161,24 @@ describe("who waits", () => {
   }
 });
 
+it("writes a time that no calendar has, since others may name it", () => {
+  const { times } = LONDON;
+  for (const write of [times.by, times.time, times.date, times.day, times.short, times.moment]) {
+    assert.equal(write(Number.MAX_SAFE_INTEGER), write(Date.UTC(9999, 0, 1)));
+  }
+  assert.equal(times.isToday(Number.MAX_SAFE_INTEGER), false);
+});
+
 describe("an urgent message", () => {
+  it("of another day says so", () => {
+    const { marked, rest } = urgentWords(
+      { ...told, rung: "ended", nextMs: 0 },
+      reader("Europe/London", at(21, 50) + 2 * 86_400_000),
+    );
+    assert.equal(plain(marked), "Marked urgent at Sun 21:50.");
+    assert.equal(plain(rest), "Nothing more is tried since Sun 21:50. Nobody has seen it yet.");
+  });
+
   const at = (hour: number, minute: number) => Date.UTC(2026, 10, 15, hour, minute);
   const told: UrgencyView = {
     name: "Dana Okafor",

@@ -124,3 +124,16 @@ test("a date is ten digits and hyphens", () => {
     assert.throws(() => parseHours(encodeHours(hours)), FormatError);
   }
 });
+
+test("what was said for a year that no calendar has changes nothing now", () => {
+  const weekly = [{ day: 0, start: 0, end: 60 }];
+  for (const zone of ["Pacific/Kiritimati", "Europe/London", "Etc/GMT+12"]) {
+    for (const sinceMs of [253_402_258_000_000, 253_402_300_800_000, 2 ** 53 - 2]) {
+      const hours = makeHours(zone, { weekly, override: { state: "away", sinceMs, untilMs: sinceMs + 1 } });
+      assert.deepEqual(pairs(problems(hours)), []);
+      for (const now of [1, 1_790_000_000_000, 1_790_000_000_000 + 3 * 86_400_000]) {
+        assert.deepEqual(officeState(hours, now), officeState(makeHours(zone, { weekly }), now));
+      }
+    }
+  }
+});

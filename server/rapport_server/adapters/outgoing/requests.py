@@ -9,7 +9,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import time
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -32,6 +34,8 @@ ANSWER_BYTES: Final = 65_536
 CONNECTIONS: Final = 32
 PER_HOST: Final = 8
 """One slow receiver must not hold up all others."""
+LOOK_UPS: Final = 4
+"""Names that are looked up at a time, in threads of their own: when nobody answers, nothing else waits for them."""
 RETRY_AFTER_MOST_MS: Final = 24 * 3_600_000
 """Longest time that a receiver can ask for."""
 
@@ -40,8 +44,9 @@ Lookup = Callable[[str, int], Awaitable[Addresses]]
 """Host and port to addresses. Raises OSError."""
 
 
-async def _look_up(host: str, port: int) -> Addresses:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def _look_up(threads: Executor, host: str, port: int) -> Addresses:
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     return [(socket.AddressFamily(family), str(address[0])) for family, _, _, _, address in found]
 
 
@@ -90,18 +95,20 @@ class GuardedOutgoing:
         *,
         ports: frozenset[int] = PORTS,
         tls: ssl.SSLContext | None = None,
-        look_up: Lookup = _look_up,
+        look_up: Lookup | None = None,
     ) -> None:
         self._networks = tuple(networks)
         self._ports = ports
         self._tls = tls
         self._look_up = look_up
+        self._threads: Executor | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Opens nothing yet but what holds connections. To be entered in the event loop."""
+        self._threads = ThreadPoolExecutor(LOOK_UPS, "look-up")
         connector = aiohttp.TCPConnector(
-            resolver=_JudgingResolver(self._look_up, self._networks),
+            resolver=_JudgingResolver(self._look_up or partial(_look_up, self._threads), self._networks),
             use_dns_cache=False,
             ssl=self._tls or ssl.create_default_context(),
             limit=CONNECTIONS,
@@ -122,6 +129,8 @@ class GuardedOutgoing:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def refusal(self, url: str) -> str | None:
         """See Outgoing.refusal."""

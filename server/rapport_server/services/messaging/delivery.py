@@ -61,7 +61,8 @@ LOOK_DEVICES: Final = 1000
 class Delivery:
     """All links of this node, and what is streamed and pushed on them.
 
-    urgent: called when a device that is no client's has acknowledged an urgent message.
+    urgent: called when a device that is no client's has acknowledged an urgent message. left: called when a device that
+    had taken everything is not connected here any more.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Delivery:
         directory: SignInDirectory,
         bus: Bus,
         urgent: Callable[[Principal, MessageId], None] = lambda _who, _message: None,
+        left: Callable[[DeviceId], None] = lambda _device: None,
     ) -> None:
         self._mailbox = mailbox
         self._urgent = urgent
+        self._left = left
         self._directory = directory
         self._bus = bus
         self._links: dict[DeviceId, Link] = {}
@@ -100,6 +103,8 @@ class Delivery:
         if self._links.get(link.principal.device) is link:
             del self._links[link.principal.device]
             self._bus.detach(link.principal.device)
+            if link.live and not link.in_flight:  # else it may have been gone for a while
+                self._left(link.principal.device)
         if link.pump is not None:
             link.pump.cancel()
 

@@ -12,6 +12,7 @@ Source: docs/protocol.md, chapter 19.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -26,9 +27,9 @@ from rapport_server.hints import PushSubscribed
 from rapport_server.notifications import (
     Endpoint,
     PushClass,
-    PushDirectory,
     Pusher,
     PushServices,
+    PushStore,
     Sent,
     Subscription,
     wakes_somebody,
@@ -68,7 +69,7 @@ class Notifying:
 
     def __init__(  # noqa: PLR0913 - four ports, and both ends of webhooks
         self,
-        directory: PushDirectory,
+        directory: PushStore,
         offices: OfficeDirectory,
         timers: Timers,
         bus: Bus,
@@ -89,6 +90,13 @@ class Notifying:
         self._tell_waiting = tell_waiting
         self._subscribed: set[DeviceId] = set()
         self._due: dict[DeviceId, tuple[int, PracticeId | None]] = {}
+        """Who is looked at in ten seconds; in the order in which that was noted."""
+        self._again: dict[DeviceId, tuple[int, PracticeId | None]] = {}
+        """Those of them for which something came later, and is looked at afterwards."""
+        self._swept: dict[DeviceId, None] = {}
+        """Who is looked at when there is time: nobody whose ten seconds are over waits for these."""
+        self._left: set[DeviceId] = set()
+        """Devices with a subscription whose connection has ended, and that is not in the store yet."""
         self._sending: set[asyncio.Task[object]] = set()
         self.sent: dict[Sent, int] = dict.fromkeys(Sent, 0)
         """Pushes since the start, by what became of them."""
@@ -131,6 +139,11 @@ class Notifying:
         """A device has subscribed at another node."""
         self._subscribed.add(DeviceId(hint.device))
 
+    def left(self, device: DeviceId) -> None:
+        """A device that had taken everything is not connected any more: no push that went out before is under way."""
+        if device in self._subscribed:
+            self._left.add(device)
+
     def committed(self, jobs: Collection[Job]) -> None:
         """Every synced batch: remembers which devices with a subscription are to be looked at in ten seconds."""
         subscribed, everywhere = self._subscribed, self._listened
@@ -143,7 +156,8 @@ class Notifying:
                 for at in range(0, len(devices), ID_BYTES):
                     device = DeviceId(devices[at : at + ID_BYTES])
                     if device in subscribed or listened is not None:
-                        self._due.setdefault(device, (job.at, listened))
+                        later = self._again if device in self._due else self._due
+                        later[device] = job.at, listened
 
     @property
     def devices(self) -> int:
@@ -153,7 +167,7 @@ class Notifying:
     async def start(self) -> None:
         """Looks up who has a subscription, and asks for the next sweep. Raises Rejected(UNAVAILABLE)."""
         if self._services is not None:
-            self._subscribed = set(await self._directory.subscribed())
+            self._subscribed.update(await self._directory.subscribed())  # who has ended is found when looked at
             await self._timers.set_timer(Timer(self._clock.now_ms() + SWEEP_EVERY_MS, PUSH_TIMER, b""))
 
     async def run(self) -> None:
@@ -165,6 +179,8 @@ class Notifying:
                     await self.look()
                 except Rejected as refused:  # the sweep finds it
                     _log.warning("pushes not looked up", error=refused.code.value)
+                except Exception as problem:  # one bad row must not end the node, and with it everybody's practice
+                    _log.warning("pushes not looked up", error=type(problem).__name__)
         finally:
             for task in self._sending:
                 task.cancel()
@@ -172,14 +188,24 @@ class Notifying:
 
     async def look(self) -> None:
         """Pushes to those whose ten seconds are over. Raises Rejected(UNAVAILABLE); the sweep then finds them."""
-        before_ms = self._clock.now_ms() - GRACE_MS
+        now_ms = self._clock.now_ms()
+        if self._left:
+            left = list(self._left)
+            await self._directory.mark_seen(left, now_ms)
+            self._left.difference_update(left)
         due: dict[DeviceId, PracticeId | None] = {}
         for device, (at, listened) in self._due.items():
-            if at > before_ms or len(due) == AT_ONCE:
+            # What seems to come from the future must not hold up what is behind it: the clock was set back.
+            if now_ms - GRACE_MS < at <= now_ms + GRACE_MS or len(due) == AT_ONCE:
                 break
             due[device] = listened
         for device in due:
             del self._due[device]
+            if device in self._again:
+                self._due[device] = self._again.pop(device)
+        for device in list(islice(self._swept, AT_ONCE - len(due))):
+            del self._swept[device]
+            due.setdefault(device, None)
         if due:
             await self._look_at(due)
 
@@ -187,8 +213,7 @@ class Notifying:
         """The timer's handler: everybody with a subscription is looked at next. Other timers do not wait for pushes."""
         if self._services is not None:
             await self.start()
-            for device in self._subscribed:
-                self._due.setdefault(device, (0, None))
+            self._swept.update(dict.fromkeys(self._subscribed))
 
     # --- pushing ------------------------------------------------------------------------------------------------------
 

@@ -184,7 +184,8 @@ class OfficeNews:
         device = link.principal.device
         if self._links.get(device) is link and device in self._behind:
             for person in self._behind.pop(device):
-                self._tell(person, (device,), {})
+                self._news.setdefault(person, RECENT_S)  # who may see it is asked again
+            self._work.set()
 
     def announce(self, person: Person, version: int) -> None:
         """A document was published at this node: all nodes are told."""

@@ -15,7 +15,19 @@ from rapport_protocol.messages import NoticeKind
 from rapport_protocol.urgent import AGAIN_MS, COVER_MS, END_MS, CoverAsked, Report, Rung
 from rapport_server.records import UrgentNotice, UrgentRecord
 
-__all__ = ["TABLE", "TIMES", "Deed", "Event", "Move", "Times", "at_rung", "decided", "due_event", "notices"]
+__all__ = [
+    "TABLE",
+    "TIMES",
+    "Deed",
+    "Event",
+    "Move",
+    "Times",
+    "at_rung",
+    "decided",
+    "due_event",
+    "has_begun",
+    "notices",
+]
 
 
 class Event(Enum):
@@ -112,7 +124,12 @@ def due_event(record: UrgentRecord, now_ms: int) -> Event | None:
     """Which event time brings: the start, the next rung, or None because nothing is due."""
     if not 0 < record.next_ms <= now_ms:
         return None
-    return Event.ACCEPTED if record.next_ms == record.accepted_ms else Event.TIME
+    return Event.TIME if has_begun(record) else Event.ACCEPTED
+
+
+def has_begun(record: UrgentRecord) -> bool:
+    """Whether the first push was tried, or it is over already."""
+    return record.next_ms != record.accepted_ms
 
 
 def at_rung(record: UrgentRecord, rung: Rung, now_ms: int, times: Times, cover: AccountId | None) -> UrgentRecord:

@@ -21,7 +21,17 @@ from rapport_server.notifications import PushClass, Pusher
 from rapport_server.ports import Bus, Clock, ConversationDirectory, OfficeDirectory, UrgentLadders
 from rapport_server.records import Principal, UrgentRecord
 from rapport_server.services.urgent.cover import Cover, find_cover, therapist_of
-from rapport_server.services.urgent.rules import TIMES, Deed, Event, Times, at_rung, decided, due_event, notices
+from rapport_server.services.urgent.rules import (
+    TIMES,
+    Deed,
+    Event,
+    Times,
+    at_rung,
+    decided,
+    due_event,
+    has_begun,
+    notices,
+)
 
 __all__ = ["LADDERS_PER_CLIENT", "Tell", "Urgent", "UrgentStore"]
 
@@ -126,6 +136,7 @@ class Urgent:
     async def run(self) -> None:
         """Writes what acknowledgements mean, and counts from time to time, until cancelled."""
         while True:
+            self._work.clear()  # before it is done: what is noted meanwhile is not slept over
             try:
                 await self.catch_up()
                 self.running = await self._store.count_urgent()
@@ -133,21 +144,24 @@ class Urgent:
                 _log.warning("urgent messages cannot be looked up", error=refused.code.value)
                 await asyncio.sleep(RETRY_S)
                 continue
-            self._work.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(COUNT_EVERY_S):
+                async with asyncio.timeout(RETRY_S if self._taken else COUNT_EVERY_S):
                     await self._work.wait()
 
     async def catch_up(self) -> None:
-        """Writes what has been acknowledged so far. Raises Rejected(UNAVAILABLE); the rest is written later."""
-        while self._taken:
-            await self._write_taken()
+        """Writes what has been acknowledged so far, and whose first push was tried.
 
-    async def _write_taken(self) -> None:
-        """Writes that the first of them has been told. Raises Rejected(UNAVAILABLE)."""
-        (practice, message), event = next(iter(self._taken.items()))
+        Raises Rejected(UNAVAILABLE); the rest is written later.
+        """
+        for practice, message in list(self._taken):
+            await self._write_taken(practice, message)
+
+    async def _write_taken(self, practice: PracticeId, message: MessageId) -> None:
+        """Writes that it has been told; later if it has not begun. Raises Rejected(UNAVAILABLE)."""
         try:
-            await self._happen(practice, message, event)
+            record = await self._happen(practice, message, self._taken[practice, message])
+            if record is not None and not has_begun(record):
+                return
         except Rejected as refused:
             if refused.code is ErrorCode.UNAVAILABLE:
                 raise
@@ -175,11 +189,7 @@ class Urgent:
 
     async def _start(self, record: UrgentRecord) -> UrgentRecord | None:
         therapist = await therapist_of(self._store, record)
-        started = await self._store.start_urgent(record, therapist, LADDERS_PER_CLIENT)
-        if started is not None:
-            self.started += 1
-            await self._tell(record.practice, "urgent.started", _ids(started))
-        return started
+        return await self._store.start_urgent(record, therapist, LADDERS_PER_CLIENT)
 
     async def _climb(self, record: UrgentRecord, event: Event) -> UrgentRecord | None:
         """One step at most; the record as it stands, None when somebody else has changed it meanwhile."""
@@ -189,6 +199,8 @@ class Urgent:
             if due is None:
                 return record
             event = due
+        elif event is Event.ACKNOWLEDGED and not has_begun(record):
+            return record  # its timer is due: a device at hand does not keep the others from being pushed
         move, cover, taken = decided(record.rung, event), None, False
         if move is not None and move.deed is Deed.FIND_COVER:
             cover = await find_cover(self._store, self._store, record, now)
@@ -210,6 +222,10 @@ class Urgent:
         if woken is None:
             return None
         self._bus.publish(*wakes(woken))
+        if not has_begun(record):  # here and not where it got its therapist: one node alone has written this
+            self.started += 1
+            await self._tell(record.practice, "urgent.started", _ids(after))
+            self._work.set()  # somebody may have acknowledged it already
         if rung in (Rung.ENDED, Rung.CONFIRMED):
             self.confirmed += rung is Rung.CONFIRMED
             self.ended += rung is Rung.ENDED

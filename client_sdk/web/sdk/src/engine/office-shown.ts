@@ -49,20 +49,31 @@ export function countingAt(view: OfficeView | null, nowMs: number): Held | null 
   return held !== null && isInTime(held.document, nowMs) ? held : null;
 }
 
-/** The less available of the document and the server's word. */
+/**
+ * The less available of the document and the server's word, whose time counts as far as it promises no more than the
+ * document: no end before that of what is closed by that one, none behind that of what is open by it.
+ */
 export function shownState({ hours }: Held, said: OfficeWord | null, nowMs: number): OfficeState {
   const state = officeState(hours, nowMs);
   if (said === null || lessAvailable(state.status, said.status) === state.status) {
     return state;
   }
-  const nextOpenMs = state.status === "open" ? null : state.nextOpenMs;
+  const isOpen = state.status === "open";
+  const nextOpenMs = isOpen ? null : state.nextOpenMs;
   return {
     status: said.status,
-    untilMs: said.untilMs || null,
+    untilMs: said.untilMs === 0 ? null : untilOf(said.untilMs, state.untilMs, isOpen),
     changesAtMs: state.changesAtMs,
     nextOpenMs,
     cover: null,
   };
+}
+
+function untilOf(saidMs: number, signedMs: number | null, isOpen: boolean): number | null {
+  if (isOpen) {
+    return signedMs === null || saidMs <= signedMs ? saidMs : null;
+  }
+  return signedMs === null ? null : Math.max(saidMs, signedMs);
 }
 
 /** What may be shown of somebody's office hours now. view: null if nothing of them is held. */

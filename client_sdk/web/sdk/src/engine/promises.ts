@@ -13,6 +13,7 @@
  */
 
 import type { Kept } from "../agreements.ts";
+import { LAST_MS } from "../office/calendar.ts";
 import { promisedBy } from "../office/promise.ts";
 import type { AccountId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
@@ -98,6 +99,8 @@ const DUES = new Table<Due>("promise_due");
 const EXTENSIONS = new Table<Extension>("promise_extended");
 /** By message. */
 const SLOT_WISHES = new Table<SlotWish>("slot_wanted");
+/** A place around which something has changed that its message does not show. By conversation and seq; within a turn only. */
+const UNSETTLED = new Table<{ readonly conv: ConversationId; readonly seq: number }>("unsettled");
 /** By conversation. */
 export const WAITING = new Table<WaitingRecord>("waiting", NOTHING);
 
@@ -145,18 +148,23 @@ export function settleWritten(turn: Turn): void {
   for (const account of turn.written(OFFICES.name)) {
     clampWaiting(turn, account as AccountId); // what they are kept under
   }
-  for (const key of turn.written(MESSAGES.name).sort()) {
-    const record = MESSAGES.get(turn.tx, key);
-    if (record?.kind === "text" && record.seq > 0) {
-      settle(turn, record);
+  const news = new Map<ConversationId, number[]>();
+  for (const key of turn.written(UNSETTLED.name)) {
+    const place = UNSETTLED.get(turn.tx, key);
+    UNSETTLED.delete(turn.tx, key);
+    if (place !== null) {
+      news.set(place.conv, [...(news.get(place.conv) ?? []), place.seq]);
     }
   }
-}
-
-function settle(turn: Turn, record: MessageRecord): void {
-  const sides = sidesIn(turn, record.conv);
-  if (sides !== null && !stands(turn, sides, record)) {
-    fold(turn, record.conv, sides, record.seq);
+  for (const key of turn.written(MESSAGES.name)) {
+    const record = MESSAGES.get(turn.tx, key);
+    const sides = record?.kind === "text" && record.seq > 0 ? sidesIn(turn, record.conv) : null;
+    if (record !== null && sides !== null && !stands(turn, sides, record)) {
+      news.set(record.conv, [...(news.get(record.conv) ?? []), record.seq]);
+    }
+  }
+  for (const [conv, places] of news) {
+    fold(turn, conv, Math.min(...places), Math.max(...places));
   }
 }
 
@@ -192,7 +200,7 @@ export function removed(turn: Turn, record: MessageRecord): void {
   if (record.account === sides.therapist) {
     ANSWERS.put(turn.tx, placeKey(conv, seq), { seq, atMs }, { group: conv, order: seq });
   } else {
-    fold(turn, conv, sides, seq);
+    lookAgain(turn, record);
   }
 }
 
@@ -203,12 +211,19 @@ function episodeUpto(turn: Turn, conv: ConversationId, seq: number): Episode | n
 
 // --- the fold --------------------------------------------------------------------------------------------------------
 
-/** Makes the episodes anew around a place: from the one that it stands in to the therapist's next text behind it. */
-function fold(turn: Turn, conv: ConversationId, sides: Sides, seq: number): void {
-  const around = episodeUpto(turn, conv, seq);
-  const inside = around !== null && (around.answeredSeq === 0 || seq <= around.answeredSeq);
-  const start = inside ? around.seq : seq;
-  const [found, end] = episodes(turn, sides, texts(turn, conv, sides, start), seq);
+/**
+ * Makes the episodes anew around what is new: from the one that `first` stands in to the therapist's next text behind
+ * `last`; from there on nothing is different.
+ */
+function fold(turn: Turn, conv: ConversationId, first: number, last: number): void {
+  const sides = sidesIn(turn, conv);
+  if (sides === null) {
+    return;
+  }
+  const around = episodeUpto(turn, conv, first);
+  const inside = around !== null && (around.answeredSeq === 0 || first <= around.answeredSeq);
+  const start = inside ? around.seq : first;
+  const [found, end] = episodes(turn, sides, texts(turn, conv, sides, start), last);
   const range = end === null ? { above: start - 1 } : { above: start - 1, below: end };
   for (const [key, episode] of EPISODES.list(turn.tx, conv, range)) {
     EPISODES.delete(turn.tx, key);
@@ -351,12 +366,17 @@ export function takeSlotWish(turn: Turn, conv: ConversationId, account: AccountI
   }
 }
 
-/** Something was said about a message; if it is here and waits, its episode is made anew. */
+/** Something was said about a message; if it is here, its episode is made anew. */
 function touch(turn: Turn, conv: ConversationId, sides: Sides, message: MessageId): void {
   const record = MESSAGES.get(turn.tx, message);
   if (record?.conv === conv && record.account === sides.client && counts(record)) {
-    fold(turn, conv, sides, record.seq);
+    lookAgain(turn, record);
   }
+}
+
+/** At the turn's end, when everything that it writes is there: half of it could be folded wrongly. */
+function lookAgain(turn: Turn, { conv, seq }: MessageRecord): void {
+  UNSETTLED.put(turn.tx, placeKey(conv, seq), { conv, seq });
 }
 
 // --- what a promise is held to ---------------------------------------------------------------------------------------
@@ -369,7 +389,8 @@ export function clamped(
   version: number,
   writtenMs: number,
 ): number {
-  const hours = version > 0 ? hoursAt(turn, therapist, version) : null;
+  const isDate = writtenMs >= 0 && writtenMs < LAST_MS; // a client may sign any time
+  const hours = version > 0 && isDate ? hoursAt(turn, therapist, version) : null;
   return Math.max(promisedMs, (hours === null ? null : promisedBy(hours, writtenMs)) ?? 0);
 }
 

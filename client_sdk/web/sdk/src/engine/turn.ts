@@ -67,6 +67,7 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "office",
   "office_own",
   "own",
+  "unsettled",
   "urgent",
   "waiting",
 ]);

@@ -60,6 +60,6 @@ export function urgencyOf({ row, shared }: UrgentView, me: AccountId, nowMs: num
   const base = shared !== null && row.rung === "stored" ? shared : row;
   const due = dueOf(base);
   const silent = row.client === me && due > 0 && due + SILENT_MS <= nowMs;
-  const nextMs = base.stoppedMs > 0 ? 0 : base.nextMs;
+  const nextMs = base.stoppedMs > 0 || base.seenBy !== null ? 0 : base.nextMs;
   return { rung: base.rung, atMs: Math.max(base.rungMs, row.atMs), nextMs, silent, seenBy: null, seenMs: 0 };
 }

@@ -39,8 +39,8 @@ import { dueOf, type UrgentRow, type UrgentView, urgencyOf } from "./urgent-show
 
 /** Most messages of which this is kept; the oldest go first. */
 export const KEPT_MOST = 256;
-/** Most of them that are not here (yet): a server could invent any number. */
-export const UNKNOWN_MOST = 64;
+/** Most of them of one conversation, not here (yet), or of others whom we cover: no sort drives out another one. */
+export const EACH_MOST = 64;
 /** Most confirmations of a message that wait. */
 const SEALS_MOST = 4;
 /** Most urgent messages that one text of ours answers. */
@@ -92,8 +92,8 @@ export function changedUrgent(turn: Turn): UrgentView[] {
 /** Keeps a row, tells the host if it looks different, and plans when silence is noticed. */
 function put(turn: Turn, message: MessageId, after: UrgentRow): void {
   const before = URGENT.get(turn.tx, message);
-  if (before === null && !makeRoom(turn, after.client === null)) {
-    return;
+  if (before === null) {
+    makeRoom(turn, after);
   }
   URGENT.put(turn.tx, message, after, { order: after.atMs || turn.nowMs });
   errands.drop(turn, "urgent_silent", message);
@@ -114,17 +114,21 @@ function isSame(one: Urgency | null, other: Urgency | null): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Whether one more may be kept. What is not here never takes the place of what is. */
-function makeRoom(turn: Turn, unknown: boolean): boolean {
+/** Where there are too many of a sort the oldest of them goes; else what is not here goes before what is. */
+function makeRoom(turn: Turn, added: UrgentRow): void {
   const rows = rowsOf(turn);
-  if (unknown && rows.filter(([, { client }]) => client === null).length >= UNKNOWN_MOST) {
-    return false;
-  }
-  for (const [oldest] of rows.slice(0, Math.max(rows.length - KEPT_MOST + 1, 0))) {
+  const alike = rows.filter(([, row]) => sortOf(row) === sortOf(added));
+  const unknown = rows.filter(([, { client }]) => client === null);
+  const crowd = alike.length >= EACH_MOST ? alike : rows.length >= KEPT_MOST ? [...unknown, ...rows] : [];
+  for (const [oldest] of crowd.slice(0, 1)) {
     URGENT.delete(turn.tx, oldest);
     errands.drop(turn, "urgent_silent", oldest);
   }
-  return true;
+}
+
+/** Not here; here; or of somebody else's, whom we are asked to cover. */
+function sortOf({ client, therapist, conv }: UrgentRow): string {
+  return client === null ? "unknown" : therapist === null ? conv : "elsewhere";
 }
 
 /** A report is two minutes overdue: the host is told that the server is silent. */
@@ -160,7 +164,7 @@ function settle(turn: Turn, record: MessageRecord): void {
     return; // nobody else's text climbs
   }
   const held = URGENT.get(turn.tx, record.id);
-  let row: UrgentRow = held?.conv === record.conv ? held : { ...NEW_ROW, conv: record.conv };
+  let row: UrgentRow = held?.conv === record.conv ? held : { ...NEW_ROW, conv: record.conv, seals: held?.seals ?? [] };
   if (row.client !== null && (row.atMs > 0 || record.seq === 0)) {
     return;
   }
@@ -245,8 +249,7 @@ function report(turn: Turn, conv: ConversationId, said: Report): void {
 function asked(turn: Turn, conv: ConversationId, sides: Sides, { message, client, therapist, atMs }: CoverAsked): void {
   const me = turn.me.account;
   const isOurs = sides.client === client && sides.therapist === me && therapist !== client && therapist !== me;
-  const strangers = rowsOf(turn).filter(([, row]) => row.therapist !== null).length;
-  if (!isOurs || URGENT.has(turn.tx, message) || strangers >= UNKNOWN_MOST) {
+  if (!isOurs || URGENT.has(turn.tx, message)) {
     return;
   }
   const at = believed(turn, atMs);
@@ -262,11 +265,16 @@ export function takeSeen(turn: Turn, { outer, envelope, known }: OpenedMessage, 
     return;
   }
   const row: UrgentRow = URGENT.get(turn.tx, id) ?? { ...NEW_ROW, conv: outer.conv };
-  if (row.seenBy === null && row.seals.length < SEALS_MOST) {
-    const seal = { account: outer.account, conv: outer.conv, atMs: believed(turn, envelope.at) };
-    const sealed = { ...row, seals: [...row.seals, seal] };
-    put(turn, id, sealed);
-    judge(turn, id, sealed);
+  if (row.seenBy !== null) {
+    return;
+  }
+  const { account, conv } = outer;
+  const atMs = believed(turn, envelope.at);
+  const isNew = !row.seals.some((seal) => seal.account === account && seal.conv === conv);
+  if (mayConfirm(turn, row, account, conv)) {
+    put(turn, id, { ...row, seenBy: account, seenMs: atMs, seals: [] });
+  } else if (isNew && row.seals.length < SEALS_MOST) {
+    put(turn, id, { ...row, seals: [...row.seals, { account, conv, atMs }] });
   }
 }
 

@@ -90,10 +90,15 @@ function nextOpen(calendar: Calendar, now: number): number | null {
   return null;
 }
 
-/** When an open interval begins in which "away" or "in session" counts, none = []. */
+/**
+ * When an open interval begins in which "away" or "in session" counts, none = [].
+ *
+ * What begins beyond the horizon is not looked at: an instant may be said that is in no year of the calendar.
+ */
 function awayBegins(calendar: Calendar, now: number): readonly number[] {
   const said = calendar.override;
   if (said === null || said.state === "open" || said.state === "closed") return [];
+  if (said.sinceMs > now + HORIZON_MS) return [];
   const interval = calendar.unlocked(Math.max(now, said.sinceMs), said.untilMs).next().value;
   return interval ? [interval[0]] : [];
 }

@@ -101,7 +101,8 @@ export class JournaledClient {
     }
   }
 
-  private belong(conv: ConversationId): void {
+  /** This is where it talks from now on; everything accepted there must be shown here. */
+  belong(conv: ConversationId): void {
     if (!this.conversations.includes(conv)) {
       this.conversations.push(conv);
       this.write({ kind: "member", conv });

@@ -16,6 +16,7 @@ import type { CoverState } from "../agreements.ts";
 import type { RapportClient } from "../client/client.ts";
 import type { Conversation } from "../client/conversation.ts";
 import type { Role } from "../protocol/requests.ts";
+import type { JournaledClient } from "./journaled.ts";
 import type { Order } from "./orders.ts";
 import { becomes } from "./player-agreed.ts";
 
@@ -44,9 +45,14 @@ async function ours(sdk: RapportClient): Promise<CoverState> {
   return state;
 }
 
-async function yes(sdk: RapportClient): Promise<unknown> {
-  const { side, request } = await ours(sdk);
-  return side === "client" ? await sdk.cover.accept(request) : await sdk.cover.agree(request);
+async function yes(client: JournaledClient): Promise<void> {
+  const { cover } = client.sdk;
+  const { side, request } = await ours(client.sdk);
+  if (side === "client") {
+    client.belong(await cover.accept(request));
+  } else {
+    await cover.agree(request);
+  }
 }
 
 /** Confirms what is urgent, once there is something. */
@@ -71,14 +77,15 @@ async function seen(sdk: RapportClient): Promise<void> {
 }
 
 /** Carries such an order out; null for any other. Done when it resolves. */
-export function covered(sdk: RapportClient, { order, link = "", text = "" }: Order): Promise<unknown> | null {
+export function covered(client: JournaledClient, { order, link = "", text = "" }: Order): Promise<unknown> | null {
+  const { sdk } = client;
   switch (order) {
     case "accept":
-      return sdk.acceptInvite(link);
+      return sdk.acceptInvite(link).then((conv) => client.belong(conv));
     case "cover":
       return sdk.cover.request(pairWith(sdk, "therapist", "owner").id, pairWith(sdk, "client").id, { note: text });
     case "yes":
-      return yes(sdk);
+      return yes(client);
     case "no":
       return ours(sdk).then(({ request }) => sdk.cover.refuse(request));
     case "hand":

@@ -130,7 +130,7 @@ export class Player {
         await client.sdk.close();
         return {};
       default: {
-        const done = agreed(client.sdk, order) ?? covered(client.sdk, order);
+        const done = agreed(client.sdk, order) ?? covered(client, order);
         if (done === null) {
           throw new RangeError("no such order");
         }

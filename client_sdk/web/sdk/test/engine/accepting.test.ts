@@ -90,6 +90,24 @@ describe("an account that exists", () => {
     assert.deepEqual(phone.alarms(), []);
   });
 
+  it("has not failed while the other device's join may be on its way", async () => {
+    const phone = await link(three.kim, 11);
+    const [text, conv] = await made(three.ben);
+    for (const device of [three.kim, phone]) {
+      take(device, text);
+      await device.pump(); // it has looked at the invite, and signed its join
+    }
+    await quiet(three.kim);
+    await three.relay.settle();
+    phone.inbox = []; // refused before it has heard that the other device was first
+    await phone.pump();
+    assert.equal(phone.made.at(-1), "membership.append");
+    assert.equal(outcome(phone, text), null);
+    await later(20_000, three.kim, phone);
+    assert.equal(outcome(phone, text), conv);
+    assert.deepEqual(phone.alarms(), []);
+  });
+
   it("signs its join anew when another entry has come first", async () => {
     const phone = await link(three.ben, 11);
     const [text, conv] = await made(three.ben);

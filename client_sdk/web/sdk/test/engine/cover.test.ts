@@ -123,6 +123,20 @@ describe("cover", () => {
     });
   }
 
+  it("counts the first answer of an account's devices, on all of them", async () => {
+    const laptop = await link(three.ben, 12);
+    const request = three.ask();
+    await quiet(...three.all, laptop);
+    laptop.dropConnection();
+    three.ben.do((turn) => covering.agree(turn, request));
+    await quiet(...three.all);
+    laptop.do((turn) => covering.refuse(turn, request));
+    assert.equal(stage(laptop, request), "refused", "as far as it knows");
+    await laptop.connect();
+    await later(20_000, ...three.all, laptop);
+    assert.deepEqual(three.stages(request, [...three.all, laptop]), ["offered", "ready", "offered", "ready"]);
+  });
+
   it("is over after seven days, and at once when its link is used", async () => {
     const request = await three.offered();
     const state = three.kim.do((turn) => coverLedger.coverOf(turn, request));

@@ -281,6 +281,12 @@ describe("what is shown of an office", () => {
     assert.deepEqual([at(open, null), at(open, "open"), at(open, "closed")], ["open", "open", "closed"]);
     const shut = officeShown(account, view, { status: "closed", untilMs: 0 }, open);
     assert.deepEqual([shut.confirmed, shut.state?.nextOpenMs], [true, null]);
+    const untilAt = (nowMs: number, untilMs: number) =>
+      officeShown(account, view, { status: "on_leave", untilMs }, nowMs).state?.untilMs;
+    const signed = officeShown(account, view, null, closed).state?.untilMs ?? assert.fail();
+    assert.deepEqual([untilAt(closed, signed - 1), untilAt(closed, signed + 1)], [signed, signed + 1]);
+    const evening = officeShown(account, view, null, open).state?.untilMs ?? assert.fail();
+    assert.deepEqual([untilAt(open, evening), untilAt(open, evening + 1)], [evening, null]);
     const late = officeShown(account, view, { status: "open", untilMs: 0 }, closed + 40 * DAY_MS);
     assert.deepEqual([late.confirmed, late.state, late.hours, late.version], [false, null, null, 1]);
     const unheard = officeShown(account, null, { status: "open", untilMs: 0 }, open);

@@ -9,8 +9,10 @@ import { deleteMessage, writeText } from "../../src/engine/composing.ts";
 import { hoursNow } from "../../src/engine/office.ts";
 import { publish } from "../../src/engine/office-publishing.ts";
 import { SENT } from "../../src/engine/outgoing.ts";
-import { clamped, kept, waitingOf } from "../../src/engine/promises.ts";
+import { clamped, kept, takeExtension, waitingOf } from "../../src/engine/promises.ts";
 import { askForSlot, extend } from "../../src/engine/promises-said.ts";
+import { MESSAGES } from "../../src/engine/records.ts";
+import { putMessage } from "../../src/engine/showing.ts";
 import { makeHours } from "../../src/office/hours.ts";
 import { promisedBy } from "../../src/office/promise.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
@@ -174,6 +176,26 @@ describe("a promise", () => {
       dana.do((turn) => clamped(turn, dana.me.account, 5, 9, nowMs)),
       5,
     );
+    assert.equal(
+      dana.do((turn) => clamped(turn, dana.me.account, 5, 1, Number.MAX_SAFE_INTEGER)),
+      5,
+      "a time that is no date",
+    );
+  });
+
+  it("is the next question's when an answer and more time for the first one come in one turn", async () => {
+    const first = await said(kim, "when?");
+    const answer = await said(dana, "soon");
+    const second = await said(kim, "and today?");
+    const record = kim.look((tx) => MESSAGES.need(tx, answer));
+    kim.do((turn) => putMessage(turn, { ...record, deleted: true }));
+    assert.equal(waiting(kim)?.message, first);
+    kim.do((turn) => {
+      putMessage(turn, record);
+      const extended = { type: "promise.extended", id: first, until: DUE_MS + HOUR_MS } as const;
+      takeExtension(turn, conv, dana.me.account, extended);
+    });
+    assert.equal(waiting(kim)?.message, second);
   });
 
   it("is not made by hours that do not count", async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import type { Urgency } from "../../src/agreements.ts";
 import { compose, writeText } from "../../src/engine/composing.ts";
-import { KEPT_MOST, UNKNOWN_MOST, URGENT, viewUrgent } from "../../src/engine/urgent.ts";
+import { EACH_MOST, KEPT_MOST, URGENT, viewUrgent } from "../../src/engine/urgent.ts";
 import { confirmUrgent } from "../../src/engine/urgent-seen.ts";
 import { urgencyOf } from "../../src/engine/urgent-shown.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
@@ -146,11 +146,11 @@ describe("the server's word", () => {
     dana.take(notice(asked, "urgent_cover"));
     assert.deepEqual(urgency(kim, message), before);
     assert.deepEqual([...kim.told("urgentElsewhere"), ...dana.told("urgentElsewhere")], []);
-    for (let count = 0; count < UNKNOWN_MOST + 5; count++) {
+    for (let count = 0; count < EACH_MOST + 5; count++) {
       kim.take(notice(report(fresh<MessageId>(), "told")));
     }
     const count = (): number => kim.look((tx) => URGENT.list(tx).length);
-    assert.equal(count(), UNKNOWN_MOST + 1);
+    assert.equal(count(), EACH_MOST + 1);
     for (let more = 0; more < KEPT_MOST; more++) {
       cry();
     }
@@ -241,6 +241,7 @@ describe("a person", () => {
     dana.do((turn) => confirmUrgent(turn, conv, oldest));
     await quiet(kim, dana);
     assert.deepEqual([urgency(kim, oldest)?.seenBy, urgency(kim, fourth)?.seenBy], [dana.me.account, null]);
+    assert.equal(urgency(kim, fourth)?.nextMs, 0, "that ladder has ended: nobody is asked next");
     dana.say(conv, "I have read all of them");
     await quiet(kim, dana);
     assert(messages.every((message) => urgency(kim, message)?.seenBy === dana.me.account));
@@ -261,6 +262,46 @@ describe("a colleague", () => {
     await quiet(dana, kim);
     assert.equal(urgency(dana, elsewhere)?.seenBy, dana.me.account);
     assert.equal(urgency(kim, elsewhere), null, "kim has no such message");
+  });
+
+  it("is told of the 65th as of the first, and nobody's rows drive out those of others", async () => {
+    const message = cry();
+    await quiet(kim, dana);
+    const therapist = fresh<typeof dana.me.account>();
+    const asked = Array.from({ length: EACH_MOST + 3 }, () => fresh<MessageId>());
+    for (const each of asked) {
+      const about = encodeCoverAsked({ message: each, client: kim.me.account, therapist, atMs: now() });
+      dana.take(notice(about, "urgent_cover"));
+    }
+    assert.deepEqual(
+      dana.told("urgentElsewhere").map((event) => event.message),
+      asked,
+    );
+    assert.equal(urgency(dana, message)?.seenBy, null, "it is still here");
+    assert.equal(
+      dana.look((tx) => URGENT.list(tx).length),
+      EACH_MOST + 1,
+    );
+  });
+
+  it("cannot crowd out the confirmation that counts, nor lose it by coming first", async () => {
+    const message = cry();
+    await quiet(kim, dana);
+    const row = kim.look((tx) => URGENT.need(tx, message));
+    const elsewhere = fresh<ConversationId>();
+    const seals = Array.from({ length: 4 }, () => ({
+      account: fresh<typeof dana.me.account>(),
+      conv: elsewhere,
+      atMs: now(),
+    }));
+    kim.do((turn) => URGENT.put(turn.tx, message, { ...row, seals }));
+    dana.do((turn) => confirmUrgent(turn, conv, message));
+    await quiet(kim, dana);
+    assert.equal(urgency(kim, message)?.seenBy, dana.me.account);
+    const early = { ...row, conv: elsewhere, client: null, seals: [{ account: dana.me.account, conv, atMs: now() }] };
+    kim.do((turn) => URGENT.put(turn.tx, message, early));
+    kim.do((turn) => turn.urgent.add(message));
+    assert.equal(urgency(kim, message)?.seenBy, dana.me.account);
   });
 });
 

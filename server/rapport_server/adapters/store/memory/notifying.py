@@ -106,6 +106,8 @@ class MemoryWebhooks(MemoryDirectory):
         waiting = Counter(each.practice for each in self._deliveries.values())
         dropped = 0
         for each in deliveries:
+            if (each.practice, each.id) in self._deliveries:
+                continue
             if (each.practice, each.webhook) not in self._webhooks or waiting[each.practice] >= BACKLOG_MOST:
                 dropped += 1
             else:
@@ -113,9 +115,11 @@ class MemoryWebhooks(MemoryDirectory):
                 waiting[each.practice] += 1
         return dropped
 
-    async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
+    async def claim_deliveries(
+        self, now_ms: int, lease_ms: int, limit: int, busy: Collection[bytes] = ()
+    ) -> list[Delivery]:
         """See WebhookDirectory.claim_deliveries."""
-        due = [each for each in self._deliveries.values() if each.due_ms <= now_ms]
+        due = [each for each in self._deliveries.values() if each.due_ms <= now_ms and each.webhook not in busy]
         chosen = sorted(due, key=lambda each: (each.due_ms, each.created_ms, each.id))[:limit]
         claimed = [replace(each, attempts=each.attempts + 1, due_ms=now_ms + lease_ms) for each in chosen]
         self._deliveries.update({(each.practice, each.id): each for each in claimed})

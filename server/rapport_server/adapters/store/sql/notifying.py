@@ -149,7 +149,12 @@ def put_deliveries(tx: Transaction, deliveries: Sequence[Delivery]) -> int:
         there = set(tx.db.execute(select(_webhook.c.webhook).where(_webhook.c.practice == practice)).scalars())
         waiting = select(func.count()).select_from(_delivery).where(_delivery.c.practice == practice)
         room = BACKLOG_MOST - int(tx.db.execute(waiting).scalar_one())
-        mine = [each for each in deliveries if each.practice == practice and each.webhook in there][: max(room, 0)]
+        given = {each.id: each for each in deliveries if each.practice == practice and each.webhook in there}
+        names = select(_delivery.c.delivery).where(_delivery.c.practice == practice, _delivery.c.delivery.in_(given))
+        for name in tx.db.execute(names).scalars():  # kept, though its answer was lost
+            del given[name]
+            kept += 1
+        mine = list(given.values())[: max(room, 0)]
         kept += len(mine)
         if mine:
             tx.db.execute(insert(_delivery), [_row(each) for each in mine])
@@ -168,11 +173,13 @@ def _row(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def claim_deliveries(tx: Transaction, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
+def claim_deliveries(
+    tx: Transaction, now_ms: int, lease_ms: int, limit: int, busy: Collection[bytes] = ()
+) -> list[Delivery]:
     """See WebhookDirectory.claim_deliveries."""
     rows = tx.db.execute(
         select(_delivery)
-        .where(_delivery.c.due_ms <= now_ms)
+        .where(_delivery.c.due_ms <= now_ms, _delivery.c.webhook.not_in(list(busy)))
         .order_by(_delivery.c.due_ms, _delivery.c.created_ms, _delivery.c.delivery)
         .limit(limit)
         .with_for_update(skip_locked=True)

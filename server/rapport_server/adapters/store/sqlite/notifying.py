@@ -87,9 +87,11 @@ class SqliteWebhooks(StorePart):
         """See WebhookDirectory.put_deliveries."""
         return await self._write(lambda tx: notifying.put_deliveries(tx, deliveries))
 
-    async def claim_deliveries(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
+    async def claim_deliveries(
+        self, now_ms: int, lease_ms: int, limit: int, busy: Collection[bytes] = ()
+    ) -> list[Delivery]:
         """See WebhookDirectory.claim_deliveries."""
-        return await self._write(lambda tx: notifying.claim_deliveries(tx, now_ms, lease_ms, limit))
+        return await self._write(lambda tx: notifying.claim_deliveries(tx, now_ms, lease_ms, limit, busy))
 
     async def end_delivery(self, delivery: Delivery, due_ms: int | None) -> None:
         """See WebhookDirectory.end_delivery."""
