@@ -159,7 +159,7 @@ def _wire(
     news = OfficeNews(store, bus, clock, rates)
     bus.subscribe(
         partial(_take, delivery, presence, news, budgets, outward, store),
-        partial(_look_again, delivery, presence, news, store),
+        partial(_look_again, delivery, presence, news, outward, store),
     )
     chains = Chains(store)
     services = Services(
@@ -190,12 +190,13 @@ def _deliver(delivery: Delivery, outward: Outward, jobs: Collection[Job]) -> Non
     outward.committed(jobs)
 
 
-def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, store: Store) -> None:
+def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, outward: Outward, store: Store) -> None:
     """What this node does when hints may have been lost."""
     store.note_members_moved()
     delivery.look_again()
     presence.look_again()
     news.look_again()
+    outward.notifying.take(None)
 
 
 def _take(

@@ -22,10 +22,10 @@ from rapport import ConnectionState, ConversationId, LogEntry
 from rapport.engine.turn import Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, RemoteError
-from rapport_protocol.ids import AccountId, DeviceId
+from rapport_protocol.ids import AccountId, DeviceId, MessageId
 from rapport_protocol.office.status import OfficeStatus
 from tests.house.tree import ROOT
-from tests.malicious.person import Door, Person, Standing
+from tests.malicious.person import Alarm, Door, Person, Standing
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
@@ -297,6 +297,16 @@ class Driven(Person):
     async def promise(self) -> AccountId | None:
         promised = await self.client.ask("promiseIn", self.talk.id.hex())
         return None if promised is None else AccountId(read(promised["by"], bytes))
+
+    async def cry(self, text: str) -> MessageId:
+        self.stage.texts.append(text)
+        sent = await self.client.ask("sendText", self.talk.id.hex(), text, {"urgent": True})
+        return MessageId(read(sent["id"], bytes))
+
+    async def urgency(self, message: MessageId) -> Alarm:
+        shown = await self.client.ask("urgencyOf", self.talk.id.hex(), message.hex())
+        seen_by = None if shown["seenBy"] is None else AccountId(read(shown["seenBy"], bytes))
+        return Alarm(seen_by, shown["rung"] == "confirmed", shown["silent"])
 
     async def keys(self) -> list[bytes]:
         return read(await self.client.ask("keys"), list[bytes])

@@ -31,11 +31,12 @@ from rapport.engine.turn import Me, Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, MessageId
 from rapport_protocol.office.status import OfficeStatus
+from rapport_protocol.urgent import Rung
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
 
-__all__ = ["WITHIN_S", "Door", "Person", "Standing"]
+__all__ = ["WITHIN_S", "Alarm", "Door", "Person", "Standing"]
 
 WITHIN_S = 60.0
 T = TypeVar("T")
@@ -54,6 +55,14 @@ class Door(Struct, frozen=True):
     confirmed: bool
     version: int
     status: OfficeStatus | None
+
+
+class Alarm(Struct, frozen=True):
+    """How something urgent is shown. confirmed: its rung says so; silent: the server has not said what it has tried."""
+
+    seen_by: AccountId | None
+    confirmed: bool
+    silent: bool
 
 
 class Person:
@@ -202,6 +211,17 @@ class Person:
         """Who would answer a text that is written now by a promised time; None: nobody has promised."""
         promised = self.talk.promise()
         return promised.by if promised is not None else None
+
+    async def cry(self, text: str) -> MessageId:
+        """Writes something urgent."""
+        self.stage.texts.append(text)
+        return (await self.talk.send_text(text, urgent=True)).id
+
+    async def urgency(self, message: MessageId) -> Alarm:
+        """What is shown of something urgent."""
+        shown = self.talk.urgency(message)
+        assert shown is not None
+        return Alarm(shown.seen_by, shown.rung is Rung.CONFIRMED, shown.silent)
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         """A step of this device's engine: what a malicious or compromised program of theirs could do."""

@@ -14,9 +14,11 @@ import pytest
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.covers import CoverSide, CoverStage
-from rapport.engine import cover_ledger, covering
+from rapport.crypto.invites import InviteLink, parse_link
+from rapport.engine import accepting, cover_ledger, covering
 from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest
-from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_EACH, REQUESTS_MOST, cover_of
+from rapport.engine.cover import link_in
+from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_EACH, REQUESTS_MOST, cover_of, steps_of
 from rapport.engine.outgoing import QUEUES
 from rapport.engine.turn import Turn
 from rapport.events import CoverChanged, MessageKind
@@ -63,6 +65,18 @@ async def test_the_whole_way(three: Three) -> None:
     assert state is not None
     assert (state.side, state.name, state.colleague) == (CoverSide.CLIENT, "Ben", three.ben.me.account)
     assert CoverChanged(request) in three.kim.events
+
+
+async def test_a_link_that_was_being_taken_for_itself_says_yes_too(three: Three) -> None:
+    request = await three.offered()
+    offered = parse_link(link_in(three.kim.me.account, three.kim.do(lambda turn: steps_of(turn, request))) or "")
+    assert isinstance(offered, InviteLink)
+    three.kim.drop_connection()
+    three.kim.do(lambda turn: accepting.accept(turn, offered))
+    three.kim.do(lambda turn: covering.accept_cover(turn, request))
+    await three.kim.connect()
+    await quiet(*three.all)
+    assert three.stages(request)[0] is CoverStage.ACCEPTED
 
 
 async def test_every_device_comes_to_the_same(three: Three) -> None:

@@ -24,7 +24,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from msgspec.structs import replace
 
 from rapport.agreements import Urgency, UrgencyChanged, UrgentElsewhere
 from rapport.crypto.invites import InviteLink, parse_link
@@ -32,7 +31,7 @@ from rapport.engine import accepting, covering, office_publishing
 from rapport.engine.agreements import PromiseExtended, UrgentSeenContent
 from rapport.engine.composing import compose, write_text
 from rapport.engine.errands import ErrandKind, planned
-from rapport.engine.urgent import EACH_MOST, KEPT_MOST, URGENT, _put, urgency_of, view_urgent
+from rapport.engine.urgent import EACH_MOST, KEPT_MOST, URGENT, urgency_of, view_urgent
 from rapport.engine.urgent_seen import confirm_urgent
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, ItemId, MessageId
@@ -333,45 +332,6 @@ async def test_a_fourth_message_shares_the_rungs_of_the_oldest(pair: Pair) -> No
     dana.say(conv, "I have read all of them")
     await passing(pair.relay, 1_000, dana, kim)
     assert all(urgency(kim, message).seen_by == dana.me.account for message in messages)  # type: ignore[union-attr]
-
-
-async def test_a_confirmation_is_neither_crowded_out_nor_lost_in_another_order(three: Three) -> None:
-    anna, ben, kim = three.all
-    text, theirs = await three.invite(ben)
-    offered = parse_link(text)
-    assert isinstance(offered, InviteLink)
-    kim.do(lambda turn: accepting.accept(turn, offered))
-    anna.do(lambda turn: office_publishing.publish(turn, OfficeHours("Europe/London", cover=ben.me.account)))
-    await quiet(*three.all)
-    anna.say(three.client, "names the version of their hours")
-    first, second = cry(kim, three.client), cry(kim, three.client)
-    await quiet(*three.all)
-    kim.do(lambda turn: URGENT.put(turn.tx, first, replace(URGENT.need(turn.tx, first), conv=theirs, client=None)))
-    kim.do(lambda turn: URGENT.delete(turn.tx, second))
-    for message in (first, second):  # as on a device of Kim's that opens Ben's conversation before Anna's
-        ben.do(lambda turn, m=message: compose(turn, theirs, UrgentSeenContent(m)))  # type: ignore[misc]
-    for _ in range(5):
-        ben.do(lambda turn: compose(turn, theirs, UrgentSeenContent(first)))
-    await quiet(*three.all)
-    assert len(kim.do(lambda turn: URGENT.need(turn.tx, first)).seals) == 1, "one of each is enough"
-    kim.do(lambda turn: turn.urgent.update({first, second}))
-    assert [urgency(kim, message).seen_by for message in (first, second)] == [ben.me.account] * 2  # type: ignore[union-attr]
-
-
-async def test_no_sort_of_rows_drives_out_another_or_ends_for_ever(pair: Pair) -> None:
-    dana, kim, conv = pair.dana, pair.kim, pair.conv
-    message = cry(kim, conv)
-    await quiet(dana, kim)
-    stranger, now = pair.kim.me.account[::-1], pair.relay.clock.now_ms()
-    asked = [CoverAsked(MessageId(random.randbytes(16)), kim.me.account, stranger, now) for _ in range(EACH_MOST + 3)]  # type: ignore[arg-type]
-    dana.take(*(notice(conv, each.encode(), "urgent_cover") for each in asked))
-    told = [event.message for event in dana.events if isinstance(event, UrgentElsewhere)]
-    assert told == [each.message for each in asked], "the 65th is told like the first"
-    other, crowd = ConversationId(b"o" * 16), replace(dana.do(lambda turn: URGENT.need(turn.tx, message)), seen_by=None)
-    for _ in range(KEPT_MOST):
-        dana.do(lambda turn: _put(turn, MessageId(random.randbytes(16)), replace(crowd, conv=other)))
-    assert urgency(dana, message) is not None
-    assert dana.do(lambda turn: URGENT.count(turn.tx)) == 1 + 2 * EACH_MOST
 
 
 # --- a server that lies, a network that loses -------------------------------------------------------------------------

@@ -194,6 +194,28 @@ async def test_what_comes_while_another_one_has_its_ten_seconds_has_its_own() ->
         assert await there.after(GRACE_MS - 1) == 1, "without a sweep"
 
 
+async def test_a_node_that_may_have_missed_hints_looks_who_has_subscribed() -> None:
+    async with pushing() as there:
+        other = await there.node()
+        await there.subscribe(there.client.on())  # at the first node; nothing comes from there
+        other._subscribed.clear()
+        other.take(None)
+        assert await there.after(0, other) == 0
+        assert other.devices == 1
+
+
+async def test_a_push_that_was_taken_counts_though_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pushing() as there:
+        await there.subscribe(there.client.on())
+
+        async def away(*_: object) -> None:
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store does not answer")
+
+        monkeypatch.setattr(there.world.store, "end_push", away)
+        taken = await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT)
+        assert taken == [there.client.devices[0]]
+
+
 async def test_nobody_waits_for_a_sweep_or_for_a_clock_that_was_set_back() -> None:
     async with pushing() as there:
         await there.subscribe(there.client.on())

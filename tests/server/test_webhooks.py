@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import PracticeId
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.notifications import Answered, Outgoing, WebhookRecord, WebhookTarget
@@ -205,9 +206,29 @@ async def test_deliveries_end_with_the_node() -> None:
         running = asyncio.create_task(node.run())
         await asyncio.wait_for(slow.came.wait(), 30)
         (work,) = node._under_way.values()
+        node.tell(there.practice, "urgent.ended", IDS)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert work.cancelled()
+        now = there.world.clock.now + LEASE_MS
+        assert len(await there.world.store.claim_deliveries(now, LEASE_MS, 10)) == 2, "what was told last is not lost"
+
+
+async def test_what_no_longer_fits_while_the_store_is_away_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with hooked() as there:
+        node = there.nodes[0]
+        for _ in range(QUEUED_MOST):
+            node.tell(there.practice, "account.registered", IDS)
+
+        async def away(_deliveries: object) -> int:
+            for _ in range(3):
+                node.tell(there.practice, "account.registered", IDS)
+            raise Rejected(ErrorCode.UNAVAILABLE, "the store does not answer")
+
+        monkeypatch.setattr(there.world.store, "put_deliveries", away)
+        with pytest.raises(Rejected):
+            await node.look()
+        assert (len(node._queue), node.dropped) == (QUEUED_MOST, 3)
 
 
 async def test_a_receiver_in_a_private_network_is_refused_unless_it_is_named() -> None:

@@ -1,6 +1,7 @@
 """Who answers, and when: the parts of `Client` and `Conversation` about office hours, promises and the card."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rapport.agreements import AutomaticAnswer, Card, Kept, OfficeShown, OwnOffice, Promised, Waiting
 from rapport.engine import cards, office_answers, office_publishing, promises, promises_said, promising
@@ -55,11 +56,14 @@ class Offices:
         """How the office of a therapist or owner stands now, and its hours; also our own."""
         return self._engine.offices.of(account, self._engine.now_ms())
 
-    async def holidays(self, country: str, region: str = "", year: int = 2026) -> Holidays:
+    async def holidays(self, country: str, region: str = "", year: int | None = None) -> Holidays:
         """Public holidays of a country, ISO 3166, for the editor that makes dates of them; needs a connection.
+
+        year: None = this one.
 
         Rejected (NOT_FOUND: no such country; BAD_FORMAT: no such region or year), Unreachable.
         """
+        year = year or datetime.fromtimestamp(self._engine.now_ms() / 1000, UTC).year
         answer = await self._engine.request("office.holidays", {}, {"country": country, "region": region, "year": year})
         if not isinstance(answer, Holidays):
             raise FormatError("holidays")

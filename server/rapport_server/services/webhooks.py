@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -162,6 +163,8 @@ class Webhooks:
             for task in self._under_way.values():
                 task.cancel()
             await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+            with suppress(Rejected):  # another node, or this one once it is back, delivers what was just told
+                await self._store_queued()
 
     async def look(self) -> int:
         """Stores what was queued and delivers what is due. Returns how many were tried. Rejected(UNAVAILABLE).
@@ -199,7 +202,9 @@ class Webhooks:
         try:
             self.dropped += await self._directory.put_deliveries(queued)
         except BaseException:
-            self._queue = [*queued, *self._queue][:QUEUED_MOST]
+            kept = [*queued, *self._queue]
+            self._queue = kept[:QUEUED_MOST]
+            self.dropped += len(kept) - len(self._queue)
             raise
 
     def _begin(self, due: Collection[Delivery]) -> None:

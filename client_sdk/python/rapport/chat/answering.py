@@ -60,7 +60,7 @@ async def _urgent(face: Face, rest: str) -> None:
     here = face.here()
     face.show(await here.send_text(rest, urgent=True, expire_s=expire_s(face.client, here.id)))
     face.tell(
-        "Sent as urgent. The line under it says what is tried, and whether somebody has seen it. "
+        "Marked as urgent. The line under it says what is tried, and whether somebody has seen it. "
         "If it can't wait, /crisis has numbers that answer at once."
     )
 

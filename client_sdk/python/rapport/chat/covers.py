@@ -45,7 +45,7 @@ _COLLEAGUE: Final = {
     CoverStage.AGREEING: "Your yes goes out as soon as there is a connection.",
     CoverStage.READY: "You have said yes; {name} is being asked.",
     CoverStage.REFUSED: "You have said no about {name}.",
-    CoverStage.HANDED_OVER: "{name} has said yes, and you have the hand-over card.",
+    CoverStage.HANDED_OVER: "You have the hand-over card about {name}.",
     CoverStage.OVER: _OVER,
 }
 _THERAPIST: Final = {

@@ -106,6 +106,8 @@ def accept(turn: Turn, link: InviteLink, colleague: bytes = b"", request: bytes 
     before = _ACCEPTING.get(turn.tx, invite)
     if before is None or before.code:
         _ACCEPTING.put(turn.tx, invite, Acceptance(link.secret.token, link.base, colleague, request))
+    elif request and (before.card is None or before.card.account == colleague):  # it was being taken for itself
+        _ACCEPTING.put(turn.tx, invite, replace(before, colleague=colleague, request=request))
     errands.plan(turn, ErrandKind.ACCEPT, invite)
 
 

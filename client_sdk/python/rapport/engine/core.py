@@ -64,7 +64,7 @@ class Done(Struct):
     own_office: OwnOffice | None = None
     """Our own, if they have changed."""
     urgent: list[UrgentView] = []
-    """Urgent messages that stand differently now."""
+    """All urgent messages if one stands differently now."""
 
 
 class Core:

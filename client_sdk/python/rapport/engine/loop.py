@@ -23,7 +23,7 @@ from rapport.engine.server_clock import ServerClock
 from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
 from rapport.engine.turns import Turns
-from rapport.engine.urgent import KEPT_MOST, UrgentView, view_urgent
+from rapport.engine.urgent import UrgentView, view_urgent
 from rapport.engine.views import ContactView, ConversationView, view_all, view_contacts
 from rapport.events import CaughtUp, ConnectionChanged, Device, SignedOut, StorageProblem
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
@@ -189,9 +189,8 @@ class Engine:
         if done.settings is not None:
             self.settings = done.settings
         self.offices.update(done.offices, done.own_office)
-        self.urgent |= {view.message: view for view in done.urgent}
-        while len(self.urgent) > KEPT_MOST:
-            del self.urgent[next(iter(self.urgent))]
+        if done.urgent:
+            self.urgent = {view.message: view for view in done.urgent}
         if done.views:
             self.offices.watch(self.views.values())
         if done.settings is not None or done.views:

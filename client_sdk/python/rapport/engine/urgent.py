@@ -119,12 +119,8 @@ def view_urgent(turn: Turn) -> list[UrgentView]:
 
 
 def changed_urgent(turn: Turn) -> list[UrgentView]:
-    """Those that this turn has changed, and those that share their rungs."""
-    written = turn.written(URGENT.name)
-    if not written:
-        return []
-    rows = {key: row for key, row in URGENT.list(turn.tx) if key in written or row.shares in written}
-    return [_view(turn, MessageId(key), row) for key, row in rows.items()]
+    """All that is kept if this turn has changed any of it, else nothing: what was driven out is not among them."""
+    return view_urgent(turn) if turn.written(URGENT.name) else []
 
 
 def _view(turn: Turn, message: MessageId, row: UrgentRow) -> UrgentView:
@@ -200,9 +196,10 @@ def _settle(turn: Turn, record: MessageRecord) -> None:
         row = UrgentRow(record.conv, seals=row.seals if row is not None else ())
     if row.client is not None and (row.at_ms or not record.seq):
         return
-    at_ms = _believed(turn, record.at_ms) if record.seq else 0
+    at_ms, is_ours = _believed(turn, record.at_ms) if record.seq else 0, row.client is not None
     row = replace(row, client=record.account, at_ms=at_ms)
-    if at_ms and row.rung is Rung.STORED and at_ms + END_MS + SILENT_MS > turn.now_ms:  # else it is history
+    # Written here it is no history, whatever time the server gives it; that neither runs nor is silent.
+    if at_ms and row.rung is Rung.STORED and (is_ours or at_ms + END_MS + SILENT_MS > turn.now_ms):
         row = replace(row, next_ms=next_after(Rung.STORED, at_ms, at_ms), shares=_shared(turn, record, at_ms))
     _put(turn, record.id, row)
     _judge(turn, record.id, row)

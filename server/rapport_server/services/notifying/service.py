@@ -89,6 +89,7 @@ class Notifying:
         self._listened = listened
         self._tell_waiting = tell_waiting
         self._subscribed: set[DeviceId] = set()
+        self._stale = False
         self._due: dict[DeviceId, tuple[int, PracticeId | None]] = {}
         """Who is looked at in ten seconds; in the order in which that was noted."""
         self._again: dict[DeviceId, tuple[int, PracticeId | None]] = {}
@@ -135,9 +136,12 @@ class Notifying:
 
     # --- what the server notices --------------------------------------------------------------------------------------
 
-    def take(self, hint: PushSubscribed) -> None:
-        """A device has subscribed at another node."""
-        self._subscribed.add(DeviceId(hint.device))
+    def take(self, hint: PushSubscribed | None) -> None:
+        """A device has subscribed at another node. None: such hints may have been lost, and the store is asked."""
+        if hint is None:
+            self._stale = True
+        else:
+            self._subscribed.add(DeviceId(hint.device))
 
     def left(self, device: DeviceId) -> None:
         """A device that had taken everything is not connected any more: no push that went out before is under way."""
@@ -188,6 +192,9 @@ class Notifying:
 
     async def look(self) -> None:
         """Pushes to those whose ten seconds are over. Raises Rejected(UNAVAILABLE); the sweep then finds them."""
+        if self._stale and self._services is not None:
+            self._subscribed.update(await self._directory.subscribed())
+            self._stale = False
         now_ms = self._clock.now_ms()
         if self._left:
             left = list(self._left)
@@ -251,8 +258,8 @@ class Notifying:
             if not await self._directory.claim_push(subscription, self._clock.now_ms() + CLAIM_MS):
                 return False
             return await self._send(subscription, PushClass.MESSAGE)
-        except Rejected as refused:  # the claim ends by itself
-            _log.warning("push not recorded", error=refused.code.value)
+        except Rejected as refused:  # the sweep finds it
+            _log.warning("push not claimed", error=refused.code.value)
             return False
 
     async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
@@ -265,12 +272,19 @@ class Notifying:
         return [each.device for each, was_taken in zip(allowed, taken, strict=True) if was_taken]
 
     async def _send(self, subscription: Subscription, kind: PushClass) -> bool:
-        """One push, and what the store keeps about it. Raises Rejected(UNAVAILABLE) when that cannot be kept."""
+        """One push, and what the store keeps about it; whether the push service took it, kept or not."""
         services, endpoint = self._services, self._endpoint(subscription)
         outcome, asked_ms = Sent.REFUSED, 0
         if services is not None and endpoint is not None:
             outcome, asked_ms = await services.send(endpoint, kind)
         self.sent[outcome] += 1
+        try:
+            await self._record(subscription, outcome, asked_ms)
+        except Rejected as refused:  # it is pushed once more then
+            _log.warning("push not recorded", error=refused.code.value)
+        return outcome is Sent.TAKEN
+
+    async def _record(self, subscription: Subscription, outcome: Sent, asked_ms: int) -> None:
         now_ms = self._clock.now_ms()
         if outcome is Sent.TAKEN:
             await self._directory.end_push(subscription, now_ms, 0)
@@ -279,7 +293,6 @@ class Notifying:
         else:
             wait_ms = LATER_MS if outcome is Sent.LATER else REFUSED_MS
             await self._directory.end_push(subscription, None, now_ms + max(asked_ms, wait_ms))
-        return outcome is Sent.TAKEN
 
     def _endpoint(self, subscription: Subscription) -> Endpoint | None:
         """None when it cannot be opened: its key is gone, so is what it was good for."""

@@ -291,7 +291,7 @@ export const officeDe: Same<typeof officeEn> = {
     notWatching: (name: string) => `Auch dann sieht ${name} eine Nachricht womöglich nicht sofort.`,
     quicker: "Eine dieser Nummern anzurufen ist schneller als zu warten.",
     tell: (name: string) => `${name} sagen, dass ich das genutzt habe`,
-    told: (name: string) => `${name} wird lesen, dass Sie „Hilfe jetzt“ genutzt haben.`,
+    told: (name: string) => `Eine Nachricht an ${name} sagt es. Wann ${name} sie liest, ist nicht bekannt.`,
     tellText: "Ich habe „Hilfe jetzt“ genutzt.",
     countryIs: (country: string) => `Diese Nummern gelten für: ${country}.`,
     countryNone: "Es ist kein Land gewählt.",
@@ -302,7 +302,8 @@ export const officeDe: Same<typeof officeEn> = {
   urgent: {
     mark: "Als dringend markieren",
     title: "Als dringend senden?",
-    told: (name: string) => `Die Geräte von ${name} erfahren es sofort und nach 5 Minuten noch einmal.`,
+    told: (name: string) =>
+      `Der Server sagt es den Geräten von ${name}, sobald er die Nachricht hat, und nach 5 Minuten noch einmal.`,
     toldMuted: (name: string) =>
       `${name} lässt sich gerade nicht wecken. Nur ein Gerät, auf dem Rapport offen ist, zeigt es.`,
     cover: (name: string) => `Wenn es niemand bestätigt, wird nach 15 Minuten ${name} gefragt.`,

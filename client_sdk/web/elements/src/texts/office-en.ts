@@ -286,7 +286,7 @@ export const officeEn = {
     notWatching: (name: string) => `${name} may still not see a message at once.`,
     quicker: "Calling one of these numbers is quicker than waiting.",
     tell: (name: string) => `Tell ${name} I used this`,
-    told: (name: string) => `${name} will read that you used Help now.`,
+    told: (name: string) => `A message to ${name} says so. It is not known when ${name} reads it.`,
     tellText: "I used Help now.",
     countryIs: (country: string) => `Numbers for this country: ${country}.`,
     countryNone: "No country is chosen.",
@@ -297,7 +297,8 @@ export const officeEn = {
   urgent: {
     mark: "Mark as urgent",
     title: "Send this as urgent?",
-    told: (name: string) => `${name}’s devices are told at once, and again after 5 minutes.`,
+    told: (name: string) =>
+      `The server tells ${name}’s devices as soon as it has the message, and again after 5 minutes.`,
     toldMuted: (name: string) => `${name} has turned off being woken now. Only a device that is open shows it.`,
     cover: (name: string) => `If nobody confirms it, ${name} is asked after 15 minutes.`,
     noCover: "There is no colleague who could be asked.",

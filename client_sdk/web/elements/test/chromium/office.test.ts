@@ -115,7 +115,7 @@ describe("an urgent message", () => {
     const said = (await page.locator("rapport-composer .urgent").textContent()) ?? "";
     assert.match(
       said,
-      /told at once, and again after 5 minutes.*Ines Brandt is asked after 15 minutes.*nobody sees it in time/su,
+      /as soon as it has the message, and again after 5 minutes.*Ines Brandt is asked after 15 minutes.*nobody sees it in time/su,
     );
     assert.deepEqual(
       await page.locator("rapport-composer a").evaluateAll((all) => all.map((link) => link.getAttribute("href"))),

@@ -102,6 +102,8 @@ export function accept(turn: Turn, link: InviteLink, purpose: AcceptedFor | null
     const { colleague, request } = purpose ?? { colleague: null, request: "" };
     const { token } = link.secret;
     ACCEPTING.put(turn.tx, invite, { token, base: link.base, colleague, request, join: null, code: null, detail: "" });
+  } else if (purpose !== null && (before.join === null || before.join.card.account === purpose.colleague)) {
+    ACCEPTING.put(turn.tx, invite, { ...before, ...purpose }); // it was being taken for itself
   }
   errands.plan(turn, "accept", invite);
 }

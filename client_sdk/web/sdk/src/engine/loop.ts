@@ -284,8 +284,8 @@ export class Engine {
   }
 
   private showUrgent(views: readonly UrgentView[]): void {
-    for (const view of views) {
-      this.urgent = { ...this.urgent, [view.message]: view };
+    if (views.length > 0) {
+      this.urgent = Object.fromEntries(views.map((view) => [view.message, view]));
     }
   }
 

@@ -76,15 +76,9 @@ export function viewUrgent(turn: Turn): UrgentView[] {
   return rowsOf(turn).map(([message, row]) => viewOf(turn, message, row));
 }
 
-/** Those that this turn has changed, and those that share their rungs. */
+/** All that is kept if this turn has changed any of it, else nothing: what was driven out is not among them. */
 export function changedUrgent(turn: Turn): UrgentView[] {
-  const written = new Set(turn.written(URGENT.name));
-  if (written.size === 0) {
-    return [];
-  }
-  return rowsOf(turn)
-    .filter(([message, { shares }]) => written.has(message) || (shares !== null && written.has(shares)))
-    .map(([message, row]) => viewOf(turn, message, row));
+  return turn.written(URGENT.name).length > 0 ? viewUrgent(turn) : [];
 }
 
 // --- keeping ---------------------------------------------------------------------------------------------------------
@@ -168,10 +162,11 @@ function settle(turn: Turn, record: MessageRecord): void {
   if (row.client !== null && (row.atMs > 0 || record.seq === 0)) {
     return;
   }
+  const isOurs = row.client !== null;
   const atMs = record.seq > 0 ? believed(turn, record.atMs) : 0;
   row = { ...row, client: record.account, atMs };
-  if (atMs > 0 && row.rung === "stored" && atMs + END_MS + SILENT_MS > turn.nowMs) {
-    // Else it is history.
+  if (atMs > 0 && row.rung === "stored" && (isOurs || atMs + END_MS + SILENT_MS > turn.nowMs)) {
+    // Written here, it is no history, whatever time the server gives it; that neither runs nor is silent.
     row = { ...row, nextMs: nextAfter("stored", atMs, atMs), shares: sharedBy(turn, record, atMs) };
   }
   put(turn, record.id, row);

@@ -23,7 +23,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   figures: {},
 };
 
-/** The snapshot after a delta: changed views, contacts, devices, offices, urgent messages and figures replace their predecessors. */
+/** The snapshot after a delta: changed views, contacts, devices, offices and figures replace their predecessors. */
 export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
   const merged = { ...snapshot, ...delta };
   return {
@@ -32,7 +32,6 @@ export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
     contacts: mergedBy(snapshot.contacts, delta.contacts, (contact) => contact.shown.account),
     devices: { ...snapshot.devices, ...delta.devices },
     offices: { ...snapshot.offices, ...delta.offices },
-    urgent: { ...snapshot.urgent, ...delta.urgent },
     covers: { ...snapshot.covers, ...delta.covers },
     figures: { ...snapshot.figures, ...delta.figures },
   };

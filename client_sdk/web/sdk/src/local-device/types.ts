@@ -72,7 +72,7 @@ export interface Snapshot {
 }
 
 /**
- * What is different now. views, contacts, devices, offices, urgent and figures hold only those that changed; the rest is
+ * What is different now. views, contacts, devices, offices, covers and figures hold only those that changed; the rest is
  * whole.
  */
 export type Delta = { readonly [Field in keyof Snapshot]?: Snapshot[Field] };

@@ -14,6 +14,7 @@
 //     keys              message keys that it holds; forget [conv]: a conversation's messages, as on a new device
 //     membership [conv] where a conversation's chain stands
 //     officeOf [account], promiseIn [conv]   what a page shows of an office now, and of a text that is written now
+//     urgencyOf [conv, message]              what it shows of something urgent
 //     move [base]       while it is closed: it takes this for the server's address
 
 import { createInterface } from "node:readline";
@@ -23,6 +24,7 @@ import { HttpApi } from "../../src/adapters/http.ts";
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { WebSocketConnector } from "../../src/adapters/websocket.ts";
 import { Answering } from "../../src/client/office.ts";
+import { urgencyIn } from "../../src/client/urgent.ts";
 import { newestList } from "../../src/engine/contacts.ts";
 import type { Step } from "../../src/engine/core.ts";
 import { onFault } from "../../src/engine/faults.ts";
@@ -36,7 +38,7 @@ import { applyDelta, EMPTY_SNAPSHOT } from "../../src/local-device/mirror.ts";
 import type { News, Snapshot } from "../../src/local-device/types.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import { RapportError } from "../../src/protocol/errors.ts";
-import { type AccountId, idOf } from "../../src/protocol/ids.ts";
+import { type AccountId, type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
 import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { ShiftedClock } from "./shifted-clock.ts";
 
@@ -143,12 +145,16 @@ function inside(what: string, [first]: readonly unknown[]): Step<unknown> | unde
 }
 
 /** What a page computes from the snapshot; undefined for everything else. */
-function shown(who: string, what: string, [first]: readonly unknown[]): unknown {
+function shown(who: string, what: string, [first, second]: readonly unknown[]): unknown {
   const snapshot = snapshots.get(who) ?? EMPTY_SNAPSHOT;
   const nowMs = clock.nowMs() + snapshot.aheadMs;
   if (what === "officeOf") {
     const account = idOf<AccountId>(fromHex(String(first)));
     return officeShown(account, snapshot.offices[account] ?? null, snapshot.officeSaid[account] ?? null, nowMs);
+  }
+  if (what === "urgencyOf") {
+    const [conv, message] = [first, second].map((id) => fromHex(String(id)));
+    return urgencyIn(snapshot, idOf<ConversationId>(conv as Uint8Array), idOf<MessageId>(message as Uint8Array), nowMs);
   }
   if (what !== "promiseIn") return undefined;
   const view = snapshot.views.find(({ id }) => id === first);

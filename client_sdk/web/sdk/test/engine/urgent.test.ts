@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import type { Urgency } from "../../src/agreements.ts";
 import { compose, writeText } from "../../src/engine/composing.ts";
+import { MESSAGES } from "../../src/engine/records.ts";
+import { putMessage } from "../../src/engine/showing.ts";
 import { EACH_MOST, KEPT_MOST, URGENT, viewUrgent } from "../../src/engine/urgent.ts";
 import { confirmUrgent } from "../../src/engine/urgent-seen.ts";
 import { urgencyOf } from "../../src/engine/urgent-shown.ts";
@@ -156,6 +158,18 @@ describe("the server's word", () => {
     }
     assert(count() <= KEPT_MOST);
   });
+});
+
+it("is silent and no history where the server dates its acceptance back", () => {
+  kim.dropConnection();
+  const message = cry();
+  const record = kim.look((tx) => MESSAGES.need(tx, message));
+  const accepted = { ...record, seq: 90, order: 180, atMs: 1 };
+  kim.do((turn) => putMessage(turn, accepted));
+  assert.equal(urgency(kim, message)?.silent, true);
+  kim.do((turn) => URGENT.delete(turn.tx, message));
+  kim.do((turn) => putMessage(turn, accepted));
+  assert.equal(urgency(kim, message)?.silent, false, "read from history");
 });
 
 describe("a person", () => {
