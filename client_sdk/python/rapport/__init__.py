@@ -21,6 +21,9 @@ from rapport.agreements import (
     OwnOffice,
     PromiseChanged,
     Promised,
+    Urgency,
+    UrgencyChanged,
+    UrgentElsewhere,
     Waiting,
 )
 from rapport.client import Client
@@ -167,6 +170,9 @@ __all__ = [
     "StorageProblem",
     "Typing",
     "Unreachable",
+    "Urgency",
+    "UrgencyChanged",
+    "UrgentElsewhere",
     "VaultLocked",
     "VaultProblem",
     "VerificationChanged",
