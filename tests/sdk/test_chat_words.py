@@ -196,7 +196,7 @@ def test_the_promise_where_one_writes() -> None:
     leave = hours_of("mon 09:00-17:00", "leave 2026-11-20 2027-01-04 cover Ines")
     by_ines = Promised(at("2026-11-25 15:00"), INES)
     assert composer_words(shown(leave), by_ines, "Dana", "Ines Brandt", NOW, LONDON) == (
-        "On leave until 4 January 2027. Ines Brandt will answer by Wed 15:00"
+        "On leave until 4 January 2027. A message to Ines Brandt will be answered by Wed 15:00"
     )
     assert composer_words(shown(hours_of("mon 09:00-17:00")), None, "Dana", "Dana", NOW, LONDON) == (
         "Closed now. Opens Mon 09:00."

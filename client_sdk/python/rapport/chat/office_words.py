@@ -69,6 +69,9 @@ def composer_words(
         OfficeStatus.CLOSED: "Closed now.",
         OfficeStatus.ON_LEAVE: f"On leave{_last_day(shown.state, now_ms, shown.hours.zone)}.",
     }[shown.state.status]
+    if promised is not None and promised.by != shown.account:
+        due = in_zone(promised.due_ms, now_ms, shown.hours.zone, reader)
+        return f"{door} A message to {by} will be answered by {due}"
     if promised is not None:
         return f"{door} {promise_words(by, promised.due_ms, now_ms, shown.hours.zone, reader)}".strip()
     opens = shown.state.next_open_ms

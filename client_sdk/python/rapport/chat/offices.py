@@ -101,8 +101,9 @@ def _show_theirs(face: Face, account: AccountId) -> None:
     lines = [door_words(shown, now_ms)]
     promised = face.here().promise()
     if promised is not None:
-        due = promise_words(face.names.of(promised.by), promised.due_ms, now_ms, shown.hours.zone)
-        lines.append(f"If you write now: {due}.")
+        by = face.names.of(promised.by)
+        due = promise_words(by, promised.due_ms, now_ms, shown.hours.zone)
+        lines.append(f"If you write {'now' if promised.by == account else f'to {by}'}: {due}.")
     lines += [difference_words(shown.hours.zone, now_ms)]
     lines += ["", *hours_lines(shown.hours, face.names.of, _today(shown.hours.zone, now_ms), own=False)]
     face.sheet(f"{name}'s hours", "\n".join(lines))

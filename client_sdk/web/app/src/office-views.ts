@@ -55,11 +55,22 @@ export function officeOf(client: RapportClient, conversation: Conversation): Off
     return null;
   }
   const name = otherName(client, conversation);
-  return viewOf(name, shown, promiseView(client, name, conversation.promise()));
+  return viewOf(name, shown, promiseView(client, name, shown.account, conversation.promise()));
 }
 
-function promiseView(client: RapportClient, name: string, promise: Promised | null): OfficeView["promise"] {
-  return promise && { name: nameOf(client, promise.by) || name, dueMs: promise.dueMs };
+function promiseView(
+  client: RapportClient,
+  name: string,
+  therapist: AccountId,
+  promise: Promised | null,
+): OfficeView["promise"] {
+  return (
+    promise && {
+      name: nameOf(client, promise.by) || name,
+      dueMs: promise.dueMs,
+      cover: promise.by !== therapist,
+    }
+  );
 }
 
 /** One's own office, as the hours of this device have it; null while there are none. */
@@ -86,9 +97,9 @@ export function previewOf(
   try {
     const state = officeState(hours, atMs);
     const other = state.cover === null ? null : cover(state.cover);
-    const by = other?.hours ? { name: other.name, hours: other.hours } : { name, hours };
+    const by = other?.hours ? { name: other.name, hours: other.hours, cover: true } : { name, hours, cover: false };
     const dueMs = promisedBy(by.hours, atMs);
-    const promise = dueMs === null ? null : { name: by.name, dueMs };
+    const promise = dueMs === null ? null : { name: by.name, dueMs, cover: by.cover };
     return {
       name,
       status: state.status,

@@ -80,7 +80,7 @@ const offices: Record<OfficeStatus | "unknown", readonly (readonly [string, Offi
         status: "on_leave",
         untilMs: Date.UTC(2027, 0, 4),
         nextOpenMs: Date.UTC(2027, 0, 4, 9),
-        promise: { name: INES.name, dueMs: at(-3, 15, 0) },
+        promise: { name: INES.name, dueMs: at(-3, 15, 0), cover: true },
       },
     ],
     ["on leave without end", { ...CLOSED, status: "on_leave", untilMs: null, nextOpenMs: null, promise: null }],

@@ -34,6 +34,9 @@ export function stateLine(office: OfficeView, { texts, times }: Speech): string 
 export function promiseLine(promise: PromiseView, isOpen: boolean, { texts, times }: Speech): string {
   const name = inSentence(promise.name, texts);
   const by = times.by(promise.dueMs);
+  if (promise.cover) {
+    return texts.office.coverAnswers(name, by);
+  }
   return isOpen && times.isToday(promise.dueMs)
     ? texts.office.answersToday(name, by)
     : texts.office.answersBy(name, by);
@@ -42,6 +45,9 @@ export function promiseLine(promise: PromiseView, isOpen: boolean, { texts, time
 /** The same before its time, which stands apart: "Dana will answer by" and "Tue 15:00". */
 export function promiseParts(promise: PromiseView, isOpen: boolean, { texts, times }: Speech): [string, string] {
   const name = inSentence(promise.name, texts);
+  if (promise.cover) {
+    return [texts.office.coverAnswersLead(name), times.by(promise.dueMs)];
+  }
   const today = isOpen && times.isToday(promise.dueMs);
   const lead = today ? texts.office.answersTodayLead(name) : texts.office.answersByLead(name);
   return [lead, times.by(promise.dueMs)];

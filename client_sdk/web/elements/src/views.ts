@@ -116,6 +116,8 @@ export type OfficeStatus = "open" | "in_session" | "away" | "closed" | "on_leave
 export interface PromiseView {
   readonly name: string;
   readonly dueMs: number;
+  /** Of the colleague who covers: to be written to themselves. */
+  readonly cover?: boolean;
 }
 
 /**

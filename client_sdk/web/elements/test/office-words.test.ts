@@ -70,10 +70,10 @@ describe("an office in words", () => {
       {
         status: "on_leave",
         untilMs: Date.UTC(2027, 0, 4),
-        promise: { name: "Ines Brandt", dueMs: Date.UTC(2026, 10, 18, 15) },
+        promise: { name: "Ines Brandt", dueMs: Date.UTC(2026, 10, 18, 15), cover: true },
       },
       "On leave until 4 January 2027",
-      "On leave now. Ines will answer by Wed 15:00",
+      "On leave now. A message to Ines will be answered by Wed 15:00",
     ],
     [
       { status: "on_leave", untilMs: null, promise: null },

@@ -27,6 +27,8 @@ export const officeDe: Same<typeof officeEn> = {
     answersToday: (name: string, time: string) => `${name} antwortet heute bis ${time}`,
     answersByLead: (name: string) => `${name} antwortet bis`,
     answersTodayLead: (name: string) => `${name} antwortet heute bis`,
+    coverAnswers: (name: string, by: string) => `Eine Nachricht an ${name} wird beantwortet bis ${by}`,
+    coverAnswersLead: (name: string) => `Eine Nachricht an ${name} wird beantwortet bis`,
     noPromise: (name: string) => `${name} verspricht keine Zeit für eine Antwort`,
     now: {
       open: "Jetzt offen.",

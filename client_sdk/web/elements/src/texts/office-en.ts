@@ -23,6 +23,8 @@ export const officeEn = {
     answersToday: (name: string, time: string) => `${name} will answer today by ${time}`,
     answersByLead: (name: string) => `${name} will answer by`,
     answersTodayLead: (name: string) => `${name} will answer today by`,
+    coverAnswers: (name: string, by: string) => `A message to ${name} will be answered by ${by}`,
+    coverAnswersLead: (name: string) => `A message to ${name} will be answered by`,
     noPromise: (name: string) => `${name} promises no time for an answer`,
     now: {
       open: "Open now.",
