@@ -43,6 +43,8 @@ __all__ = ["Outcome", "run"]
 
 WITHIN_S: Final = 60.0
 """Longest wait for what must come; reached only when something is broken."""
+LOOK_AGAIN_S: Final = 0.25
+"""Seconds between looks at what no event tells of: a report that changes nothing on the screen."""
 RESTART_S: Final = 10.0
 """Seconds that a killed server may take until it fires what is due, on a busy machine."""
 ENDS: Final = ("nobody", "text", "button", "colleague")
@@ -91,10 +93,12 @@ class People:
             self.moved = asyncio.Event()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Waits until it holds, looking again with every event. TimeoutError."""
+        """Waits until it holds, looking again with every event, and where none tells of it. TimeoutError."""
         async with asyncio.timeout(WITHIN_S):
             while not holds():
-                await self.moved.wait()
+                moved = asyncio.ensure_future(self.moved.wait())
+                await asyncio.wait({moved}, timeout=LOOK_AGAIN_S)
+                moved.cancel()
 
     def talk(self, client: rapport.Client, other: rapport.Client) -> rapport.Conversation:
         """The pair of the two, as the first sees it."""
@@ -180,7 +184,8 @@ class _Round:
     def _is_over(self, conversation: rapport.Conversation) -> bool:
         held = conversation.urgency(self.message)
         ended = any(rung in (Rung.ENDED, Rung.CONFIRMED) for rung in self._rungs())
-        return ended and held is not None and (held.seen_by is not None or not self.confirmed)
+        asked = Rung.COVER_ASKED not in self._rungs() or self.message in self.people.elsewhere
+        return ended and asked and held is not None and (held.seen_by is not None or not self.confirmed)
 
     async def _watch(self, conversation: rapport.Conversation) -> None:
         """Nothing may ever be shown as seen before somebody has confirmed it."""
@@ -248,11 +253,15 @@ class _Round:
         if late and max(late) > allowed:
             miss(f"{self.end}: a rung came {max(late):.1f} s late")
 
+    def _accepted_ms(self) -> int:
+        """Its writer may still wait for the answer, its reader for the message; one of them has it by now."""
+        held = [client._running.urgent.get(self.message) for client in (self.people.anna, self.people.kim)]
+        return max(view.row.at_ms if view is not None else 0 for view in held)
+
     def late_s(self) -> list[float]:
         """Seconds of each timed rung after its time, by the server's clock; the end counts from when it was planned."""
         reports = {report.rung: report for report in self._reports()}
-        engine = self.people.anna._engine  # it was delivered there; its writer may still wait for the answer
-        accepted_ms = engine.urgent[self.message].row.at_ms if engine is not None else 0
+        accepted_ms = self._accepted_ms()
         late = []
         for rung, report in reports.items():
             if rung is Rung.ENDED and Rung.COVER_ASKED in reports:

@@ -16,7 +16,9 @@ from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.postgres.tables import metadata
 from rapport_server.adapters.store.postgres.version import FUNCTIONS, begin_anew, initialise, migrate
 from rapport_server.adapters.store.problem import StoreProblem
+from rapport_server.notifications import Delivery, WebhookRecord
 from tests.server.contracts.postgres_databases import OWNER, SERVER, Databases
+from tests.server.contracts.urgent_contract import urgent_post
 from tests.server.contracts.world import HandClock, World, archive_entry, fresh, ids
 
 WITHOUT_A_PRACTICE = {"server", "timer"}
@@ -171,6 +173,14 @@ async def two_practices(database: str, databases: Databases) -> tuple[World, lis
         await world.store.record_auth(owner.on(), b"auth", fresh() * 2, clock.now + 1000, clock.now)
         await world.store.open_link(owner.on(), fresh(), fresh() * 2, clock.now, clock.now + 1000)  # type: ignore[arg-type]
         await world.store.claim(owner.on(), world.claim_id(), client.devices, clock.now, lambda _: True)
+        await world.store.publish_office(owner.practice, owner.account, 1, b"office hours")
+        await urgent_post(world, client, conv)
+        await world.store.subscribe(owner.on(), b"sealed", None)
+        webhook = WebhookRecord(owner.practice, fresh(), b"sealed", clock.now)
+        await world.store.add_webhook(webhook)
+        await world.store.put_deliveries(
+            [Delivery(owner.practice, fresh(), webhook.id, b"{}", clock.now, 0, clock.now)]
+        )
         practices.append(bytes(owner.practice))
     await world.store.close()
     return world, practices
