@@ -43,7 +43,7 @@ from rapport_server.records import (
     WaitingEntry,
     WaitingMessage,
 )
-from rapport_server.services.messaging.links import Connection, Link
+from rapport_server.services.messaging.links import Connection, Held, Link
 
 __all__ = ["Delivery"]
 
@@ -54,6 +54,8 @@ PAGE_ITEMS: Final = 64
 HINTS_AT_ONCE: Final = 1024
 """Most items of one `delivered`: 40 KB, far from the largest frame."""
 _URGENT: Final = int(MessageFlags.URGENT)
+HELD_MOST: Final = RESUME_WINDOW
+"""Most posts that wait for the end of a pass of the pump; more are read from the store by the next one."""
 LOOK_DEVICES: Final = 1000
 """Devices that the store is asked about at a time, after hints may have been lost."""
 
@@ -168,7 +170,8 @@ class Delivery:
             link.in_flight.difference_update(job.parked)
         if link.urgent:
             self._urgent_acknowledged(link, job)
-        if not link.live and len(link.in_flight) <= RESUME_WINDOW // 2:
+        pumping = link.pump is not None and not link.pump.done()  # then it sees for itself that there is room
+        if not link.live and not pumping and len(link.in_flight) <= RESUME_WINDOW // 2:
             self._pump(link)
 
     def _urgent_acknowledged(self, link: Link, job: AckJob) -> None:
@@ -195,8 +198,13 @@ class Delivery:
 
     def _push(self, job: PostJob) -> None:
         sender = self._links.get(job.device)
-        if sender is not None and sender.given.get(job.conv) == job.seq - 1:
-            sender.given[job.conv] = job.seq
+        if sender is not None:
+            if sender.given.get(job.conv) == job.seq - 1:
+                sender.given[job.conv] = job.seq
+            elif sender.reading and len(sender.held) < HELD_MOST:
+                sender.held.append(Held(job.conv, job.seq))
+            else:
+                sender.own[job.conv] = job.seq
         fresh = Fresh(job.devices, ItemId(job.id), job.seq, job.at, job.outer, job.nonce, job.ct, job.keys)
         self._offer(fresh, split_sealed_keys(job.keys))
 
@@ -217,7 +225,10 @@ class Delivery:
 
     def _offer_one(self, link: Link, fresh: Fresh, frame: bytes) -> None:
         in_flight, connection = link.in_flight, link.connection
-        if not link.live or len(in_flight) >= RESUME_WINDOW or connection.congested:
+        if link.reading and fresh.seq and len(link.held) < HELD_MOST:
+            urgent = bool(fresh.outer[OUTER_FLAGS] & _URGENT)
+            link.held.append(Held(ConversationId(fresh.outer[OUTER_CONVERSATION]), fresh.seq, fresh.id, urgent, frame))
+        elif not link.live or len(in_flight) >= RESUME_WINDOW or connection.congested:
             link.live = False
             link.missed = True
         elif fresh.id in in_flight:
@@ -348,32 +359,64 @@ class Delivery:
         Ends early when the window is full or the socket congested; an acknowledgement or the next nudge starts it
         again.
         """
-        beyond = 0
+        beyond, own = 0, dict[ConversationId, int]()
         while True:
             room = RESUME_WINDOW - len(link.in_flight)
             if room <= 0 or link.connection.congested:
                 return
             link.missed = False
+            if not beyond:  # what is read from here to the end holds every place below these
+                own, link.own = link.own, {}
+                link.held.clear()
             # A copy: what is acknowledged while the store reads an earlier state would else be found there once more.
-            in_flight = frozenset(link.in_flight)
+            in_flight, most = frozenset(link.in_flight), min(room, PAGE_ITEMS)
+            link.reading = True
             try:
-                items = await self._mailbox.waiting(link.principal, beyond, min(room, PAGE_ITEMS), in_flight)
+                items = await self._mailbox.waiting(link.principal, beyond, most, in_flight)
             except Rejected:
                 # The store cannot be read now: the device reconnects and finds everything in its mailbox.
                 link.connection.close(CloseCode.STORE_LOST)
                 return
+            finally:
+                link.reading = False
             for item in items:
                 if not self._send(link, item):
                     return
                 beyond = item.position
-            if not items:
-                if not link.missed:
+            if len(items) < most:
+                if not link.missed and self._follow(link, own):
                     break
                 beyond = 0
         link.live = True
         if not link.caught_up:
             link.caught_up = True
             link.connection.send(CaughtUp())
+
+    @staticmethod
+    def _follow(link: Link, own: dict[ConversationId, int]) -> bool:
+        """After a whole pass: gives what was committed meanwhile. False if that does not follow on: read once more.
+
+        own: its own posts from before the pass. Without this a link that once fell behind would stay so under load.
+        """
+        for conv, seq in own.items():
+            link.given[conv] = max(seq, link.given.get(conv, 0))
+        for conv, seq, item, urgent, frame in link.held:
+            last = link.given.get(conv, 0)
+            if seq <= last:
+                continue  # the pass has found it
+            if item is None and seq != last + 1:
+                link.own[conv] = seq
+                continue
+            if item is not None:
+                if seq != last + 1 or len(link.in_flight) >= RESUME_WINDOW or link.connection.congested:
+                    return False
+                link.in_flight.add(item)
+                if urgent:
+                    link.urgent.add(item)
+                link.connection.send_frame(frame)
+            link.given[conv] = seq
+        link.held.clear()
+        return True
 
     def _send(self, link: Link, item: Waiting) -> bool:
         """Sends an item that is not in flight yet. False, and nothing is sent, when the socket is congested."""

@@ -1,7 +1,7 @@
 """One signed-in connection as the send path and the delivery path see it."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from rapport_protocol.ids import ConversationId, ItemId, MessageId
 from rapport_protocol.limits import ACK_ITEMS
@@ -34,6 +34,16 @@ class Connection(Protocol):
         """Starts closing; the door ends the link afterwards."""
 
 
+class Held(NamedTuple):
+    """A post that was committed while the pump read the store. id: None for the device's own, which it is not sent."""
+
+    conv: ConversationId
+    seq: int
+    id: ItemId | None = None
+    urgent: bool = False
+    frame: bytes = b""
+
+
 class Link:
     """One signed-in connection: who it is, what is in flight, and whether it may be pushed to."""
 
@@ -45,11 +55,14 @@ class Link:
         "eased",
         "given",
         "given_up",
+        "held",
         "in_flight",
         "live",
         "missed",
+        "own",
         "principal",
         "pump",
+        "reading",
         "turned_away",
         "unanswered",
         "urgent",
@@ -62,6 +75,12 @@ class Link:
         """Delivered on this connection, not yet acknowledged; at most RESUME_WINDOW."""
         self.given: dict[ConversationId, int] = {}
         """Per conversation the last seq that the device has seen here: delivered on this connection, or its own."""
+        self.own: dict[ConversationId, int] = {}
+        """Per conversation the last post of its own that did not follow on that: the pump brings `given` there."""
+        self.reading = False
+        """The pump reads the store."""
+        self.held: list[Held] = []
+        """What was committed during its pass, in that order; at most HELD_MOST."""
         self.urgent: set[ItemId] = set()
         """Those of them that are urgent."""
         self.live = False
