@@ -8,7 +8,7 @@ from rapport_protocol.limits import ACK_ITEMS
 from rapport_protocol.messages import ServerMessage
 from rapport_server.records import Principal
 
-__all__ = ["ACKNOWLEDGING", "BLOCKED_CONVERSATIONS", "Connection", "Link"]
+__all__ = ["ACKNOWLEDGING", "BLOCKED_CONVERSATIONS", "Connection", "Held", "Link"]
 
 ACKNOWLEDGING: Final = 2 * ACK_ITEMS
 """Items whose acknowledgements may be on their way to the store before the connection is read further: the largest
