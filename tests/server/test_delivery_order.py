@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from rapport_protocol.ids import ItemId
 from rapport_protocol.messages import Deliver
@@ -55,3 +58,35 @@ async def test_a_place_that_was_not_heard_of_is_looked_up_first(pair: Pair) -> N
         delivery.take(fourth)
         assert (await cleo.hear(Deliver)).seq == fourth.seq, "what came late is not given again"
         pair.node.app._parts.messaging.committed([*elsewhere.posts])  # else the node waits for answers when it drains
+
+
+async def test_what_is_committed_while_the_store_is_read_follows_without_another_read(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load something always is: a link that waited for a pause would be read for from the store for ever."""
+    store, reads = pair.node.store, 0
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    read = store.waiting
+
+    async def waiting(who: Any, *which: Any) -> Any:
+        nonlocal reads
+        found = await read(who, *which)
+        if who.device == pair.cleo.device:
+            reads += 1
+            begun.set()
+            await go_on.wait()
+        return found
+
+    async with connected(pair.node, pair.dana) as dana, connected(pair.node, pair.cleo) as cleo:
+        monkeypatch.setattr(store, "waiting", waiting)
+        seqs = [(await dana.accepted(dana.post(pair.conv, [cleo.person.device]))).seq]
+        async with asyncio.timeout(SOON_S):
+            await begun.wait()
+        seqs += [(await dana.accepted(dana.post(pair.conv, [cleo.person.device]))).seq for _ in range(3)]
+        await cleo.accepted(cleo.post(pair.conv, [dana.person.device]))
+        seqs += [(await dana.accepted(dana.post(pair.conv, [cleo.person.device]))).seq]
+        go_on.set()
+        assert [(await cleo.skip_to(Deliver)).seq for _ in seqs] == seqs
+        last = await dana.accepted(dana.post(pair.conv, [cleo.person.device]))
+        assert (await cleo.skip_to(Deliver)).seq == last.seq
+        assert reads == 1
