@@ -10,12 +10,9 @@ Prints one JSON object; exit code 0 when an edge and a change reach everybody wi
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
-import resource
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -24,8 +21,6 @@ from typing import Final
 
 import aiohttp
 import asyncpg
-import msgspec
-import uvloop
 from msgspec import Struct
 
 from rapport.testing.backing import PostgresProcess, RedisProcess
@@ -37,7 +32,7 @@ from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours, WeeklyWindow
 from rapport_protocol.requests import OPERATIONS, OfficePublish
 from tests.bench.presence import Times, times_of, within
-from tests.bench.presence_crowd import Crowd, Person, connect, insert, pass_s, settled
+from tests.bench.presence_crowd import Crowd, Person, command, connect, insert, pass_s, settled
 from tests.bench.reconnect import SETTINGS
 
 BAR_S: Final = 1.0
@@ -199,20 +194,7 @@ def _settings() -> dict[str, str]:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.office", description=__doc__)
-    parser.add_argument("--therapists", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=49, help="of each therapist")
-    parser.add_argument("--nodes", type=int, default=2)
-    chosen = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with (
-        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        outcome = runner.run(_measure(chosen.therapists, chosen.clients, chosen.nodes, Path(folder)))
-    sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
-    return 0 if outcome.kept else 1
+    return command("python -m tests.bench.office", __doc__ or "", _measure)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,10 @@ every bar of docs/status.md is kept.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import math
 import os
-import resource
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
@@ -24,15 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import msgspec
-import uvloop
 from msgspec import Struct
 
 from rapport.testing.backing import PostgresProcess, RedisProcess
 from rapport.testing.nodes import DATABASE, NodeSet, make_database
 from rapport.testing.processes import ServerProcess, free_port
 from rapport_protocol.messages import Present, Watch
-from tests.bench.presence_crowd import Crowd, Person, Stream, connect, insert, pass_s, settled
+from tests.bench.presence_crowd import Crowd, Person, Stream, command, connect, insert, pass_s, settled
 from tests.bench.reconnect import SETTINGS
 
 FLIP_S: Final = 1.0
@@ -294,20 +289,7 @@ def _settings() -> dict[str, str]:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.presence", description=__doc__)
-    parser.add_argument("--therapists", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=49, help="of each therapist")
-    parser.add_argument("--nodes", type=int, default=2)
-    chosen = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with (
-        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        outcome = runner.run(_measure(chosen.therapists, chosen.clients, chosen.nodes, Path(folder)))
-    sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
-    return 0 if outcome.kept else 1
+    return command("python -m tests.bench.presence", __doc__ or "", _measure)
 
 
 if __name__ == "__main__":

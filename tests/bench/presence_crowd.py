@@ -4,15 +4,22 @@ connect, what they hear.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import math
 import os
+import resource
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import asyncpg
+import msgspec
+import uvloop
 
 from rapport.bench.wire import client_frame
 from rapport.testing.processes import ServerProcess
@@ -22,7 +29,7 @@ from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Auth, CaughtUp, Challenge, ClientMessage, Hello, Office, Ping, Pong, Presence
 from rapport_protocol.signed import AuthTranscript, SigningKey
 
-__all__ = ["Crowd", "Person", "Stream", "connect", "insert", "pass_s", "settled"]
+__all__ = ["Crowd", "Outcome", "Person", "Stream", "command", "connect", "insert", "pass_s", "settled"]
 
 SIGN_INS: Final = 16
 """Sign-ins under way at a time."""
@@ -221,3 +228,29 @@ async def pass_s(seconds: float) -> None:
         await passed
     finally:
         timer.cancel()
+
+
+class Outcome(Protocol):
+    """What a bench prints."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether every bar was kept."""
+
+
+def command(prog: str, about: str, measure: Callable[[int, int, int, Path], Coroutine[Any, Any, Outcome]]) -> int:
+    """Runs a bench over therapists, clients of each, and nodes; prints its outcome; exit code 0 when it was kept."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("--therapists", type=int, default=200)
+    parser.add_argument("--clients", type=int, default=49, help="of each therapist")
+    parser.add_argument("--nodes", type=int, default=2)
+    chosen = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with (
+        tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        outcome = runner.run(measure(chosen.therapists, chosen.clients, chosen.nodes, Path(folder)))
+    sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
+    return 0 if outcome.kept else 1
