@@ -324,6 +324,8 @@ async def test_a_fourth_message_shares_the_rungs_of_the_oldest(pair: Pair) -> No
     await passing(pair.relay, AGAIN_MS, dana, kim)
     assert urgency(kim, fourth).rung is urgency(kim, oldest).rung is Rung.ASKED_AGAIN  # type: ignore[union-attr]
     assert not urgency(kim, fourth).silent  # type: ignore[union-attr]
+    kim.take(notice(conv, Report(fourth, Rung.TOLD, pair.relay.clock.now_ms(), 0).encode()))
+    assert urgency(kim, fourth).rung is Rung.ASKED_AGAIN, "never back"  # type: ignore[union-attr]
     dana.do(lambda turn: confirm_urgent(turn, conv, oldest))
     await passing(pair.relay, 1_000, dana, kim)
     left = urgency(kim, fourth)

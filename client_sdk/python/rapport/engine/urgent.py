@@ -250,7 +250,9 @@ def _report(turn: Turn, conv: ConversationId, report: Report) -> None:
     if report.rung is Rung.CONFIRMED:  # so it says; shown once somebody has sealed it
         _put(turn, report.message, replace(row, stopped_ms=turn.now_ms))
         return
-    if report.rung <= row.rung or (report.rung is Rung.NO_COVER and row.rung is Rung.COVER_ASKED):
+    shared = _view(turn, report.message, row).shared
+    shown = max(row.rung, shared.rung) if shared is not None else row.rung  # of its own or not: never back
+    if report.rung <= shown or (report.rung is Rung.NO_COVER and shown is Rung.COVER_ASKED):
         return
     rung_ms = max(_believed(turn, report.at_ms), row.rung_ms)
     expected_ms = next_after(report.rung, row.at_ms or rung_ms, rung_ms)

@@ -230,8 +230,9 @@ function report(turn: Turn, conv: ConversationId, said: Report): void {
     put(turn, said.message, { ...row, stoppedMs: turn.nowMs }); // so it says; shown once somebody has sealed it
     return;
   }
-  const isHigher = RUNGS.indexOf(said.rung) > RUNGS.indexOf(row.rung);
-  if (!isHigher || (said.rung === "no_cover" && row.rung === "cover_asked")) {
+  const shared = viewOf(turn, said.message, row).shared?.rung ?? "stored";
+  const shown = RUNGS.indexOf(shared) > RUNGS.indexOf(row.rung) ? shared : row.rung; // of its own or not: never back
+  if (RUNGS.indexOf(said.rung) <= RUNGS.indexOf(shown) || (said.rung === "no_cover" && shown === "cover_asked")) {
     return;
   }
   const rungMs = Math.max(believed(turn, said.atMs), row.rungMs);

@@ -252,6 +252,8 @@ describe("a person", () => {
     const [oldest, , , fourth] = messages as [MessageId, MessageId, MessageId, MessageId];
     kim.take(notice(report(oldest, "asked_again")));
     assert.equal(urgency(kim, fourth)?.rung, "asked_again");
+    kim.take(notice(report(fourth, "told")));
+    assert.equal(urgency(kim, fourth)?.rung, "asked_again", "never back");
     dana.do((turn) => confirmUrgent(turn, conv, oldest));
     await quiet(kim, dana);
     assert.deepEqual([urgency(kim, oldest)?.seenBy, urgency(kim, fourth)?.seenBy], [dana.me.account, null]);
