@@ -8,6 +8,7 @@ from typing import Final, NewType
 __all__ = [
     "ID_BYTES",
     "AccountId",
+    "AppointmentId",
     "ClaimId",
     "ConversationId",
     "DeviceId",
@@ -16,6 +17,7 @@ __all__ = [
     "LinkId",
     "MessageId",
     "PracticeId",
+    "RoomLinkId",
     "SessionId",
     "StoreEpoch",
     "split_ids",
@@ -38,6 +40,10 @@ InviteId = NewType("InviteId", bytes)
 """First 16 bytes of the hash of the invite's secret token."""
 LinkId = NewType("LinkId", bytes)
 """First 16 bytes of the hash of a linking code's secret."""
+AppointmentId = NewType("AppointmentId", bytes)
+"""A planned meeting; also a series of them."""
+RoomLinkId = NewType("RoomLinkId", bytes)
+"""First 16 bytes of H256("room-link-id", the secret of a join link)."""
 ClaimId = NewType("ClaimId", bytes)
 """Names one request for prekey bundles, so that a repeat gets the same answer."""
 SessionId = NewType("SessionId", bytes)

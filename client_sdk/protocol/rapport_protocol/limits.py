@@ -8,12 +8,14 @@ from typing import Final
 __all__ = [
     "ACK_ITEMS",
     "AUTH_WITHIN_S",
+    "CANDIDATES_MOST",
     "CHAIN_ENTRIES",
     "CLAIM_DEVICES",
     "CLAIM_REMEMBERED_MS",
     "CLIENT_GIVES_UP_S",
     "CLOCK_TOLERANCE_MS",
     "CT_BYTES",
+    "DESCRIPTION_BYTES",
     "DEVICES_PER_ACCOUNT",
     "DEVICES_PER_CONVERSATION",
     "DORMANT_AFTER_MS",
@@ -47,6 +49,7 @@ __all__ = [
     "TOKEN_LIFE_MS",
     "UNANSWERED_SENDS",
     "WATCHED_ACCOUNTS",
+    "WATCHED_ROOMS",
 ]
 
 SUBPROTOCOL_MSGPACK: Final = "rapport.v1+msgpack"
@@ -71,6 +74,12 @@ MEMBERS_PER_CONVERSATION: Final = 20
 DEVICES_PER_CONVERSATION: Final = 160
 WATCHED_ACCOUNTS: Final = 1000
 """Most accounts whose presence a device is told: every contact of a large practice, in a frame of 16 KB."""
+WATCHED_ROOMS: Final = 64
+"""Most waiting rooms that a device is told of: a therapist's day and night."""
+DESCRIPTION_BYTES: Final = 12_288
+"""Longest description of a call (SDP), bytes: a browser's has 3 to 8 KB, and it has to fit a sealed body."""
+CANDIDATES_MOST: Final = 200
+"""Most ICE candidates of one leg in one call."""
 CHAIN_ENTRIES: Final = 4096
 """Most membership entries of one conversation: eleven years of one a day, and still folded in about a second."""
 

@@ -13,7 +13,15 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId, StoreEpoch
-from rapport_protocol.limits import ACK_ITEMS, CT_BYTES, DEVICES_PER_CONVERSATION, MAX_INTEGER, WATCHED_ACCOUNTS
+from rapport_protocol.limits import (
+    ACK_ITEMS,
+    CT_BYTES,
+    DEVICES_PER_CONVERSATION,
+    MAX_INTEGER,
+    WATCHED_ACCOUNTS,
+    WATCHED_ROOMS,
+)
+from rapport_protocol.meeting import RoomView
 from rapport_protocol.office.document import DOCUMENT_BYTES
 
 __all__ = [
@@ -23,6 +31,8 @@ __all__ = [
     "AckItem",
     "Auth",
     "Blocked",
+    "Call",
+    "CallState",
     "CaughtUp",
     "Challenge",
     "ClientMessage",
@@ -48,12 +58,14 @@ __all__ = [
     "PresenceState",
     "Present",
     "Renew",
+    "Room",
     "ServerMessage",
     "Signal",
     "Token",
     "Void",
     "Watch",
     "WatchOffice",
+    "WatchRoom",
 ]
 
 PROTOCOL_VERSION: Final = 1
@@ -264,6 +276,12 @@ class NoticeKind:
     """The account `about` published a new device list: fetch its chain."""
     URGENT: Final = "urgent"
     """To every device of the conversation: an urgent message has come to a rung (`urgent.Report`)."""
+    CALL_MISSED: Final = "call_missed"
+    """To every device of the conversation: nobody has answered a call (`calls.notices.CallMissed`)."""
+    APPOINTMENT: Final = "appointment"
+    """To every device of the members of the appointment `about`: it was made, moved, cancelled or has ended."""
+    APPOINTMENT_REMINDER: Final = "appointment_reminder"
+    """To the same: it begins soon. about = appointment16 ‖ minutes u16 ‖ start u64."""
     URGENT_COVER: Final = "urgent_cover"
     """To the devices of a colleague: they are asked for somebody's urgent message (`urgent.CoverAsked`)."""
 
@@ -375,6 +393,59 @@ class Office(Struct, frozen=True, array_like=True, tag="office", gc=False):
     """Nil: the one that was told last on this connection still stands."""
 
 
+# --- meeting ----------------------------------------------------------------------------------------------------------
+
+
+class Call(Struct, frozen=True, array_like=True, tag="call"):
+    """What this device says about a call. Answered by `CallState`, whether it changed anything or not, or `Failure`.
+
+    step: a `CallStep`. direct: a sealed message to a device of the other side, committed together with the step, and
+    only if that counted; it gets no answer of its own.
+    """
+
+    call: Annotated[MessageId, Id16]
+    step: Annotated[str, Meta(max_length=16)]
+    direct: Direct | None = None
+
+
+class CallState(Struct, frozen=True, array_like=True, tag="call_state", gc=False):
+    """How a call stands, says the server: to whoever said something about it, and to all devices of both sides.
+
+    phase: a `CallPhase`; device: the callee's, once one has accepted; reason: an `EndReason`, "" while it lives; at: of
+    the offer; until: when the phase ends by itself, 0 = it does not. rings: it rings somewhere. away: devices that are
+    shown as reconnecting, joined. version: of two states of a call the higher one counts.
+    """
+
+    call: Annotated[MessageId, Id16]
+    conv: Annotated[ConversationId, Id16]
+    phase: Annotated[str, Meta(max_length=16)]
+    caller: Annotated[AccountId, Id16]
+    caller_device: Annotated[DeviceId, Id16]
+    device: Annotated[DeviceId, Id16] | None
+    reason: Annotated[str, Meta(max_length=16)]
+    at: Uint
+    until: Uint
+    rings: bool
+    away: Annotated[bytes, Meta(max_length=32)]
+    version: Uint
+
+
+class WatchRoom(Struct, frozen=True, array_like=True, tag="watch_room", gc=False):
+    """Which waiting rooms this device wants to be told of, instead of those that it named before on this connection.
+
+    Answered by a `Room` for each that the asker may see; then every change is told.
+    """
+
+    appointments: Annotated[bytes, Meta(max_length=16 * WATCHED_ROOMS)]
+    """Appointment ids, joined."""
+
+
+class Room(Struct, frozen=True, array_like=True, tag="room", gc=False):
+    """A waiting room as this device may see it. Dropped first under pressure, but the last one is always told."""
+
+    room: RoomView
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -417,7 +488,10 @@ class Blocked(Struct, frozen=True, array_like=True, tag="blocked", gc=False):
 
 
 class Ping(Struct, frozen=True, array_like=True, tag="ping"):
-    """From the server after 25 s of silence; the client answers `Pong`. (Browsers cannot see WebSocket pings.)"""
+    """Answered by `Pong`, both ways: the server asks after 25 s of silence, a device in a call every 2 s.
+
+    Browsers cannot see WebSocket pings.
+    """
 
 
 class Pong(Struct, frozen=True, array_like=True, tag="pong"):
@@ -430,7 +504,9 @@ class Draining(Struct, frozen=True, array_like=True, tag="draining", gc=False):
     retry_after_ms: Uint
 
 
-ClientMessage = Auth | Renew | Post | Direct | Signal | Void | Ack | Pong | Present | Watch | WatchOffice
+ClientMessage = (
+    Auth | Renew | Post | Direct | Signal | Void | Ack | Pong | Present | Watch | WatchOffice | Ping | Call | WatchRoom
+)
 """What a client may say."""
 
 ServerMessage = (
@@ -452,5 +528,8 @@ ServerMessage = (
     | Draining
     | Presence
     | Office
+    | Pong
+    | CallState
+    | Room
 )
 """What a server may say."""

@@ -34,6 +34,25 @@ from rapport_protocol.limits import (
     MAX_INTEGER,
     RETURNED_LISTS,
 )
+from rapport_protocol.meeting import (
+    AppointmentOutcome,
+    Appointments,
+    AppointmentTimes,
+    AppointmentView,
+    Calendar,
+    CalendarFeed,
+    HostAct,
+    Knock,
+    PutAppointments,
+    Reached,
+    RoomLink,
+    RoomLinkOpened,
+    RoomLinkUse,
+    RoomPerson,
+    RoomView,
+    TurnCredentials,
+    TurnWanted,
+)
 
 __all__ = [
     "OPERATIONS",
@@ -41,9 +60,15 @@ __all__ = [
     "AccountVersion",
     "AppendEntry",
     "Appended",
+    "AppointmentOutcome",
+    "AppointmentTimes",
+    "AppointmentView",
+    "Appointments",
     "ArchivePage",
     "ArchivedItem",
     "Bundle",
+    "Calendar",
+    "CalendarFeed",
     "Claim",
     "Claimed",
     "ConversationHead",
@@ -57,7 +82,9 @@ __all__ = [
     "FetchedItems",
     "Holiday",
     "Holidays",
+    "HostAct",
     "InviteView",
+    "Knock",
     "LinkOpen",
     "LinkState",
     "LinkStep",
@@ -72,7 +99,9 @@ __all__ = [
     "Problem",
     "PushState",
     "PushSubscription",
+    "PutAppointments",
     "QuietHours",
+    "Reached",
     "Receipts",
     "ReceiptsOf",
     "Register",
@@ -80,6 +109,13 @@ __all__ = [
     "RequiredDevices",
     "ReturnedLists",
     "Role",
+    "RoomLink",
+    "RoomLinkOpened",
+    "RoomLinkUse",
+    "RoomPerson",
+    "RoomView",
+    "TurnCredentials",
+    "TurnWanted",
     "UrgentSeen",
     "UrgentState",
 ]
@@ -470,11 +506,33 @@ OPERATIONS: Final = {
         Operation("office.holidays", "GET", "/v1/holidays", None, Holidays, _THERAPISTS),
         Operation("push.state", "GET", "/v1/push", None, PushState, _MEMBERS),
         Operation("push.subscribe", "POST", "/v1/push", PushSubscription, PushState, _MEMBERS),
+        Operation("turn.credentials", "POST", "/v1/turn", TurnWanted, TurnCredentials, _MEMBERS),
+        Operation("appointment.put", "POST", "/v1/appointments", PutAppointments, Appointments, _THERAPISTS),
+        Operation("appointment.list", "GET", "/v1/appointments", None, Appointments, _MEMBERS),
+        Operation(
+            "appointment.outcome",
+            "POST",
+            "/v1/appointments/{appointment}/outcome",
+            AppointmentOutcome,
+            Appointments,
+            _THERAPISTS,
+        ),
+        Operation(
+            "appointment.reached", "POST", "/v1/appointments/{appointment}/reached", Reached, Appointments, _MEMBERS
+        ),
+        Operation("appointment.calendar", "GET", "/v1/appointments/{appointment}/calendar", None, Calendar, _MEMBERS),
+        Operation("calendar.feed", "POST", "/v1/calendar-feed", None, CalendarFeed, _MEMBERS),
+        Operation("calendar.end", "DELETE", "/v1/calendar-feed", None, CalendarFeed, _MEMBERS),
+        Operation("room.view", "GET", "/v1/appointments/{appointment}/room", None, RoomView, _MEMBERS),
+        Operation("room.knock", "POST", "/v1/appointments/{appointment}/knock", Knock, RoomView, _MEMBERS),
+        Operation("room.act", "POST", "/v1/appointments/{appointment}/room", HostAct, RoomView, _THERAPISTS),
+        Operation("room.link", "POST", "/v1/appointments/{appointment}/links", RoomLink, RoomLinkOpened, _THERAPISTS),
+        Operation("room.use_link", "POST", "/v1/room-links/{link}", RoomLinkUse, RoomLinkOpened, _MEMBERS),
         Operation("urgent.seen", "POST", "/v1/urgent", UrgentSeen, UrgentState, _MEMBERS),
     )
 }
 """Every HTTP operation by name. Ids in paths are hexadecimal.
 
 Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`,
-`office.holidays?country=GB&region=ENG&year=2026`.
+`office.holidays?country=GB&region=ENG&year=2026`, `appointment.list?from=MS&to=MS`.
 """

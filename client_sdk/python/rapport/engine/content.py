@@ -20,6 +20,7 @@
     resend.body     {id, outer, nonce, ct, key, at, size}    direct; a whole message again, or a piece of it
     resend.lost     {ids}                       direct; these could never be opened here
     card, promise.extended, slot.wanted, urgent.seen, cover.*    see agreements.py
+    call.*, appointment, appointment.late, room.words            see meetings.py
 
 A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
 chapter 4.
@@ -41,6 +42,17 @@ from rapport.engine.agreements import (
     PromiseExtended,
     SlotWanted,
     UrgentSeenContent,
+)
+from rapport.engine.meetings import (
+    AppointmentContent,
+    AppointmentLate,
+    CallAccepted,
+    CallDeclined,
+    CallDescription,
+    CallMode,
+    CallOffer,
+    CallSummary,
+    RoomWords,
 )
 from rapport.engine.unshown import Unshown
 from rapport_protocol.errors import FormatError
@@ -334,6 +346,15 @@ Content = (
     | CoverOffer
     | CoverAccepted
     | CoverCard
+    | CallOffer
+    | CallDescription
+    | CallAccepted
+    | CallDeclined
+    | CallSummary
+    | CallMode
+    | AppointmentContent
+    | AppointmentLate
+    | RoomWords
 )
 """Everything this version understands."""
 
@@ -367,6 +388,15 @@ _TYPES: Final[dict[str, type[Content]]] = {
     "cover.offer": CoverOffer,
     "cover.accepted": CoverAccepted,
     "cover.card": CoverCard,
+    "call.offer": CallOffer,
+    "call.description": CallDescription,
+    "call.accepted": CallAccepted,
+    "call.declined": CallDeclined,
+    "call.summary": CallSummary,
+    "call.mode": CallMode,
+    "appointment": AppointmentContent,
+    "appointment.late": AppointmentLate,
+    "room.words": RoomWords,
 }
 _NAMES: Final[dict[type[Struct], str]] = {content: name for name, content in _TYPES.items()}
 

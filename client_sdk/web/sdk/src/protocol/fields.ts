@@ -35,6 +35,10 @@ export const FIELDS: Readonly<Record<string, string>> = {
   presence: "account:i state:s-16",
   watch_office: "accounts:b-16000",
   office: "account:i status:s-16 until:u= document:b-16509?=",
+  call: "call:i step:s-16 direct:@direct?=",
+  call_state: "call:i conv:i phase:s-16 caller:i callerDevice:i device:i? reason:s-16 at:u until:u rings:y away:b-32 version:u",
+  watch_room: "appointments:b-1024",
+  room: "room:@RoomView",
   error: "code:s re:i?= retryable:y= retryAfterMs:u=",
   device_mismatch: "id:i missing:b-2560 stale:b-2560",
   epoch_stale: "id:i epoch:u",
@@ -87,7 +91,7 @@ export const FIELDS: Readonly<Record<string, string>> = {
 };
 
 /** What a client may say. */
-export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong", "present", "watch", "watch_office"];
+export const CLIENT_TAGS: readonly string[] = ["auth", "renew", "post", "direct", "signal", "void", "ack", "pong", "present", "watch", "watch_office", "ping", "call", "watch_room"];
 
 /** What a server may say. */
-export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining", "presence", "office"];
+export const SERVER_TAGS: readonly string[] = ["challenge", "hello", "token", "accepted", "deliver", "entry", "notice", "signal", "delivered", "caught_up", "error", "device_mismatch", "epoch_stale", "blocked", "ping", "draining", "presence", "office", "pong", "call_state", "room"];

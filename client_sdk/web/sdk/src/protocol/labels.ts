@@ -67,6 +67,10 @@ export type Label =
   | "pqxdh"
   /** hash: transcript of the handshake */
   | "pqxdh-transcript"
+  /** hash: what the server keeps of a join link's secret */
+  | "room-link"
+  /** hash: join link id from its secret */
+  | "room-link-id"
   /** HKDF: root chain of the ratchet */
   | "root"
   /** hash: id of an account's self conversation */
@@ -76,4 +80,6 @@ export type Label =
   /** HKDF: message key to signal key */
   | "signal"
   /** signature: signed prekey */
-  | "spk";
+  | "spk"
+  /** keyed hash: opaque name of a person at the TURN server */
+  | "turn";

@@ -42,6 +42,15 @@ export const DEVICES_PER_CONVERSATION = 160;
 /** Most accounts whose presence a device is told: every contact of a large practice, in a frame of 16 KB. */
 export const WATCHED_ACCOUNTS = 1_000;
 
+/** Most waiting rooms that a device is told of: a therapist's day and night. */
+export const WATCHED_ROOMS = 64;
+
+/** Longest description of a call (SDP), bytes: a browser's has 3 to 8 KB, and it has to fit a sealed body. */
+export const DESCRIPTION_BYTES = 12_288;
+
+/** Most ICE candidates of one leg in one call. */
+export const CANDIDATES_MOST = 200;
+
 /** Most membership entries of one conversation: eleven years of one a day, and still folded in about a second. */
 export const CHAIN_ENTRIES = 4_096;
 

@@ -58,6 +58,12 @@ export type NoticeKind =
   | "devices_changed"
   /** To every device of the conversation: an urgent message has come to a rung (`urgent.Report`). */
   | "urgent"
+  /** To every device of the conversation: nobody has answered a call (`calls.notices.CallMissed`). */
+  | "call_missed"
+  /** To every device of the members of the appointment `about`: it was made, moved, cancelled or has ended. */
+  | "appointment"
+  /** To the same: it begins soon. about = appointment16 ‖ minutes u16 ‖ start u64. */
+  | "appointment_reminder"
   /** To the devices of a colleague: they are asked for somebody's urgent message (`urgent.CoverAsked`). */
   | "urgent_cover";
 
@@ -341,6 +347,63 @@ export interface Office {
 }
 
 /**
+ * What this device says about a call. Answered by `CallState`, whether it changed anything or not, or `Failure`.
+ *
+ * step: a `CallStep`. direct: a sealed message to a device of the other side, committed together with the step, and
+ * only if that counted; it gets no answer of its own.
+ */
+export interface Call {
+  readonly tag: "call";
+  readonly call: MessageId;
+  /** At most 16 characters. */
+  readonly step: string;
+  readonly direct: Direct | null;
+}
+
+/**
+ * How a call stands, says the server: to whoever said something about it, and to all devices of both sides.
+ *
+ * phase: a `CallPhase`; device: the callee's, once one has accepted; reason: an `EndReason`, "" while it lives; at: of
+ * the offer; until: when the phase ends by itself, 0 = it does not. rings: it rings somewhere. away: devices that are
+ * shown as reconnecting, joined. version: of two states of a call the higher one counts.
+ */
+export interface CallState {
+  readonly tag: "call_state";
+  readonly call: MessageId;
+  readonly conv: ConversationId;
+  /** At most 16 characters. */
+  readonly phase: string;
+  readonly caller: AccountId;
+  readonly callerDevice: DeviceId;
+  readonly device: DeviceId | null;
+  /** At most 16 characters. */
+  readonly reason: string;
+  readonly at: number;
+  readonly until: number;
+  readonly rings: boolean;
+  /** At most 32 bytes. */
+  readonly away: Uint8Array;
+  readonly version: number;
+}
+
+/**
+ * Which waiting rooms this device wants to be told of, instead of those that it named before on this connection.
+ *
+ * Answered by a `Room` for each that the asker may see; then every change is told.
+ */
+export interface WatchRoom {
+  readonly tag: "watch_room";
+  /** At most 1,024 bytes. Appointment ids, joined. */
+  readonly appointments: Uint8Array;
+}
+
+/** A waiting room as this device may see it. Dropped first under pressure, but the last one is always told. */
+export interface Room {
+  readonly tag: "room";
+  readonly room: RoomView;
+}
+
+/**
  * An operation was refused and stored nothing.
  *
  * re: the message id it is about, nil when none could be read. retryable: identical bytes may be sent again, after
@@ -378,7 +441,11 @@ export interface Blocked {
   readonly by: MessageId;
 }
 
-/** From the server after 25 s of silence; the client answers `Pong`. (Browsers cannot see WebSocket pings.) */
+/**
+ * Answered by `Pong`, both ways: the server asks after 25 s of silence, a device in a call every 2 s.
+ *
+ * Browsers cannot see WebSocket pings.
+ */
 export interface Ping {
   readonly tag: "ping";
 }
@@ -406,7 +473,10 @@ export type ClientMessage =
   | Pong
   | Present
   | Watch
-  | WatchOffice;
+  | WatchOffice
+  | Ping
+  | Call
+  | WatchRoom;
 
 /** What a server may say. */
 export type ServerMessage =
@@ -427,4 +497,7 @@ export type ServerMessage =
   | Ping
   | Draining
   | Presence
-  | Office;
+  | Office
+  | Pong
+  | CallState
+  | Room;

@@ -438,6 +438,19 @@ export interface Operations {
   "office.holidays": { request: null; response: Holidays };
   "push.state": { request: null; response: PushState };
   "push.subscribe": { request: PushSubscription; response: PushState };
+  "turn.credentials": { request: TurnWanted; response: TurnCredentials };
+  "appointment.put": { request: PutAppointments; response: Appointments };
+  "appointment.list": { request: null; response: Appointments };
+  "appointment.outcome": { request: AppointmentOutcome; response: Appointments };
+  "appointment.reached": { request: Reached; response: Appointments };
+  "appointment.calendar": { request: null; response: Calendar };
+  "calendar.feed": { request: null; response: CalendarFeed };
+  "calendar.end": { request: null; response: CalendarFeed };
+  "room.view": { request: null; response: RoomView };
+  "room.knock": { request: Knock; response: RoomView };
+  "room.act": { request: HostAct; response: RoomView };
+  "room.link": { request: RoomLink; response: RoomLinkOpened };
+  "room.use_link": { request: RoomLinkUse; response: RoomLinkOpened };
   "urgent.seen": { request: UrgentSeen; response: UrgentState };
 }
 
@@ -454,7 +467,7 @@ export type ResponseOf<Name extends OperationName> = Operations[Name]["response"
  * Every HTTP operation by name. Ids in paths are hexadecimal.
  *
  * Query parameters: `devices.lists?from=V`, `membership.chain?above=E`, `archive.page?from=S&to=S&limit=N`,
- * `office.holidays?country=GB&region=ENG&year=2026`.
+ * `office.holidays?country=GB&region=ENG&year=2026`, `appointment.list?from=MS&to=MS`.
  *
  * A row: method, path template, structures asked and answered.
  */
@@ -483,5 +496,18 @@ export const OPERATIONS: { readonly [name in OperationName]: readonly [method: s
   "office.holidays": ["GET", "/v1/holidays", null, "Holidays"],
   "push.state": ["GET", "/v1/push", null, "PushState"],
   "push.subscribe": ["POST", "/v1/push", "PushSubscription", "PushState"],
+  "turn.credentials": ["POST", "/v1/turn", "TurnWanted", "TurnCredentials"],
+  "appointment.put": ["POST", "/v1/appointments", "PutAppointments", "Appointments"],
+  "appointment.list": ["GET", "/v1/appointments", null, "Appointments"],
+  "appointment.outcome": ["POST", "/v1/appointments/{appointment}/outcome", "AppointmentOutcome", "Appointments"],
+  "appointment.reached": ["POST", "/v1/appointments/{appointment}/reached", "Reached", "Appointments"],
+  "appointment.calendar": ["GET", "/v1/appointments/{appointment}/calendar", null, "Calendar"],
+  "calendar.feed": ["POST", "/v1/calendar-feed", null, "CalendarFeed"],
+  "calendar.end": ["DELETE", "/v1/calendar-feed", null, "CalendarFeed"],
+  "room.view": ["GET", "/v1/appointments/{appointment}/room", null, "RoomView"],
+  "room.knock": ["POST", "/v1/appointments/{appointment}/knock", "Knock", "RoomView"],
+  "room.act": ["POST", "/v1/appointments/{appointment}/room", "HostAct", "RoomView"],
+  "room.link": ["POST", "/v1/appointments/{appointment}/links", "RoomLink", "RoomLinkOpened"],
+  "room.use_link": ["POST", "/v1/room-links/{link}", "RoomLinkUse", "RoomLinkOpened"],
   "urgent.seen": ["POST", "/v1/urgent", "UrgentSeen", "UrgentState"],
 };
