@@ -44,8 +44,9 @@ def make(folder: Path, postgres: str = "postgres:5432", redis: str = "redis:6379
     another one than here.
     """
     folder.mkdir(mode=0o700, parents=True)
-    superuser, owner, server, bus = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
+    superuser, owner, server, bus, turn = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(5))
     users = (HERE / "redis/users.acl").read_text(encoding="utf-8")
+    relay = (HERE / "coturn/turnserver.conf").read_text(encoding="utf-8")
     contents = {
         "postgres_password": superuser,
         "postgres_owner_password": owner,
@@ -55,6 +56,8 @@ def make(folder: Path, postgres: str = "postgres:5432", redis: str = "redis:6379
         "bus_url": f"redis://rapport:{bus}@{redis}/0",
         "notification_key": _text(secrets.token_bytes(32)),
         "vapid_key": _text((secrets.randbelow(P256_ORDER - 1) + 1).to_bytes(32, "big")),
+        "turn_secret": turn,
+        "turnserver.conf": f"{relay}\nstatic-auth-secret={turn}\n",
         "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(bus.encode()).hexdigest()),
     }
     for name, content in contents.items():

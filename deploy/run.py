@@ -50,7 +50,8 @@ LOCKS = {"demo": ROOT / "deploy/lock/run.txt", "test": ROOT / "deploy/lock/test.
 #: What jobs need of the system: program -> Debian package. `demo --cluster` needs the servers alone.
 SERVERS = {"redis-server": "redis-server", "postgres": "postgresql"}
 TEST_PROGRAMS = {"strace": "strace", "tmux": "tmux"}
-CLUSTER_PROGRAMS = {**SERVERS, "caddy": "caddy"}
+RELAY = {"turnserver": "coturn"}
+CLUSTER_PROGRAMS = {**SERVERS, **RELAY, "caddy": "caddy"}
 DEPLOY_PROGRAMS = {
     **CLUSTER_PROGRAMS,
     "promtool": "prometheus",

@@ -285,7 +285,7 @@ def main() -> int:
     parser.add_argument("--proxies", action="store_true", help="cut paths by proxies also where namespaces are allowed")
     chosen = parser.parse_args()
     if not chosen.proxies:
-        isolate()
+        isolate("tests.chaos.cluster")
     with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

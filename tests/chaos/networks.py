@@ -34,12 +34,12 @@ _MARK: Final = "RAPPORT_CHAOS_ISOLATED"
 _AT_ONCE_BYTES: Final = 65_536
 
 
-def isolate() -> None:
-    """Starts this program again in a network of its own, once; returns in that one, or where that is not allowed."""
+def isolate(module: str) -> None:
+    """Starts `python -m module` again in a network of its own, once; returns there, or where that is not allowed."""
     if os.environ.get(_MARK) is not None or os.geteuid() != 0 or not _allowed():
         return
     os.environ[_MARK] = "1"
-    program = [sys.executable, "-m", "tests.chaos.cluster", *sys.argv[1:]]
+    program = [sys.executable, "-m", module, *sys.argv[1:]]
     command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *program]
     os.execvp(command[0], command)
 
