@@ -2,9 +2,9 @@
 """Write the TypeScript SDK's part of the contract from the Python one, so that the two cannot differ.
 
 Out of `rapport_protocol` come, under `client_sdk/web/sdk/src/protocol/`: `codes.ts` (error codes and rules),
-`crisis-lines.ts`, `labels.ts`, `limits.ts`, `messages.ts` and `requests.ts` (types and the table of operations) and
-`fields.ts` (what the codec interprets). Without arguments the files are written; with `--check` nothing is, and the
-exit code is 1 when a file is not what the contract says. An argument that is no option names another folder.
+`crisis-lines.ts`, `labels.ts`, `limits.ts`, `meeting.ts`, `messages.ts` and `requests.ts` (types and the table of
+operations) and `fields.ts` (what the codec interprets). Without arguments the files are written; with `--check` nothing
+is, and the exit code is 1 when a file is not what the contract says. An argument without `--` names another folder.
 
 A field in `fields.ts` is `name:kind`, then `?` if nil is allowed and `=` if it may be missing. Kinds: `i` identifier,
 `b` bytes, `s` text, `u` integer from 0 to 2^53-1, `n` any integer, `y` yes or no, `/a|b` one of these texts, `@Name`
@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
-from rapport_protocol import answering, crisis, ids, limits, messages, requests
+from rapport_protocol import answering, crisis, ids, limits, meeting, messages, requests
 from rapport_protocol.errors import ErrorCode, Retry
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.requests import OPERATIONS, Operation, Role
@@ -188,7 +188,7 @@ def _fields(struct: type[Struct]) -> Iterator[tuple[str, _Field]]:
         yield field.name, _Field(hints[field.name], default)
 
 
-_EMPTY: Final = (NODEFAULT, None, 0, False, list)
+_EMPTY: Final = (NODEFAULT, None, 0, False, "", b"", list)
 
 
 def _described(struct: type[Struct]) -> str:
@@ -220,7 +220,10 @@ def _interface(struct: type[Struct]) -> str:
 
 def _union(name: str, comment: str, members: Iterable[tuple[str, str]]) -> str:
     """A union of texts, each with its documentation."""
-    rows = (f"{_comment(doc, '  ')}\n  | {msgspec.json.encode(value).decode()}" for value, doc in members)
+    rows = (
+        (f"{_comment(doc, '  ')}\n" if doc else "") + f"  | {msgspec.json.encode(value).decode()}"
+        for value, doc in members
+    )
     return "\n".join((_comment(comment), f"export type {name} =", *rows)) + ";"
 
 
@@ -238,9 +241,16 @@ def _structs(module: ModuleType) -> list[type[Struct]]:
     return [struct for struct in found if struct is not Operation]
 
 
-def _imports(parts: Iterable[str]) -> str:
-    used = set(re.findall(r"\b[A-Z]\w+\b", "\n".join(re.findall(r"^ +readonly .*$", "\n".join(parts), re.MULTILINE))))
-    return f'import type {{ {", ".join(sorted(used & set(ids.__all__)))} }} from "./ids.ts";'
+def _imports(parts: Iterable[str], *, meeting_too: bool = True) -> str:
+    fields = re.findall(r"^ +(?:readonly |\").*$", "\n".join(parts), re.MULTILINE)
+    used = set(re.findall(r"\b[A-Z]\w+\b", "\n".join(fields)))
+    bodies = {struct.__name__ for struct in _structs(meeting)} if meeting_too else set()
+    sources = (("ids", set(ids.__all__)), ("meeting", bodies))
+    return "\n".join(
+        f'import type {{ {", ".join(sorted(used & names))} }} from "./{name}.ts";'
+        for name, names in sources
+        if used & names
+    )
 
 
 def _source(module: ModuleType) -> str:
@@ -354,8 +364,23 @@ def _requests() -> str:
     return "\n\n".join((_comment(_source(requests)), _imports(parts), *parts))
 
 
+def _meeting() -> str:
+    unions = [
+        _union(kind.__name__, inspect.getdoc(kind) or "", ((m.value, _class_docs(kind).get(m.name, "")) for m in kind))
+        for kind in (meeting.Modality, meeting.Outcome, meeting.KnockStep, meeting.RoomAct)
+    ]
+    docs = _module_docs(meeting)
+    named = ("MINUTES_LEAST", "MINUTES_MOST", "SERIES_MOST", "APPOINTMENT_PAGE")
+    numbers = [
+        f"{_comment(docs.get(name) or docs['MINUTES_MOST'])}\nexport const {name} = {_number(getattr(meeting, name))};"
+        for name in named
+    ]
+    parts = [*numbers, *unions, *map(_interface, _structs(meeting))]
+    return "\n\n".join((_comment(_source(meeting)), _imports(parts, meeting_too=False), *parts))
+
+
 def _field_table() -> str:
-    structs = [struct for module in (messages, requests, answering) for struct in _structs(module)]
+    structs = [struct for module in (messages, requests, meeting, answering) for struct in _structs(module)]
     rows = [f'  {_key(struct)}: "{_described(struct)}",' for struct in structs if struct.__struct_config__.array_like]
     asked = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ClientMessage))
     answered = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ServerMessage))
@@ -410,6 +435,7 @@ def files() -> dict[str, str]:
         "fields.ts": _field_table(),
         "labels.ts": _labels(),
         "limits.ts": _limits(),
+        "meeting.ts": _meeting(),
         "messages.ts": _messages(),
         "requests.ts": _requests(),
     }

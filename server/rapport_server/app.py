@@ -39,7 +39,17 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import StreamServices, WebSocketDoor
-from rapport_server.hints import Addressed, Hint, MembersMoved, OfficeMoved, PresenceMoved, PushSubscribed, Spent
+from rapport_server.calling import CALL_TIMER
+from rapport_server.hints import (
+    Addressed,
+    CallMoved,
+    Hint,
+    MembersMoved,
+    OfficeMoved,
+    PresenceMoved,
+    PushSubscribed,
+    Spent,
+)
 from rapport_server.lan import Lan
 from rapport_server.membership_chains import Chains
 from rapport_server.notification_keys import read_keys
@@ -49,6 +59,7 @@ from rapport_server.rates import Rate, Rates
 from rapport_server.records import URGENT_TIMER, Job
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.budgets import Budgets
+from rapport_server.services.calls import Calls
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
@@ -88,27 +99,6 @@ def server_origins(config: Config, port: int) -> list[str]:
     return [origin_of(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}") for host in hosts]
 
 
-@dataclass(slots=True)
-class _Parts:
-    """What a node consists of, below its doors."""
-
-    store: Store
-    clock: Clock
-    bus: Bus
-    sign_in: SignIn
-    messaging: Messaging
-    delivery: Delivery
-    signals: Signals
-    presence: Presence
-    news: OfficeNews
-    seen: Seen
-    services: Services
-    due: DueTimers
-    rates: Rates
-    budgets: Budgets
-    outward: Outward
-
-
 def create(  # noqa: PLR0913 - the composition root
     config: Config,
     *,
@@ -138,89 +128,11 @@ def create(  # noqa: PLR0913 - the composition root
         if bus is None:
             bus, roster = open_bus(config, store)
         outward = Outward(config, keys, store, bus, clock, origins[0], ways_out)
-        parts = _wire(config, store, clock, bus, roster or LocalRoster(), origins, outward)
+        parts = wire(config, store, clock, bus, roster or LocalRoster(), origins, outward)
         return App(config, parts, bound, origins, log_dropped, lan, _web_files(config, web_app))
     except BaseException:
         bound.close()
         raise
-
-
-def _wire(
-    config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, origins: list[str], outward: Outward
-) -> _Parts:
-    shared = bool(config.bus.url)
-    rates = Rates(dict(_limits(config.rates)), clock, shared=shared)
-    claims = ClaimLimits(clock, shared=shared)
-    budgets = Budgets(bus, rates, claims)
-    sign_in = SignIn(store, clock, secrets.token_bytes, origins)
-    urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
-    delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
-    presence = Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients)
-    news = OfficeNews(store, bus, clock, rates)
-    bus.subscribe(
-        partial(_take, delivery, presence, news, budgets, outward, store),
-        partial(_look_again, delivery, presence, news, outward, store),
-    )
-    chains = Chains(store)
-    services = Services(
-        Accounts(store, bus, clock, chains, outward.webhooks.tell),
-        Invites(store, store, bus, clock, chains),
-        Keys(store, bus, clock, claims),
-        Conversations(store, bus, clock, chains),
-        History(store),
-        Linking(store, clock),
-        Publishing(store, clock, news.announce, outward.webhooks.tell),
-        urgent,
-        outward.notifying,
-    )
-    timers = {INVITE_TIMER: services.invites.expire, URGENT_TIMER: urgent.fire, PUSH_TIMER: outward.notifying.sweep}
-    due = DueTimers(store, store, bus, clock, timers)
-    messaging = Messaging(store, partial(_deliver, delivery, outward), clock, rates, due.soon)
-    signals = Signals(store, bus, clock, rates)
-    seen = Seen(store, delivery.devices, clock)
-    return _Parts(
-        store, clock, bus, sign_in, messaging, delivery, signals, presence, news, seen, services, due, rates, budgets,
-        outward,
-    )  # fmt: skip
-
-
-def _deliver(delivery: Delivery, outward: Outward, jobs: Collection[Job]) -> None:
-    """A synced batch: to who is connected, and a note about who is not."""
-    delivery.deliver(jobs)
-    outward.committed(jobs)
-
-
-def _look_again(delivery: Delivery, presence: Presence, news: OfficeNews, outward: Outward, store: Store) -> None:
-    """What this node does when hints may have been lost."""
-    store.note_members_moved()
-    delivery.look_again()
-    presence.look_again()
-    news.look_again()
-    outward.notifying.take(None)
-
-
-def _take(
-    delivery: Delivery,
-    presence: Presence,
-    news: OfficeNews,
-    budgets: Budgets,
-    outward: Outward,
-    store: Store,
-    hint: Hint,
-) -> None:
-    """What this node does about a hint."""
-    if isinstance(hint, PresenceMoved):
-        presence.take(hint)
-    elif isinstance(hint, OfficeMoved):
-        news.take(hint)
-    elif isinstance(hint, MembersMoved):
-        store.note_members_moved()
-    elif isinstance(hint, Spent):
-        budgets.take(hint)
-    elif isinstance(hint, PushSubscribed):
-        outward.notifying.take(hint)
-    elif isinstance(hint, Addressed):
-        delivery.take(hint)
 
 
 def _web_files(config: Config, folder: Path) -> WebFiles | None:
@@ -233,19 +145,13 @@ def _web_files(config: Config, folder: Path) -> WebFiles | None:
         raise ConfigurationProblem(str(problem)) from None
 
 
-def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
-    for field in msgspec.structs.fields(rates):
-        limit = getattr(rates, field.name)
-        yield field.name, Rate(limit.burst, limit.per_s)
-
-
 class App:
     """One node of the server: started once, closed once."""
 
     def __init__(
         self,
         config: Config,
-        parts: _Parts,
+        parts: Parts,
         bound: socket.socket,
         origins: list[str],
         log_dropped: Callable[[], float],
@@ -261,7 +167,7 @@ class App:
         self._arrivals = Arrivals(config.limits, parts.rates, self._addresses)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
-            StreamServices(parts.sign_in, parts.messaging, parts.delivery, parts.signals, parts.presence, parts.news),
+            StreamServices(parts.sign_in, parts.messaging, parts.delivery, parts.calls, parts.signals, parts.presence, parts.news),
             pages,
             self._arrivals,
             parts.rates,
@@ -349,6 +255,7 @@ class App:
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
         self._own(self._end_without_store())
+        self._own(parts.calls.run())
         self._own(parts.signals.run())
         self._own(parts.presence.run())
         self._own(parts.news.run())
@@ -444,45 +351,3 @@ class App:
         settings = self._config.metrics
         silent = SilentConnections(16, self._config.limits.header_s, 16)
         return Listener(app, bind(settings.host, settings.port), self._config.limits, silent)
-
-    def _figures(self, silent: SilentConnections, log_dropped: Callable[[], float]) -> Figures:
-        figures = Figures()
-        figures.follow("stream_connections", "Open WebSocket connections.", lambda: self._stream.connected)
-        figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
-        figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
-        for name, code in (("slow", CloseCode.SLOW), ("silent", CloseCode.SILENT), ("internal", CloseCode.INTERNAL)):
-            about = f"Connections closed with {code} since the start."
-            figures.follow(f"stream_closed_{name}", about, lambda code=code: self._stream.closed[code])  # type: ignore[misc]
-        figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
-        figures.follow("idle_connections", "HTTP connections kept alive for a next request.", lambda: silent.idle)
-        messaging = self._parts.messaging
-        figures.follow("posts_accepted", "Posts and directs accepted since the start.", lambda: messaging.accepted)
-        figures.follow("posts_refused", "Posts and directs refused since the start.", lambda: messaging.refused)
-        figures.follow(
-            "posts_unanswered", "Posts and directs on their way through the store.", lambda: messaging.unanswered
-        )
-        figures.follow("store_failed", "1 when the store cannot be written.", lambda: bool(self._parts.store.failed))
-        bus = self._parts.bus
-        figures.follow("bus_degraded", "1 while other nodes cannot be reached.", lambda: bool(bus.degraded))
-        figures.follow("bus_published", "Hints that another node has received.", lambda: bus.counted.published)
-        figures.follow("bus_received", "Hints that came from other nodes.", lambda: bus.counted.received)
-        figures.follow("bus_dropped", "Hints that could not leave this node.", lambda: bus.counted.dropped)
-        figures.follow("bus_rejected", "Payloads on the bus that no node has made.", lambda: bus.counted.rejected)
-        figures.follow("node_others", "Other nodes that live now.", lambda: bus.counted.others)
-        presence = self._parts.presence
-        figures.follow("presence_told", "How often devices were told of somebody's presence.", lambda: presence.told)
-        news, office = self._parts.news, self._parts.services.office
-        figures.follow("office_published", "Office hours published since the start.", lambda: office.published)
-        figures.follow("office_watchers", "Devices that watch office hours.", lambda: news.watchers)
-        figures.follow("office_watched", "Office hours that are watched.", lambda: news.offices)
-        figures.follow("office_told", "How often devices were told how an office stands.", lambda: news.told)
-        urgent = self._parts.services.urgent
-        figures.follow(
-            "urgent_running", "Urgent messages that nobody has confirmed, on all nodes.", lambda: urgent.running
-        )
-        figures.follow("urgent_started", "Urgent messages that began to be told.", lambda: urgent.started)
-        figures.follow("urgent_confirmed", "Urgent messages that somebody has confirmed.", lambda: urgent.confirmed)
-        figures.follow("urgent_ended", "Urgent messages that ended with nobody confirming.", lambda: urgent.ended)
-        self._parts.outward.follow(figures)
-        figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
-        return figures

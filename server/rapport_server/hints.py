@@ -21,6 +21,7 @@ __all__ = [
     "HINT_DEVICES",
     "SPENT_MOST",
     "Addressed",
+    "CallMoved",
     "Dropped",
     "Fresh",
     "Hint",
@@ -116,6 +117,13 @@ class OfficeMoved(Struct, frozen=True, array_like=True, tag="office", gc=False):
     version: int
 
 
+class CallMoved(Struct, frozen=True, array_like=True, tag="call", gc=False):
+    """How a call stands now: `frame` is its `CallState` as these devices are sent it."""
+
+    devices: Devices
+    frame: Annotated[bytes, Meta(max_length=512)]
+
+
 class MembersMoved(Struct, frozen=True, array_like=True, tag="members", gc=False):
     """Somebody's conversations or devices have changed: what was looked up about them is looked up again."""
 
@@ -140,7 +148,7 @@ class Spent(Struct, frozen=True, array_like=True, tag="spent"):
     items: Annotated[list[SpentItem], Meta(max_length=SPENT_MOST)]
 
 
-Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved | OfficeMoved
+Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved | OfficeMoved | CallMoved
 """Hints for certain devices."""
 
 ToAll = MembersMoved | Spent | PushSubscribed

@@ -29,6 +29,7 @@ from rapport_protocol.requests import (
     PrekeysLeft,
     RequiredDevices,
 )
+from rapport_server.calling import Calls
 from rapport_server.hints import Hint
 from rapport_server.notifications import NotifyingStore
 from rapport_server.records import (
@@ -391,7 +392,9 @@ class OfficeDirectory(Protocol):
         """The same for many accounts, those without one left out. At most some hundred at a time."""
 
 
-class Store(Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, UrgentLadders, NotifyingStore, Protocol):
+class Store(
+    Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, UrgentLadders, Calls, NotifyingStore, Protocol
+):
     """The whole truth of a server."""
 
     async def start(self) -> None:

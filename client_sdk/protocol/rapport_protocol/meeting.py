@@ -76,7 +76,7 @@ class TurnCredentials(Struct, frozen=True, array_like=True):
     username: str
     credential: str
     until_ms: _Uint
-    relay_only: bool = True
+    relay_only: bool
 
     def __repr__(self) -> str:
         """Without the credential."""

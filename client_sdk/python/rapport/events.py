@@ -9,6 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from rapport.agreements import CareEvent
+from rapport.calling import CallEvent, CallNote
 from rapport.security import LogEntry, SecurityEvent, SecurityKind
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
@@ -64,6 +65,8 @@ class MessageKind(StrEnum):
     """A therapist offers a client a colleague."""
     COVER_CARD = "cover_card"
     """What the colleague needs to know about the client, after the client's yes."""
+    CALL = "call"
+    """Somebody has called; `Message.call` says what became of it."""
     UNSUPPORTED = "unsupported"
     """Of a type this version does not know; kept for a later one."""
 
@@ -147,6 +150,8 @@ class Message(Struct, frozen=True):
     """Of a client's text: by when an answer was promised as it was written; 0 = nothing was."""
     request: bytes = b""
     """Of a step of cover or hand-over: its request, 16 bytes."""
+    call: CallNote | None = None
+    """Of a call: what became of it."""
 
     def __repr__(self) -> str:
         return f"Message({self.id.hex()[:8]}, seq={self.seq}, {self.kind}, {self.status})"
@@ -398,5 +403,6 @@ Event = (
     | CoverChanged
     | StorageProblem
     | CareEvent
+    | CallEvent
 )
 """Everything `Client.events()` yields."""

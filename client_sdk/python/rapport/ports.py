@@ -1,22 +1,33 @@
 """What the engine needs from the outside world, as narrow protocols with their promises in prose.
 
 Adapters: `adapters/websocket.py` and `adapters/http.py` (the network), `adapters/vault_sqlite.py` and
-`adapters/vault_memory.py` (storage), `adapters/clock.py`. Tests drive the same engine through in-memory ones.
+`adapters/vault_memory.py` (storage), `adapters/clock.py`, `adapters/aiortc_endpoint.py` (media of calls). Tests drive
+the same engine through in-memory ones.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from rapport_protocol.errors import ErrorCode, RapportError
+from rapport_protocol.limits import DESCRIPTION_BYTES
+from rapport_protocol.meeting import TurnCredentials
 from rapport_protocol.messages import ClientMessage, ServerMessage
 
 __all__ = [
     "Api",
+    "CallEndpoint",
+    "Candidates",
     "Clock",
     "Connector",
+    "Description",
+    "EndpointEvent",
+    "MediaConnected",
+    "MediaFailed",
+    "MediaLost",
+    "MediaStats",
     "Random",
     "Stream",
     "StreamClosed",
@@ -210,3 +221,90 @@ class Api(Protocol):
 
     async def close(self) -> None:
         """Closes idle connections."""
+
+
+# --- media of calls ---------------------------------------------------------------------------------------------------
+
+
+class Description(Struct, frozen=True, array_like=True):
+    """A session description (RFC 8866). kind: `offer` or `answer`. Its repr shows nothing of it."""
+
+    kind: Annotated[str, Meta(pattern="^(offer|answer)$")]
+    sdp: Annotated[str, Meta(max_length=DESCRIPTION_BYTES)]
+
+    def __repr__(self) -> str:
+        return f"Description({self.kind})"
+
+
+class Candidates(Struct, frozen=True):
+    """Further ICE candidates of our own description: (mid, text as in `a=candidate`). last: no more follow."""
+
+    candidates: tuple[tuple[str, str], ...]
+    last: bool = False
+
+    def __repr__(self) -> str:
+        return f"Candidates({len(self.candidates)})"
+
+
+class MediaConnected(Struct, frozen=True):
+    """Media can flow: ICE and DTLS stand, for the first time or again."""
+
+
+class MediaLost(Struct, frozen=True):
+    """The way is interrupted and may come back by itself, or by a restart."""
+
+
+class MediaFailed(Struct, frozen=True):
+    """There is no way, and this endpoint finds none."""
+
+
+class MediaStats(Struct, frozen=True):
+    """What has come so far: frames decoded, and packets of them received."""
+
+    frames: int
+    packets: int
+
+
+EndpointEvent = Candidates | MediaConnected | MediaLost | MediaFailed | MediaStats
+
+
+class CallEndpoint(Protocol):
+    """The media of one side of one call: a peer connection (W3C WebRTC 1.0). Knows no keys and no server.
+
+    The engine seals what it describes and opens what the other side does. Used for one call, then closed.
+    """
+
+    @property
+    def gathers_first(self) -> bool:
+        """Whether its candidates are part of its description: then it needs the relay's credentials before that."""
+
+    @property
+    def restarts(self) -> bool:
+        """Whether it can restart ICE."""
+
+    async def start(self, credentials: TurnCredentials | None, media: str, *, relay_only: bool) -> None:
+        """Before anything else. media: `audio` or `video`. Once more with credentials, if there were none before."""
+
+    async def describe(self) -> Description:
+        """An offer of ours. Raises what its library raises: the call then fails."""
+
+    async def answer(self, offer: Description) -> Description:
+        """Takes the other side's offer and answers it."""
+
+    async def take(self, answer: Description) -> None:
+        """Takes the other side's answer to our offer."""
+
+    async def add_candidates(self, candidates: Sequence[tuple[str, str]]) -> None:
+        """Further candidates of the other side, (mid, text); one that cannot be read is left out."""
+
+    def events(self) -> AsyncIterator[EndpointEvent]:
+        """What happens, until it is closed. For one reader."""
+
+    async def restart(self, credentials: TurnCredentials | None) -> Description:
+        """An offer with new ICE credentials and the same fingerprint, after the network has changed."""
+
+    async def set_mode(self, mode: str) -> None:
+        """What is sent from now on: `video`, `audio`, or `text` for nothing."""
+
+    async def close(self) -> None:
+        """Ends media and frees what they used; no error when it was closed before."""

@@ -27,6 +27,7 @@ from rapport.engine.content import (
 from rapport.engine.conversations import others_in
 from rapport.engine.device_names import name_of
 from rapport.engine.expiry import life_left
+from rapport.engine.meetings import CallOffer
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
 from rapport.engine.promises import sides_of
 from rapport.engine.promising import promise_made, terms_of
@@ -43,7 +44,7 @@ from rapport_protocol.signed import MessageClass, MessageFlags
 
 __all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "say_seen", "write_text"]
 
-_BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard)
+_BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard, CallOffer)
 """What stands in a conversation; the rest is control posts."""
 
 
@@ -54,16 +55,20 @@ def compose(
     reply_to: MessageId | None = None,
     expire_ms: int = 0,
     flags: MessageFlags = MessageFlags.NONE,
+    *,
+    id: MessageId | None = None,  # noqa: A002
+    act_until_ms: int = 0,
 ) -> MessageId:
     """Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final.
 
-    expire_ms: its life from acceptance on, 0 = it stays. flags: of the outer.
+    expire_ms: its life from acceptance on, 0 = it stays. flags, act_until_ms: of the outer. id: one that was drawn
+    before, None = a fresh one.
     """
     order = COUNTERS.need(turn.tx, b"").orders + 1
     amend(COUNTERS, turn.tx, b"", orders=order)
     terms = terms_of(turn, conv, content_type(content))
     post = OutgoingPost(
-        id=MessageId(turn.random(16)),
+        id=id or MessageId(turn.random(16)),
         conv=conv,
         kind=MessageClass.POST if isinstance(content, _BUBBLES) else MessageClass.CONTROL,
         flags=flags,
@@ -75,6 +80,7 @@ def compose(
         expire_ms=expire_ms,
         office_version=terms.office_version,
         promised_ms=terms.promised_ms,
+        act_until_ms=act_until_ms,
     )
     OUTBOX.put(turn.tx, post.id, post, group=conv, order=order)
     if not QUEUES.has(turn.tx, conv):

@@ -6,7 +6,7 @@ conversation.
 Source: docs/protocol.md, sections 4.5 and 4.7.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,7 +25,17 @@ from rapport.engine.turn import Turn
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 
-__all__ = ["DIRECTS_MOST", "NOTE_MS", "RESEND_MS", "put_content", "put_note", "put_resend", "step_session"]
+__all__ = [
+    "DIRECTS_MOST",
+    "NOTE_MS",
+    "RESEND_MS",
+    "SealedWord",
+    "put_content",
+    "put_note",
+    "put_resend",
+    "seal_content",
+    "step_session",
+]
 
 NOTE_MS: Final = 30 * 86_400_000
 """A session acknowledgement waits 30 days for its device."""
@@ -57,13 +67,20 @@ def _put(
     turn: Turn, device: DeviceId, session: Session, outer: Outer, parts: tuple[bytes, bytes, bytes, bytes]
 ) -> None:
     """parts: outer, nonce, ct as sealed, and the 96-byte payload. Nothing for a device that has been removed."""
+    direct = _sealed(turn, device, session, outer, parts)
+    if direct is not None:
+        DIRECTS.put(turn.tx, outer.id, direct, order=turn.now_ms)
+
+
+def _sealed(
+    turn: Turn, device: DeviceId, session: Session, outer: Outer, parts: tuple[bytes, bytes, bytes, bytes]
+) -> OutgoingDirect | None:
     account = account_of(turn, device)
     if account is None or device not in listed_devices(turn, account):
-        return
+        return None
     encoded, nonce, ct, payload = parts
     key = seal_on(turn, device, session, payload)
-    direct = OutgoingDirect(outer.id, device, encoded, nonce, ct, key, outer.act_until_ms, turn.now_ms)
-    DIRECTS.put(turn.tx, outer.id, direct, order=turn.now_ms)
+    return OutgoingDirect(outer.id, device, encoded, nonce, ct, key, outer.act_until_ms, turn.now_ms)
 
 
 def step_session(turn: Turn, message: OpenedMessage) -> None:
@@ -97,6 +114,27 @@ def put_content(turn: Turn, conv: ConversationId, device: DeviceId, session: Ses
     outer = _outer(turn, conv, RESEND_MS)
     sealed = seal_body(outer, Body(content_type(content), as_map(content), 0, 0).encode(), turn.random)
     _put(turn, device, session, outer, (sealed.outer, sealed.nonce, sealed.ciphertext, sealed.payload()))
+
+
+class SealedWord(NamedTuple):
+    """A direct that goes with something else, and its message key K: signals may be sealed under it."""
+
+    direct: OutgoingDirect
+    key: bytes
+
+
+def seal_content(
+    turn: Turn, conv: ConversationId, device: DeviceId, session: Session, content: Content, life_ms: int
+) -> SealedWord | None:
+    """Something with a body for one device, which the caller sends and keeps; None for one that has been removed.
+
+    life_ms: how long the server keeps it, milliseconds.
+    """
+    outer = _outer(turn, conv, life_ms)
+    sealed = seal_body(outer, Body(content_type(content), as_map(content), 0, 0).encode(), turn.random)
+    parts = sealed.outer, sealed.nonce, sealed.ciphertext, sealed.payload()
+    direct = _sealed(turn, device, session, outer, parts)
+    return None if direct is None else SealedWord(direct, sealed.key)
 
 
 def put_resend(turn: Turn, device: DeviceId, session: Session, original: MessageId, sent: SentPost) -> None:

@@ -15,6 +15,7 @@ from rapport.engine.registration import registration_again
 from rapport.engine.reissuing import holds_device, returned_lists
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.turns import Turns
+from rapport.engine.vigil import Vigil
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, VaultProblem
 from rapport_protocol.connection import (
     Changed,
@@ -35,7 +36,7 @@ from rapport_protocol.connection import (
     stream_closed,
 )
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
-from rapport_protocol.messages import CloseCode
+from rapport_protocol.messages import CloseCode, Ping
 
 __all__ = ["Keeper"]
 
@@ -75,6 +76,13 @@ class Keeper:
         self.link: Link | None = None
         """The attempt or connection under way."""
         self._task: asyncio.Task[None] | None = None
+        self._second: Link | None = None
+        """An attempt beside a connection that says nothing."""
+        self._second_task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        """Connections whose place was taken, until they are closed."""
+        self.vigil = Vigil(self._ping, self._open_second)
+        """At work in calls."""
         self._stopping = False
         self._stopped = False
         self.halted = False
@@ -113,13 +121,22 @@ class Keeper:
         """Feeds the machine. link: whose event it is; what a link says after it was dropped is ignored."""
         self._inbox.put_nowait((link, event))
 
-    def signed_in(self) -> None:
-        """See LinkEvents."""
-        self._tell(SignedIn(), self.link)
+    def signed_in(self, link: Link) -> None:
+        """See LinkEvents. A second connection takes the place of the silent one at once, before anything is sent."""
+        if link is not self._second:
+            self._tell(SignedIn(), link)
+            return
+        if self._task is not None:
+            self._end(self._task)
+        self.link, self._task = link, self._second_task
+        self._second = self._second_task = None
+        self.heard(link)
 
-    def heard(self) -> None:
+    def heard(self, link: Link) -> None:
         """See LinkEvents. Moves nothing but the silence's deadline, which is looked at when it comes."""
-        self._machine.handle(Heard(), self._clock.monotonic())
+        if link is self.link:
+            self._machine.handle(Heard(), self._clock.monotonic())
+            self.vigil.heard()
 
     def draining(self, retry_after_s: float) -> None:
         """See LinkEvents."""
@@ -135,10 +152,13 @@ class Keeper:
         """Connects and reconnects until `stop`; when it returns or is cancelled, the connection is closed."""
         if not self.halted:
             self._tell(Start())
+        vigil = asyncio.create_task(self.vigil.run(), name="rapport-vigil")
         try:
             while self.state is not ConnectionState.CLOSED or not self._stopped:
                 await self._next()
         finally:
+            vigil.cancel()
+            await asyncio.gather(vigil, return_exceptions=True)
             await self._drop()
 
     async def _next(self) -> None:
@@ -185,9 +205,33 @@ class Keeper:
             _log.error("the connection failed: %s", type(problem).__name__)
             self._tell(Lost(_FAULT_CODE, self._jitter()), link)
         else:
-            if code == CloseCode.AUTH_FAILED and await self._known_again():
+            if code == CloseCode.AUTH_FAILED and link is self.link and await self._known_again():
                 code = None
             self._tell(stream_closed(code, self._jitter()), link)
+        finally:
+            if link is self._second:
+                self._second = self._second_task = None
+
+    # --- a second connection beside the first -------------------------------------------------------------------------
+
+    def _ping(self) -> bool:
+        """Says `ping`; False when nobody would answer."""
+        link = self.link
+        if link is None or not link.is_signed_in:
+            return False
+        link.send(Ping())
+        return True
+
+    def _open_second(self) -> None:
+        """Beside the present connection, which says nothing. Its events count once it has taken that one's place."""
+        if self._second is None and self.link is not None and self.link.is_signed_in:
+            link = self._second = Link(self._core, self._turns, self._server_clock, self._api, self)
+            self._second_task = asyncio.create_task(self._connection(link), name="rapport-second-link")
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        task.cancel()
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _known_again(self) -> bool:
         """Whether the server may know this device soon: it was restored from a time before it had met the device.
@@ -215,7 +259,8 @@ class Keeper:
         return True
 
     async def _drop(self) -> None:
-        task, self._task, self.link = self._task, None, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._second_task) if task is not None]
+        self._task = self._second_task = self.link = self._second = None
+        for task in tasks:
+            self._end(task)
+        await asyncio.gather(*self._ending, return_exceptions=True)

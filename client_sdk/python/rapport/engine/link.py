@@ -51,10 +51,10 @@ class Untrustworthy(Exception):
 class LinkEvents(Protocol):
     """What the owner of the connection wants to know."""
 
-    def signed_in(self) -> None:
-        """`hello` was verified."""
+    def signed_in(self, link: "Link") -> None:
+        """`hello` was verified: what comes from now on is of this connection."""
 
-    def heard(self) -> None:
+    def heard(self, link: "Link") -> None:
         """Any message has come."""
 
     def draining(self, retry_after_s: float) -> None:
@@ -97,8 +97,9 @@ class Link:
                 return stream.close_code
             hello, state = signed_in
             self._token = hello.http_token
+            self._turns.forget_arrived()  # of a connection whose place this one takes: it is delivered again
             self._flight = self._core.connected()
-            self._events.signed_in()
+            self._events.signed_in(self)
             self._core.presence.connected(self.send)
             self._core.offices.connected(self.send)
             self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, state)).add_done_callback(look)
@@ -117,7 +118,7 @@ class Link:
                 self._core.disconnected()
                 self._core.presence.disconnected()
                 self._core.offices.disconnected()
-            self._turns.forget_arrived()
+                self._turns.forget_arrived()
             await stream.close()
 
     # --- signing in ---------------------------------------------------------------------------------------------------
@@ -177,12 +178,14 @@ class Link:
                 message = await stream.receive()
             except StreamClosed:
                 return
-            if message is None:
+            if message is None or self._core.flight is not self._flight:  # another connection has taken its place
                 return
-            self._events.heard()
+            self._events.heard(self)
             match message:
                 case Ping():
                     self.send(Pong())
+                case Pong():
+                    pass
                 case Token():
                     self._token = message.http_token
                 case Draining():
@@ -199,6 +202,11 @@ class Link:
                 case _:
                     await self._turns.arrived(message)
                     await self._events.room()
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether `hello` has come, and no other connection has taken its place."""
+        return self._flight is not None and self._core.flight is self._flight
 
     def send(self, message: ClientMessage) -> None:
         """Queues a message; at most the unanswered sends and one acknowledgement per turn are waiting."""

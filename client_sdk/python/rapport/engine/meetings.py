@@ -19,8 +19,9 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from rapport.engine.unshown import Unshown
+from rapport.ports import Description
 from rapport_protocol.ids import AppointmentId, MessageId
-from rapport_protocol.limits import DESCRIPTION_BYTES, MAX_INTEGER
+from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.meeting import SERIES_MOST
 
 __all__ = [
@@ -50,17 +51,8 @@ WORDS_BYTES: Final = 500
 _Id = Annotated[MessageId, Meta(min_length=16, max_length=16)]
 _Appointment = Annotated[AppointmentId, Meta(min_length=16, max_length=16)]
 _Uint = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
-_Sdp = Annotated[str, Meta(max_length=DESCRIPTION_BYTES)]
 _Words = Annotated[str, Meta(max_length=WORDS_BYTES)]
 _Media = Annotated[str, Meta(pattern="^(audio|video)$")]
-_Kind = Annotated[str, Meta(pattern="^(offer|answer)$")]
-
-
-class Description(Unshown, frozen=True, array_like=True):
-    """A session description (RFC 8866). kind: `offer` or `answer`."""
-
-    kind: _Kind
-    sdp: _Sdp
 
 
 class CallOffer(Unshown, frozen=True):

@@ -67,6 +67,8 @@ class OutgoingPost(Row, frozen=True):
     office_version: int = 0
     promised_ms: int = 0
     """The body's `promised`; these two 0 = left out."""
+    act_until_ms: int = 0
+    """Of the outer: when its ring ends; it is not sent later. 0 = it does not ring."""
 
 
 class Hold(StrEnum):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from rapport.crypto.invites import Card
+from rapport.engine.call_facts import CallFacts
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Me
 from rapport.events import MessageKind, PlaceholderReason, Status
@@ -247,6 +248,10 @@ class MessageRecord(Row, frozen=True):
     """When its author says that it was written; noted only of what was promised an answer."""
     request: bytes = b""
     """Of a step of cover or hand-over."""
+    said: bytes = b""
+    """Of an `appointment`: its content, MessagePack."""
+    call: CallFacts | None = None
+    """Of a call."""
 
 
 class Change(Row, frozen=True):

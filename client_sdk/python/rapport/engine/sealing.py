@@ -117,7 +117,7 @@ def _seal(turn: Turn, post: OutgoingPost, conversation: Conversation, devices: l
         ts_ms=min(post.created_ms, turn.now_ms),
         kind=MessageClass(post.kind),
         flags=MessageFlags(post.flags),
-        act_until_ms=0,
+        act_until_ms=post.act_until_ms,
         commitment=bytes(32),
     )
     body = Body(

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rapport.engine import errands
+from rapport.engine.call_facts import note_of
 from rapport.engine.errands import ErrandKind
 from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, Conversation, MessageRecord, PendingMessage
 from rapport.engine.tables import amend
@@ -112,6 +113,7 @@ def as_shown(record: MessageRecord) -> Message:
         urgent=record.urgent,
         promised_ms=record.promised_ms,
         request=record.request,
+        call=note_of(record.call) if record.call is not None else None,
     )
 
 

@@ -10,7 +10,7 @@ from rapport.crypto.identity import DeviceSecrets
 from rapport.events import Event
 from rapport.ports import Random, Transaction
 from rapport_protocol.errors import Rejected
-from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import ACK_ITEMS
 from rapport_protocol.messages import Ack, AckItem, ClientMessage
 from rapport_protocol.requests import Role
@@ -114,6 +114,7 @@ _READ_OFTEN: Final = {"conversation", "contact", "device", "settings", "upkeep",
 """Few and small records that every message of a batch asks for: opened once per turn."""
 _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"}) | {
     "card", "office", "office_own", "unsettled", "urgent", "waiting",
+    "appointment", "appointment_mark", "room_words",
 }  # fmt: skip
 
 
@@ -125,6 +126,7 @@ class Turn:
 
     __slots__ = (
         "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
@@ -144,6 +146,8 @@ class Turn:
         """Errands that a call's answer has brought to their end; with the refusal, if it was one."""
         self.urgent: set[MessageId] = set()
         """Urgent messages that this turn has written."""
+        self.waits: frozenset[AppointmentId] = frozenset()
+        """At these doors this device waits while the turn runs."""
 
     def show(self, event: Event) -> None:
         """Tells the host."""

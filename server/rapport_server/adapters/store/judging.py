@@ -5,13 +5,14 @@ not refused.
 Source: docs/protocol.md, section 12.3; records.PostJob and records.DirectJob.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_server.adapters.store.rules import device_index, mismatch, without
-from rapport_server.records import AckJob, DirectJob, Job, PostJob
+from rapport_server.jobs import AckJob, CallJob, DirectJob, Job, PostJob
+from rapport_server.records import KIND_PAIR, KIND_SELF
 
 __all__ = [
     "Blocks",
@@ -34,15 +35,16 @@ Blocks = list[tuple[dict[ConversationId, MessageId], ConversationId, MessageId |
 class Others(dict[bytes, bytes | None]):
     """By device: whom its post must be sealed for, which is all required devices but itself; None for a stranger."""
 
-    __slots__ = ("_listed", "_required")
+    __slots__ = ("_required", "listed")
 
     def __init__(self, required: bytes, listed: bytes) -> None:
         super().__init__()
         self._required = required
-        self._listed = listed
+        self.listed = listed
+        """Every listed device, joined."""
 
     def __missing__(self, device: bytes) -> bytes | None:
-        if device_index(self._listed, device) < 0:
+        if device_index(self.listed, device) < 0:
             return None  # not kept: strangers are not counted
         found = self[device] = without(self._required, device)
         return found
@@ -51,17 +53,22 @@ class Others(dict[bytes, bytes | None]):
 class ConversationState:
     """Where a conversation stands, and whom a post in it must be sealed for.
 
-    key: practice and id. lonely: nobody to write to. listed: every listed device of every member, joined in ascending
-    order; required: those of them that are not dormant.
+    key: practice and id. kind: KIND_SELF, KIND_PAIR or KIND_GROUP; members: the joined accounts. listed: every listed
+    device of every member, joined in ascending order; required: those of them that are not dormant.
     """
 
-    __slots__ = ("epoch", "key", "lonely", "others", "seq")
+    __slots__ = ("epoch", "key", "lonely", "others", "pair", "seq")
 
-    def __init__(self, key: bytes, epoch: int, seq: int, *, lonely: bool, required: bytes, listed: bytes) -> None:
+    def __init__(
+        self, key: bytes, epoch: int, seq: int, *, kind: int, members: Sequence[bytes], required: bytes, listed: bytes
+    ) -> None:
         self.key = key
         self.epoch = epoch
         self.seq = seq
-        self.lonely = lonely
+        self.lonely = kind != KIND_SELF and len(members) < 2
+        """Nobody to write to."""
+        self.pair = (members[0], members[1]) if kind == KIND_PAIR and len(members) == 2 else None
+        """Both accounts of a pair, once they have joined."""
         self.others = Others(required, listed)
 
 
@@ -107,6 +114,8 @@ def refusal_of_post(job: PostJob, state: ConversationState | None, *, taken: boo
         # The right devices in another order, or one of them twice: there is nothing to repair.
         return ErrorCode.DEVICE_MISMATCH if job.missing or job.stale else ErrorCode.BAD_FORMAT
     if not others and job.entry is None:
+        return ErrorCode.RULE_BROKEN
+    if job.ring is not None and state.pair is None:
         return ErrorCode.RULE_BROKEN
     return None
 
@@ -165,10 +174,17 @@ def reset(job: Job, refusal: ErrorCode | None) -> None:
     job.refusal = refusal
     if isinstance(job, AckJob):
         job.delivered.clear()
+    elif isinstance(job, CallJob):
+        job.call, job.counted = None, False
+        job.news.clear()
+        if job.direct is not None:
+            reset(job.direct, None)
     else:
         job.repeat, job.at = False, 0
     if isinstance(job, PostJob):
         job.seq, job.epoch, job.missing, job.stale, job.blocked_by = 0, 0, b"", b"", None
+        if job.ring is not None:
+            job.ring.clear()
 
 
 def refuse(job: Job) -> None:

@@ -35,6 +35,7 @@ from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, 
 from rapport_server.ports import Bus, Mailbox, SignInDirectory
 from rapport_server.records import (
     AckJob,
+    CallJob,
     DirectJob,
     Job,
     PostJob,
@@ -146,10 +147,10 @@ class Delivery:
                 self._acknowledged(job)
                 for sender, message, parked in job.delivered:
                     hints.setdefault(sender, []).append(DeliveredItem(message, job.device, parked))
-            elif type(job) is DirectJob and not job.repeat:
-                self._offer(
-                    Fresh(job.target, ItemId(job.id), 0, job.at, job.outer, job.nonce, job.ct, job.key), (job.key,)
-                )
+            elif type(job) is DirectJob:
+                self._offer_direct(job)
+            elif type(job) is CallJob and job.counted and job.direct is not None:
+                self._offer_direct(job.direct)
         for sender, items in hints.items():
             for start in range(0, len(items), HINTS_AT_ONCE):
                 self._report(sender, items[start : start + HINTS_AT_ONCE])
@@ -207,6 +208,11 @@ class Delivery:
                 sender.own[job.conv] = job.seq
         fresh = Fresh(job.devices, ItemId(job.id), job.seq, job.at, job.outer, job.nonce, job.ct, job.keys)
         self._offer(fresh, split_sealed_keys(job.keys))
+
+    def _offer_direct(self, job: DirectJob) -> None:
+        if not job.repeat:
+            fresh = Fresh(job.target, ItemId(job.id), 0, job.at, job.outer, job.nonce, job.ct, job.key)
+            self._offer(fresh, (job.key,))
 
     def _offer(self, fresh: Fresh, keys: Sequence[bytes]) -> None:
         """Offers a message to its devices, here or elsewhere: the body is encoded once, only the key differs."""
@@ -285,6 +291,20 @@ class Delivery:
         link = self._links.get(device)
         if link is not None and not link.connection.congested:
             link.connection.send(message)
+
+    def say(self, devices: Iterable[DeviceId], frame: bytes) -> list[DeviceId]:
+        """Says something that nobody waits for to those of these devices that are connected here; returns the others.
+
+        frame: ready-made MessagePack; dropped under pressure.
+        """
+        elsewhere, links = [], self._links
+        for device in devices:
+            link = links.get(device)
+            if link is None:
+                elsewhere.append(device)
+            elif not link.connection.congested:
+                link.connection.send_frame(frame)
+        return elsewhere
 
     def wake(self, devices: Iterable[DeviceId]) -> None:
         """Something may wait for these devices (from the bus, a timer or a sweep)."""

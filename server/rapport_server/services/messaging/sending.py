@@ -26,30 +26,27 @@ from rapport_protocol.messages import (
     Void,
 )
 from rapport_protocol.requests import Role
-from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, is_sealed_key, split_sealed_keys
+from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.ports import Clock, Mailbox
 from rapport_server.rates import Rates
-from rapport_server.records import AckJob, DirectJob, Job, PostJob
+from rapport_server.records import AckJob, CallJob, CallNews, DirectJob, Job, PostJob
+from rapport_server.services.messaging.directs import direct_job
 from rapport_server.services.messaging.links import ACKNOWLEDGING, BLOCKED_CONVERSATIONS, Link
 
-__all__ = ["DIRECT_MS", "RING_MS", "Messaging"]
+__all__ = ["RING_MS", "Messaging"]
 
 RING_MS: Final = 60_000
 """Longest life of a ring."""
-DIRECT_MS: Final = 30 * 86_400_000
-"""Longest life of a direct: session acknowledgements and heartbeats."""
 _RING: Final = int(MessageFlags.RING)
 _URGENT: Final = MessageFlags.URGENT
-_NONCES: Final = (0, 24)
-"""Bytes of a direct's nonce: none without a body."""
 
 
 class Messaging:
     """Posts, directs and acknowledgements of all devices connected to this node.
 
     deliver: gets every synced batch, after its senders were answered (`Delivery.deliver`). urgent: called when an
-    urgent post has been accepted, whose timer is due.
+    urgent post has been accepted, whose timer is due. calls: gets what a batch did to calls, after it was delivered.
     """
 
     def __init__(
@@ -59,8 +56,10 @@ class Messaging:
         clock: Clock,
         rates: Rates,
         urgent: Callable[[], None] = lambda: None,
+        calls: Callable[[PostJob | CallJob], None] = lambda _job: None,
     ) -> None:
         self._mailbox = mailbox
+        self._calls = calls
         self._urgent = urgent
         self._deliver = deliver
         self._now_ms = clock.now_ms
@@ -105,8 +104,10 @@ class Messaging:
         )
         if link.given_up:
             job.given_up = link.given_up.get(outer.conv)
-        if outer.flags & _URGENT and outer.kind is MessageClass.POST and who.role is Role.CLIENT:
-            job.urgent = True
+        if outer.flags and outer.kind is MessageClass.POST:
+            job.urgent = bool(outer.flags & _URGENT) and who.role is Role.CLIENT
+            if int(outer.flags) & _RING:
+                job.ring = CallNews(outer.act_until_ms)
         wait = self._rates.allow("post", who.practice + who.device)
         if wait:
             job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
@@ -123,28 +124,11 @@ class Messaging:
         wait = self._rates.allow("direct", who.practice + who.device + direct.device)
         if wait:
             link.connection.send(_failure(ErrorCode.RATE_LIMITED, outer.id, wait))
-        elif outer.kind is not MessageClass.DIRECT or len(direct.nonce) not in _NONCES or not is_sealed_key(direct.key):
-            link.connection.send(_failure(ErrorCode.BAD_FORMAT, outer.id))
-        elif (
-            outer.ts_ms > now + CLOCK_TOLERANCE_MS
-            or not now < outer.act_until_ms <= now + DIRECT_MS + CLOCK_TOLERANCE_MS
-        ):
-            link.connection.send(_failure(ErrorCode.BAD_TIME, outer.id))
+            return
+        job = direct_job(who, direct, now, link)
+        if isinstance(job, ErrorCode):
+            link.connection.send(_failure(job, outer.id))
         else:
-            job = DirectJob(
-                who.practice,
-                who.account,
-                who.device,
-                outer.conv,
-                outer.id,
-                direct.outer,
-                direct.nonce,
-                direct.ct,
-                direct.device,
-                direct.key,
-                outer.act_until_ms,
-                link,
-            )
             self._submit(link, job, outer.id)
 
     def ack(self, link: Link, ack: Ack) -> None:
@@ -239,15 +223,22 @@ class Messaging:
 
     def committed(self, jobs: Collection[Job]) -> None:
         """A batch is synced (or refused): answer the senders, then deliver."""
+        calls: list[PostJob | CallJob] = []
         for job in jobs:
             if type(job) is PostJob:
                 self._answer_post(job)
+                if job.ring is not None:
+                    calls.append(job)
             elif type(job) is DirectJob:
                 self._answer_direct(job)
             elif type(job) is AckJob and isinstance(job.origin, Link):
                 job.origin.acknowledging -= len(job.ok) + len(job.parked)
                 job.origin.eased.set()
+            elif type(job) is CallJob:
+                calls.append(job)
         self._deliver(jobs)
+        for call in calls:
+            self._calls(call)
         if not self.unanswered:
             self._settled.set()
 

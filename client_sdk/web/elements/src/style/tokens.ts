@@ -27,6 +27,8 @@ export const tokens: CSSResult = css`
     --lh-title: 1.75rem;
     --t-display: 1.75rem;
     --lh-display: 2.125rem;
+    --t-clock: 2.25rem;
+    --lh-clock: 2.5rem;
     --w-regular: 400;
     --w-medium: 500;
     --w-strong: 600;
@@ -48,6 +50,7 @@ export const tokens: CSSResult = css`
     --icon-stroke: 1.75;
     --m-quick: 120ms;
     --m-base: 200ms;
+    --m-slow: 360ms;
     --ease: cubic-bezier(0.2, 0.7, 0.2, 1);
 
     --bg: var(--rapport-bg, light-dark(#f3f0ee, #181315));
@@ -65,6 +68,8 @@ export const tokens: CSSResult = css`
     --on-mine: var(--rapport-on-mine, light-dark(#351a28, #fbecf2));
     --on-mine-2: var(--rapport-on-mine-2, light-dark(#69495a, #dcbccb));
     --lamp: light-dark(#d8952a, #e9ae4d);
+    --lamp-soft: light-dark(#f9edd6, #3a2d17);
+    --on-lamp: light-dark(#6b4504, #f3cf90);
     --good: light-dark(#35613f, #a1cba6);
     --good-soft: light-dark(#e2ece0, #21322a);
     --stop: light-dark(#9f3220, #f0a18e);
@@ -78,6 +83,15 @@ export const tokens: CSSResult = css`
     --tint-4: light-dark(#4d6b35, #a5c58b);
     --tint-5: light-dark(#8d4a36, #e0a48f);
     --tint-6: light-dark(#43618f, #9db8e4);
+    --stage: #151012;
+    --stage-2: #241d20;
+    --stage-3: #372e32;
+    --stage-line: #51464b;
+    --stage-ink: #f5eef0;
+    --stage-ink-2: #cabec3;
+    --stage-lamp: #efb95c;
+    --stage-stop: #c8452e;
+    --stage-focus: #a9ccff;
   }
   @media (forced-colors: active) {
     :root,
@@ -97,6 +111,8 @@ export const tokens: CSSResult = css`
       --on-mine: CanvasText;
       --on-mine-2: CanvasText;
       --lamp: Highlight;
+      --lamp-soft: Canvas;
+      --on-lamp: CanvasText;
       --good: CanvasText;
       --good-soft: Canvas;
       --stop: CanvasText;
@@ -110,6 +126,15 @@ export const tokens: CSSResult = css`
       --tint-4: CanvasText;
       --tint-5: CanvasText;
       --tint-6: CanvasText;
+      --stage: Canvas;
+      --stage-2: Canvas;
+      --stage-3: Canvas;
+      --stage-line: CanvasText;
+      --stage-ink: CanvasText;
+      --stage-ink-2: CanvasText;
+      --stage-lamp: Highlight;
+      --stage-stop: CanvasText;
+      --stage-focus: Highlight;
     }
   }
   @media (prefers-reduced-motion: reduce) {
@@ -117,6 +142,7 @@ export const tokens: CSSResult = css`
     :host {
       --m-quick: 0ms;
       --m-base: 0ms;
+      --m-slow: 0ms;
     }
   }
   @media (prefers-contrast: more) {

@@ -1,6 +1,7 @@
 /** Everything the elements say, in German. */
 
 import type { StateWords } from "./en.ts";
+import { liveDe } from "./live-de.ts";
 import { officeDe } from "./office-de.ts";
 import type { Texts } from "./texts.ts";
 
@@ -457,4 +458,5 @@ export const de: Texts = {
     wrong: "Das ist nicht das Passwort. Nichts wurde geändert.",
   },
   ...officeDe,
+  ...liveDe,
 };

@@ -3,6 +3,7 @@
  * times as the reader's locale writes them. The shape of this object is the shape of every catalogue.
  */
 
+import { liveEn } from "./live-en.ts";
 import { officeEn } from "./office-en.ts";
 
 /** The English catalogue. */
@@ -435,6 +436,7 @@ export const en = {
     wrong: "That is not the passphrase. Nothing was changed.",
   },
   ...officeEn,
+  ...liveEn,
 } as const satisfies Catalogue;
 
 /** What a state's sentences may mention: a name, days, a server's address; "" where it is not known. */

@@ -21,7 +21,8 @@
  *     resend.body     {id, outer, nonce, ct, key, at, size}    direct; a whole message again, or a piece of it
  *     resend.lost     {ids}                       direct; these could never be opened here
  *
- * Who answers, and when, stands in `agreements.ts`: cards, promises, urgent messages, cover.
+ * Who answers, and when, stands in `agreements.ts`: cards, promises, urgent messages, cover. Calls and appointments stand
+ * in `meetings.ts`.
  *
  * A type that is not known, or content of another shape, is kept and shown as unsupported. Source: docs/protocol.md,
  * chapter 4.
@@ -48,6 +49,7 @@ import {
   text,
   whole,
 } from "./content-fields.ts";
+import { MEETINGS, type Meeting } from "./meetings.ts";
 
 /** Longest text, bytes of UTF-8: it fits a body of 16,383 bytes with the largest roster. */
 export const TEXT_BYTES = 15_000;
@@ -253,7 +255,8 @@ export type Content =
   | ResendRefusal
   | ResendBody
   | ResendLost
-  | Agreement;
+  | Agreement
+  | Meeting;
 
 /** What an own content is about, among all of its type: a conversation, an account or a name. */
 export function subjectOf(content: OwnContent): string {
@@ -303,6 +306,7 @@ const SHAPES: { readonly [Type in Content["type"]]: Shape<Omit<Extract<Content, 
   },
   "resend.lost": { ids: listOf(message, RESEND_ITEMS) },
   ...AGREEMENTS,
+  ...MEETINGS,
 };
 
 const FIELDS: ReadonlyMap<string, Fields> = new Map(

@@ -19,6 +19,7 @@ import { registrationAgain } from "./registration.ts";
 import { holdsDevice, returnedLists } from "./reissuing.ts";
 import type { ServerClock } from "./server-clock.ts";
 import type { Turns } from "./turns.ts";
+import { Vigil } from "./vigil.ts";
 import { Queue, within } from "./waiting.ts";
 
 /** As if the server had closed for its storage's sake: tried again, each time later. */
@@ -35,6 +36,12 @@ export interface Network {
   readonly random: Random;
 }
 
+/** A connection or an attempt at one. */
+interface Task {
+  readonly done: Promise<void>;
+  readonly abort: AbortController;
+}
+
 /** Owns the link, if there is one. `run` until `stop`. show: is told of every change of state. */
 export class Keeper implements LinkEvents {
   /** The attempt or connection under way. */
@@ -48,7 +55,13 @@ export class Keeper implements LinkEvents {
   private readonly show: (change: Changed) => void;
   private readonly machine = new Connection();
   private readonly inbox: Queue<{ link: Link | null; event: Event }> = new Queue();
-  private task: { readonly done: Promise<void>; readonly abort: AbortController } | null = null;
+  private task: Task | null = null;
+  /** An attempt beside a connection that says nothing; its events count once it has taken that one's place. */
+  private second: { readonly link: Link; readonly task: Task } | null = null;
+  /** Those whose place was taken, until they are closed. */
+  private readonly ending: Set<Promise<void>> = new Set();
+  /** At work in calls. */
+  readonly vigil: Vigil;
   private stopping = false;
   private stopped = false;
 
@@ -58,6 +71,11 @@ export class Keeper implements LinkEvents {
     this.serverClock = serverClock;
     this.network = network;
     this.show = show;
+    this.vigil = new Vigil(network.clock, {
+      ping: () => this.ping(),
+      second: () => this.openSecond(),
+      hurry: () => this.hurry(),
+    });
   }
 
   /** Where the connection stands. */
@@ -101,14 +119,29 @@ export class Keeper implements LinkEvents {
     this.inbox.put({ link, event });
   }
 
-  /** See LinkEvents. */
-  signedIn(): void {
-    this.tell({ tag: "signed_in" }, this.link);
+  /** See LinkEvents. A second connection takes the place of the silent one at once, before anything is sent. */
+  signedIn(link: Link): void {
+    const { second } = this;
+    if (second?.link === link && this.state === "connected") {
+      this.end(this.task);
+      this.link = link;
+      this.task = second.task;
+      this.second = null;
+      this.heard(link);
+      return;
+    }
+    if (second?.link === link) {
+      this.tell({ tag: "online" }); // the first has just ended: the next attempt is this one
+    }
+    this.tell({ tag: "signed_in" }, link);
   }
 
   /** See LinkEvents. Moves nothing but the silence's deadline, which is looked at when it comes. */
-  heard(): void {
-    this.machine.handle({ tag: "heard" }, this.network.clock.monotonic());
+  heard(link: Link): void {
+    if (link === this.link) {
+      this.machine.handle({ tag: "heard" }, this.network.clock.monotonic());
+      this.vigil.heard();
+    }
   }
 
   /** See LinkEvents. */
@@ -123,11 +156,15 @@ export class Keeper implements LinkEvents {
     if (!this.halted) {
       this.tell({ tag: "start" });
     }
+    const over = new AbortController();
+    const watching = this.vigil.run(over.signal).catch(() => undefined); // it ends with this
     try {
       while (this.state !== "closed" || !this.stopped) {
         await this.next(signal);
       }
     } finally {
+      over.abort();
+      await watching;
       await this.drop();
     }
   }
@@ -173,18 +210,25 @@ export class Keeper implements LinkEvents {
     return new DataView(this.network.random(4).slice().buffer).getUint32(0) / 2 ** 32;
   }
 
+  /** Opens a connection, or goes on with the second one where there is one. */
   private connect(): void {
+    const { link, task } = this.second ?? this.begun();
+    this.second = null;
+    this.link = link;
+    this.task = task;
+  }
+
+  private begun(): { readonly link: Link; readonly task: Task } {
     const link = new Link(this.core, this.turns, this.serverClock, this.network.api, this);
     const abort = new AbortController();
-    this.link = link;
-    this.task = { done: this.connection(link, abort.signal), abort };
+    return { link, task: { done: this.connection(link, abort.signal), abort } };
   }
 
   /** One attempt and, if it succeeds, the life of the connection; its end is an event. Never rejects. */
   private async connection(link: Link, signal: AbortSignal): Promise<void> {
     try {
       let code = await link.run(this.network.connector, this.network.random, signal);
-      if (code === CLOSE_AUTH_FAILED && (await this.knownAgain(signal))) {
+      if (code === CLOSE_AUTH_FAILED && link === this.link && (await this.knownAgain(signal))) {
         code = null;
       }
       this.tell(streamClosed(code, this.jitter()), link);
@@ -200,6 +244,42 @@ export class Keeper implements LinkEvents {
         fault("the connection failed", problem);
         this.tell({ tag: "lost", code: FAULT_CODE, jitter: this.jitter() }, link);
       }
+    } finally {
+      if (this.second?.link === link) {
+        this.second = null;
+      }
+    }
+  }
+
+  // --- in calls ----------------------------------------------------------------------------------------------------
+
+  private ping(): boolean {
+    const { link } = this;
+    if (link === null || !link.isSignedIn || this.state !== "connected") {
+      return false;
+    }
+    link.send({ tag: "ping" });
+    return true;
+  }
+
+  /** Beside the present connection, which says nothing; in the place of an earlier attempt. */
+  private openSecond(): void {
+    this.end(this.second?.task ?? null);
+    this.second = this.begun();
+  }
+
+  /** Between two attempts, in a call: now. An attempt that takes its time is left alone. */
+  private hurry(): void {
+    if (this.state === "reconnecting" && this.inbox.size === 0) {
+      this.tell({ tag: "online" });
+    }
+  }
+
+  private end(task: Task | null): void {
+    if (task !== null) {
+      task.abort.abort();
+      const ended = task.done.finally(() => this.ending.delete(ended));
+      this.ending.add(ended);
     }
   }
 
@@ -238,10 +318,12 @@ export class Keeper implements LinkEvents {
   }
 
   private async drop(): Promise<void> {
-    const { task } = this;
+    const { task, second } = this;
     this.task = null;
     this.link = null;
-    task?.abort.abort();
-    await task?.done;
+    this.second = null;
+    this.end(task);
+    this.end(second?.task ?? null);
+    await Promise.all(this.ending);
   }
 }

@@ -30,10 +30,10 @@ export class Untrustworthy extends Error {}
 
 /** What the owner of the connection wants to know. */
 export interface LinkEvents {
-  /** `hello` was verified. */
-  signedIn(): void;
+  /** `hello` was verified: what is sent and done from now on is of this connection. */
+  signedIn(link: Link): void;
   /** Any message has come. */
-  heard(): void;
+  heard(link: Link): void;
   /** The node goes down on purpose. */
   draining(retryAfterS: number): void;
 }
@@ -72,8 +72,9 @@ export class Link {
       if (signed !== null) {
         const { hello, state } = signed;
         this.token = hello.httpToken;
+        this.turns.forgetArrived(); // of a connection whose place this one takes: it is delivered again
         this.flight = this.core.connected();
-        this.events.signedIn();
+        this.events.signedIn(this);
         this.core.presence.connected((message) => this.send(message));
         this.core.offices.connected((message) => this.send(message));
         this.turns.tell((turn) => signIn.signedIn(turn, hello, state));
@@ -93,8 +94,8 @@ export class Link {
         this.core.disconnected();
         this.core.presence.disconnected();
         this.core.offices.disconnected();
+        this.turns.forgetArrived();
       }
-      this.turns.forgetArrived();
       await stream?.close();
     }
   }
@@ -157,13 +158,15 @@ export class Link {
   private async read(stream: Stream, over: AbortSignal): Promise<void> {
     for (;;) {
       const message = await unlessAborted(stream.receive(), over);
-      if (message === null) {
-        return;
+      if (message === null || !this.isSignedIn) {
+        return; // or another connection has taken its place
       }
-      this.events.heard();
+      this.events.heard(this);
       switch (message.tag) {
         case "ping":
           this.send({ tag: "pong" });
+          break;
+        case "pong":
           break;
         case "token":
           this.token = message.httpToken;
@@ -188,8 +191,13 @@ export class Link {
     }
   }
 
+  /** Whether `hello` has come, and no other connection has taken its place. */
+  get isSignedIn(): boolean {
+    return this.flight !== null && this.core.flight === this.flight;
+  }
+
   /** Queues a message; at most the unanswered sends and one acknowledgement per turn are waiting. */
-  private send(message: ClientMessage): void {
+  send(message: ClientMessage): void {
     this.outgoing.put(message);
   }
 

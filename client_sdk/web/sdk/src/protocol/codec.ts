@@ -9,6 +9,7 @@
  */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
+import { EMPTY } from "./bytes.ts";
 import { FormatError } from "./errors.ts";
 import { CLIENT_TAGS, FIELDS, SERVER_TAGS } from "./fields.ts";
 import { ID_BYTES, idBytes, idOf } from "./ids.ts";
@@ -111,7 +112,7 @@ function readValue(value: unknown, kind: Kind): unknown {
       return value;
     case "@":
       demand(Array.isArray(value));
-      return readStruct(value, kind.of);
+      return isMessage(kind.of) ? readMessage(value, kind.of) : readStruct(value, kind.of);
     default: {
       const { items } = kind;
       demand(Array.isArray(value) && items !== null);
@@ -122,7 +123,13 @@ function readValue(value: unknown, kind: Kind): unknown {
 }
 
 function emptyOf({ kind, nullable }: Field): unknown {
-  return nullable ? null : kind.letter === "[" ? [] : kind.letter === "u" ? 0 : false;
+  const empty: Readonly<Record<string, unknown>> = { "[": [], u: 0, y: false, s: "", b: EMPTY };
+  return nullable ? null : empty[kind.letter];
+}
+
+/** Whether a structure is a message: it carries its tag, wherever it stands. */
+function isMessage(struct: string): boolean {
+  return CLIENT_TAGS.includes(struct) || SERVER_TAGS.includes(struct);
 }
 
 function readStruct(row: readonly unknown[], struct: string): Record<string, unknown> {
@@ -139,12 +146,18 @@ function readStruct(row: readonly unknown[], struct: string): Record<string, unk
   return read;
 }
 
+/** A message within another one. */
+function readMessage([tag, ...row]: readonly unknown[], struct: string): object {
+  demand(tag === struct);
+  return { tag, ...readStruct(row, struct) };
+}
+
 function writtenValue(value: unknown, kind: Kind): unknown {
   if (kind.letter === "i" && typeof value === "string") {
     return idBytes(value);
   }
   if (kind.letter === "@" && typeof value === "object" && value !== null) {
-    return writtenStruct(value, kind.of);
+    return [...(isMessage(kind.of) ? [kind.of] : []), ...writtenStruct(value, kind.of)];
   }
   const { items } = kind;
   return items !== null && Array.isArray(value) ? value.map((item: unknown) => writtenValue(item, items)) : value;

@@ -34,6 +34,10 @@ export type ClaimId = Id<"claim">;
 export type SessionId = Id<"session">;
 /** Changes whenever the server's store was restored from a backup. */
 export type StoreEpoch = Id<"store-epoch">;
+/** A planned meeting; also a series of them. */
+export type AppointmentId = Id<"appointment">;
+/** First 16 bytes of the hash of a join link's secret. */
+export type RoomLinkId = Id<"room-link">;
 /** What a device acknowledges: a message, a membership entry or a notice. */
 export type ItemId = MessageId | Id<"item">;
 

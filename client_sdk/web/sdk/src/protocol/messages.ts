@@ -12,6 +12,7 @@
  */
 
 import type { AccountId, ConversationId, DeviceId, ItemId, MessageId, StoreEpoch } from "./ids.ts";
+import type { RoomView } from "./meeting.ts";
 
 /** Version of the protocol. */
 export const PROTOCOL_VERSION = 1;

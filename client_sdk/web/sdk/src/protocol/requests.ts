@@ -11,6 +11,7 @@
  */
 
 import type { AccountId, ClaimId, ConversationId, DeviceId, ItemId, LinkId, MessageId } from "./ids.ts";
+import type { AppointmentOutcome, Appointments, Calendar, CalendarFeed, HostAct, Knock, PutAppointments, Reached, RoomLink, RoomLinkOpened, RoomLinkUse, RoomView, TurnCredentials, TurnWanted } from "./meeting.ts";
 
 /** What an account is in its practice. */
 export type Role =

@@ -104,6 +104,7 @@ export class FakeServer {
       wake: (devices) => this.delivery.wake(devices),
       drop: (devices) => this.delivery.drop(devices),
       offices: () => this.delivery.offices(),
+      rooms: () => this.delivery.rooms(),
     };
     this.delivery = new Delivery(this.store, clock);
   }

@@ -27,6 +27,7 @@ import { parseSignalFields } from "../protocol/signed.ts";
 import { delivery, outerOf, takeAck, takeDirect, takePost, waitingFor } from "./server-mailbox.ts";
 import { FakeOffices } from "./server-office.ts";
 import { FakePresence } from "./server-presence.ts";
+import { FakeRooms } from "./server-rooms.ts";
 import { type Principal, requiredDevices, type Store } from "./server-state.ts";
 import { acknowledgedUrgent, FakeLadders, postedUrgent } from "./server-urgent.ts";
 
@@ -61,12 +62,14 @@ export class Delivery {
   readonly #presence: FakePresence;
   readonly #offices: FakeOffices;
   readonly #ladders: FakeLadders;
+  readonly #rooms: FakeRooms;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#presence = new FakePresence(store);
     this.#offices = new FakeOffices(store, clock);
     this.#ladders = new FakeLadders(store, clock);
+    this.#rooms = new FakeRooms(store, clock);
   }
 
   /** A device has signed in: its mailbox starts to stream. An older connection of the same device is closed (4004). */
@@ -83,6 +86,7 @@ export class Delivery {
     this.#links.set(principal.device, link);
     this.#presence.open(principal, (message) => connection.send(message));
     this.#offices.open(principal, (message) => connection.send(message));
+    this.#rooms.open(principal, (message) => connection.send(message));
     older?.connection.close(CLOSE_REPLACED);
     this.#pump(link);
     return link;
@@ -94,6 +98,7 @@ export class Delivery {
       this.#links.delete(link.principal.device);
       this.#presence.close(link.principal);
       this.#offices.close(link.principal);
+      this.#rooms.close(link.principal);
     }
   }
 
@@ -106,6 +111,11 @@ export class Delivery {
   offices(): void {
     this.#offices.tell();
     this.#ladders.look();
+  }
+
+  /** Appointments or waiting rooms are different now; or the server's clock was moved. */
+  rooms(): void {
+    this.#rooms.look();
   }
 
   /** Something new may wait for these devices. */
@@ -149,6 +159,9 @@ export class Delivery {
         break;
       case "watch_office":
         this.#offices.watch(link.principal, message);
+        break;
+      case "watch_room":
+        this.#rooms.watch(link.principal, message);
         break;
       case "signal":
         this.#signal(link, message);

@@ -1,6 +1,7 @@
 /** Every HTTP operation of the server for tests, by name. */
 
-import type { AccountId, ConversationId, InviteId, LinkId } from "../protocol/ids.ts";
+import { Rejected } from "../protocol/errors.ts";
+import type { AccountId, AppointmentId, ConversationId, InviteId, LinkId, RoomLinkId } from "../protocol/ids.ts";
 import type { OperationName, RequestOf, ResponseOf, Role } from "../protocol/requests.ts";
 import {
   conversationsOf,
@@ -12,10 +13,20 @@ import {
   updateList,
   writeLink,
 } from "./server-accounts.ts";
+import {
+  calendarOf,
+  endFeed,
+  listAppointments,
+  makeFeed,
+  noteReached,
+  putAppointments,
+  setOutcome,
+} from "./server-appointments.ts";
 import { archivePage, fetchItems, receiptsOf } from "./server-mailbox.ts";
 import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-membership.ts";
 import { holidaysOf, officeOf, publishOffice, pushState, subscribePush } from "./server-office.ts";
 import { type ClaimLimits, claimBundles, uploadPrekeys } from "./server-prekeys.ts";
+import { actInRoom, knock, makeRoomLink, useRoomLink, viewRoom } from "./server-rooms.ts";
 import { conversationOf, type Principal, type Store } from "./server-state.ts";
 import { seenUrgent } from "./server-urgent.ts";
 
@@ -24,7 +35,7 @@ export interface Asked {
   readonly store: Store;
   readonly who: Principal | null;
   readonly limits: ClaimLimits;
-  readonly path: { readonly [Name in "conv" | "account" | "invite" | "link"]?: string };
+  readonly path: { readonly [Name in "conv" | "account" | "invite" | "link" | "appointment"]?: string };
   readonly query: Readonly<Record<string, number | string>>;
   readonly body: unknown;
 }
@@ -40,6 +51,7 @@ interface Request<Name extends OperationName> {
   readonly account: AccountId;
   readonly invite: InviteId;
   readonly link: LinkId;
+  readonly appointment: AppointmentId;
 }
 
 const NOBODY: Principal = { account: "" as AccountId, device: "" as Principal["device"], role: "client" };
@@ -58,6 +70,7 @@ function handler<Name extends OperationName>(answer: (request: Request<Name>) =>
       account: path.account as AccountId,
       invite: path.invite as InviteId,
       link: path.link as LinkId,
+      appointment: path.appointment as AppointmentId,
     });
 }
 
@@ -114,6 +127,33 @@ export const HANDLERS: { readonly [Name in OperationName]: (asked: Asked) => Res
   "push.state": handler<"push.state">(({ store, who }) => pushState(store, who)),
   "push.subscribe": handler<"push.subscribe">(({ store, who, body }) => subscribePush(store, who, body)),
   "urgent.seen": handler<"urgent.seen">(({ store, who, body }) => seenUrgent(store, who, body)),
+  "turn.credentials": handler<"turn.credentials">(() => {
+    throw new Rejected("not_found", "no relay here");
+  }),
+  "appointment.put": handler<"appointment.put">(({ store, who, body }) => putAppointments(store, who, body)),
+  "appointment.list": handler<"appointment.list">(({ store, who, query }) => {
+    return listAppointments(store, who, query.from ?? 0, query.to ?? Number.MAX_SAFE_INTEGER);
+  }),
+  "appointment.outcome": handler<"appointment.outcome">(({ store, who, appointment, body }) => {
+    return setOutcome(store, who, appointment, body);
+  }),
+  "appointment.reached": handler<"appointment.reached">(({ store, who, appointment, body }) => {
+    return noteReached(store, who, appointment, body);
+  }),
+  "appointment.calendar": handler<"appointment.calendar">(({ store, who, appointment }) => {
+    return calendarOf(store, who, appointment);
+  }),
+  "calendar.feed": handler<"calendar.feed">(({ store, who }) => makeFeed(store, who)),
+  "calendar.end": handler<"calendar.end">(({ store, who }) => endFeed(store, who)),
+  "room.view": handler<"room.view">(({ store, who, appointment }) => viewRoom(store, who, appointment)),
+  "room.knock": handler<"room.knock">(({ store, who, appointment, body }) => knock(store, who, appointment, body)),
+  "room.act": handler<"room.act">(({ store, who, appointment, body }) => actInRoom(store, who, appointment, body)),
+  "room.link": handler<"room.link">(({ store, who, appointment, body }) => {
+    return makeRoomLink(store, who, appointment, body);
+  }),
+  "room.use_link": handler<"room.use_link">(({ store, who, link, body }) => {
+    return useRoomLink(store, who, link as string as RoomLinkId, body); // the path's link is of another kind here
+  }),
 };
 
 const ANYBODY: readonly OperationName[] = [
@@ -129,7 +169,17 @@ export function isForAnybody(operation: OperationName): boolean {
   return ANYBODY.includes(operation);
 }
 
+const THERAPISTS: readonly OperationName[] = [
+  "invite.create",
+  "office.publish",
+  "office.holidays",
+  "appointment.put",
+  "appointment.outcome",
+  "room.act",
+  "room.link",
+];
+
 /** Whether this role may ask for an operation at all. */
 export function mayAsk(operation: OperationName, role: Role): boolean {
-  return role !== "client" || !["invite.create", "office.publish", "office.holidays"].includes(operation);
+  return role !== "client" || !THERAPISTS.includes(operation);
 }

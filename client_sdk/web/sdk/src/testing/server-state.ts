@@ -8,6 +8,7 @@ import { type DeviceList, parseSignedDeviceList, type SignedDeviceList } from ".
 import { Rejected } from "../protocol/errors.ts";
 import {
   type AccountId,
+  type AppointmentId,
   type ClaimId,
   type ConversationId,
   type DeviceId,
@@ -16,12 +17,15 @@ import {
   idOf,
   type LinkId,
   type MessageId,
+  type RoomLinkId,
   type StoreEpoch,
 } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS, DORMANT_AFTER_MS, RECOVERY_MS, SEQ_JUMP } from "../protocol/limits.ts";
+import type { AppointmentTimes } from "../protocol/meeting.ts";
 import type { NoticeKind } from "../protocol/messages.ts";
 import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
 import type { Rung } from "../protocol/urgent.ts";
+import type { DoorState, PersonState } from "../rooms/states.ts";
 
 /** Kinds of conversations: of an account's own devices, and of two people; groups are 2. */
 export const KIND_SELF = 0;
@@ -141,6 +145,62 @@ export interface ServerState {
   readonly pushes: Map<DeviceId, PushSubscription>;
   /** Urgent messages and how far each has come. */
   readonly urgent: Map<MessageId, UrgentLadder>;
+  readonly appointments: Map<AppointmentId, AppointmentRecord>;
+  /** The path of the calendar that an account has made an address for. */
+  readonly feeds: Map<AccountId, string>;
+  /** Waiting rooms in which something has happened. */
+  readonly rooms: Map<AppointmentId, RoomRecord>;
+  readonly roomLinks: Map<RoomLinkId, RoomLinkRecord>;
+}
+
+/** One appointment. reminded: minutes of the reminders that were sent; reached: whose devices have taken the last one. */
+export interface AppointmentRecord {
+  readonly times: AppointmentTimes;
+  readonly host: AccountId;
+  readonly reminded: Set<number>;
+  readonly reached: Set<AccountId>;
+  outcome: string;
+  minutesHeld: number;
+}
+
+/**
+ * Somebody at the door or in the room. untilMs: while admitting, when that lapses; 0 = it does not. version: of the room
+ * when they last changed.
+ */
+export interface PersonRecord {
+  readonly account: AccountId;
+  device: DeviceId;
+  state: PersonState;
+  sinceMs: number;
+  heardMs: number;
+  checks: number;
+  call: MessageId | null;
+  untilMs: number;
+  version: number;
+}
+
+/**
+ * One waiting room. hosts: when each host who is in it was last heard of. emptiedMs: when the last one left after
+ * somebody had been in, 0 = nobody was, or somebody is. door: as it was told last.
+ */
+export interface RoomRecord {
+  version: number;
+  locked: boolean;
+  readonly hosts: Map<AccountId, number>;
+  readonly people: Map<AccountId, PersonRecord>;
+  emptiedMs: number;
+  door: DoorState;
+}
+
+/** A join link. device: the one that is bound to it; tries: wrong passcodes so far. */
+export interface RoomLinkRecord {
+  readonly appointment: AppointmentId;
+  readonly secretHash: string;
+  readonly notBeforeMs: number;
+  readonly expiresMs: number;
+  readonly passcode: string;
+  device: DeviceId | null;
+  tries: number;
 }
 
 /** One urgent message. cover: the colleague who was asked. nextMs: when a rung is due next, 0 = it has ended. */
@@ -167,6 +227,8 @@ export interface Store {
   drop(devices: Iterable<DeviceId>): void;
   /** Somebody's office hours, or who may see them, are different now. */
   offices(): void;
+  /** Appointments or waiting rooms are different now. */
+  rooms(): void;
 }
 
 /** A server that nobody has joined yet. */
@@ -190,6 +252,10 @@ export function newState(seed: Uint8Array, storeEpoch: StoreEpoch, ownerTokenHas
     offices: new Map(),
     pushes: new Map(),
     urgent: new Map(),
+    appointments: new Map(),
+    feeds: new Map(),
+    rooms: new Map(),
+    roomLinks: new Map(),
   };
 }
 

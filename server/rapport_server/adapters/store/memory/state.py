@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rapport_protocol.calls.arbiter import CallRecord
 from rapport_protocol.ids import (
     AccountId,
     ClaimId,
@@ -168,6 +169,7 @@ class MemoryState:
         self._deliveries: dict[tuple[PracticeId, bytes], Delivery] = {}
         self._timers: dict[tuple[str, bytes], tuple[Timer, int]] = {}
         self._urgent: dict[tuple[PracticeId, MessageId], UrgentRecord] = {}
+        self._calls: dict[tuple[PracticeId, MessageId], CallRecord] = {}
 
     # --- who is where ---
 

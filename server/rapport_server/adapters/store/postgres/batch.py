@@ -157,8 +157,10 @@ class Batch:
         for row in rows:
             key = row["key"]
             seq, epoch, roster = self._rows[key]
-            lonely = row["kind"] != KIND_SELF and row["members"] < 2
-            state = ConversationState(key, epoch, seq, lonely=lonely, required=row["required"], listed=row["listed"])
+            state = ConversationState(
+                key, epoch, seq, kind=row["kind"], members=row["members"], required=row["required"],
+                listed=row["listed"],
+            )  # fmt: skip
             self._rosters.put(roster, state)
             self._standing[key] = state
 

@@ -66,7 +66,7 @@ SELECT w.key, i.conv, i.seq, i.at, i.device FROM {_PAIRS} CROSS JOIN LATERAL (
 # $1: practice and id of conversations whose rows are locked; $2: how many.
 FIND: Final = f"""
 SELECT c.practice || c.conv AS key, c.kind,
-  (SELECT count(*) FROM member AS m WHERE m.practice = c.practice AND m.conv = c.conv AND m.joined) AS members,
+  ARRAY(SELECT m.account FROM member AS m WHERE m.practice = c.practice AND m.conv = c.conv AND m.joined) AS members,
   coalesce(d.required, ''::bytea) AS required, coalesce(d.listed, ''::bytea) AS listed
 FROM {_PAIRS} CROSS JOIN LATERAL (
   SELECT c.practice, c.conv, c.kind FROM conversation AS c WHERE c.practice = w.practice AND c.conv = w.id LIMIT 1

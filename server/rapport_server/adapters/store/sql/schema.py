@@ -8,20 +8,21 @@ link), and `position`, which only ever comes from a row whose practice was check
 A change here needs a migration in `migrations/versions`; a test compares the two.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    false,
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Table, Text, false
+
+from rapport_server.adapters.store.sql.columns import Number, metadata
+from rapport_server.adapters.store.sql.columns import blob as _blob
+from rapport_server.adapters.store.sql.columns import key as _key
+from rapport_server.adapters.store.sql.columns import number as _number
+from rapport_server.adapters.store.sql.meeting_tables import (
+    appointment,
+    appointment_member,
+    calendar_feed,
+    room,
+    room_link,
+    room_person,
 )
 
 __all__ = [
@@ -29,7 +30,11 @@ __all__ = [
     "FORM_MESSAGE",
     "FORM_NOTICE",
     "account",
+    "appointment",
+    "appointment_member",
     "archive_entry",
+    "calendar_feed",
+    "call",
     "claim",
     "conversation",
     "device",
@@ -50,6 +55,9 @@ __all__ = [
     "one_time_key",
     "practice",
     "push_subscription",
+    "room",
+    "room_link",
+    "room_person",
     "sealed_keys",
     "server",
     "timer",
@@ -64,26 +72,6 @@ FORM_MESSAGE: Final = 0
 FORM_ENTRY: Final = 1
 """A membership entry on its way to devices; the chain itself is in `membership_entry`."""
 FORM_NOTICE: Final = 2
-
-Number = BigInteger().with_variant(Integer(), "sqlite")
-"""64 bits everywhere; INTEGER in SQLite, so that an integer primary key is the row's own address."""
-
-metadata: Final = MetaData(
-    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
-)
-
-
-def _key(name: str) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=True)
-
-
-def _blob(name: str, **options: Any) -> Column[bytes]:
-    return Column(name, LargeBinary, **{"nullable": False, **options})
-
-
-def _number(name: str, **options: Any) -> Column[int]:
-    return Column(name, Number, **{"nullable": False, **options})
-
 
 server = Table(
     "server",
@@ -305,6 +293,39 @@ urgent = Table(
     _number("next_ms", comment="when the next rung is due; 0 = it has ended"),
     Index(None, "practice", "client", "next_ms"),
     comment="Urgent messages and how far up the ladder they are.",
+)
+
+call = Table(
+    "call",
+    metadata,
+    _key("practice"),
+    _key("call"),
+    _blob("conv"),
+    _blob("caller"),
+    _blob("callee"),
+    _blob("caller_device"),
+    _number("caller_heard_ms"),
+    _blob("callee_device", comment="empty until one has accepted"),
+    _number("callee_heard_ms"),
+    _number("offered_ms"),
+    Column("phase", Text, nullable=False, comment="rapport_protocol.calls.arbiter.CallPhase"),
+    _number("rings", comment="1 once a device has said so"),
+    _number("until_ms"),
+    _number("accepted_ms"),
+    _number("connected_ms"),
+    _number("ended_ms", comment="0 while it lives"),
+    Column("reason", Text, nullable=False, comment="EndReason, empty while it lives"),
+    _blob("away", comment="devices that are shown as reconnecting, joined"),
+    _number("version"),
+    Index(None, "ended_ms"),
+    comment="Calls: who, when, how far. One that has ended stays for a day.",
+)
+Index(
+    "ix_call_practice_conv",
+    call.c.practice,
+    call.c.conv,
+    sqlite_where=call.c.ended_ms == 0,
+    postgresql_where=call.c.ended_ms == 0,
 )
 
 push_subscription = Table(

@@ -17,6 +17,7 @@ from rapport_protocol.limits import (
 from rapport_protocol.messages import NoticeKind
 from rapport_server.adapters.store.rules import URGENT_KEPT_MS
 from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.calls import drop_ended_calls
 from rapport_server.adapters.store.sql.linking import drop_expired_links
 from rapport_server.adapters.store.sql.mailboxes import NewItem, OwedItem
 from rapport_server.adapters.store.sql.placing import (
@@ -27,6 +28,7 @@ from rapport_server.adapters.store.sql.placing import (
     take_seqs,
 )
 from rapport_server.adapters.store.sql.urgent import drop_ended
+from rapport_server.calling import CALL_KEPT_MS
 
 __all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
 
@@ -103,6 +105,12 @@ def _urgent(tx: Transaction, now: int) -> Step:
     return Step(more=False)
 
 
+def _calls(tx: Transaction, now: int) -> Step:
+    """Forgets calls that ended a day ago."""
+    drop_ended_calls(tx, now - CALL_KEPT_MS)
+    return Step(more=False)
+
+
 def _old_mail(tx: Transaction, now: int) -> Step:
     """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
     old = [row for row in tx.mailboxes.owed_items(tx.db, -1, STEP_ROWS) if row.at <= now - MAILBOX_LIFE_MS]
@@ -149,5 +157,5 @@ def _notice(kind: str, row: OwedItem, conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent)
+SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent, _calls)
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

@@ -57,6 +57,7 @@ def write_batch(ledger: Ledger, at: int, *, folding: bool) -> None:
     for job in batch.urgent:
         execute(_URGENT, (job.practice, job.id, job.conv, job.account, at, at, at))
         execute(_URGENT_TIMER, (URGENT_TIMER, job.practice + job.id, at))
+    ledger.calls.write()
     freed = _acknowledged(execute, batch)
     ledger.unfolded += batch.letters
     if folding or len(ledger.unfolded) >= FOLD_LETTERS:

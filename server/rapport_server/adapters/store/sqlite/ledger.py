@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ID_BYTES, MessageId
+from rapport_server.adapters.store.calls import happen, offer
 from rapport_server.adapters.store.judging import (
     Blocks,
     ConversationState,
@@ -20,9 +21,10 @@ from rapport_server.adapters.store.judging import (
     repeats_direct,
     repeats_post,
 )
+from rapport_server.adapters.store.sqlite.call_book import LedgerCalls
 from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.lookup import find_conversation, find_letters
-from rapport_server.records import AckJob, DirectJob, Job, PostJob
+from rapport_server.jobs import AckJob, CallJob, DirectJob, Job, PostJob
 
 __all__ = ["Batch", "Ledger"]
 
@@ -79,6 +81,7 @@ class Ledger:
         self.members_moved = False
         """Members or devices have changed in this transaction."""
         self.batch = Batch()
+        self.calls = LedgerCalls(connection)
         self._conversations: dict[bytes, ConversationState] = {}
 
     def next_position(self) -> int:
@@ -93,6 +96,7 @@ class Ledger:
         self.letters.clear()
         self.unfolded.clear()
         self.moved.clear()
+        self.calls.forget()
         self._conversations.clear()
 
     def forget_members(self) -> None:
@@ -112,6 +116,7 @@ class Ledger:
                 del self.letters[key]
         if len(self._conversations) > CONVERSATIONS_KEPT:
             self._conversations.clear()
+        self.calls.tidy()
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Ledger:
         """Fills in the outcome of each job, in their order. at: time of the transaction."""
         self.batch.at = at
         self._remember(
-            [job.practice + job.id for job in jobs if type(job) is not AckJob]  # type: ignore[union-attr]
+            [job.practice + job.id for job in jobs if type(job) is not AckJob and job.id]  # type: ignore[union-attr]
         )
         for job in jobs:
             if type(job) is AckJob:
@@ -128,6 +133,8 @@ class Ledger:
                 in_order(job, self._post, self.batch.undo)
             elif type(job) is DirectJob and job.refusal is None:
                 job.refusal = self._direct(job)
+            elif type(job) is CallJob:
+                happen(self.calls, job, self._conversation, self._direct, at)
 
     def _remember(self, keys: Iterable[bytes]) -> None:
         """Reads in one go those of these items that are stored but not remembered."""
@@ -155,6 +162,8 @@ class Ledger:
         self._keep(letter, job, job.entry)
         if job.urgent:
             self.batch.urgent.append(job)
+        if job.ring is not None:
+            offer(self.calls, job, state, at)
         return None
 
     def _direct(self, job: DirectJob) -> ErrorCode | None:

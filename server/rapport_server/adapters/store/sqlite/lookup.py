@@ -9,7 +9,6 @@ from rapport_server.adapters.store.judging import ConversationState
 from rapport_server.adapters.store.sql.schema import FORM_MESSAGE
 from rapport_server.adapters.store.sqlite.letters import Letter
 from rapport_server.adapters.store.sqlite.rows import select_rows
-from rapport_server.records import KIND_SELF
 
 __all__ = ["find_conversation", "find_letters"]
 
@@ -46,9 +45,9 @@ def find_conversation(connection: sqlite3.Connection, practice: bytes, conv: byt
     if row is None:
         return None
     kind, epoch, seq = row
-    (members,) = connection.execute(
-        "SELECT count(*) FROM member WHERE practice = ? AND conv = ? AND joined", (practice, conv)
-    ).fetchone()
+    members = connection.execute(
+        "SELECT account FROM member WHERE practice = ? AND conv = ? AND joined", (practice, conv)
+    ).fetchall()
     devices = connection.execute(
         "SELECT d.device, d.dormant FROM member AS m"
         " JOIN device AS d ON d.practice = m.practice AND d.account = m.account"
@@ -59,7 +58,8 @@ def find_conversation(connection: sqlite3.Connection, practice: bytes, conv: byt
         practice + conv,
         epoch,
         seq,
-        lonely=kind != KIND_SELF and members < 2,
+        kind=kind,
+        members=[account for (account,) in members],
         required=b"".join(device for device, dormant in devices if not dormant),
         listed=b"".join(device for device, _ in devices),
     )

@@ -37,6 +37,7 @@ from rapport_server.adapters.store.sql.archive import archive
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite import mail
+from rapport_server.adapters.store.sqlite.calls import SqliteCalls
 from rapport_server.adapters.store.sqlite.notifying import SqlitePushes, SqliteWebhooks
 from rapport_server.adapters.store.sqlite.office import SqliteOffices
 from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
@@ -70,7 +71,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class SqliteStore(SqliteOffices, SqliteUrgent, SqlitePushes, SqliteWebhooks):
+class SqliteStore(SqliteOffices, SqliteUrgent, SqliteCalls, SqlitePushes, SqliteWebhooks):
     """Satisfies the Store port with one file.
 
     path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. small_batch: jobs up

@@ -22,6 +22,7 @@ from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.judging import refuse
 from rapport_server.adapters.store.rules import BATCH_JOBS
 from rapport_server.adapters.store.sql.placing import Transaction
+from rapport_server.adapters.store.sqlite.call_book import note_missed
 from rapport_server.adapters.store.sqlite.folding import recall, write_batch
 from rapport_server.adapters.store.sqlite.ledger import Ledger
 from rapport_server.adapters.store.sqlite.mailboxes import PackedMailboxes
@@ -227,6 +228,8 @@ class Writer:
             self.settled = False
             self._ledger.perform(jobs, now)
         write_batch(self._ledger, now, folding=folding)
+        if self._ledger.calls.missed:
+            note_missed(self._ledger.calls, self._transaction)
 
     def _write(self, work: Write) -> None:
         """Runs a cold write. What it raises is its own outcome, unless the database itself is in trouble."""

@@ -1,0 +1,145 @@
+"""The table of a device's call machine: where a call stands on this device, and what each thing that is met does to it.
+
+`MOVES` decides every pair of phase and sign; docs/calls.md is drawn from it. `device.py` turns what it is told into
+signs and carries the moves out.
+
+Source: docs/protocol.md, section 20.2.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+__all__ = ["MOVES", "CallSign", "DevicePhase"]
+
+
+class DevicePhase(StrEnum):
+    """Where a call stands on this device. Three of them are entries: `offering`, `waking` and `elsewhere`."""
+
+    OFFERING = "offering"
+    """We call; the server has not taken the offer yet."""
+    CALLING = "calling"
+    """The server has the offer."""
+    RINGING_THERE = "ringing_there"
+    """Some device of the other person rings."""
+    WAKING = "waking"
+    """They call; it does not ring here: the server was not asked yet, or this device is to be silent."""
+    RINGING_HERE = "ringing_here"
+    ANSWERING = "answering"
+    """The person here has accepted, or moves the call here; whether this device is the one is not known yet."""
+    CONNECTING = "connecting"
+    """This device is in the call; media do not flow yet."""
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    """Media have flowed and do not any more."""
+    ELSEWHERE = "elsewhere"
+    """Another device of this account is in the call, or calls; says itself, or says the server."""
+    SETTLING = "settling"
+    """The server says that it is over because somebody of ours has acted; their sealed word is not here yet."""
+    ENDED = "ended"
+    """Over on this device. `outcome` says how."""
+
+
+class CallSign(StrEnum):
+    """What something that is met means for the call."""
+
+    SENT = "sent"
+    """The server has taken our offer."""
+    REFUSED = "refused"
+    """It has not, and never will."""
+    STILL = "still"
+    """It waits for an answer, and does not ring."""
+    RINGS = "rings"
+    """It waits for an answer, and rings there; or may ring here."""
+    HERE = "here"
+    """This device is in the call, says the server."""
+    THERE = "there"
+    """Another device of this account is in the call, says the server."""
+    MISSED = "missed"
+    """It has ended and nobody had accepted it, says the server."""
+    OVER = "over"
+    """It has ended."""
+    DOUBTED = "doubted"
+    """It has ended, says the server alone, by a device of ours whose sealed word is not here."""
+    OWN_ACCEPTED = "own_accepted"
+    """Another device of this account says, sealed, that it has accepted."""
+    OWN_DECLINED = "own_declined"
+    ACCEPTED = "accepted"
+    """A device of the other side says, sealed, that it has accepted."""
+    DECLINED = "declined"
+    SUMMARY = "summary"
+    """A device that was in the call says, sealed, how long it was."""
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    BUSY = "busy"
+    """This device is in another call."""
+    HANG_UP = "hang_up"
+    MIGRATE = "migrate"
+    """The person wants to have the call here."""
+    OUR_DESCRIPTION = "our_description"
+    """Media here have a description for the other side."""
+    THEIR_DESCRIPTION = "their_description"
+    FORGED = "forged"
+    """A description of the same device with another fingerprint."""
+    MEDIA_CONNECTED = "media_connected"
+    MEDIA_LOST = "media_lost"
+    MEDIA_FAILED = "media_failed"
+    SUPERSEDED = "superseded"
+    """Another call of these two people goes on instead of this one."""
+    OTHER_OFFER = "other_offer"
+    """Another call of these two people, and this one goes on."""
+    ONLINE = "online"
+    """Signed in and caught up."""
+    OFFLINE = "offline"
+    AGAIN = "again"
+    """Time to say something once more."""
+    STALE = "stale"
+    """The server has not confirmed for a while that it still rings."""
+    EXPIRED = "expired"
+    """The time of the phase is over."""
+
+
+_OF, _CA, _RT, _WA, _RH, _AN, _CN, _UP, _RE, _EL, _SE, _X = DevicePhase
+__ = None
+"""Stays where it is: taken note of, or too late to matter."""
+
+#: One row per sign, one column per phase: the phase afterwards.
+_NEXT: Final[dict[CallSign, tuple[DevicePhase | None, ...]]] = {
+    #                         offer call  rthere wake  rhere answ  conn  up    recon elsew settl ended
+    CallSign.SENT:              (_CA, __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.REFUSED:           (_X,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.STILL:             (_CA, __,  __,  __,  _WA, __,  __,  __,  __,  __,  __,  __),
+    CallSign.RINGS:             (_RT, _RT, __,  _RH, __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.HERE:              (_CN, _CN, _CN, _X,  _X,  _CN, __,  __,  __,  _X,  _X,  __),
+    CallSign.THERE:             (_EL, _EL, _EL, _EL, _EL, _EL, _EL, _EL, _EL, __,  _EL, __),
+    CallSign.MISSED:            (_X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  __),
+    CallSign.OVER:              (_X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  __),
+    CallSign.DOUBTED:           (_X,  _X,  _X,  _SE, _SE, _SE, _X,  _X,  _X,  _SE, __,  __),
+    CallSign.OWN_ACCEPTED:      (__,  __,  __,  _EL, _EL, _EL, __,  __,  __,  __,  _X,  __),
+    CallSign.OWN_DECLINED:      (__,  __,  __,  _X,  _X,  __,  __,  __,  __,  __,  _X,  __),
+    CallSign.ACCEPTED:          (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.DECLINED:          (_X,  _X,  _X,  __,  __,  __,  __,  __,  __,  _X,  __,  __),
+    CallSign.SUMMARY:           (__,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  _X,  __),
+    CallSign.ACCEPT:            (__,  __,  __,  _AN, _AN, __,  __,  __,  __,  __,  __,  __),
+    CallSign.DECLINE:           (__,  __,  __,  _X,  _X,  _X,  __,  __,  __,  __,  __,  __),
+    CallSign.BUSY:              (__,  __,  __,  _X,  _X,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.HANG_UP:           (_X,  _X,  _X,  __,  __,  _X,  _X,  _X,  _X,  __,  __,  __),
+    CallSign.MIGRATE:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  _AN, __,  __),
+    CallSign.OUR_DESCRIPTION:   (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.THEIR_DESCRIPTION: (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.FORGED:            (__,  _X,  _X,  __,  __,  _X,  _X,  _X,  _X,  __,  __,  __),
+    CallSign.MEDIA_CONNECTED:   (__,  __,  __,  __,  __,  __,  _UP, __,  _UP, __,  __,  __),
+    CallSign.MEDIA_LOST:        (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
+    CallSign.MEDIA_FAILED:      (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
+    CallSign.SUPERSEDED:        (_X,  _X,  _X,  _X,  _X,  _X,  __,  __,  __,  __,  _X,  __),
+    CallSign.OTHER_OFFER:       (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.ONLINE:            (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.OFFLINE:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.AGAIN:             (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.STALE:             (__,  __,  __,  __,  _WA, __,  __,  __,  __,  __,  __,  __),
+    CallSign.EXPIRED:           (_X,  _X,  _X,  _X,  _X,  _X,  _X,  __,  _X,  _X,  _X,  __),
+}  # fmt: skip
+
+MOVES: Final[dict[tuple[DevicePhase, CallSign], DevicePhase]] = {
+    (phase, sign): row[column] or phase for sign, row in _NEXT.items() for column, phase in enumerate(DevicePhase)
+}
+"""(phase, sign) -> phase afterwards, for all pairs."""

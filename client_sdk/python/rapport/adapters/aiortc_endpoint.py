@@ -1,0 +1,264 @@
+"""`rapport.ports.CallEndpoint` on aiortc (the extra `rapport[calls]`): a file or a test picture in, a file out.
+
+    endpoint = AiortcEndpoint()                                 a moving test picture and silence; what comes is counted
+    endpoint = AiortcEndpoint(source=Path("in.mp4"), sink=Path("out.mkv"))
+
+What aiortc does not do: its candidates are gathered before it describes, none follow later; it does not restart ICE.
+A short cut of the network it survives, since a way counts as lost only after some 30 s without consent (RFC 7675).
+"""
+
+import asyncio
+import fractions
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aiortc import (
+    AudioStreamTrack,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
+from aiortc.contrib.media import MediaPlayer, MediaRecorder
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcconfiguration import RTCIceTransportPolicy
+from aiortc.sdp import candidate_from_sdp
+from av import VideoFrame
+
+from rapport.ports import Description, EndpointEvent, MediaConnected, MediaFailed, MediaLost, MediaStats
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.limits import CANDIDATES_MOST, DESCRIPTION_BYTES
+from rapport_protocol.meeting import TurnCredentials
+
+__all__ = ["LOST_AFTER_S", "AiortcEndpoint", "TestPicture"]
+
+LOST_AFTER_S: Final = 2.0
+"""Seconds without a packet after which media count as interrupted; of silence one comes every 20 ms."""
+_LOOK_EVERY_S: Final = 0.5
+_EVENTS_MOST: Final = 64
+"""Events that wait for their reader; further counts are left out, since the next ones hold them."""
+_WIDTH, _HEIGHT, _FRAME_S = 160, 120, fractions.Fraction(1, 15)
+
+
+class TestPicture(VideoStreamTrack):
+    """A picture of 160 x 120 whose brightness moves, 15 times a second: little work for one core."""
+
+    __test__ = False  # its name is the field's word, not pytest's
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._began_s = 0.0
+
+    async def recv(self) -> VideoFrame:
+        """The next picture, when it is due."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        loop = asyncio.get_running_loop()
+        self._began_s = self._began_s or loop.time()
+        self._count = max(self._count, int((loop.time() - self._began_s) / _FRAME_S))  # none after a pause
+        await asyncio.sleep(max(0.0, self._began_s + float(self._count * _FRAME_S) - loop.time()))
+        frame = VideoFrame(width=_WIDTH, height=_HEIGHT)
+        for number, plane in enumerate(frame.planes):
+            shade = (self._count * 8) % 256 if number == 0 else 128
+            plane.update(bytes((shade,)) * plane.buffer_size)
+        frame.pts, frame.time_base = self._count, _FRAME_S
+        self._count += 1
+        return frame
+
+
+class AiortcEndpoint:
+    """One side's media of one call.
+
+    source: a file that aiortc can read; None = a test picture and silence. sink: a file that what comes is written to;
+    None = it is decoded, counted and dropped. `frames` and `packets` say what has come.
+    """
+
+    gathers_first: Final = True
+    restarts: Final = False
+
+    def __init__(self, source: Path | None = None, sink: Path | None = None) -> None:
+        self._source = source
+        self._sink = sink
+        self._peer: RTCPeerConnection | None = None
+        self._player: MediaPlayer | None = None
+        self._recorder = MediaRecorder(str(sink)) if sink is not None else None
+        self._sent: dict[str, MediaStreamTrack] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._events: asyncio.Queue[EndpointEvent | None] = asyncio.Queue()
+        self._way = False
+        """ICE and DTLS stand."""
+        self._flows = False
+        """MediaConnected was the last word."""
+        self._known: set[tuple[str, str]] = set()
+        self.frames = 0
+        """Pictures decoded so far."""
+        self.packets = 0
+        """Packets of media received so far."""
+
+    # --- negotiating --------------------------------------------------------------------------------------------------
+
+    async def start(self, credentials: TurnCredentials | None, media: str, *, relay_only: bool) -> None:
+        """See CallEndpoint. Once only: it has to know its relay from the beginning."""
+        if self._peer is not None:
+            return
+        servers = [RTCIceServer(credentials.urls, credentials.username, credentials.credential)] if credentials else []
+        servers = [server for server in servers if server.urls]  # never the public ones that aiortc takes by itself
+        policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=servers, iceTransportPolicy=policy))
+        peer.on("connectionstatechange", self._state_changed)
+        peer.on("track", self._track_came)
+        self._peer = peer
+        for kind, track in self._tracks(media).items():
+            self._sent[kind] = track
+            peer.addTrack(track)
+        self._tasks.append(asyncio.create_task(self._watch(peer), name="rapport-media-counts"))
+
+    def _tracks(self, media: str) -> dict[str, MediaStreamTrack]:
+        video = media == "video"
+        if self._source is None:
+            silence: dict[str, MediaStreamTrack] = {"audio": AudioStreamTrack()}
+            return {**silence, "video": TestPicture()} if video else silence
+        self._player = MediaPlayer(str(self._source))
+        found = {"audio": self._player.audio, "video": self._player.video if video else None}
+        return {kind: track for kind, track in found.items() if track is not None}
+
+    @property
+    def _connection(self) -> RTCPeerConnection:
+        if self._peer is None:
+            raise LocalError(ErrorCode.INTERNAL, "the endpoint was not started")
+        return self._peer
+
+    async def describe(self) -> Description:
+        """See CallEndpoint."""
+        peer = self._connection
+        await peer.setLocalDescription(await peer.createOffer())
+        return self._described()
+
+    async def answer(self, offer: Description) -> Description:
+        """See CallEndpoint."""
+        peer = self._connection
+        await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        await peer.setLocalDescription(await peer.createAnswer())
+        return self._described()
+
+    def _described(self) -> Description:
+        local = self._connection.localDescription
+        if len(local.sdp.encode()) > DESCRIPTION_BYTES:
+            raise LocalError(ErrorCode.TOO_LARGE, "session description")
+        return Description(local.type, local.sdp)
+
+    async def take(self, answer: Description) -> None:
+        """See CallEndpoint."""
+        await self._connection.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+
+    async def add_candidates(self, candidates: Sequence[tuple[str, str]]) -> None:
+        """See CallEndpoint. At most 200 in a call."""
+        for mid, text in candidates:
+            if (mid, text) in self._known or len(self._known) >= CANDIDATES_MOST:
+                continue
+            self._known.add((mid, text))
+            try:
+                candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+            except (ValueError, IndexError, AssertionError):
+                continue
+            candidate.sdpMid = mid
+            with suppress(ValueError, OSError):  # of a sort that aioice does not know
+                await self._connection.addIceCandidate(candidate)
+
+    async def restart(self, _credentials: TurnCredentials | None) -> Description:
+        """Never called: `restarts` is false."""
+        raise LocalError(ErrorCode.UNSUPPORTED, "aiortc does not restart ICE")
+
+    async def set_mode(self, mode: str) -> None:
+        """See CallEndpoint."""
+        wanted = {"video": {"audio", "video"}, "audio": {"audio"}}.get(mode, set())
+        for transceiver in self._connection.getTransceivers():
+            track = self._sent.get(transceiver.kind)
+            if track is not None:
+                transceiver.sender.replaceTrack(track if transceiver.kind in wanted else None)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[EndpointEvent]:
+        """See CallEndpoint."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    def _tell(self, event: EndpointEvent) -> None:
+        if not isinstance(event, MediaStats) or self._events.qsize() < _EVENTS_MOST:
+            self._events.put_nowait(event)
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState
+        self._way = state == "connected"
+        if state == "connected":
+            self._flow(flows=True)
+        elif state in ("failed", "closed"):
+            self._flows = False
+            self._tell(MediaFailed())
+
+    def _flow(self, *, flows: bool) -> None:
+        if flows is not self._flows:
+            self._flows = flows
+            self._tell(MediaConnected() if flows else MediaLost())
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        if self._recorder is None:
+            self._tasks.append(asyncio.create_task(self._count(track), name="rapport-media-sink"))
+            return
+        self._recorder.addTrack(track)
+        self._tasks.append(asyncio.create_task(self._recorder.start(), name="rapport-media-sink"))
+
+    async def _count(self, track: MediaStreamTrack) -> None:
+        """Decodes and drops what comes, until the other side or we are done."""
+        with suppress(MediaStreamError):
+            while True:
+                await track.recv()
+                self.frames += track.kind == "video"
+
+    async def _watch(self, peer: RTCPeerConnection) -> None:
+        """Counts packets, and says when none have come for a while and when they come again."""
+        loop = asyncio.get_running_loop()
+        grew_s = loop.time()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            packets = await _received(peer)
+            if packets > self.packets:
+                self.packets, grew_s = packets, loop.time()
+                self._tell(MediaStats(self.frames, self.packets))
+            if self._way:
+                self._flow(flows=loop.time() - grew_s < LOST_AFTER_S)
+            else:
+                grew_s = loop.time()
+
+    async def close(self) -> None:
+        """See CallEndpoint."""
+        peer, self._peer = self._peer, None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if peer is not None:
+            peer.remove_all_listeners()
+            await peer.close()
+        for track in self._sent.values():
+            track.stop()
+        if self._recorder is not None:
+            await self._recorder.stop()
+            self._recorder = None
+        self._events.put_nowait(None)
+
+
+async def _received(peer: RTCPeerConnection) -> int:
+    """Packets of media that have come, of all receivers."""
+    total = 0
+    for receiver in peer.getReceivers():
+        for report in (await receiver.getStats()).values():
+            if report.type == "inbound-rtp":
+                total += report.packetsReceived
+    return total

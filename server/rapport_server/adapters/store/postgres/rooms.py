@@ -1,0 +1,45 @@
+"""Waiting rooms and join links in a PostgreSQL store."""
+
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId, RoomLinkId
+from rapport_server.adapters.store.postgres.asking import of
+from rapport_server.adapters.store.postgres.part import StorePart
+from rapport_server.adapters.store.sql import rooms
+from rapport_server.meetings import RoomLinkRecord, RoomRecord
+
+__all__ = ["PostgresRooms"]
+
+
+class PostgresRooms(StorePart):
+    """The ports RoomDirectory and RoomLinkDirectory."""
+
+    async def room(self, practice: PracticeId, appointment: AppointmentId) -> RoomRecord | None:
+        """See RoomDirectory.room."""
+        return await self._pool.read(of(practice), rooms.room, practice, appointment)
+
+    async def rooms_of(self, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
+        """See RoomDirectory.rooms_of."""
+        return await self._pool.read(of(practice), rooms.rooms_of, practice, account)
+
+    async def write_room(self, before: RoomRecord | None, after: RoomRecord) -> bool:
+        """See RoomDirectory.write_room."""
+        return await self._pool.write(of(after.practice), lambda tx: rooms.write_room(tx, before, after))
+
+    async def add_room_link(self, link: RoomLinkRecord, most: int) -> bool:
+        """See RoomLinkDirectory.add_room_link."""
+        return await self._pool.write(of(link.practice), lambda tx: rooms.add_room_link(tx, link, most))
+
+    async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
+        """See RoomLinkDirectory.room_link."""
+        return await self._pool.read(of(practice), rooms.room_link, practice, link)
+
+    async def spend_try(self, practice: PracticeId, link: RoomLinkId, most: int) -> bool:
+        """See RoomLinkDirectory.spend_try."""
+        return await self._pool.write(of(practice), lambda tx: rooms.spend_try(tx, practice, link, most))
+
+    async def bind_room_link(
+        self, practice: PracticeId, link: RoomLinkId, account: AccountId, device: DeviceId, *, give_back: bool
+    ) -> bool:
+        """See RoomLinkDirectory.bind_room_link."""
+        return await self._pool.write(
+            of(practice), lambda tx: rooms.bind_room_link(tx, practice, link, account, device, give_back=give_back)
+        )

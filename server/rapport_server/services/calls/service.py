@@ -1,0 +1,223 @@
+"""What devices say about calls, to the store as jobs; what came of it, to everybody concerned.
+
+The record decides, in the store's own transaction, on whichever node. All that is said here is how it stands, as a
+hint: a device that missed one asks by repeating its step. Source: docs/protocol.md, section 20.1.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from rapport_protocol.calls.arbiter import CallPhase, CallRecord, CallStep, EndReason
+from rapport_protocol.codec import SERVER_CODECS
+from rapport_protocol.errors import ErrorCode, Rejected, Retry
+from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, MessageId, PracticeId, split_ids
+from rapport_protocol.limits import SUBPROTOCOL_MSGPACK, UNANSWERED_SENDS
+from rapport_protocol.messages import Call, CallState, Failure
+from rapport_server.calling import Calls as CallDirectory
+from rapport_server.hints import CallMoved, wakes
+from rapport_server.jobs import CallJob, CallNews, PostJob
+from rapport_server.ports import Bus, Clock, Mailbox
+from rapport_server.rates import Rates
+from rapport_server.services.messaging import Delivery, Link
+from rapport_server.services.messaging.directs import direct_job
+
+__all__ = ["CallStore", "Calls", "call_state"]
+
+GAP_MS: Final = 60_000
+"""After hints may have been lost, calls that have ended so lately are told too: as long as they ring or are set up."""
+LOOK_DEVICES: Final = 500
+"""Devices whose calls the store is asked about at a time."""
+
+_FAILED: Final = frozenset({EndReason.FAILED, EndReason.LEFT})
+
+_log = structlog.get_logger("rapport.calls")
+_encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
+
+
+class CallStore(Mailbox, CallDirectory, Protocol):
+    """What calls need of the store."""
+
+
+class Calls:
+    """Calls at one node. Nothing here waits but `fire`, which a timer calls, and `run`, which owns looks at the store.
+
+    moved: called after the commit of every change that others are told of.
+    """
+
+    def __init__(
+        self,
+        store: CallStore,
+        delivery: Delivery,
+        bus: Bus,
+        clock: Clock,
+        rates: Rates,
+        moved: Callable[[PracticeId, CallRecord], None] = lambda _practice, _call: None,
+    ) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._bus = bus
+        self._now_ms = clock.now_ms
+        self._rates = rates
+        self._moved = moved
+        self._gap = asyncio.Event()
+        self.offered = 0
+        self.accepted = 0
+        self.connected = 0
+        self.missed = 0
+        self.failed = 0
+        """Calls since the start, at this node: failed are those that ended as failed or left."""
+
+    # --- what devices say ---------------------------------------------------------------------------------------------
+
+    def say(self, link: Link, said: Call) -> None:
+        """A device says something about a call. Answered `call_state` once that is committed, or `error`."""
+        job = self._job(link, said)
+        wait_ms = 0
+        if not isinstance(job, ErrorCode):
+            wait_ms = self._rates.allow("call", link.principal.practice + link.principal.device)
+            if wait_ms:
+                job = ErrorCode.RATE_LIMITED
+            elif link.unanswered >= UNANSWERED_SENDS:
+                job = ErrorCode.BUSY
+        if not isinstance(job, ErrorCode):
+            try:
+                self._store.submit(job)
+            except Rejected as refused:
+                job, wait_ms = refused.code, refused.retry_after_ms
+            else:
+                link.unanswered += 1
+                return
+        link.connection.send(_failure(job, said.call, wait_ms))
+
+    def _job(self, link: Link, said: Call) -> CallJob | ErrorCode:
+        who, direct = link.principal, None
+        try:
+            step = CallStep(said.step)
+        except ValueError:
+            return ErrorCode.UNSUPPORTED
+        if said.direct is not None:
+            direct = direct_job(who, said.direct, self._now_ms(), None)
+            if isinstance(direct, ErrorCode):
+                return direct
+        return CallJob(who.practice, who.account, who.device, said.call, step, direct, link)
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    async def fire(self, key: bytes) -> None:
+        """The timer of a call (its key: practice and id) is due. Idempotent.
+
+        Raises Rejected(UNAVAILABLE) or Rejected(BUSY) when the store does not take it; then it fires again.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        practice, call = PracticeId(key[:ID_BYTES]), MessageId(key[ID_BYTES:])
+        job = CallJob(practice, AccountId(b""), DeviceId(b""), call, None, None, done)
+        self._store.submit(job)
+        await done
+        if job.refusal is ErrorCode.UNAVAILABLE:
+            raise Rejected(job.refusal, "the call is looked at again")
+
+    # --- what the store says ------------------------------------------------------------------------------------------
+
+    def committed(self, job: PostJob | CallJob) -> None:
+        """An offer or a step has come back, and what it carries was delivered: answers it, and tells everybody."""
+        if type(job) is PostJob:
+            if job.ring is not None:
+                self._tell(job.practice, job.ring, None)
+            return
+        if type(job) is CallJob:
+            origin, answered = job.origin, None
+            if isinstance(origin, Link):
+                answered = self._answer(job, origin)
+            elif isinstance(origin, asyncio.Future) and not origin.done():
+                origin.set_result(None)
+            self._tell(job.practice, job.news, answered)
+
+    @staticmethod
+    def _answer(job: CallJob, link: Link) -> DeviceId | None:
+        """Answers a step; returns who knows by that how the call stands."""
+        link.unanswered -= 1
+        if job.refusal is not None or job.call is None:
+            link.connection.send(_failure(job.refusal or ErrorCode.UNAVAILABLE, job.name))
+            return None
+        link.connection.send(call_state(job.call))
+        return job.device
+
+    def _tell(self, practice: PracticeId, news: CallNews, answered: DeviceId | None) -> None:
+        """Tells all devices but one how calls stand that have changed. answered: a device that knows already."""
+        for call in news.records:
+            frame = _encode(call_state(call))
+            devices = [device for device in split_ids(news.devices) if device != answered]
+            elsewhere = self._delivery.say(map(DeviceId, devices), frame)
+            if elsewhere:
+                self._bus.publish(CallMoved(b"".join(elsewhere), frame))
+            self._count(call)
+            self._moved(practice, call)
+        if news.woken:
+            self._bus.publish(*wakes(news.woken))
+
+    def _count(self, call: CallRecord) -> None:
+        """Each of these happens to a call once, but for legs that were away and are back."""
+        if call.phase is CallPhase.ACCEPTED and call.callee_leg is not None:
+            self.accepted += call.accepted_ms == call.callee_leg.heard_ms
+        elif call.phase is CallPhase.CONNECTED and call.callee_leg is not None:
+            self.connected += call.connected_ms in (call.caller_leg.heard_ms, call.callee_leg.heard_ms)
+        self.offered += call.version == 1
+        self.missed += call.was_missed
+        self.failed += call.reason in _FAILED
+
+    # --- what others say ----------------------------------------------------------------------------------------------
+
+    def take(self, hint: CallMoved) -> None:
+        """A hint from another node."""
+        self._delivery.say(map(DeviceId, split_ids(hint.devices)), hint.frame)
+
+    def look_again(self) -> None:
+        """Hints may have been lost: devices that are connected here are told how their calls stand."""
+        self._gap.set()
+
+    async def run(self) -> None:
+        """Looks at the store after a gap, until cancelled."""
+        while True:
+            await self._gap.wait()
+            self._gap.clear()
+            try:
+                await self._look()
+            except Rejected as refused:  # there is another look within a minute
+                _log.warning("calls not looked at", error=refused.code.value)
+
+    async def _look(self) -> None:
+        """Raises Rejected(UNAVAILABLE)."""
+        here: dict[tuple[PracticeId, AccountId], list[DeviceId]] = {}
+        for link in self._delivery.links():
+            here.setdefault((link.principal.practice, link.principal.account), []).append(link.principal.device)
+        devices, since_ms = [device for some in here.values() for device in some], self._now_ms() - GAP_MS
+        for start in range(0, len(devices), LOOK_DEVICES):
+            for practice, call in await self._store.calls_of(devices[start : start + LOOK_DEVICES], since_ms):
+                both = here.get((practice, call.caller), []) + here.get((practice, call.callee), [])
+                self._delivery.say(both, _encode(call_state(call)))
+
+
+def call_state(call: CallRecord) -> CallState:
+    """A call as devices are told of it."""
+    callee_leg, reason = call.callee_leg, call.reason
+    return CallState(
+        call.id,
+        call.conv,
+        call.phase.value,
+        call.caller,
+        call.caller_leg.device,
+        None if callee_leg is None else callee_leg.device,
+        "" if reason is None else reason.value,
+        call.offered_ms,
+        call.until_ms,
+        call.rings,
+        b"".join(call.away),
+        call.version,
+    )
+
+
+def _failure(code: ErrorCode, call: MessageId, retry_after_ms: int = 0) -> Failure:
+    return Failure(code, call, code.retry is Retry.LATER, retry_after_ms)

@@ -1,0 +1,251 @@
+"""`python -m tests.calls.media`: calls with real media, through a real coturn, over networks that fail.
+
+Two Chromiums in network namespaces call each other with descriptions sealed by the SDK, through the relay alone. Then
+the router of one of them drops everything for some seconds, and a node that holds the call is killed. Needs root,
+coturn, Chromium, Redis and PostgreSQL. Prints one JSON object:
+
+    decoded          frames decoded on both sides after some seconds; candidate types; bytes that coturn relayed
+    cuts             per length: seconds from the heal to the first new decoded frame, each and the median
+    killed_node      seconds from kill -9 until the other node has the call; frames meanwhile
+
+The exit code is 0 only when all of it held; with `--report-times` a bar that is missed in time alone is only reported,
+for machines of unknown speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from rapport.testing.backing import PostgresProcess, RedisProcess
+from rapport.testing.nodes import NodeSet, make_database
+from rapport.testing.processes import ProcessProblem, free_port
+from rapport.testing.turn import TurnProcess
+from tests.calls.bridge import Browsers
+from tests.calls.networks import HERE, PLACES, Places
+from tests.calls.turn_probe import CONFIGURATION
+from tests.chaos.networks import isolate
+from tests.chaos.pairs import UNLIMITED
+
+__all__ = ["Stage", "connected", "stage"]
+
+CHROMIUM: Final = "/usr/bin/chromium"
+WITHIN_S: Final = 60.0
+"""Seconds that anything may take before it counts as failed: far beyond every bar."""
+LOOK_S: Final = 0.1
+"""Pause between two looks at a page's figures: a tenth of the finest bar."""
+RELAYED_BYTES: Final = 100_000
+"""Least bytes that the relay must have carried each way."""
+BARS_S: Final = {5: 4.0, 20: 6.0}
+"""Length of a cut -> most seconds until new frames after it, median."""
+KILL_BAR_S: Final = 6.0
+
+
+class Stage:
+    """Server, relay, networks and two browsers with a pair conversation. therapist is at `one`, client at `two`."""
+
+    def __init__(self, places: Places, nodes: NodeSet, relay: TurnProcess, browsers: Browsers) -> None:
+        self.places = places
+        self.nodes = nodes
+        self.relay = relay
+        self.browsers = browsers
+
+    async def call(self) -> str:
+        """The therapist calls, the client accepts; returns the call once both see pictures. ProcessProblem."""
+        conversation = (await self.browsers.do("one", "conversations"))[0]["id"]
+        call: str = await self.browsers.do("one", "call", conversation, {"media": "video"})
+        await self.browsers.do("two", "waitRinging", WITHIN_S * 1000)
+        await self.browsers.do("two", "accept", call)
+        for who in PLACES:
+            await connected(self.browsers, who, call)
+        return call
+
+    async def hang_up(self, call: str) -> None:
+        """Ends the call on both sides."""
+        await self.browsers.do("one", "hangUp", call)
+        await until(lambda: _phase(self.browsers, "two", call), "ended", "the other side saw the end")
+
+
+async def _phase(browsers: Browsers, who: str, call: str) -> str:
+    return str((await browsers.do(who, "view", call))["phase"])
+
+
+async def until(asked: Callable[[], Awaitable[Any]], wanted: Any, what: str) -> float:
+    """Seconds until the answer is the wanted one. ProcessProblem when it does not become so."""
+    began = time.monotonic()
+    while await asked() != wanted:
+        if time.monotonic() - began > WITHIN_S:
+            raise ProcessProblem(f"never: {what}")
+        await asyncio.sleep(LOOK_S)
+    return time.monotonic() - began
+
+
+async def connected(browsers: Browsers, who: str, call: str) -> None:
+    """Waits until a page decodes pictures of the other one. ProcessProblem."""
+    began = time.monotonic()
+    while (await browsers.do(who, "media", call))["framesDecoded"] < 1:
+        if time.monotonic() - began > WITHIN_S:
+            raise ProcessProblem(f"{who} sees nothing: {await browsers.do(who, 'media', call)}")
+        await asyncio.sleep(LOOK_S)
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    """Everything, started. Raises ProcessProblem."""
+    async with AsyncExitStack() as stack:
+        places = stack.enter_context(Places())
+        here = places.address(HERE)
+        postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
+        redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
+        relay = await stack.enter_async_context(TurnProcess(folder / "turn", here, base=CONFIGURATION))
+        port = free_port()
+        settings = {
+            **UNLIMITED,
+            "server.host": here,
+            "server.trust_proxy": "true",
+            "server.public_url": f"http://{here}:{port}",
+            "server.reuse_port": "true",
+            "turn.urls": ",".join(relay.urls()),
+            "turn.secret": relay.secret,
+        }
+        nodes = NodeSet(folder, make_database(postgres), redis.url(), ports=[port, port], settings=settings)
+        owner_link = await nodes.init()
+        await stack.enter_async_context(nodes)
+        await nodes.start()
+        programs = {place: places.program(place, CHROMIUM, folder) for place in PLACES}
+        browsers = await stack.enter_async_context(Browsers(folder, f"http://{here}:{port}", programs))
+        await browsers.do("one", "join", owner_link, "Dana")
+        await browsers.do("two", "join", await browsers.do("one", "invite", "client"), "Kim")
+        await until(lambda: _met(browsers), 1, "the therapist has met the client")
+        yield Stage(places, nodes, relay, browsers)
+
+
+async def _met(browsers: Browsers) -> int:
+    return len(await browsers.do("one", "conversations"))
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+async def decoded(on: Stage, call: str) -> dict[str, Any]:
+    """Five seconds of a call: frames on both sides, kinds of candidates, and what the relay has carried."""
+    await asyncio.sleep(5.0)
+    sides = {who: await on.browsers.do(who, "media", call) for who in PLACES}
+    kinds = {who: (side["local"], side["remote"]) for who, side in sides.items()}
+    carried = {who: side["bytesReceived"] for who, side in sides.items()}
+    good = (
+        all(side["framesDecoded"] > 0 for side in sides.values())
+        and all(kind == ("relay", "relay") for kind in kinds.values())
+        and all(count > RELAYED_BYTES for count in carried.values())
+    )
+    frames = {who: side["framesDecoded"] for who, side in sides.items()}
+    return {"frames": frames, "candidates": kinds, "bytes_received": carried, "good": good}
+
+
+async def cut(on: Stage, call: str, seconds: float) -> float:
+    """Cuts the client off; returns seconds from the heal to a new decoded frame on both sides. ProcessProblem."""
+    on.places.cut("two")
+    await asyncio.sleep(1.0)  # what was on the way arrives
+    still = {who: (await on.browsers.do(who, "media", call))["packetsReceived"] for who in PLACES}
+    await asyncio.sleep(seconds - 1.0)
+    before = {who: await on.browsers.do(who, "media", call) for who in PLACES}
+    moved = {who: before[who]["packetsReceived"] - still[who] for who in PLACES}
+    if any(moved.values()):
+        raise ProcessProblem(f"packets came through the cut: {moved}")
+    on.places.mend()
+    began = time.monotonic()
+    for who in PLACES:
+        while (await on.browsers.do(who, "media", call))["framesDecoded"] <= before[who]["framesDecoded"]:
+            if time.monotonic() - began > WITHIN_S:
+                raise ProcessProblem(f"{who} never saw a new picture after {seconds:g} s without a network")
+            await asyncio.sleep(LOOK_S)
+    took = time.monotonic() - began
+    tiles = {who: (await on.browsers.do(who, "media", call))["tracks"] for who in PLACES}
+    if set(tiles.values()) != {1}:
+        raise ProcessProblem(f"another picture of the same person: {tiles}")
+    return took
+
+
+async def killed(on: Stage, call: str) -> dict[str, Any]:
+    """kill -9 of the node that the therapist is connected to; seconds until both are connected to the other one."""
+    before = {who: (await on.browsers.do(who, "media", call))["framesDecoded"] for who in PLACES}
+    victim = on.nodes.nodes[0]
+    await victim.kill()
+    began = time.monotonic()
+    for who in PLACES:
+        await until(lambda who=who: on.browsers.do(who, "state"), "connected", f"{who} has found the other node")  # type: ignore[misc]
+    phases = {who: await _phase(on.browsers, who, call) for who in PLACES}
+    resumed = time.monotonic() - began
+    await asyncio.sleep(2.0)
+    after = {who: (await on.browsers.do(who, "media", call)) for who in PLACES}
+    frames = {who: after[who]["framesDecoded"] - before[who] for who in PLACES}
+    restarts = {who: after[who]["restarts"] for who in PLACES}
+    good = resumed <= KILL_BAR_S and set(phases.values()) == {"connected"} and all(frames.values())
+    await victim.start()
+    return {"resumed_s": round(resumed, 2), "phases": phases, "frames": frames, "restarts": restarts, "good": good}
+
+
+async def measured(lengths: list[int], rounds: int, folder: Path) -> dict[str, Any]:
+    """All of it, in one stage."""
+    report: dict[str, Any] = {"cuts": {}}
+    async with stage(folder) as on:
+        call = await on.call()
+        report["decoded"] = await decoded(on, call)
+        click.echo(json.dumps(report["decoded"]), err=True)
+        for seconds in lengths:
+            took = []
+            for _ in range(rounds):
+                took.append(round(await cut(on, call, seconds), 2))
+                click.echo(f"a cut of {seconds} s: new pictures after {took[-1]} s", err=True)
+                await asyncio.sleep(3.0)
+            median = statistics.median(took)
+            report["cuts"][seconds] = {"each_s": took, "median_s": median, "good": median <= BARS_S[seconds]}
+        report["killed_node"] = await killed(on, call)
+        await on.hang_up(call)
+    relayed = relayed_bytes(on.relay.log)
+    report["relay"] = {"bytes": relayed, "good": min(relayed.values()) > RELAYED_BYTES}
+    return report
+
+
+def relayed_bytes(log: Path) -> dict[str, int]:
+    """What coturn says that it has passed on, in the calls that have ended: from devices, and to them."""
+    found = re.findall(r"usage: .*?rb=(\d+), sp=\d+, sb=(\d+)", log.read_text(errors="replace"))
+    return {"from_devices": sum(int(pair[0]) for pair in found), "to_devices": sum(int(pair[1]) for pair in found)}
+
+
+def main() -> int:
+    """The command."""
+    isolate("tests.calls.media")
+    parser = argparse.ArgumentParser(prog="python -m tests.calls.media", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--cuts", type=lambda text: [int(part) for part in text.split(",")], default=[5, 20])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--report-times", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rapport-media-") as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            report = asyncio.run(measured(given.cuts, given.rounds, folder))
+        except ProcessProblem as problem:
+            click.echo(str(problem), err=True)
+            return 1
+    click.echo(json.dumps(report, indent=2))
+    timed = [] if given.report_times else [report["killed_node"], *report["cuts"].values()]
+    return 0 if all(part["good"] for part in (report["decoded"], report["relay"], *timed)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
