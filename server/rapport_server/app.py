@@ -4,16 +4,12 @@ The only file that knows every part. Creating wires, starting runs, closing undo
 """
 
 import asyncio
-import secrets
 import socket
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -24,13 +20,12 @@ from rapport_server.adapters.local_bus import LocalRoster
 from rapport_server.adapters.outgoing import GuardedOutgoing
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.backing import open_bus, open_store
-from rapport_server.claim_limits import ClaimLimits
-from rapport_server.config import Config, ConfigurationProblem, RateLimits, check, is_loopback, origin_of
+from rapport_server.config import Config, ConfigurationProblem, check, is_loopback, origin_of
 from rapport_server.doors.addresses import Addresses
 from rapport_server.doors.arrivals import Arrivals
 from rapport_server.doors.figures import Figures
 from rapport_server.doors.http.authority import authority_routes
-from rapport_server.doors.http.handlers import Services
+from rapport_server.doors.http.calendar import calendar_routes
 from rapport_server.doors.http.health import health_routes, metrics_routes
 from rapport_server.doors.http.listening import Listener, bind, require_c_parser
 from rapport_server.doors.http.observing import observing
@@ -39,42 +34,13 @@ from rapport_server.doors.http.pages import page_routes
 from rapport_server.doors.http.silence import SilentConnections
 from rapport_server.doors.origins import Origins
 from rapport_server.doors.websocket import StreamServices, WebSocketDoor
-from rapport_server.calling import CALL_TIMER
-from rapport_server.hints import (
-    Addressed,
-    CallMoved,
-    Hint,
-    MembersMoved,
-    OfficeMoved,
-    PresenceMoved,
-    PushSubscribed,
-    Spent,
-)
 from rapport_server.lan import Lan
-from rapport_server.membership_chains import Chains
+from rapport_server.node_figures import follow_parts
 from rapport_server.notification_keys import read_keys
 from rapport_server.outward import Outward
 from rapport_server.ports import Bus, Clock, Roster, Store
-from rapport_server.rates import Rate, Rates
-from rapport_server.records import URGENT_TIMER, Job
-from rapport_server.services.accounts import Accounts
-from rapport_server.services.budgets import Budgets
-from rapport_server.services.calls import Calls
-from rapport_server.services.conversations import Conversations
-from rapport_server.services.history import History
-from rapport_server.services.invites import INVITE_TIMER, Invites
-from rapport_server.services.keys import Keys
-from rapport_server.services.linking import Linking
-from rapport_server.services.messaging import Delivery, Messaging
-from rapport_server.services.notifying import PUSH_TIMER
-from rapport_server.services.office import OfficeNews, Publishing
-from rapport_server.services.presence import Presence
-from rapport_server.services.seen import Seen
-from rapport_server.services.sign_in import SignIn
-from rapport_server.services.signals import Signals
-from rapport_server.services.timers import DueTimers
-from rapport_server.services.urgent import Urgent
 from rapport_server.web_files import WEB_APP, WebAppProblem, WebFiles
+from rapport_server.wiring import Parts, wire
 
 __all__ = ["STREAM_PATH", "App", "create", "open_bus", "open_store", "server_origins"]
 
@@ -167,7 +133,16 @@ class App:
         self._arrivals = Arrivals(config.limits, parts.rates, self._addresses)
         pages = Origins([*origins, *(origin_of(origin) for origin in config.server.origins)])
         self._stream = WebSocketDoor(
-            StreamServices(parts.sign_in, parts.messaging, parts.delivery, parts.calls, parts.signals, parts.presence, parts.news),
+            StreamServices(
+                parts.sign_in,
+                parts.messaging,
+                parts.delivery,
+                parts.calls,
+                parts.signals,
+                parts.presence,
+                parts.news,
+                parts.meeting.news,
+            ),
             pages,
             self._arrivals,
             parts.rates,
@@ -251,6 +226,7 @@ class App:
         await parts.sign_in.start()
         await running.enter_async_context(parts.outward)
         running.push_async_callback(parts.services.urgent.close)  # after the timers, which begin pushes
+        running.push_async_callback(parts.meeting.close)  # likewise
         running.push_async_callback(parts.due.close)
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)
@@ -259,6 +235,8 @@ class App:
         self._own(parts.signals.run())
         self._own(parts.presence.run())
         self._own(parts.news.run())
+        self._own(parts.meeting.news.run())
+        self._own(parts.meeting.rooms.run())
         self._own(parts.seen.run())
         self._own(parts.services.urgent.run())
         self._own(parts.budgets.run())
@@ -333,6 +311,7 @@ class App:
             body_s=self._config.limits.body_s,
         )
         app.add_routes(operations.routes())
+        app.add_routes(calendar_routes(self._parts.meeting.appointments, self._parts.rates, self._addresses))
         app.add_routes(health_routes(self.not_ready, lambda: self._parts.bus.degraded))
         app.router.add_route("GET", STREAM_PATH, self._stream.handle)
         if self._web_files is not None:
@@ -351,3 +330,17 @@ class App:
         settings = self._config.metrics
         silent = SilentConnections(16, self._config.limits.header_s, 16)
         return Listener(app, bind(settings.host, settings.port), self._config.limits, silent)
+
+    def _figures(self, silent: SilentConnections, log_dropped: Callable[[], float]) -> Figures:
+        figures = Figures()
+        figures.follow("stream_connections", "Open WebSocket connections.", lambda: self._stream.connected)
+        figures.follow("stream_signed_in", "Devices signed in on this node.", lambda: self._parts.delivery.connected)
+        figures.follow("stream_unauthenticated", "Connections that have not signed in.", lambda: len(self._arrivals))
+        for name, code in (("slow", CloseCode.SLOW), ("silent", CloseCode.SILENT), ("internal", CloseCode.INTERNAL)):
+            about = f"Connections closed with {code} since the start."
+            figures.follow(f"stream_closed_{name}", about, lambda code=code: self._stream.closed[code])  # type: ignore[misc]
+        figures.follow("silent_connections", "Connections that have not sent a request.", lambda: len(silent))
+        figures.follow("idle_connections", "HTTP connections kept alive for a next request.", lambda: silent.idle)
+        follow_parts(figures, self._parts)
+        figures.follow("log_values_withheld", "Log values left out for their key.", log_dropped)
+        return figures

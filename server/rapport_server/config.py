@@ -25,6 +25,7 @@ __all__ = [
     "RateLimits",
     "Server",
     "Store",
+    "Turn",
     "Web",
     "Webhooks",
     "check",
@@ -50,6 +51,7 @@ _Port = Meta(ge=0, le=65_535)
 _AtLeastOne = Meta(ge=1)
 _Positive = Meta(gt=0)
 _NotNegative = Meta(ge=0)
+_SECRET_LEAST: Final = 16
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -272,6 +274,16 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     )
     push: Annotated[RateLimit, _about("Push subscriptions and quiet hours said anew, per device.")] = RateLimit(20, 0.1)
     urgent: Annotated[RateLimit, _about("Urgent messages confirmed, per account.")] = RateLimit(30, 0.5)
+    appointments: Annotated[
+        RateLimit, _about("Appointments put, outcomes, join links made, feeds asked for, per account.")
+    ] = RateLimit(60, 0.5)
+    rooms: Annotated[
+        RateLimit, _about("Knocks, acts of hosts and reminders taken, per device: a word every ten seconds, and acts.")
+    ] = RateLimit(60, 2.0)
+    room_links: Annotated[RateLimit, _about("Join links opened, per account: guessing must not pay.")] = RateLimit(
+        10, 1 / 30
+    )
+    calendar: Annotated[RateLimit, _about("Calendar feeds read, per address.")] = RateLimit(30, 0.2)
     read: Annotated[RateLimit, _about("Every other HTTP request, per device: lists, chains, history.")] = RateLimit(
         200, 20.0
     )
@@ -286,6 +298,14 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     signal: Annotated[RateLimit, _about("Signals, per device; those over the limit are dropped silently.")] = RateLimit(
         50, 50.0
     )
+    offer: Annotated[RateLimit, _about("Calls offered, per account.")] = RateLimit(10, 0.1)
+    call: Annotated[
+        RateLimit, _about("What a device says about calls: a word every five seconds while it is in one, and steps.")
+    ] = RateLimit(60, 2.0)
+    turn: Annotated[RateLimit, _about("Credentials of the relay, per account.")] = RateLimit(20, 1 / 6)
+    turn_test: Annotated[
+        RateLimit, _about("The same for the test of devices before an appointment, per account.")
+    ] = RateLimit(1, 1 / 120)
     present: Annotated[
         RateLimit, _about("Being seen differently, per device; beyond it the last word holds when its time comes.")
     ] = RateLimit(10, 0.2)
@@ -296,6 +316,31 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
             "holds when its time comes."
         ),
     ] = RateLimit(20, 1.0)
+
+
+class Turn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The relay through which calls go where there is no direct way (TURN, RFC 8656), or for clients always."""
+
+    urls: Annotated[
+        list[str],
+        _about(
+            "Addresses of the relay as RFC 7065 writes them: `turn:turn.example.org:3478?transport=udp`, "
+            "`turns:turn.example.org:5349?transport=tcp`. Empty: none, and calls find direct ways alone."
+        ),
+    ] = []
+    secret: Annotated[
+        str,
+        _about("coturn's `static-auth-secret`, at least 16 characters: it makes passwords that end by time."),
+    ] = ""
+    ttl_s: Annotated[
+        int,
+        Meta(ge=60, le=600),
+        _about("Life of a password. The relay asks for it when a call begins or changes networks only.", "seconds"),
+    ] = 600
+    relay_only: Annotated[
+        bool,
+        _about("Whether clients' devices send media through the relay alone, so that nobody learns their address."),
+    ] = True
 
 
 class Web(Struct, frozen=True, forbid_unknown_fields=True):
@@ -377,6 +422,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     bus: Bus = Bus()
     presence: Presence = Presence()
     metrics: Metrics = Metrics()
+    turn: Turn = Turn()
     web: Web = Web()
     notifications: Notifications = Notifications()
     webhooks: Webhooks = Webhooks()
@@ -427,6 +473,7 @@ def check(config: Config) -> None:
             "set server.trust_proxy, or listen on 127.0.0.1"
         )
     _check_processes(config)
+    _check_turn(config.turn)
     networks_of(config.webhooks)
     for origin in (*server.origins, *config.web.embedders):
         origin_of(origin)
@@ -434,6 +481,13 @@ def check(config: Config) -> None:
         origin = origin_of(server.public_url)
         if origin.startswith("http://") and not is_loopback(urlsplit(origin).hostname or ""):
             raise ConfigurationProblem("server.public_url must begin with https:// unless it is loopback")
+
+
+def _check_turn(turn: Turn) -> None:
+    if any(not url.startswith(("turn:", "turns:")) for url in turn.urls):
+        raise ConfigurationProblem("turn.urls must begin with turn: or turns:")
+    if turn.urls and len(turn.secret) < _SECRET_LEAST:
+        raise ConfigurationProblem("turn.urls need turn.secret, at least 16 characters")
 
 
 def _check_processes(config: Config) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, ItemId, PracticeId, split_ids
+from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, DeviceId, ItemId, PracticeId, split_ids
 from rapport_protocol.messages import DeliveredItem
 from rapport_protocol.sealed_keys import split_sealed_keys
 
@@ -31,6 +31,7 @@ __all__ = [
     "PushSubscribed",
     "Received",
     "Replaced",
+    "RoomMoved",
     "Signalled",
     "Spent",
     "SpentItem",
@@ -124,6 +125,13 @@ class CallMoved(Struct, frozen=True, array_like=True, tag="call", gc=False):
     frame: Annotated[bytes, Meta(max_length=512)]
 
 
+class RoomMoved(Struct, frozen=True, array_like=True, tag="room", gc=False):
+    """A waiting room, or its appointment, has changed. The store has both; whoever is watched there is told."""
+
+    practice: Annotated[PracticeId, _Id16]
+    appointment: Annotated[AppointmentId, _Id16]
+
+
 class MembersMoved(Struct, frozen=True, array_like=True, tag="members", gc=False):
     """Somebody's conversations or devices have changed: what was looked up about them is looked up again."""
 
@@ -151,7 +159,7 @@ class Spent(Struct, frozen=True, array_like=True, tag="spent"):
 Addressed = Wake | Fresh | Received | Signalled | Dropped | Replaced | PresenceMoved | OfficeMoved | CallMoved
 """Hints for certain devices."""
 
-ToAll = MembersMoved | Spent | PushSubscribed
+ToAll = MembersMoved | Spent | PushSubscribed | RoomMoved
 """Hints for every other node."""
 
 Hint = Addressed | ToAll

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import BytesType, IntType, ListType, Metadata, NoneType, StrType, StructType, UnionType
 
-from rapport_protocol import answering, requests
+from rapport_protocol import answering, meeting, requests
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.requests import OPERATIONS, Operation, Role
 from rapport_server.config import Config
@@ -132,9 +132,56 @@ _NOTES = {
     ),
     "push.state": "of the asking device.",
     "push.subscribe": "of the asking device; the same again changes nothing.",
+    "appointment.put": (
+        "1 to 52 rows of one conversation, all of them or none. The asker becomes the host of what is new, and is the "
+        "only one who may change it: another one's is `not_found`. `conflict`: not the next version; `bad_time`: a "
+        "start that is not in the future, or more than five years ahead; `rule_broken`: other minutes than 10 to 120, "
+        "an unknown modality or zone, members that are not ascending, not two at least with the host among them, or "
+        "not of the conversation; `too_many`: more than 4,096 to come. `moved_from_ms` is kept by the server. What "
+        "stands already changes nothing. All members' devices get a notice `appointment` per row."
+    ),
+    "appointment.list": "`?from=MS&to=MS`: one's own that start at or after `from` and before `to`, 256 at most.",
+    "appointment.outcome": (
+        "by its host, in place of what the server has counted: `completed`, `no_show` or `cancelled`, otherwise "
+        "`rule_broken`; before it has begun `bad_time`."
+    ),
+    "appointment.reached": (
+        "by a member's device that has taken the last reminder of these minutes. Earlier reminders change nothing. "
+        "The members' devices get a notice `appointment`."
+    ),
+    "appointment.calendar": "by a member; METHOD:CANCEL once it is cancelled.",
+    "calendar.feed": "of the asker's account; the address before is void. The file itself needs no token.",
+    "calendar.end": "the answer's path is empty.",
+    "room.view": (
+        "by members, and by accounts that a join link has let in with the asking device. A therapist or owner who is a "
+        "member sees everybody, anybody else nobody but themselves."
+    ),
+    "room.knock": (
+        "by a member who is not its host (`rule_broken` for that one), or with the device that a join link is bound "
+        "to. On a closed or locked door nothing changes."
+    ),
+    "room.act": (
+        "by a therapist or owner who is a member. `conflict`: the person has changed after the `version` that was "
+        "shown; `not_found`: nobody of that account has come; `rule_broken`: an unknown act, no account, no call where "
+        "people meet by one, or somebody who is not on the appointment without `sure`. The same act again, and what is "
+        "not in the table for the person's state, changes nothing."
+    ),
+    "room.link": (
+        "by the host of the appointment. It ends in the future and within a day of the appointment's end, otherwise "
+        "`rule_broken`. An id with other content is `conflict`, a ninth link `too_many`."
+    ),
+    "room.use_link": (
+        "binds the link to the asking device. `not_found`, all alike: no such link, not yet or not any more, another "
+        "device's, a wrong secret, a wrong passcode, five wrong passcodes before."
+    ),
     "urgent.seen": (
         "by whoever is in the message's conversation and did not write it, or by the colleague who was asked. Other "
         "messages are `not_found`."
+    ),
+    "turn.credentials": (
+        "for a call that lives, to the devices that may be in it now; for an appointment, a minute's worth once in two "
+        'minutes, to test devices. "TURN" in protocol.md says who; everybody else is `not_found`. Both named, or '
+        "neither, is `bad_format`."
     ),
 }
 
@@ -208,7 +255,7 @@ def _kinds() -> list[type[Struct]]:
             pending.extend(inner for field in msgspec.structs.fields(kind) for inner in _inside(field.type))
     return [
         kind
-        for module in (requests, answering)
+        for module in (requests, meeting, answering)
         for kind in vars(module).values()
         if isinstance(kind, type) and kind in found and kind.__module__ == module.__name__
     ]

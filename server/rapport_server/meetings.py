@@ -1,4 +1,4 @@
-"""Appointments, waiting rooms and their join links: the values that services and adapters hand each other, and the ports.
+"""Appointments, waiting rooms and join links: the values that services and adapters hand each other, and the ports.
 
 Apart from `records.py` and `ports.py` because nothing else needs them. Source: docs/protocol.md, chapters 22 and 23.
 """
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, MessageId, PracticeId, RoomLinkId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, PracticeId, RoomLinkId
 from rapport_protocol.meeting import AppointmentTimes, Outcome
 from rapport_protocol.rooms.person import Person
 
@@ -25,6 +25,7 @@ __all__ = [
     "MeetingNotice",
     "MeetingStore",
     "RoomDirectory",
+    "RoomLinkDirectory",
     "RoomLinkRecord",
     "RoomRecord",
     "Visitor",
@@ -131,6 +132,9 @@ class AppointmentDirectory(Protocol):
     ) -> list[AppointmentRecord]:
         """Those with this member that start at or after `from_ms` and before `to_ms`, by start, then by id."""
 
+    async def count_appointments(self, practice: PracticeId, account: AccountId, from_ms: int) -> int:
+        """How many with this member start at or after that time."""
+
     async def appointments_by_id(
         self, practice: PracticeId, names: Collection[AppointmentId]
     ) -> dict[AppointmentId, AppointmentRecord]:
@@ -149,7 +153,7 @@ class CalendarDirectory(Protocol):
     """Calendar feeds, one per account at most: whoever presents the token reads the account's times."""
 
     async def put_feed(self, practice: PracticeId, account: AccountId, token_hash: bytes | None, at: int) -> None:
-        """In place of the one before; None ends it. Raises Rejected(NOT_FOUND) when the practice has no such account."""
+        """In place of the one before; None ends it. Raises Rejected(NOT_FOUND) for an account that is not there."""
 
     async def owner_of_feed(self, token_hash: bytes) -> tuple[PracticeId, AccountId] | None:
         """Whose feed that is."""
@@ -186,8 +190,9 @@ class RoomRecord:
     start_ms: of the appointment that it stands for; after a move everything begins anew. version: grows with every
     change that people see. closed: for good. hosts: who is in it. been: accounts that have been in it. emptied_ms: when
     the last one left, 0 = nobody was, or somebody is. together_ms: how long two or more were in it; together_since_ms:
-    since when they are, 0 = they are not. alert_ms: since when hosts are alerted, 0 = they are not; alerts: how often
-    they were. next_ms: when time brings something, 0 = never. change: as in AppointmentRecord.
+    since when they are, 0 = they are not. seen_ms: the last act of a host; alert_ms: since when hosts are alerted of
+    somebody who came after that, 0 = they are not; alerts: how often they were. next_ms: when time brings something,
+    0 = never. changed_ms: when it was written. change: as in AppointmentRecord.
     """
 
     practice: PracticeId
@@ -203,6 +208,7 @@ class RoomRecord:
     emptied_ms: int = 0
     together_ms: int = 0
     together_since_ms: int = 0
+    seen_ms: int = 0
     alert_ms: int = 0
     alerts: int = 0
     next_ms: int = 0
@@ -255,11 +261,16 @@ class RoomLinkDirectory(Protocol):
     async def add_room_link(self, link: RoomLinkRecord, most: int) -> bool:
         """Keeps a new link. False: this very one stood.
 
-        Raises Rejected: CONFLICT when another one has its id, RULE_BROKEN when the appointment has `most` already.
+        Raises Rejected: CONFLICT when another one has its id, TOO_MANY when the appointment has `most` already.
         """
 
     async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
         """The link, None when there is none."""
+
+    async def opened_link(
+        self, practice: PracticeId, appointment: AppointmentId, account: AccountId, device: DeviceId, now: int
+    ) -> RoomLinkId | None:
+        """A link into this appointment that this device has opened and that has not expired."""
 
     async def spend_try(self, practice: PracticeId, link: RoomLinkId, most: int) -> bool:
         """Counts a passcode before it is looked at, so that many at a time are no more than `most`. False: too many."""
@@ -275,13 +286,3 @@ class RoomLinkDirectory(Protocol):
 
 class MeetingStore(AppointmentDirectory, CalendarDirectory, RoomDirectory, RoomLinkDirectory, Protocol):
     """What meeting needs of the store."""
-
-
-def person_rows(people: Collection[Visitor]) -> dict[AccountId, Visitor]:
-    """By account."""
-    return {each.account: each for each in people}
-
-
-def call_of(visitor: Visitor) -> MessageId | None:
-    """The call by which somebody is let in."""
-    return visitor.person.call

@@ -31,6 +31,7 @@ from rapport_protocol.requests import (
 )
 from rapport_server.calling import Calls
 from rapport_server.hints import Hint
+from rapport_server.meetings import MeetingStore
 from rapport_server.notifications import NotifyingStore
 from rapport_server.records import (
     Contact,
@@ -393,7 +394,16 @@ class OfficeDirectory(Protocol):
 
 
 class Store(
-    Directory, LinkDirectory, OfficeDirectory, Mailbox, Timers, UrgentLadders, Calls, NotifyingStore, Protocol
+    Directory,
+    LinkDirectory,
+    OfficeDirectory,
+    Mailbox,
+    Timers,
+    UrgentLadders,
+    Calls,
+    MeetingStore,
+    NotifyingStore,
+    Protocol,
 ):
     """The whole truth of a server."""
 

@@ -63,6 +63,7 @@ class Principal(Struct, frozen=True):
 
 # --- mailboxes --------------------------------------------------------------------------------------------------------
 
+
 @dataclass(frozen=True, slots=True)
 class WaitingMessage:
     """A post (seq > 0) or direct (seq 0) that a device has not acknowledged. `position` grows in commit order."""

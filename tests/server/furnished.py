@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from rapport_protocol.ids import AccountId, ClaimId, ConversationId, DeviceId, InviteId, LinkId, MessageId
+from rapport_protocol.ids import (
+    AccountId,
+    AppointmentId,
+    ClaimId,
+    ConversationId,
+    DeviceId,
+    InviteId,
+    LinkId,
+    MessageId,
+    RoomLinkId,
+)
+from rapport_protocol.meeting import AppointmentTimes, HostAct, Knock, Modality, PutAppointments, RoomLink
 from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.messages import Deliver, Post
 from rapport_protocol.office.document import OfficeDocument
@@ -36,6 +47,8 @@ class Named(msgspec.Struct, frozen=True):
     invite: InviteId
     link: LinkId
     claim: ClaimId
+    appointment: AppointmentId
+    room_link: RoomLinkId
 
     def ids(self) -> Mapping[str, bytes]:
         """Kind -> id."""
@@ -99,6 +112,7 @@ async def furnish(node: Node) -> Practice:
         inviter = therapist if role is Role.CLIENT else person
         await node.ask("invite.create", inviter, opened.request())
         named = await _use(node, person, peer, met.conv, practice.mark, opened)
+        named = await _meet(node, person, peer, named, practice.mark)
         practice.residents[role] = Resident(person, peer, joined, named, opened)
         practice.secrets |= {*named.ids().values(), self_conversation(person.account), person.aik.public}
         practice.secrets |= {person.token, person.secrets.signing_key().public, opened.conv, joined.encoded[:64]}
@@ -138,7 +152,24 @@ async def _use(node: Node, person: Person, peer: Person, conv: ConversationId, m
         # What the store takes after it is answered after it: then the first one is read for good.
         await reader.accepted(to_oneself(reader))
     message = Outer.parse(unread.outer).id
-    return Named(person.account, person.device, conv, message, opened.secret.id, link, claim)
+    meeting, room_link = AppointmentId(os.urandom(16)), RoomLinkId(os.urandom(16))
+    return Named(person.account, person.device, conv, message, opened.secret.id, link, claim, meeting, room_link)
+
+
+async def _meet(node: Node, person: Person, peer: Person, named: Named, mark: bytes) -> Named:
+    """The person and the peer have an appointment soon: one of them waits at its door, and it has a join link."""
+    host, guest = (peer, person) if person.role is Role.CLIENT else (person, peer)
+    soon_ms = node.clock.now_ms() + 300_000
+    members = b"".join(sorted((host.account, guest.account)))
+    times = AppointmentTimes(
+        named.appointment, named.conv, 1, soon_ms, 50, Modality.VIDEO, "Europe/London", members, named.appointment
+    )
+    await node.ask("appointment.put", host, PutAppointments([times]))
+    link = RoomLink(named.room_link, mark * 2, 0, soon_ms + 3_600_000)
+    await node.ask("room.link", host, link, appointment=named.appointment)
+    await node.ask("room.knock", guest, Knock("waiting", 7), appointment=named.appointment)
+    await node.ask("room.act", host, HostAct("seen"), appointment=named.appointment)
+    return named
 
 
 def to_oneself(device: Device) -> Post:

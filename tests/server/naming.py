@@ -18,6 +18,20 @@ from rapport.crypto.identity import DeviceSecrets, next_list
 from rapport_protocol import ids
 from rapport_protocol.device_lists import IDENTITY_KEY, DeviceEntry
 from rapport_protocol.ids import DeviceId
+from rapport_protocol.meeting import (
+    AppointmentOutcome,
+    AppointmentTimes,
+    HostAct,
+    Knock,
+    KnockStep,
+    Modality,
+    Outcome,
+    PutAppointments,
+    Reached,
+    RoomAct,
+    RoomLink,
+    RoomLinkUse,
+)
 from rapport_protocol.membership_entries import Action, ChangeRole, Checkpoint, Invite, Join, MemberRole, Remove
 from rapport_protocol.messages import (
     Ack,
@@ -34,6 +48,7 @@ from rapport_protocol.messages import (
     Void,
     Watch,
     WatchOffice,
+    WatchRoom,
 )
 from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours
@@ -56,6 +71,7 @@ from rapport_protocol.requests import (
 )
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer, SignalFields
 from tests.server.furnished import Resident
+from tests.server.node import START_MS
 from tests.server.people import Person, prekeys_of
 
 __all__ = ["ASKED", "SAID", "Asked", "Put", "id_fields"]
@@ -239,6 +255,49 @@ def _seen(who: Resident, put: Put) -> Asked:
     return Asked(body=UrgentSeen(ids.MessageId(message), ids.AccountId(client)))
 
 
+def _put(who: Resident, put: Put) -> Asked:
+    """A new appointment with the peer; for a place, with something else there."""
+    person, peer = who.person, who.peer
+    times = AppointmentTimes(
+        ids.AppointmentId(put.get("appointment", os.urandom(16))),
+        ids.ConversationId(put.get("conv", who.named.conv)),
+        1,
+        person.now + 86_400_000,
+        50,
+        Modality.VIDEO,
+        "Europe/London",
+        b"".join(sorted((person.account, put.get("members", peer.account)))),
+        ids.AppointmentId(put["series"]) if "series" in put else None,
+    )
+    return Asked(body=PutAppointments([times]))
+
+
+def _of_appointment(body: Callable[[Put], msgspec.Struct | None], *places: str) -> Row:
+    def make(who: Resident, put: Put) -> Asked:
+        return Asked({"appointment": put.get("appointment", who.named.appointment)}, body(put))
+
+    return Row(("appointment", *places), make)
+
+
+def _knock(put: Put) -> Knock:
+    return Knock(KnockStep.WAITING, 1, ids.RoomLinkId(put["link"]) if "link" in put else None)
+
+
+def _act(put: Put) -> HostAct:
+    """A host who enters, or lets somebody in."""
+    account = ids.AccountId(put["account"]) if "account" in put else None
+    call = ids.MessageId(put["call"]) if "call" in put else None
+    return HostAct(RoomAct.ADMIT if account else RoomAct.ENTER, 0, account, call)
+
+
+def _link(put: Put) -> RoomLink:
+    return RoomLink(ids.RoomLinkId(put.get("link", os.urandom(16))), bytes(32), 0, START_MS + 86_400_000)
+
+
+def _use_link(who: Resident, put: Put) -> Asked:
+    return Asked({"link": put.get("link", who.named.room_link)}, RoomLinkUse(bytes(32)))
+
+
 ASKED: Mapping[str, Row] = {
     "invite.view": _path("invite"),
     "account.register": Row(("account", "device", "conv", "invite"), _register),
@@ -268,6 +327,18 @@ ASKED: Mapping[str, Row] = {
     "push.subscribe": Row(
         (), lambda who, put: Asked(body=PushSubscription("https://push.example/1", b"\x04" + bytes(64), bytes(16)))
     ),
+    "appointment.put": Row(("appointment", "conv", "members", "series"), _put),
+    "appointment.list": Row((), lambda who, put: Asked(query="?from=0")),
+    "appointment.outcome": _of_appointment(lambda put: AppointmentOutcome(Outcome.NO_SHOW, 0)),
+    "appointment.reached": _of_appointment(lambda put: Reached(10)),
+    "appointment.calendar": _of_appointment(lambda put: None),
+    "calendar.feed": Row((), lambda who, put: Asked()),
+    "calendar.end": Row((), lambda who, put: Asked()),
+    "room.view": _of_appointment(lambda put: None),
+    "room.knock": _of_appointment(_knock, "link"),
+    "room.act": _of_appointment(_act, "account", "call"),
+    "room.link": _of_appointment(_link, "link"),
+    "room.use_link": Row(("link",), _use_link),
     "urgent.seen": Row(("message", "client"), _seen),
 }
 """By the name of the operation."""
@@ -346,6 +417,9 @@ SAID: Mapping[type[ClientMessage], Spoken | None] = {
     Ack: Spoken(("id", "parked"), _ack),
     Present: Spoken((), lambda who, put, now: Present(PresenceState.AWAY)),
     Watch: Spoken(("accounts",), lambda who, put, now: Watch(put.get("accounts", who.peer.account))),
+    WatchRoom: Spoken(
+        ("appointments",), lambda who, put, now: WatchRoom(put.get("appointments", who.named.appointment))
+    ),
     WatchOffice: Spoken(("accounts",), lambda who, put, now: WatchOffice(put.get("accounts", who.peer.account))),
 }
 """By the message's type. Nothing for `Auth`, which is said by nobody yet: it has a test of its own."""

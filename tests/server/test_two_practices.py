@@ -35,6 +35,7 @@ from rapport_protocol.messages import (
     Post,
     Presence,
     Renew,
+    Room,
     ServerMessage,
     Signal,
     Token,
@@ -70,9 +71,10 @@ KNOWING_IS_ENOUGH = {
 """Ids that are secrets, made to be handed to somebody who has no account: whoever knows one is answered."""
 
 KIND_OF = {
-    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed", "client"), "account"),
+    **dict.fromkeys(("account", "accounts", "checkpointed", "removed", "changed", "client", "members"), "account"),
     **dict.fromkeys(("device", "devices", "revoked", "signer", "sender"), "device"),
-    **dict.fromkeys(("id", "ids", "parked", "ref", "message"), "message"),
+    **dict.fromkeys(("id", "ids", "parked", "ref", "message", "call"), "message"),
+    **dict.fromkeys(("appointment", "appointments", "series"), "appointment"),
     **{place: place for place in ("conv", "invite", "link", "claim")},
 }
 """What a place is for."""

@@ -23,6 +23,7 @@ from rapport.identities import Identities
 from rapport.keeping import Keeping
 from rapport.office import AnsweringTimes
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault
+from rapport.waiting_room import Meeting
 from rapport_protocol.connection import ConnectionState
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId
@@ -34,7 +35,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting):
+class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from rapport.agreements import CareEvent
 from rapport.calling import CallEvent, CallNote
+from rapport.meeting import AppointmentSaid, MeetingEvent
 from rapport.security import LogEntry, SecurityEvent, SecurityKind
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
@@ -65,6 +66,8 @@ class MessageKind(StrEnum):
     """A therapist offers a client a colleague."""
     COVER_CARD = "cover_card"
     """What the colleague needs to know about the client, after the client's yes."""
+    APPOINTMENT = "appointment"
+    """An appointment was made, moved or cancelled; `Message.appointment` says which, the text is its title."""
     CALL = "call"
     """Somebody has called; `Message.call` says what became of it."""
     UNSUPPORTED = "unsupported"
@@ -150,6 +153,8 @@ class Message(Struct, frozen=True):
     """Of a client's text: by when an answer was promised as it was written; 0 = nothing was."""
     request: bytes = b""
     """Of a step of cover or hand-over: its request, 16 bytes."""
+    appointment: AppointmentSaid | None = None
+    """What a message of kind `appointment` says."""
     call: CallNote | None = None
     """Of a call: what became of it."""
 
@@ -403,6 +408,7 @@ Event = (
     | CoverChanged
     | StorageProblem
     | CareEvent
+    | MeetingEvent
     | CallEvent
 )
 """Everything `Client.events()` yields."""

@@ -11,6 +11,7 @@ from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, Messa
 from rapport_protocol.rooms.states import DoorState, PersonState
 
 __all__ = [
+    "Admitted",
     "Appointment",
     "AppointmentChanged",
     "AppointmentRefused",
@@ -168,11 +169,22 @@ class AppointmentRefused(Struct, frozen=True):
     code: ErrorCode
 
 
+class Admitted(Struct, frozen=True):
+    """The host of the appointment at whose door this device waits lets us in: their sealed call is here. Accept it.
+
+    Nothing else means "come in", whatever the server says of the room. call: see `client.calls`.
+    """
+
+    conversation: ConversationId
+    appointment: AppointmentId
+    call: MessageId
+
+
 class RoomChanged(Struct, frozen=True):
     """A waiting room looks different: ask `client.waiting_room.of`."""
 
     appointment: AppointmentId
 
 
-MeetingEvent = AppointmentChanged | AppointmentReminder | AppointmentRefused | RoomChanged
+MeetingEvent = AppointmentChanged | AppointmentReminder | AppointmentRefused | Admitted | RoomChanged
 """The events of this module."""

@@ -29,11 +29,13 @@ from rapport_protocol.limits import (
 from rapport_protocol.messages import (
     Ack,
     Auth,
+    Call,
     ClientMessage,
     CloseCode,
     Direct,
     Draining,
     Failure,
+    Ping,
     Pong,
     Post,
     Present,
@@ -44,6 +46,7 @@ from rapport_protocol.messages import (
     Void,
     Watch,
     WatchOffice,
+    WatchRoom,
 )
 from rapport_server.doors.arrivals import Arrival, Arrivals
 from rapport_server.doors.device_socket import DeviceSocket
@@ -51,9 +54,11 @@ from rapport_server.doors.frames import Frames, frames_of
 from rapport_server.doors.http.bodies import NotOfHttp
 from rapport_server.doors.origins import Origins
 from rapport_server.rates import Rates
+from rapport_server.services.calls import Calls
 from rapport_server.services.messaging import ACKNOWLEDGING, Delivery, Link, Messaging
 from rapport_server.services.office import OfficeNews
 from rapport_server.services.presence import Presence
+from rapport_server.services.rooms import RoomNews
 from rapport_server.services.sign_in import SignedIn, SignIn
 from rapport_server.services.signals import Signals
 
@@ -84,9 +89,11 @@ class StreamServices(Struct, frozen=True):
     sign_in: SignIn
     messaging: Messaging
     delivery: Delivery
+    calls: Calls
     signals: Signals
     presence: Presence
     news: OfficeNews
+    room_news: RoomNews
 
 
 class WebSocketDoor:
@@ -105,6 +112,7 @@ class WebSocketDoor:
         self._signals = services.signals
         self._presence = presence = services.presence
         self._news = services.news
+        self._room_news = services.room_news
         self._handlers: Mapping[type[ClientMessage], Callable[[Link, Any], None]] = {
             Post: messaging.post,
             Ack: messaging.ack,
@@ -113,6 +121,8 @@ class WebSocketDoor:
             Present: presence.say,
             Watch: presence.watch,
             WatchOffice: services.news.watch,
+            WatchRoom: services.room_news.watch,
+            Call: services.calls.say,
         }
         self._origins = origins
         self._arrivals = arrivals
@@ -169,6 +179,7 @@ class WebSocketDoor:
             if socket.link is not None:
                 self._delivery.close(socket.link)
                 self._news.close(socket.link)
+                self._room_news.close(socket.link)
                 self._presence.close(socket.link, clean=socket.left or socket.code == CloseCode.AUTH_FAILED)
             await socket.closed()
         return ws
@@ -199,6 +210,7 @@ class WebSocketDoor:
         link = socket.link = self._delivery.open(signed_in.principal, socket)
         self._presence.open(link)
         self._news.open(link)
+        self._room_news.open(link)
         socket.on_room(partial(self._on_room, link))
         try:
             await self._converse(socket, link, codec)
@@ -240,6 +252,8 @@ class WebSocketDoor:
                     await self._messaging.ease(link)
             elif isinstance(message, Signal):
                 self._signals.offer(link.principal, message)
+            elif isinstance(message, Ping):
+                socket.send(Pong())
             elif isinstance(message, Renew):
                 await self._renew(socket, link)
             elif not isinstance(message, Pong):
@@ -249,6 +263,7 @@ class WebSocketDoor:
         self._delivery.wake((link.principal.device,))
         self._presence.room(link)
         self._news.room(link)
+        self._room_news.room(link)
 
     async def _renew(self, socket: DeviceSocket, link: Link) -> None:
         try:
@@ -268,6 +283,7 @@ class WebSocketDoor:
             self._delivery.nudge()
             self._presence.nudge()
             self._news.nudge()
+            self._room_news.nudge()
 
     async def drain(self, absence_s: float) -> None:
         """Lets nobody in any more, gives every device its own time to come back, answers what is unanswered, closes.

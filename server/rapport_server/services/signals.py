@@ -5,13 +5,15 @@ Source: docs/protocol.md, "Signals".
 """
 
 import asyncio
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
 
+from rapport_protocol.codec import SERVER_CODECS
 from rapport_protocol.errors import FormatError, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId, split_ids
-from rapport_protocol.limits import CLOCK_TOLERANCE_MS
+from rapport_protocol.limits import CLOCK_TOLERANCE_MS, SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
 from rapport_server.hints import HINT_DEVICES, Signalled
@@ -26,6 +28,8 @@ CIRCLES_KEPT: Final = 4096
 QUEUE: Final = 1000
 """Signals that may wait for their conversation to be looked up; more are dropped."""
 
+_encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
+
 
 class _Circle(Struct, frozen=True):
     """Who may hear a signal."""
@@ -36,9 +40,20 @@ class _Circle(Struct, frozen=True):
 
 
 class Signals:
-    """One queue, one task: `run` looks conversations up and hands frames to the bus."""
+    """Relays at once where it knows who is in the conversation; else one queue, one task: `run` looks that up.
 
-    def __init__(self, directory: Directory, bus: Bus, clock: Clock, rates: Rates) -> None:
+    say: tells devices that are connected here; returns the others.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        bus: Bus,
+        clock: Clock,
+        rates: Rates,
+        say: Callable[[Iterable[DeviceId], bytes], list[DeviceId]],
+    ) -> None:
+        self._say = say
         self._directory = directory
         self._bus = bus
         self._now_ms = clock.now_ms
@@ -56,7 +71,14 @@ class Signals:
             return
         ours = fields.account == who.account and fields.device == who.device
         fresh = abs(fields.ts_ms - self._now_ms()) <= CLOCK_TOLERANCE_MS
-        if ours and fresh and not self._queue.full() and not self._rates.allow("signal", who.practice + who.device):
+        if not ours or not fresh or self._queue.full() or self._rates.allow("signal", who.practice + who.device):
+            return
+        known = None
+        if self._queue.empty() and self._directory.members_mark is self._mark:  # else it would overtake others
+            known = self._circles.get((who.practice, fields.conv))
+        if known is not None:
+            self._relay(who, known, fields, signal.frame)
+        else:
             self._queue.put_nowait((who, fields, signal.frame))
 
     async def run(self) -> None:
@@ -67,11 +89,16 @@ class Signals:
                 circle = await self._circle(who.practice, fields.conv)
             except Rejected:
                 continue
-            if circle is None or circle.epoch != fields.epoch or who.account not in circle.accounts:
-                continue
-            others = [device for device in circle.devices if device != who.device]
-            if others:
-                self._bus.publish(Signalled(b"".join(others[:HINT_DEVICES]), frame))
+            if circle is not None:
+                self._relay(who, circle, fields, frame)
+
+    def _relay(self, who: Principal, circle: _Circle, fields: SignalFields, frame: bytes) -> None:
+        if circle.epoch != fields.epoch or who.account not in circle.accounts:
+            return
+        others = [device for device in circle.devices if device != who.device]
+        elsewhere = self._say(others, _encode(Signal(frame)))
+        if elsewhere:
+            self._bus.publish(Signalled(b"".join(elsewhere[:HINT_DEVICES]), frame))
 
     async def _circle(self, practice: PracticeId, conv: ConversationId) -> _Circle | None:
         """Who is in a conversation now. Raises Rejected when it cannot be looked up."""

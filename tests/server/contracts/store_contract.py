@@ -3,6 +3,7 @@
 A subclass brings two fixtures: `world`, around a started store, and `small`, around one whose queue holds 64 jobs.
 """
 
+from tests.server.contracts.call_contract import CallContract
 from tests.server.contracts.conversation_contract import ConversationContract, TimerContract
 from tests.server.contracts.delivery_contract import AcknowledgementContract, StreamContract
 from tests.server.contracts.directory_contract import DeviceListContract, PrekeyContract, RegistrationContract
@@ -41,5 +42,6 @@ class StoreContract(
     AgeingContract,
     IsolationContract,
     UrgentContract,
+    CallContract,
 ):
     """Everything a store promises."""

@@ -12,46 +12,37 @@ refused is believed only when it is sealed, so that a call which nobody answered
 Source: docs/protocol.md, section 20.2.
 """
 
-from enum import StrEnum
-from typing import Final
+from copy import copy
+from typing import Final, Self, assert_never
 
 from msgspec import Struct
 
 from rapport_protocol.calls.arbiter import (
     ACCEPTED_MS,
-    KEEP_EVERY_MS,
     KEPT_MS,
     MISSED,
-    RING_MS,
     CallPhase,
     CallStep,
     EndReason,
 )
 from rapport_protocol.calls.device_events import (
-    Accept,
+    SIGNS,
     Accepted,
     AcceptOther,
-    Busy,
     Changed,
     CloseMedia,
-    Decline,
     Declined,
     Described,
     Effect,
+    Entry,
     Event,
-    HangUp,
     MediaConnected,
-    MediaFailed,
-    MediaLost,
     Migrate,
     MissedNotice,
-    Offline,
-    Online,
     OtherOffer,
     OurDescription,
     Post,
     Posted,
-    Refused,
     RestartMedia,
     Ring,
     Say,
@@ -65,159 +56,450 @@ from rapport_protocol.calls.device_events import (
     Unknown,
     Warn,
 )
-from rapport_protocol.calls.moves import MOVES, CallSign, DevicePhase
+from rapport_protocol.calls.moves import (
+    ANSWERED,
+    BY_US,
+    EARLY,
+    EVERY_MS,
+    GOODBYE_MS,
+    IN_CALL,
+    MOVES,
+    PATIENCE_MS,
+    RESTART_EVERY_MS,
+    SETTLE_MS,
+    WITH_MEDIA,
+    CallSign,
+    DevicePhase,
+    Outcome,
+    last_word,
+    local_reason,
+)
 from rapport_protocol.ids import DeviceId, MessageId
 
-__all__ = [
-    "ANSWER_EVERY_MS",
-    "CHECK_EVERY_MS",
-    "DeviceCall",
-    "Entry",
-    "HELD_DESCRIPTIONS",
-    "LOOK_EVERY_MS",
-    "Outcome",
-    "RESTART_EVERY_MS",
-    "SETTLE_MS",
-]
+__all__ = ["HELD_DESCRIPTIONS", "DeviceCall", "step"]
 
-CHECK_EVERY_MS: Final = 4_000
-"""How often a device asks whether it still rings: an end that no hint told of is known within 5 s."""
-ANSWER_EVERY_MS: Final = 2_000
-"""How often `accept`, `migrate` and a last word are repeated until they are answered."""
-LOOK_EVERY_MS: Final = 30_000
-"""How often a device that is not in the call asks whether it is over."""
-RESTART_EVERY_MS: Final = 8_000
-"""How long a restart of ICE may take before the next one: allocating a relay over TCP alone takes two or three."""
-SETTLE_MS: Final = 5_000
-"""How long the server's word is given to arrive, or a sealed one to follow it."""
-GOODBYE_MS: Final = 60_000
-"""How long a last word is repeated: by then the server has ended the call by itself."""
 HELD_DESCRIPTIONS: Final = 8
 """How many descriptions wait until it is known whether they count; further ones are dropped."""
 
 _P = DevicePhase
-_IN_CALL: Final = frozenset({_P.CONNECTING, _P.CONNECTED, _P.RECONNECTING})
-_EARLY: Final = frozenset({_P.OFFERING, _P.CALLING, _P.RINGING_THERE})
-_SOON: Final = frozenset({_P.WAKING, _P.RINGING_HERE})
-_ACCEPTED: Final = frozenset({EndReason.HUNG_UP, EndReason.FAILED, EndReason.LEFT})
-"""Ends of calls that somebody had accepted."""
+_TIMERS: Final = (CallSign.EXPIRED, CallSign.STALE, CallSign.RESTART, CallSign.AGAIN)
 
 
-class Outcome(StrEnum):
-    """How a call has ended on a device."""
+class DeviceCall(Struct):
+    """The machine: all of it is in these fields, so it is stored as it is. It never fails or forgets an effect.
 
-    ANSWERED = "answered"
-    """By this device or another one of the callee."""
-    DECLINED = "declined"
-    MISSED = "missed"
-    """Nobody has answered: the callee did not see it, the caller gave up, or the callee was in another call."""
-    SUPERSEDED = "superseded"
-    """Another call of the two went on instead."""
-    NOT_SENT = "not_sent"
-    """The server has never had it."""
-
-
-class Entry(Struct, frozen=True):
-    """What is fixed about a call on a device. device: this one. caller_device: of the offer. incoming: they call us.
-
-    at_ms, act_until_ms: of the offer. fingerprint: of the description in it, "" = it has none. may_ring: the own office
-    lets it ring (15.5).
+    A new one is told `Online` if its device is. version to away_there: as the server said last; theirs: the other
+    side's device in the call. accepted: somebody of the callee has, sealed (for the caller: the server's word is
+    enough). answered_on: which device; says the server alone while `accepted` is False. outcome: once ended; a sealed
+    word that comes later may still change it. taken_ms: when this device came into the call; connected_ms: when media
+    first flowed here. forged: a description came with another fingerprint.
     """
 
-    call: MessageId
-    device: DeviceId
-    caller_device: DeviceId
-    incoming: bool
-    at_ms: int
-    act_until_ms: int
-    fingerprint: str = ""
-    may_ring: bool = True
+    entry: Entry
+    phase: DevicePhase = _P.ELSEWHERE
+    outcome: Outcome | None = None
+    reason: EndReason | None = None
+    version: int = 0
+    server_phase: CallPhase | None = None
+    until_ms: int = 0
+    theirs: DeviceId | None = None
+    rings: bool = False
+    away_there: bool = False
+    sent: bool = True
+    accepted: bool = False
+    answered_on: DeviceId | None = None
+    declined: bool = False
+    superseded: bool = False
+    forged: bool = False
+    taken_ms: int = 0
+    connected_ms: int = 0
+    # What is under way. asks: how this device came into the call; goodbye: its last word, until the server has heard
+    # it; owes: the sealed word that follows then; accepts: the other call after glare; pins: the fingerprint of each of
+    # their devices; held: descriptions that wait for the server's word; times: what is due when.
+    online: bool = False
+    asks: CallStep = CallStep.ACCEPT
+    goodbye: CallStep | None = None
+    owes: Post | None = None
+    accepts: MessageId | None = None
+    pins: tuple[tuple[DeviceId, str], ...] = ()
+    held: tuple[Described, ...] = ()
+    described: bool = False
+    flows: bool = False
+    times: dict[CallSign, int] = {}
 
-    @property
-    def rings_until_ms(self) -> int:
-        """When its ring is over, whatever the server says."""
-        return min(self.at_ms + RING_MS, self.act_until_ms)
-
-    @property
-    def is_own_call(self) -> bool:
-        """Whether this very device calls."""
-        return not self.incoming and self.device == self.caller_device
-
-
-class DeviceCall:
-    """The machine. It never waits, fails or forgets an effect."""
-
-    __slots__ = (
-        "_asks",
-        "_described",
-        "_goodbye",
-        "_held",
-        "_media_up",
-        "_online",
-        "_owes_declined",
-        "_pins",
-        "_times",
-        "accepted",
-        "answered_on",
-        "away_there",
-        "connected_ms",
-        "declined",
-        "entry",
-        "forged",
-        "outcome",
-        "phase",
-        "reason",
-        "rings",
-        "sent",
-        "server_phase",
-        "superseded",
-        "taken_ms",
-        "theirs",
-        "until_ms",
-        "version",
-    )
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
-        self.phase = _P.WAKING if entry.incoming else _P.OFFERING if entry.is_own_call else _P.ELSEWHERE
-        self.outcome: Outcome | None = None
-        """Set once `phase` is `ended`; a sealed word that comes later may still change it."""
-        self.reason: EndReason | None = None
-        # What is known of it.
-        self.version = 0
-        self.server_phase: CallPhase | None = None
-        self.until_ms = entry.rings_until_ms
-        self.theirs: DeviceId | None = entry.caller_device if entry.incoming else None
-        """The device of the other side that is in the call, says the server."""
-        self.rings = False
-        self.away_there = False
-        self.sent = not entry.is_own_call
-        self.accepted = False
-        """Incoming: a device of ours says so, sealed. Outgoing: the server or a device of theirs says so."""
-        self.declined = False
-        self.superseded = False
-        self.forged = False
-        self.answered_on: DeviceId | None = None
-        """The callee's device that has accepted; says the server alone while `accepted` is False."""
-        self.taken_ms = 0
-        """When this device came into the call."""
-        self.connected_ms = 0
-        """When media first flowed here."""
-        # What is under way.
-        self._asks = CallStep.ACCEPT
-        self._described = False
-        self._media_up = False
-        self._online = False
-        self._owes_declined: Post | None = None
-        self._goodbye: CallStep | None = None
-        self._pins: dict[DeviceId, str] = {entry.caller_device: entry.fingerprint} if entry.fingerprint else {}
-        self._held: list[Described] = []
-        self._times: dict[CallSign | str, int] = {CallSign.EXPIRED: self._lasts_until(entry.at_ms) or 0}
-
-    def __repr__(self) -> str:
-        return f"DeviceCall({self.phase}, {self.outcome})"
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """A call as it begins on a device: `offering`, `waking`, or `elsewhere` if another device of ours calls."""
+        phase = _P.WAKING if entry.incoming else _P.OFFERING if entry.is_own_call else _P.ELSEWHERE
+        call = cls(entry, phase, until_ms=entry.rings_until_ms, sent=not entry.is_own_call)
+        call.theirs = entry.caller_device if entry.incoming else None
+        call.pins = ((entry.caller_device, entry.fingerprint),) if entry.fingerprint and entry.incoming else ()
+        call.described = bool(entry.fingerprint) and entry.is_own_call
+        call._set(CallSign.EXPIRED, call._lasts_until(entry.at_ms))
+        return call
 
     @property
     def deadline_ms(self) -> int | None:
         """When the caller feeds `Tick`, by the server's time; None = nothing is due."""
-        return min((each for each in self._times.values() if each), default=None)
+        return min(self.times.values(), default=None)
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        """Take note of one event at server time `now_ms`; returns what the caller does next, in order."""
+        before = self._shown()
+        effects: list[Effect] = []
+        if isinstance(event, Tick):
+            for sign in _TIMERS:
+                if self.times.get(sign, now_ms + 1) <= now_ms:
+                    self._set(sign, 0)
+                    effects += self._met(sign, event, now_ms)
+        else:
+            for sign in self._signs(event, now_ms):
+                effects += self._met(sign, event, now_ms)
+        effects += self._released(now_ms)
+        if self.phase is _P.ENDED:
+            self.outcome = self._judge()
+        if self.accepts is not None:
+            effects.append(AcceptOther(self.accepts))
+            self.accepts = None
+        return [*effects, Changed()] if self._shown() != before else effects
+
+    def _shown(self) -> tuple[object, ...]:
+        """What a person may see of it."""
+        ends = (self.phase, self.outcome, self.reason, self.forged)
+        return (*ends, self.rings, self.away_there, self.theirs, self.answered_on, self.accepted, self.until_ms)
+
+    def _set(self, sign: CallSign, at_ms: int) -> None:
+        """Arms a timer, or with 0 takes it away."""
+        times = {each: when for each, when in self.times.items() if each is not sign}
+        self.times = {**times, sign: at_ms} if at_ms else times
+
+    # --- what it means ------------------------------------------------------------------------------------------------
+
+    def _signs(self, event: Event, now_ms: int) -> list[CallSign]:
+        """Notes what is told, and says what it means here; nothing for what is old or of no concern."""
+        match event:
+            case State():
+                return self._signs_of_state(event, now_ms)
+            case MissedNotice():
+                self.reason = event.reason if self.phase is not _P.ENDED else self.reason or event.reason
+                return [CallSign.MISSED]
+            case Unknown():
+                return [CallSign.OVER if self._is_plain() else CallSign.DOUBTED]
+            case Accepted():
+                if event.own != self.entry.incoming or event.device == self.entry.device:
+                    return []
+                self.accepted, self.answered_on, self.sent = True, event.device, True
+                return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
+            case Declined():
+                return self._signs_of_declined(event)
+            case OtherOffer():
+                return [self._sign_of_other(event)]
+            case Migrate() if self.server_phase not in (CallPhase.ACCEPTED, CallPhase.CONNECTED):
+                return []
+            case Sent():
+                self.sent = True
+            case Summary():
+                self.accepted = self.accepted or event.own or not self.entry.incoming
+            case _:
+                pass
+        return [SIGNS[type(event)]]
+
+    def _signs_of_state(self, event: State, now_ms: int) -> list[CallSign]:
+        """The server's word: of two the higher version counts; the same one again confirms that it still holds."""
+        incoming = self.entry.incoming
+        if event.version < self.version:
+            return []
+        moved = self.phase in IN_CALL and None not in (self.theirs, event.theirs) and event.theirs != self.theirs
+        self.version, self.server_phase, self.until_ms = event.version, event.phase, event.until_ms
+        self.rings, self.away_there, self.sent = event.rings, event.away_there, True
+        self.theirs = event.theirs or self.theirs
+        match event.phase:
+            case CallPhase.RINGING:
+                rings = self.online and self._may_ring(now_ms) if incoming else event.rings
+                return [CallSign.RINGS if rings else CallSign.STILL]
+            case CallPhase.ENDED:
+                return [self._sign_of_end(event.reason)]
+            case _:
+                if not self.accepted:
+                    self.answered_on = event.ours if incoming else event.theirs
+                self.accepted = self.accepted or not incoming
+                here = CallSign.HERE if event.ours == self.entry.device else CallSign.THERE
+                return [CallSign.MOVED, here] if moved else [here]
+
+    def _sign_of_end(self, reason: EndReason | None) -> CallSign:
+        self.reason = reason or self.reason
+        if reason in MISSED:
+            return CallSign.MISSED
+        if not self.entry.incoming:
+            self.accepted = self.accepted or reason in ANSWERED
+            self.declined = self.declined or reason is EndReason.DECLINED
+            self.superseded = self.superseded or reason in (EndReason.GLARE, EndReason.REPLACED)
+        return CallSign.OVER if self._is_plain() else CallSign.DOUBTED
+
+    def _is_plain(self) -> bool:
+        """Whether the server's word is enough, since it hides no call that was missed here."""
+        return not self.entry.incoming or self.accepted or self.declined or self.superseded
+
+    def _signs_of_declined(self, event: Declined) -> list[CallSign]:
+        if event.own != self.entry.incoming:
+            return []
+        self.declined = self.declined or not event.busy
+        if self.phase not in IN_CALL:
+            self.reason = self.reason or (EndReason.BUSY if event.busy else EndReason.DECLINED)
+        return [CallSign.OWN_DECLINED if event.own else CallSign.DECLINED]
+
+    def _sign_of_other(self, event: OtherOffer) -> CallSign:
+        """Of two calls: after glare the higher id goes on, of the same device the later one."""
+        entry, glare = self.entry, event.incoming != self.entry.incoming
+        if not (event.call > entry.call if glare else event.same_device and event.at_ms >= entry.at_ms):
+            return CallSign.OTHER_OFFER
+        waits = self.phase in EARLY or (self.phase is _P.ENDED and self.reason is EndReason.GLARE)
+        if glare and entry.is_own_call and waits and event.at_ms < entry.rings_until_ms:
+            self.accepts = event.call
+        if MOVES[self.phase, CallSign.SUPERSEDED] is not self.phase:
+            self.reason = EndReason.GLARE if glare else EndReason.REPLACED
+        self.superseded = True
+        return CallSign.SUPERSEDED
+
+    def _may_ring(self, now_ms: int) -> bool:
+        return self.entry.may_ring and now_ms < self.entry.rings_until_ms
+
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _met(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
+        """Moves by the table; then what the sign asks for wherever it is met."""
+        before, after = self.phase, MOVES[self.phase, sign]
+        effects = self._move(before, after, sign, now_ms) if after is not before else []
+        effects += self._noted(sign, event, now_ms)
+        return effects + self._noted_late(sign, now_ms) if before is _P.ENDED else effects
+
+    def _move(self, before: DevicePhase, after: DevicePhase, sign: CallSign, now_ms: int) -> list[Effect]:
+        """Leaves one phase and enters the other."""
+        had_media, has_media = self._has_media(before), self._has_media(after)
+        self.phase, self.times = after, {}
+        self._set(CallSign.EXPIRED, self._lasts_until(now_ms))
+        if self.online and after in EVERY_MS:
+            self._set(CallSign.AGAIN, now_ms + EVERY_MS[after])
+        effects: list[Effect] = [StopRing()] if before is _P.RINGING_HERE else []
+        if had_media and not has_media:
+            effects.append(CloseMedia())
+            self.described = self.flows = False
+        match after:
+            case _P.RINGING_HERE:
+                effects.append(Ring())
+                self._set(CallSign.STALE, now_ms + KEPT_MS)
+            case _P.ANSWERING:
+                self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
+            case _P.CONNECTING:
+                self.taken_ms = now_ms
+                if self.entry.incoming and self.asks is CallStep.ACCEPT:
+                    self.accepted, self.answered_on = True, self.entry.device
+                    effects.append(Post(Posted.ACCEPTED))
+            case _P.CONNECTED:
+                self.connected_ms = self.connected_ms or now_ms
+                effects += self._say(now_ms)
+            case _P.RECONNECTING:
+                self._set(CallSign.RESTART, now_ms + PATIENCE_MS)
+            case _P.ENDED:
+                effects += self._end(before, sign, now_ms)
+            case _:
+                pass
+        if has_media and not had_media:
+            effects.append(StartMedia())
+        if after is _P.CONNECTING and self.flows:
+            effects += self._met(CallSign.MEDIA_CONNECTED, MediaConnected(), now_ms)
+        return effects
+
+    def _has_media(self, phase: DevicePhase) -> bool:
+        """Whether the endpoint runs: in the call, and before if our offer described it already."""
+        early = self.entry.is_own_call and bool(self.entry.fingerprint)
+        return phase in WITH_MEDIA or (early and phase in (_P.CALLING, _P.RINGING_THERE))
+
+    def _lasts_until(self, now_ms: int) -> int:
+        """When the phase is over by itself; 0 = it is not."""
+        over_ms = self.entry.rings_until_ms
+        match self.phase:
+            case _P.WAKING | _P.RINGING_HERE:
+                return over_ms
+            case _P.OFFERING | _P.CALLING | _P.RINGING_THERE:
+                return over_ms + SETTLE_MS
+            case _P.ANSWERING:
+                return max(over_ms, now_ms) + SETTLE_MS
+            case _P.ELSEWHERE:
+                return 0 if self.accepted else max(over_ms, now_ms) + SETTLE_MS
+            case _P.CONNECTING | _P.RECONNECTING:
+                return now_ms + ACCEPTED_MS
+            case _P.SETTLING:
+                return now_ms + SETTLE_MS
+            case _P.CONNECTED | _P.ENDED:
+                return 0
+            case _:
+                assert_never(self.phase)
+
+    def _noted(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
+        """What a sign asks for in the phase that it has led to."""
+        match sign:
+            case CallSign.ONLINE:
+                self.online = True
+                restarted = self._restart(now_ms) if self.phase is _P.RECONNECTING else []
+                return restarted + self._say(now_ms)
+            case CallSign.OFFLINE:
+                self.online = False
+                self._set(CallSign.AGAIN, 0)
+            case CallSign.AGAIN:
+                return self._say(now_ms)
+            case CallSign.STILL | CallSign.RINGS if self.phase is _P.RINGING_HERE:
+                self._set(CallSign.STALE, now_ms + KEPT_MS)
+            case CallSign.ACCEPTED if self.phase in EARLY:
+                return self._say(now_ms)  # a hint may be lost: the answer says whose device it is
+            case CallSign.OWN_ACCEPTED | CallSign.ACCEPTED | CallSign.THERE if self.phase is _P.ELSEWHERE:
+                self._set(CallSign.EXPIRED, self._lasts_until(now_ms))
+            case _:
+                return self._noted_of_media(sign, event, now_ms)
+        return []
+
+    def _noted_of_media(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
+        match sign:
+            case CallSign.MEDIA_CONNECTED:
+                self.flows = True
+                self._set(CallSign.RESTART, 0)
+            case CallSign.MEDIA_LOST:
+                self.flows = False
+            case CallSign.MEDIA_FAILED:
+                self.flows = False
+                return self._restart(now_ms)
+            case CallSign.RESTART:
+                return self._restart(now_ms)
+            case CallSign.MOVED:
+                self.described = self.flows = False
+                self._set(CallSign.RESTART, now_ms + RESTART_EVERY_MS)
+                return [CloseMedia(), StartMedia()]
+            case CallSign.OUR_DESCRIPTION if isinstance(event, OurDescription):
+                return self._describe(event, now_ms)
+            case CallSign.THEIR_DESCRIPTION if isinstance(event, Described) and self.phase is not _P.ENDED:
+                self.held = (*self.held, event)[:HELD_DESCRIPTIONS]
+            case _:
+                pass
+        return []
+
+    def _say(self, now_ms: int) -> list[Effect]:
+        """Says what is to be said in this phase, and when again."""
+        every_ms = EVERY_MS.get(self.phase, 0)
+        word = self._word(now_ms)
+        if not self.online or word is None:
+            self._set(CallSign.AGAIN, 0)
+            return []
+        self._set(CallSign.AGAIN, now_ms + every_ms)
+        return [word]
+
+    def _word(self, now_ms: int) -> Say | None:
+        match self.phase:
+            case _P.OFFERING:
+                return None
+            case _P.WAKING | _P.RINGING_HERE if self._may_ring(now_ms):
+                return Say(CallStep.RINGING)
+            case _P.ANSWERING:
+                return Say(self.asks, with_description=self.described)
+            case _P.CONNECTED if self.server_phase is CallPhase.ACCEPTED:
+                return Say(CallStep.CONNECTED)
+            case _P.ENDED:
+                return None if self.goodbye is None else Say(self.goodbye)
+            case _:
+                return Say(CallStep.KEEP)
+
+    def _describe(self, event: OurDescription, now_ms: int) -> list[Effect]:
+        """A description of ours goes out with the step that fits."""
+        self.described = True
+        if self.phase is _P.ANSWERING:
+            return self._say(now_ms)
+        if not self.online or self.phase not in IN_CALL:
+            return []
+        return [Say(CallStep.RESTART if event.restart else CallStep.DESCRIBE, with_description=True)]
+
+    def _restart(self, now_ms: int) -> list[Effect]:
+        """Restarts ICE, or asks for it, and looks again later; without a stream it would lead nowhere."""
+        if self.phase not in (_P.CONNECTING, _P.RECONNECTING):
+            return []
+        self._set(CallSign.RESTART, now_ms + RESTART_EVERY_MS)
+        return [RestartMedia(owner=not self.entry.incoming)] if self.online else []
+
+    def _released(self, now_ms: int) -> list[Effect]:
+        """Descriptions that now are known to be of the device in the call go to the endpoint."""
+        effects: list[Effect] = []
+        while self.theirs is not None and self._has_media(self.phase):
+            ours = next((each for each in self.held if each.device == self.theirs), None)
+            if ours is None:
+                break
+            self.held = tuple(each for each in self.held if each is not ours)
+            pinned = dict(self.pins)
+            if pinned.setdefault(ours.device, ours.fingerprint) != ours.fingerprint:
+                self.forged = True
+                effects += [Warn(), *self._met(CallSign.FORGED, ours, now_ms)]
+                break
+            self.pins = tuple(pinned.items())
+            asked = ours.restart and not self.entry.incoming
+            effects.append(RestartMedia(owner=True) if asked else Take(ours.message))
+        return effects
+
+    # --- how it ends --------------------------------------------------------------------------------------------------
+
+    def _end(self, before: DevicePhase, sign: CallSign, now_ms: int) -> list[Effect]:
+        """Says goodbye if we end it, and leaves a word of how long it was."""
+        by_us = sign in BY_US
+        self.reason = local_reason(before, sign) or self.reason
+        self.goodbye = last_word(before, sign)
+        if sign is CallSign.DECLINE or (before is _P.ANSWERING and sign is CallSign.HANG_UP):
+            self.declined = True
+            self.owes = Post(Posted.DECLINED) if self.asks is not CallStep.MIGRATE else None
+        elif sign is CallSign.BUSY:
+            self.owes = Post(Posted.DECLINED, busy=True)
+        if self.goodbye is not None:
+            self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
+        effects = self._say(now_ms)
+        told = self.entry.incoming or self.reason is EndReason.HUNG_UP or sign is CallSign.SUMMARY  # they leave the word
+        if before in IN_CALL and (by_us or not told):
+            began_ms = self.connected_ms or self.taken_ms
+            effects.append(Post(Posted.SUMMARY, False, began_ms, now_ms, self.reason))
+        return effects
+
+    def _noted_late(self, sign: CallSign, now_ms: int) -> list[Effect]:
+        """After the end: whether the server has heard our last word."""
+        match sign:
+            case CallSign.STILL | CallSign.RINGS if self.goodbye is CallStep.HANGUP:
+                self.goodbye = CallStep.DECLINE if self.entry.incoming else CallStep.CANCEL
+            case CallSign.HERE if self.goodbye not in (CallStep.HANGUP, CallStep.CANCEL):
+                self.goodbye, self.owes = CallStep.HANGUP, None
+                self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
+                return self._say(now_ms)
+            case CallSign.THERE | CallSign.OWN_ACCEPTED:
+                return self._silent(owes=False)
+            case CallSign.MISSED | CallSign.OVER | CallSign.DOUBTED:
+                return self._silent(owes=self.reason not in ANSWERED)
+            case CallSign.EXPIRED:
+                return self._silent(owes=True)
+            case _:
+                pass
+        return []
+
+    def _silent(self, *, owes: bool) -> list[Effect]:
+        """Nothing is said any more; what the person has done is told sealed, unless somebody else was faster."""
+        post, self.owes, self.goodbye = self.owes if owes else None, None, None
+        self.times = {}
+        return [] if post is None else [post]
+
+    def _judge(self) -> Outcome:
+        """How the call has ended, from what is known now."""
+        if self.accepted:
+            return Outcome.ANSWERED
+        if not self.sent:
+            return Outcome.NOT_SENT
+        if self.declined:
+            return Outcome.DECLINED
+        return Outcome.SUPERSEDED if self.superseded else Outcome.MISSED
+
+
+def step(call: DeviceCall, event: Event, now_ms: int) -> tuple[DeviceCall, list[Effect]]:
+    """As `handle`, on a copy: `call` stays as it is."""
+    after = copy(call)
+    effects = after.handle(event, now_ms)
+    return after, effects

@@ -4,15 +4,17 @@ Source: docs/protocol.md, section 20.2.
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from msgspec import Struct
 
-from rapport_protocol.calls.arbiter import CallPhase, CallStep, EndReason
+from rapport_protocol.calls.arbiter import RING_MS, CallPhase, CallStep, EndReason
+from rapport_protocol.calls.moves import CallSign
 from rapport_protocol.ids import AccountId, DeviceId, MessageId, split_ids
 from rapport_protocol.messages import CallState
 
 __all__ = [
+    "SIGNS",
     "Accept",
     "AcceptOther",
     "Accepted",
@@ -23,6 +25,7 @@ __all__ = [
     "Declined",
     "Described",
     "Effect",
+    "Entry",
     "Event",
     "HangUp",
     "MediaConnected",
@@ -50,6 +53,33 @@ __all__ = [
     "Unknown",
     "Warn",
 ]
+
+
+class Entry(Struct, frozen=True):
+    """What is fixed about a call on a device. device: this one. caller_device: of the offer. incoming: they call us.
+
+    at_ms, act_until_ms: of the offer. fingerprint: of the description in it, "" = it has none. may_ring: the own office
+    lets it ring (15.5).
+    """
+
+    call: MessageId
+    device: DeviceId
+    caller_device: DeviceId
+    incoming: bool
+    at_ms: int
+    act_until_ms: int
+    fingerprint: str = ""
+    may_ring: bool = True
+
+    @property
+    def rings_until_ms(self) -> int:
+        """When its ring is over, whatever the server says."""
+        return min(self.at_ms + RING_MS, self.act_until_ms)
+
+    @property
+    def is_own_call(self) -> bool:
+        """Whether this very device calls."""
+        return not self.incoming and self.device == self.caller_device
 
 
 # --- events: from the server ------------------------------------------------------------------------------------------
@@ -84,9 +114,10 @@ class State(Struct, frozen=True, tag="state"):
         if state.phase not in set(CallPhase):
             return None
         reason = EndReason(state.reason) if state.reason in set(EndReason) else None
-        ours, theirs = state.device, state.caller_device
+        ours: DeviceId | None = state.device
+        theirs: DeviceId | None = state.caller_device
         if state.caller == account:
-            ours, theirs = state.caller_device, state.device  # type: ignore[assignment]
+            ours, theirs = theirs, ours
         away = theirs is not None and theirs in split_ids(state.away)
         return cls(CallPhase(state.phase), state.version, ours, theirs, reason, state.rings, away, state.until)
 
@@ -127,12 +158,15 @@ class Declined(Struct, frozen=True, tag="declined"):
 
 
 class Summary(Struct, frozen=True, tag="summary"):
-    """A `call.summary` of any device."""
+    """A `call.summary`. own: by a device of this account, so that it also proves who has answered."""
+
+    own: bool = True
 
 
 class Described(Struct, frozen=True, tag="described"):
-    """A `call.description`. message: its id, under which the caller keeps the body. fingerprint: its `a=fingerprint`
-    lines, sorted and joined. restart: said with the step `restart`.
+    """A `call.description`, whose body the caller keeps under the id `message`.
+
+    fingerprint: its `a=fingerprint` lines, sorted and joined. restart: said with the step `restart`.
     """
 
     message: MessageId
@@ -204,6 +238,26 @@ Event = (
     | Accept | Decline | Busy | HangUp | Migrate | OurDescription | MediaConnected | MediaLost | MediaFailed | Tick
 )  # fmt: skip
 """What the machine is told."""
+
+
+SIGNS: Final[dict[type[Event], CallSign]] = {
+    Sent: CallSign.SENT,
+    Refused: CallSign.REFUSED,
+    Online: CallSign.ONLINE,
+    Offline: CallSign.OFFLINE,
+    Summary: CallSign.SUMMARY,
+    Described: CallSign.THEIR_DESCRIPTION,
+    Accept: CallSign.ACCEPT,
+    Decline: CallSign.DECLINE,
+    Busy: CallSign.BUSY,
+    HangUp: CallSign.HANG_UP,
+    Migrate: CallSign.MIGRATE,
+    OurDescription: CallSign.OUR_DESCRIPTION,
+    MediaConnected: CallSign.MEDIA_CONNECTED,
+    MediaLost: CallSign.MEDIA_LOST,
+    MediaFailed: CallSign.MEDIA_FAILED,
+}
+"""Events that mean the same whatever is known."""
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

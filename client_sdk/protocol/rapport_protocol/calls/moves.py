@@ -9,7 +9,50 @@ Source: docs/protocol.md, section 20.2.
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["MOVES", "CallSign", "DevicePhase"]
+from rapport_protocol.calls.arbiter import KEEP_EVERY_MS, CallStep, EndReason
+
+__all__ = [
+    "ANSWERED",
+    "ANSWER_EVERY_MS",
+    "BY_US",
+    "CHECK_EVERY_MS",
+    "EARLY",
+    "EVERY_MS",
+    "GOODBYE_MS",
+    "IN_CALL",
+    "LOOK_EVERY_MS",
+    "MOVES",
+    "PATIENCE_MS",
+    "RESTART_EVERY_MS",
+    "SETTLE_MS",
+    "WITH_MEDIA",
+    "CallSign",
+    "DevicePhase",
+    "Outcome",
+    "last_word",
+    "local_reason",
+]
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+CHECK_EVERY_MS: Final = 4_000
+"""How often a device asks whether it still rings: an end that no hint told of is known within 5 s."""
+ANSWER_EVERY_MS: Final = 2_000
+"""How often `accept`, `migrate` and a last word are repeated until they are answered."""
+LOOK_EVERY_MS: Final = 30_000
+"""How often a device that is not in the call asks whether it is over."""
+RESTART_EVERY_MS: Final = 8_000
+"""How long a restart of ICE may take before the next one: allocating a relay over TCP alone takes two or three."""
+PATIENCE_MS: Final = 3_000
+"""How long media that stand still may come back by themselves before ICE is restarted."""
+SETTLE_MS: Final = 5_000
+"""How long the server's word is given to arrive, or a sealed one to follow it."""
+GOODBYE_MS: Final = 60_000
+"""How long a last word is repeated: by then the server has ended the call by itself."""
+
+
+# --- phases and signs -------------------------------------------------------------------------------------------------
 
 
 class DevicePhase(StrEnum):
@@ -83,6 +126,8 @@ class CallSign(StrEnum):
     MEDIA_CONNECTED = "media_connected"
     MEDIA_LOST = "media_lost"
     MEDIA_FAILED = "media_failed"
+    MOVED = "moved"
+    """The other side is on another device now, says the server."""
     SUPERSEDED = "superseded"
     """Another call of these two people goes on instead of this one."""
     OTHER_OFFER = "other_offer"
@@ -90,12 +135,28 @@ class CallSign(StrEnum):
     ONLINE = "online"
     """Signed in and caught up."""
     OFFLINE = "offline"
+    RESTART = "restart"
+    """Media have not come back: time to restart ICE."""
     AGAIN = "again"
     """Time to say something once more."""
     STALE = "stale"
     """The server has not confirmed for a while that it still rings."""
     EXPIRED = "expired"
     """The time of the phase is over."""
+
+
+class Outcome(StrEnum):
+    """How a call has ended on a device."""
+
+    ANSWERED = "answered"
+    """By this device or another one of the callee."""
+    DECLINED = "declined"
+    MISSED = "missed"
+    """Nobody has answered: the callee did not see it, the caller gave up, or the callee was in another call."""
+    SUPERSEDED = "superseded"
+    """Another call of the two went on instead."""
+    NOT_SENT = "not_sent"
+    """The server has never had it."""
 
 
 _OF, _CA, _RT, _WA, _RH, _AN, _CN, _UP, _RE, _EL, _SE, _X = DevicePhase
@@ -130,10 +191,12 @@ _NEXT: Final[dict[CallSign, tuple[DevicePhase | None, ...]]] = {
     CallSign.MEDIA_CONNECTED:   (__,  __,  __,  __,  __,  __,  _UP, __,  _UP, __,  __,  __),
     CallSign.MEDIA_LOST:        (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.MEDIA_FAILED:      (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
+    CallSign.MOVED:             (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.SUPERSEDED:        (_X,  _X,  _X,  _X,  _X,  _X,  __,  __,  __,  __,  _X,  __),
     CallSign.OTHER_OFFER:       (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.ONLINE:            (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.OFFLINE:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.RESTART:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.AGAIN:             (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.STALE:             (__,  __,  __,  __,  _WA, __,  __,  __,  __,  __,  __,  __),
     CallSign.EXPIRED:           (_X,  _X,  _X,  _X,  _X,  _X,  _X,  __,  _X,  _X,  _X,  __),
@@ -143,3 +206,63 @@ MOVES: Final[dict[tuple[DevicePhase, CallSign], DevicePhase]] = {
     (phase, sign): row[column] or phase for sign, row in _NEXT.items() for column, phase in enumerate(DevicePhase)
 }
 """(phase, sign) -> phase afterwards, for all pairs."""
+
+
+# --- what goes with phases --------------------------------------------------------------------------------------------
+
+EARLY: Final = frozenset({DevicePhase.OFFERING, DevicePhase.CALLING, DevicePhase.RINGING_THERE})
+IN_CALL: Final = frozenset({DevicePhase.CONNECTING, DevicePhase.CONNECTED, DevicePhase.RECONNECTING})
+WITH_MEDIA: Final = IN_CALL | {DevicePhase.ANSWERING}
+ANSWERED: Final = frozenset({EndReason.HUNG_UP, EndReason.FAILED, EndReason.LEFT})
+"""Ends of calls that somebody had accepted."""
+BY_US: Final = frozenset(
+    {CallSign.DECLINE, CallSign.BUSY, CallSign.HANG_UP, CallSign.FORGED, CallSign.HERE, CallSign.EXPIRED}
+)
+"""Signs by which this device ends a call."""
+EVERY_MS: Final = {
+    DevicePhase.CALLING: CHECK_EVERY_MS,
+    DevicePhase.RINGING_THERE: CHECK_EVERY_MS,
+    DevicePhase.WAKING: CHECK_EVERY_MS,
+    DevicePhase.RINGING_HERE: CHECK_EVERY_MS,
+    DevicePhase.ANSWERING: ANSWER_EVERY_MS,
+    DevicePhase.CONNECTING: KEEP_EVERY_MS,
+    DevicePhase.CONNECTED: KEEP_EVERY_MS,
+    DevicePhase.RECONNECTING: KEEP_EVERY_MS,
+    DevicePhase.ELSEWHERE: LOOK_EVERY_MS,
+    DevicePhase.SETTLING: CHECK_EVERY_MS,
+    DevicePhase.ENDED: ANSWER_EVERY_MS,
+}
+"""How often something is said in a phase, while there is a stream."""
+
+
+def local_reason(before: DevicePhase, sign: CallSign) -> EndReason | None:
+    """Why a call ends that this device ends; None where the server has said."""
+    early = EndReason.CANCELLED if sign is CallSign.HANG_UP else EndReason.MISSED
+    match sign:
+        case CallSign.DECLINE:
+            return EndReason.DECLINED
+        case CallSign.BUSY:
+            return EndReason.BUSY
+        case CallSign.HANG_UP if before in IN_CALL:
+            return EndReason.HUNG_UP
+        case CallSign.HANG_UP if before is DevicePhase.ANSWERING:
+            return EndReason.DECLINED
+        case CallSign.HANG_UP | CallSign.EXPIRED:
+            return None if before is DevicePhase.SETTLING else EndReason.FAILED if before in WITH_MEDIA else early
+        case CallSign.HERE | CallSign.FORGED:
+            return EndReason.FAILED
+        case _:
+            return None
+
+
+def last_word(before: DevicePhase, sign: CallSign) -> CallStep | None:
+    """What the server is told at the end; None = it knows, or its own clock will do."""
+    if sign is CallSign.HERE:
+        return CallStep.HANGUP
+    if sign not in BY_US and sign is not CallSign.SUPERSEDED:
+        return None
+    if before in EARLY:
+        return CallStep.CANCEL
+    if before in WITH_MEDIA:
+        return CallStep.HANGUP
+    return {CallSign.DECLINE: CallStep.DECLINE, CallSign.BUSY: CallStep.BUSY}.get(sign)

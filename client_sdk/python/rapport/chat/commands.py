@@ -5,10 +5,12 @@ from typing import Final
 
 import rapport
 from rapport.chat.answering import ANSWERING
+from rapport.chat.appointments import APPOINTMENTS
 from rapport.chat.cards import CARDS, show_crisis
 from rapport.chat.columns import two_columns
 from rapport.chat.covers import COVERS
 from rapport.chat.devices import DEVICES
+from rapport.chat.doors import DOORS
 from rapport.chat.face import Command, Face, Misuse
 from rapport.chat.hours_text import problem_words
 from rapport.chat.keeping import KEEPING
@@ -52,6 +54,8 @@ COMMANDS: Final = {
         *TALKING,
         *OFFICES,
         *ANSWERING,
+        *APPOINTMENTS,
+        *DOORS,
         *CARDS[:1],
         *COVERS,
         *KEEPING,

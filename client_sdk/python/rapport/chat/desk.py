@@ -7,6 +7,7 @@ from typing import Final
 
 import rapport
 from rapport.agreements import UrgencyChanged
+from rapport.chat.appointment_words import DoorTeller
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
 from rapport.chat.keys_help import KEYS_HELP
@@ -20,6 +21,7 @@ from rapport.chat.urgent_words import alarm_words
 from rapport.chat.words import identity_words, presence_words
 from rapport.conversation import HISTORY_MOST
 from rapport.events import CoverChanged, Message, MessageKind
+from rapport.waiting_room import Place
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 
@@ -81,8 +83,11 @@ class Desk:
         """What the next line is an answer to."""
         self.hours_draft: OfficeHours | None = None
         """See Face."""
+        self.place: Place | None = None
+        """See Face."""
         self.farewell = ""
         """What is to be said once the screen is gone."""
+        self._doors = DoorTeller(client, self.names)
         self._now_ms = now_ms
         self._changed = changed
         self._leaving = leaving
@@ -178,6 +183,7 @@ class Desk:
                 async for event in self._events:
                     self.happened += 1
                     self._learn()
+                    self.model.notify(self._doors.words(event, self._now_ms()))
                     if isinstance(event, CoverChanged):
                         await self._tell_cover(event.request)
                     if isinstance(event, UrgencyChanged):

@@ -8,6 +8,7 @@ from msgspec import Struct
 import rapport
 from rapport.chat.names import Names
 from rapport.events import Message
+from rapport.waiting_room import Place
 from rapport_protocol.ids import MessageId
 from rapport_protocol.office.hours import OfficeHours
 
@@ -25,6 +26,8 @@ class Face(Protocol):
     names: Names
     hours_draft: OfficeHours | None
     """Own hours that are being edited and are not published; None = none are."""
+    place: Place | None
+    """The place that this person keeps at a door; None = none."""
     help_intro: str
     """How one writes at this face, in front of the list of commands."""
 

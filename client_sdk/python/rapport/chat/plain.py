@@ -8,6 +8,7 @@ from typing import Final
 
 import rapport
 from rapport.agreements import UrgencyChanged
+from rapport.chat.appointment_words import DoorTeller, appointment_body
 from rapport.chat.commands import obey
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
@@ -31,6 +32,7 @@ from rapport.events import (
     ProfileChanged,
 )
 from rapport.terminal import printable
+from rapport.waiting_room import Place
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 
@@ -69,6 +71,9 @@ class PlainChat:
         self._other: MessageId | None = None
         self.hours_draft: OfficeHours | None = None
         """See Face."""
+        self.place: Place | None = None
+        """See Face."""
+        self._doors = DoorTeller(client, self.names)
         self._online: bool | None = None
         self._recent: deque[Message] = deque(maxlen=_RECENT)
         self._look = Look()
@@ -203,6 +208,7 @@ class PlainChat:
     async def _follow(self) -> None:
         async for event in self._events:
             self._note(event)
+            self._note_trouble(self._doors.words(event, now()))
             if isinstance(event, CoverChanged):
                 await self._tell_cover(event.request)
             self._tell_look()
@@ -270,6 +276,9 @@ class PlainChat:
         self._recent = deque((*(held for held in self._recent if held.id != message.id), message), maxlen=_RECENT)
         if message.placeholder is not None:
             text = f"({placeholder_words(message.placeholder, who)})"
+        elif message.kind is MessageKind.APPOINTMENT and not message.deleted:
+            own = message.account == self.client.account
+            text = appointment_body(message, who, own=own).replace("\n", f"\n{_INDENT}")
         elif message.kind in COVER_WORDS and not message.deleted:
             own = message.account == self.client.account
             text = cover_body(message.kind, who, own=own, note=printable(message.text, indent=_INDENT))

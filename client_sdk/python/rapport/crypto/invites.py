@@ -28,6 +28,8 @@ __all__ = [
     "InviteLink",
     "InviteSecret",
     "OwnerLink",
+    "fragment_bytes",
+    "fragment_text",
     "open_card",
     "parse_link",
     "seal_card",
@@ -126,7 +128,7 @@ class InviteLink(Struct, frozen=True):
 
     def encode(self) -> str:
         """The link as text; its fragment is the secret."""
-        return f"{self.base}/i/{_text(self.secret.id)}#{_text(_VERSION + self.secret.token)}"
+        return f"{self.base}/i/{fragment_text(self.secret.id)}#{fragment_text(_VERSION + self.secret.token)}"
 
 
 class OwnerLink(Struct, frozen=True):
@@ -141,7 +143,7 @@ class OwnerLink(Struct, frozen=True):
 
     def encode(self) -> str:
         """The link as text; its fragment is the secret."""
-        return f"{self.base}/o#{_text(_VERSION + exact(self.token, 32) + exact(self.server_id, 32))}"
+        return f"{self.base}/o#{fragment_text(_VERSION + exact(self.token, 32) + exact(self.server_id, 32))}"
 
 
 def parse_link(link: str) -> InviteLink | OwnerLink:
@@ -149,7 +151,7 @@ def parse_link(link: str) -> InviteLink | OwnerLink:
     address, _, fragment = link.strip().partition("#")
     if not address.startswith(("https://", "http://")):
         raise FormatError("link: not an http address")
-    secret = _bytes(fragment)
+    secret = fragment_bytes(fragment)
     if secret[:1] != _VERSION:
         raise FormatError("link: version", ErrorCode.UNSUPPORTED if secret else ErrorCode.BAD_FORMAT)
     if address.endswith("/o") and len(secret) == 65:
@@ -158,22 +160,22 @@ def parse_link(link: str) -> InviteLink | OwnerLink:
     if not found or len(secret) != 33:
         raise FormatError("link: neither an invite nor an owner link")
     invite = InviteSecret(secret[1:])
-    if _bytes(name) != invite.id:
+    if fragment_bytes(name) != invite.id:
         raise FormatError("link: the two halves do not belong together")
     return InviteLink(base, invite)
 
 
-def _text(value: bytes) -> str:
+def fragment_text(value: bytes) -> str:
     """base64url without padding."""
     return urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def _bytes(text: str) -> bytes:
+def fragment_bytes(text: str) -> bytes:
     """Read base64url without padding; one text per value, so that a link has one form."""
     try:
         value = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (Base64Error, ValueError):
         raise FormatError("link: base64url") from None
-    if _text(value) != text:
+    if fragment_text(value) != text:
         raise FormatError("link: base64url")
     return value

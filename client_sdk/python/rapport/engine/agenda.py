@@ -11,7 +11,10 @@ from typing import Any, Final, TypeVar
 
 from rapport.engine import (
     accepting,
+    appointment_rows,
+    appointments,
     asking,
+    calls,
     catching_up,
     checkpoints,
     contacts,
@@ -31,6 +34,7 @@ from rapport.engine import (
     own_devices,
     own_state,
     pending,
+    planning,
     prekeys,
     promises,
     reissuing,
@@ -49,6 +53,7 @@ from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.requests import (
     Appended,
+    Appointments,
     ArchivePage,
     Claimed,
     Conversations,
@@ -130,6 +135,8 @@ _LOCAL: Final[dict[ErrandKind, Callable[[Turn, bytes], None]]] = {
     ErrandKind.OFFICE_WITHHELD: lambda turn, subject: office.withheld_due(turn, AccountId(subject)),
     ErrandKind.PROMISE: lambda turn, subject: promises.promise_due(turn, ConversationId(subject)),
     ErrandKind.URGENT_SILENT: urgent.silent_due,
+    ErrandKind.CALL: calls.tick_due,
+    ErrandKind.APPOINTMENT_SOON: appointments.soon_due,
     ErrandKind.WITHHELD: lambda turn, subject: contacts.withheld_due(turn, AccountId(subject)),
 }
 
@@ -166,6 +173,9 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.OFFICE_PUBLISH: office_publishing.publish_call,
     ErrandKind.ACCEPT: accepting.accept_call,
     ErrandKind.URGENT_SEEN: urgent_seen.seen_call,
+    ErrandKind.APPOINTMENT_PUT: planning.put_call,
+    ErrandKind.APPOINTMENTS: appointment_rows.rows_call,
+    ErrandKind.APPOINTMENT_REACHED: appointment_rows.reached_call,
 }
 
 
@@ -317,6 +327,16 @@ def _office(turn: Turn, errand: Errand, call: Call, answer: OfficeView) -> None:
         office_publishing.document_answered(turn, errand, answer)
 
 
+def _appointments(turn: Turn, errand: Errand, call: Call, answer: Appointments) -> None:
+    if errand.kind is ErrandKind.APPOINTMENT_PUT:
+        planning.put_answered(turn, errand, answer)
+    elif errand.kind is ErrandKind.APPOINTMENTS:
+        appointment_rows.rows_answered(turn, errand, call, answer)
+    else:
+        appointment_rows.reached_told(turn, errand)
+        appointment_rows.take_views(turn, answer.appointments)
+
+
 _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     DeviceLists: _lists,
     MembershipChain: _chain,
@@ -331,6 +351,7 @@ _ANSWERS: Final[dict[type, Callable[[Turn, Errand, Call, Any], None]]] = {
     ReceiptsOf: _receipts,
     OfficeView: _office,
     UrgentState: lambda turn, errand, _call, _answer: urgent_seen.seen_told(turn, errand),
+    Appointments: _appointments,
 }
 
 
@@ -376,6 +397,8 @@ _REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
     ErrandKind.HISTORY: lambda turn, errand, _refusal: catching_up.history_refused(turn, errand),
     ErrandKind.ACCEPT: _not_accepted,
     ErrandKind.URGENT_SEEN: lambda turn, errand, _refusal: urgent_seen.seen_told(turn, errand),
+    ErrandKind.APPOINTMENT_PUT: planning.put_refused,
+    ErrandKind.APPOINTMENT_REACHED: lambda turn, errand, _refusal: appointment_rows.reached_told(turn, errand),
 }
 """What a refusal for good means for these; all others are repeated after an hour."""
 

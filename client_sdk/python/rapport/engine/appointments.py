@@ -17,7 +17,6 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.engine import errands
-from rapport.engine.content import as_map
 from rapport.engine.conversations import accounts_of
 from rapport.engine.errands import ErrandKind
 from rapport.engine.meetings import AppointmentContent, AppointmentLate
@@ -25,7 +24,7 @@ from rapport.engine.opening import OpenedMessage
 from rapport.engine.records import CONVERSATIONS, Conversation
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
-from rapport.meeting import Appointment, AppointmentChanged, AppointmentSaid
+from rapport.meeting import Appointment, AppointmentChanged
 from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, ConversationId, split_ids
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.meeting import MINUTES_LEAST, MINUTES_MOST, AppointmentView
@@ -35,24 +34,21 @@ from rapport_protocol.rooms.states import OPENS_BEFORE_MS
 __all__ = [
     "APART_MS",
     "APPOINTMENTS",
+    "ASKING",
     "CHANGES",
     "EACH_MOST",
     "LOOKED_AHEAD_MS",
     "LOOKED_BACK_MS",
-    "ASKING",
     "AppointmentRow",
     "Asking",
     "Change",
     "changed_appointments",
-    "content_bytes",
     "mark",
     "marked",
     "may_host",
     "note_late",
     "note_said",
-    "parse_said",
     "rows_wanted",
-    "said_of",
     "soon_due",
     "take_appointment",
     "take_late",
@@ -77,8 +73,8 @@ class AppointmentRow(Row, frozen=True):
     """One appointment: what was sealed, then what the server says.
 
     seq: of the sealed post, 0 = our own, not accepted yet. late_seq: of the last word about being late. said: the
-    server's row, None = it has shown none. apart_ms: since when its version is another one, 0 = it is not. differs: that
-    has gone on for a minute, or the row contradicts the post.
+    server's row, None = it has shown none. apart_ms: since when its version is another one, 0 = it is not. differs:
+    that has gone on for a minute, or the row contradicts the post.
     """
 
     conv: ConversationId
@@ -172,7 +168,11 @@ def may_host(conversation: Conversation, account: AccountId) -> bool:
 
 def _is_usable(content: AppointmentContent) -> bool:
     ids = {each.appointment for each in content.occurrences}
-    return len(ids) == len(content.occurrences) and MINUTES_LEAST <= content.minutes <= MINUTES_MOST and bool(content.version)
+    return (
+        len(ids) == len(content.occurrences)
+        and MINUTES_LEAST <= content.minutes <= MINUTES_MOST
+        and bool(content.version)
+    )
 
 
 # --- what was sealed --------------------------------------------------------------------------------------------------
@@ -405,29 +405,3 @@ def _accounts(joined: bytes) -> frozenset[AccountId]:
 
 def _is_pair(conversation: Conversation) -> bool:
     return conversation.membership is not None and conversation.membership.kind is ConversationKind.PAIR
-
-
-# --- in the conversation ----------------------------------------------------------------------------------------------
-
-
-def content_bytes(content: AppointmentContent) -> bytes:
-    """The content as it is kept with its message."""
-    return msgspec.msgpack.encode(as_map(content))
-
-
-def parse_said(said: bytes) -> AppointmentSaid | None:
-    """What a kept message says; None if it is of another version of this program."""
-    try:
-        return said_of(msgspec.msgpack.decode(said, type=AppointmentContent))
-    except msgspec.DecodeError:
-        return None
-
-
-def said_of(content: AppointmentContent) -> AppointmentSaid:
-    """What an `appointment` says, for the conversation."""
-    act = "cancelled" if content.cancelled else "moved" if content.moved_from else "made"
-    first = content.occurrences[0]
-    return AppointmentSaid(
-        act, first.appointment, first.start, len(content.occurrences), content.minutes, content.modality, content.zone,
-        content.title, content.note, content.moved_from,
-    )  # fmt: skip

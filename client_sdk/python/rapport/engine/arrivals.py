@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
-from rapport.engine import errands, outbox, pending, urgent
+from rapport.engine import appointment_rows, call_arrivals, calls, errands, outbox, pending, urgent
 from rapport.engine.answering import take_lost, take_request
 from rapport.engine.asking import take_body, take_key, take_refusal
 from rapport.engine.catching_up import restore_again, still_online, stream_caught_up
@@ -34,6 +34,7 @@ from rapport.engine.figures import count
 from rapport.engine.flight import Flight
 from rapport.engine.healing import keep_failed, retry
 from rapport.engine.key_sharing import give_keys, take_given
+from rapport.engine.meetings import CallDescription, CallMode
 from rapport.engine.membership_steps import take_entry
 from rapport.engine.office_publishing import document_came
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
@@ -53,6 +54,7 @@ from rapport_protocol.ids import ID_BYTES, AccountId, ConversationId, DeviceId, 
 from rapport_protocol.messages import (
     Accepted,
     Blocked,
+    CallState,
     CaughtUp,
     Deliver,
     Delivered,
@@ -99,8 +101,12 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
     match message:
         case Deliver():
             _deliver(turn, _envelope(message))
+        case Failure() if message.re not in flight and call_arrivals.take_failure(turn, message):
+            pass
         case Accepted() | DeviceMismatch() | EpochStale() | Blocked() | Failure():
             outbox.take_answer(turn, flight, message)
+        case CallState():
+            call_arrivals.take_state(turn, message)
         case MembershipEntry():
             take_entry(turn, message)
         case Notice():
@@ -113,6 +119,7 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
             if message.document:
                 document_came(turn, message.account, message.document, told=True)
         case CaughtUp():
+            flight.caught_up = True
             _caught_up(turn)
         case _:
             pass  # the shell's own: sign-in, keep-alive, tokens
@@ -126,6 +133,7 @@ def _caught_up(turn: Turn) -> None:
         tidy(turn, DeviceId(device))
     heartbeats(turn)
     turn.show(AllHere())
+    calls.online(turn)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -217,6 +225,10 @@ def _direct(turn: Turn, message: OpenedMessage) -> None:
             if take_given(turn, message, content):
                 restore_again(turn)
                 retry(turn, Attempt.FETCH)
+        case CallDescription():
+            call_arrivals.take_description(turn, message, content)
+        case CallMode():
+            call_arrivals.take_mode(turn, message, content)
         case _:
             pass  # of a later version
 
@@ -234,6 +246,10 @@ def _notice(turn: Turn, notice: Notice) -> None:
         _tombstone(turn, notice, MessageId(notice.about))
     elif notice.kind in (NoticeKind.URGENT, NoticeKind.URGENT_COVER):
         urgent.take_notice(turn, notice)
+    elif notice.kind == NoticeKind.CALL_MISSED:
+        call_arrivals.take_notice(turn, notice)
+    elif notice.kind in (NoticeKind.APPOINTMENT, NoticeKind.APPOINTMENT_REMINDER):
+        appointment_rows.take_notice(turn, notice)
     if notice.conv is not None and notice.seq:
         account_seq(turn, notice.conv, notice.seq)
     turn.ack(notice.id)

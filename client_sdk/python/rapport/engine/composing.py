@@ -27,7 +27,7 @@ from rapport.engine.content import (
 from rapport.engine.conversations import others_in
 from rapport.engine.device_names import name_of
 from rapport.engine.expiry import life_left
-from rapport.engine.meetings import CallOffer
+from rapport.engine.meetings import AppointmentContent, CallOffer
 from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
 from rapport.engine.promises import sides_of
 from rapport.engine.promising import promise_made, terms_of
@@ -44,7 +44,7 @@ from rapport_protocol.signed import MessageClass, MessageFlags
 
 __all__ = ["change_name", "compose", "delete_message", "edit_message", "introduce", "react", "say_seen", "write_text"]
 
-_BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard, CallOffer)
+_BUBBLES: Final = (Text, CoverRequest, CoverOffer, CoverCard, CallOffer, AppointmentContent)
 """What stands in a conversation; the rest is control posts."""
 
 

@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from rapport.agreements import OwnOffice
 from rapport.engine import agenda, errands, outbox
+from rapport.engine.appointments import changed_appointments
+from rapport.engine.call_rows import CallRow
+from rapport.engine.calls import changed_calls
 from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
 from rapport.engine.figures import changed_figures
@@ -24,6 +27,8 @@ from rapport.engine.office_words import OfficeWords
 from rapport.engine.own_state import changed_settings
 from rapport.engine.presence import WhoIsThere
 from rapport.engine.promises import settle_written
+from rapport.engine.room_doors import RoomDoors
+from rapport.engine.rooms import changed_words
 from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
 from rapport.engine.signals import SignalMemory
@@ -31,8 +36,9 @@ from rapport.engine.turn import Call, Me, Turn
 from rapport.engine.urgent import UrgentView, changed_urgent, settle_urgent
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
 from rapport.events import Device
+from rapport.meeting import Appointment, RoomWord
 from rapport.ports import Random, Transaction, VaultProblem
-from rapport_protocol.ids import AccountId
+from rapport_protocol.ids import AccountId, AppointmentId
 
 __all__ = ["Core", "Done", "Step"]
 
@@ -65,6 +71,12 @@ class Done(Struct):
     """Our own, if they have changed."""
     urgent: list[UrgentView] = []
     """All urgent messages if one stands differently now."""
+    appointments: dict[AppointmentId, Appointment | None] = {}
+    """Appointments that look different now; None: it is not there any more."""
+    words: dict[AppointmentId, RoomWord] = {}
+    """What hosts have just said to us at a door."""
+    calls: list[CallRow] | None = None
+    """All calls that are kept, if one stands differently now."""
 
 
 class Core:
@@ -80,6 +92,8 @@ class Core:
         """What was said of presence; the loop's, no turn touches it."""
         self.offices = OfficeWords(me.account, me.role)
         """The same of office hours; documents come from the turns."""
+        self.rooms = RoomDoors(me.account, me.role)
+        """The same of waiting rooms."""
 
     def connected(self) -> Flight:
         """Signed in: from the next turn on things are sent. Returns the new connection's flight."""
@@ -99,6 +113,8 @@ class Core:
         thread is at work must not give this turn sends that nobody would carry out.
         """
         turn = Turn(tx, self.me, now_ms, self.random)
+        turn.waits = self.rooms.waits
+        turn.online = flight is not None and flight.caught_up
         remove_expired(turn)
         results = [self._one(turn, step) for step in steps]
         connected, under_way = flight is not None, flight.under_way if flight is not None else set[bytes]()
@@ -125,6 +141,7 @@ class Core:
         return Done(
             results, turn, views, contacts, wake_ms, figures, changed_settings(turn), changed_devices(turn),
             changed_offices(turn), changed_own_office(turn), changed_urgent(turn),
+            changed_appointments(turn), changed_words(turn), changed_calls(turn),
         )  # fmt: skip
 
     @staticmethod

@@ -109,9 +109,17 @@ def put_note(turn: Turn, conv: ConversationId, device: DeviceId, session: Sessio
     _put(turn, device, session, outer, (encoded, b"", b"", payload))
 
 
-def put_content(turn: Turn, conv: ConversationId, device: DeviceId, session: Session, content: Content) -> None:
-    """Something with a body, for this device alone."""
-    outer = _outer(turn, conv, RESEND_MS)
+def put_content(
+    turn: Turn,
+    conv: ConversationId,
+    device: DeviceId,
+    session: Session,
+    content: Content,
+    *,
+    life_ms: int = RESEND_MS,
+) -> None:
+    """Something with a body, for this device alone. life_ms: how long the server keeps it, milliseconds."""
+    outer = _outer(turn, conv, life_ms)
     sealed = seal_body(outer, Body(content_type(content), as_map(content), 0, 0).encode(), turn.random)
     _put(turn, device, session, outer, (sealed.outer, sealed.nonce, sealed.ciphertext, sealed.payload()))
 

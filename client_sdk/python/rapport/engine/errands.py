@@ -83,6 +83,12 @@ class ErrandKind(StrEnum):
     """Append entries of ours that a restored server lacks (conversation)."""
     ACCEPT = "accept"
     """Join a conversation by an invite (invite id)."""
+    APPOINTMENT_PUT = "appointment_put"
+    """Ask for the rows of a planned, moved or cancelled appointment (its first appointment)."""
+    APPOINTMENTS = "appointments"
+    """Ask what the server says of appointments (none)."""
+    APPOINTMENT_REACHED = "appointment_reached"
+    """Tell the server that a reminder has come (appointment and minutes)."""
 
     OFFICE = "office"
     """Fetch the office hours of somebody who writes under newer ones (account)."""
@@ -118,10 +124,14 @@ class ErrandKind(StrEnum):
     """Say that an office has opened, closed, or run out of its signed hours (account)."""
     OFFICE_WITHHELD = "office_withheld"
     """See whether office hours that a post names have come (account)."""
+    CALL = "call"
+    """Go on with a call: repeat a word, end a ring (call)."""
     URGENT_SILENT = "urgent_silent"
     """See whether the server still says what it tries (message)."""
     PROMISE = "promise"
     """Say that a promise has become due (conversation)."""
+    APPOINTMENT_SOON = "appointment_soon"
+    """Look which waiting rooms are about to open (appointment)."""
     TEND = "tend"
     """Once a day: heartbeats, and posts that have not arrived (none)."""
 
@@ -151,6 +161,9 @@ NETWORK: Final = frozenset(
         ErrandKind.OFFICE_PUBLISH,
         ErrandKind.URGENT_SEEN,
         ErrandKind.ACCEPT,
+        ErrandKind.APPOINTMENT_PUT,
+        ErrandKind.APPOINTMENTS,
+        ErrandKind.APPOINTMENT_REACHED,
     }
 )
 """Kinds that become calls."""

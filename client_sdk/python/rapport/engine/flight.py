@@ -17,10 +17,12 @@ class Flight:
     its way from an earlier round can only be answered `blocked`.
     """
 
-    __slots__ = ("_rounds", "_unanswered", "signals", "under_way")
+    __slots__ = ("_rounds", "_unanswered", "caught_up", "signals", "under_way")
 
     def __init__(self, signals: SignalMemory) -> None:
         self.signals = signals
+        self.caught_up = False
+        """Everything that waited when the connection was made has been taken."""
         self.under_way: set[bytes] = set()
         """Errands whose calls have not come back."""
         self._unanswered: dict[MessageId, tuple[ConversationId | None, int]] = {}

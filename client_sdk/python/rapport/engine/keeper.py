@@ -81,7 +81,7 @@ class Keeper:
         self._second_task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         """Connections whose place was taken, until they are closed."""
-        self.vigil = Vigil(self._ping, self._open_second)
+        self.vigil = Vigil(self._ping, self._open_second, self._hurry)
         """At work in calls."""
         self._stopping = False
         self._stopped = False
@@ -123,14 +123,13 @@ class Keeper:
 
     def signed_in(self, link: Link) -> None:
         """See LinkEvents. A second connection takes the place of the silent one at once, before anything is sent."""
-        if link is not self._second:
-            self._tell(SignedIn(), link)
-            return
-        if self._task is not None:
-            self._end(self._task)
-        self.link, self._task = link, self._second_task
-        self._second = self._second_task = None
-        self.heard(link)
+        if link is self._second:
+            self._take_second()
+            if self.state is ConnectionState.CONNECTED:
+                self.heard(link)
+                return
+            self._tell(Online(), link)  # the server closed the first one before this one's `hello`
+        self._tell(SignedIn(), link)
 
     def heard(self, link: Link) -> None:
         """See LinkEvents. Moves nothing but the silence's deadline, which is looked at when it comes."""
@@ -170,12 +169,19 @@ class Keeper:
         for effect in effects:
             match effect:
                 case Connect():
-                    self.link = Link(self._core, self._turns, self._server_clock, self._api, self)
-                    self._task = asyncio.create_task(self._connection(self.link), name="rapport-link")
+                    self._connect()
                 case Disconnect():
                     await self._drop()
                 case Changed():
                     await self._show(effect)
+
+    def _connect(self) -> None:
+        """One attempt; one that is under way already, or has just signed in, is that attempt."""
+        if self._second is not None:
+            self._take_second()
+        elif self.link is None or not self.link.is_signed_in:
+            self.link = Link(self._core, self._turns, self._server_clock, self._api, self)
+            self._task = asyncio.create_task(self._connection(self.link), name="rapport-link")
 
     async def _next_event(self) -> Event | None:
         """The next event; None when the machine's deadline has come first."""
@@ -222,11 +228,26 @@ class Keeper:
         link.send(Ping())
         return True
 
+    def _hurry(self) -> None:
+        """In a call nobody waits for a back-off."""
+        if self.state is ConnectionState.RECONNECTING:
+            self.online(available=True)
+
     def _open_second(self) -> None:
         """Beside the present connection, which says nothing. Its events count once it has taken that one's place."""
-        if self._second is None and self.link is not None and self.link.is_signed_in:
-            link = self._second = Link(self._core, self._turns, self._server_clock, self._api, self)
-            self._second_task = asyncio.create_task(self._connection(link), name="rapport-second-link")
+        if self.link is None or not self.link.is_signed_in:
+            return
+        if self._second_task is not None:
+            self._end(self._second_task)
+        link = self._second = Link(self._core, self._turns, self._server_clock, self._api, self)
+        self._second_task = asyncio.create_task(self._connection(link), name="rapport-second-link")
+
+    def _take_second(self) -> None:
+        """It is the connection, or the attempt at one, from now on."""
+        if self._task is not None:
+            self._end(self._task)
+        self.link, self._task = self._second, self._second_task
+        self._second = self._second_task = None
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         task.cancel()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from rapport.engine import agenda, sign_in
+from rapport.engine import agenda, calls, sign_in
 from rapport.engine.core import Core, Done, Step
 from rapport.engine.flight import Flight
 from rapport.engine.server_clock import ServerClock
@@ -31,6 +31,7 @@ from rapport_protocol.messages import (
     Pong,
     Presence,
     Renew,
+    Room,
     ServerMessage,
     Token,
 )
@@ -102,6 +103,7 @@ class Link:
             self._events.signed_in(self)
             self._core.presence.connected(self.send)
             self._core.offices.connected(self.send)
+            self._core.rooms.connected(self.send)
             self._turns.ask(lambda turn: sign_in.signed_in(turn, hello, state)).add_done_callback(look)
             await self._work(stream)
             return stream.close_code
@@ -118,7 +120,9 @@ class Link:
                 self._core.disconnected()
                 self._core.presence.disconnected()
                 self._core.offices.disconnected()
+                self._core.rooms.disconnected()
                 self._turns.forget_arrived()
+                self._turns.ask(calls.offline).add_done_callback(look)
             await stream.close()
 
     # --- signing in ---------------------------------------------------------------------------------------------------
@@ -192,6 +196,9 @@ class Link:
                     self._events.draining(message.retry_after_ms / 1000)
                 case Presence():
                     self._core.presence.take(message)
+                    await self._events.room()
+                case Room():
+                    self._core.rooms.take(message)
                     await self._events.room()
                 case Office():
                     self._core.offices.take(message)

@@ -10,6 +10,9 @@ from typing import TypeVar
 from msgspec import Struct
 
 from rapport.engine import errands, own_state
+from rapport.engine.appointments import view_appointments
+from rapport.engine.call_rows import rows_of
+from rapport.engine.calls_at_work import CallsAtWork
 from rapport.engine.core import Core, Done
 from rapport.engine.device_changes import is_listed, not_recognised
 from rapport.engine.device_names import all_devices
@@ -19,6 +22,7 @@ from rapport.engine.link import look
 from rapport.engine.listeners import Listener, Listeners
 from rapport.engine.office import view_offices
 from rapport.engine.office_publishing import own_office
+from rapport.engine.rooms import all_words
 from rapport.engine.server_clock import ServerClock
 from rapport.engine.starting import begin, program_version
 from rapport.engine.turn import Me, Turn
@@ -26,9 +30,10 @@ from rapport.engine.turns import Turns
 from rapport.engine.urgent import UrgentView, view_urgent
 from rapport.engine.views import ContactView, ConversationView, view_all, view_contacts
 from rapport.events import CaughtUp, ConnectionChanged, Device, SignedOut, StorageProblem
+from rapport.meeting import Appointment
 from rapport.ports import Api, Clock, Connector, Random, Unreachable, Vault, VaultProblem
 from rapport_protocol.connection import Changed, ConnectionState
-from rapport_protocol.ids import AccountId, ConversationId, MessageId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, MessageId
 from rapport_protocol.messages import CloseCode
 
 __all__ = ["Engine"]
@@ -74,6 +79,13 @@ class Engine:
         """Urgent messages and how they stand."""
         """Office hours: documents, and what the server says beside them."""
         self.offices.show = self._listeners.show
+        self.appointments: dict[AppointmentId, Appointment] = {}
+        """Every appointment as it stands after the last turn."""
+        self.rooms = self.core.rooms
+        """Waiting rooms by the server's word, and the places that this device keeps."""
+        self.rooms.show, self.rooms.request = self._listeners.show, self.request
+        self.calls = CallsAtWork(self._keeper.vigil.in_call)
+        """Calls as they stand after the last turn."""
         self._changed = asyncio.Condition()
         self._started = asyncio.Event()
         self._errands: dict[bytes, asyncio.Future[None]] = {}
@@ -153,6 +165,9 @@ class Engine:
             self.offices.update(*await self._turns.do(lambda turn: (view_offices(turn), own_office(turn))))
             self.offices.watch(self.views.values())
             self.urgent = {view.message: view for view in await self._turns.do(view_urgent)}
+            self.appointments, words = await self._turns.do(lambda turn: (view_appointments(turn), all_words(turn)))
+            self.rooms.update(self.appointments, words, self.now_ms())
+            self.calls.update(await self._turns.do(rows_of))
             self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
             if not listed:
                 self._keeper.halt()
@@ -161,6 +176,7 @@ class Engine:
             tasks.append(asyncio.create_task(self._keeper.run(), name="rapport-keeper"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            await self.rooms.close()
             for task in reversed(tasks):  # the connection goes before the turns that it needs
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -189,6 +205,9 @@ class Engine:
         if done.settings is not None:
             self.settings = done.settings
         self.offices.update(done.offices, done.own_office)
+        self._take_appointments(done)
+        if done.calls is not None:
+            self.calls.update(done.calls)
         if done.urgent:
             self.urgent = {view.message: view for view in done.urgent}
         if done.views:
@@ -209,7 +228,17 @@ class Engine:
                 self.presence.caught_up()
             if isinstance(event, SignedOut):  # it stops connecting, and never adds itself again
                 self._keeper.halt()
+            self.rooms.note(event)
             self._listeners.show(event)
+
+    def _take_appointments(self, done: Done) -> None:
+        for key, appointment in done.appointments.items():
+            if appointment is not None:
+                self.appointments[key] = appointment
+            else:
+                self.appointments.pop(key, None)
+        if done.appointments or done.words or self.now_ms() >= self.rooms.look_ms:
+            self.rooms.update(self.appointments, done.words, self.now_ms())
 
     def _show_views(self, views: list[ConversationView], contacts: list[ContactView]) -> None:
         for view in views:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.engine import errands
+from rapport.engine.call_arrivals import offer_refused, offer_taken
 from rapport.engine.contacts import is_blocked, listed_devices
 from rapport.engine.content import parse_content
 from rapport.engine.conversations import accounts_of, others_in, required_devices, set_absent
@@ -115,6 +116,9 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
             continue
         if not flight.room:
             return
+        if post.act_until_ms and post.act_until_ms <= turn.now_ms and post.sealed is None:
+            _give_up(turn, post)  # nobody is called when the time for it is over
+            continue
         conversation = CONVERSATIONS.need(turn.tx, conv)
         if post.sealed and _blocked(turn, conversation):  # sealed before there was reason to doubt somebody's identity
             hold(turn, conv, Hold.ALARM)
@@ -400,7 +404,7 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
         hold(turn, conv, Hold.LATER, wait_ms=answer.retry_after_ms)
     elif answer.code == ErrorCode.NOT_FOUND and in_grace(turn):  # the conversation has to be brought back first
         _hold_longer(turn, conv)
-    elif answer.code == ErrorCode.BAD_TIME:
+    elif answer.code == ErrorCode.BAD_TIME and not post.act_until_ms:
         again = replace(post, sealed=None, created_ms=min(post.created_ms, turn.now_ms))
         OUTBOX.put(turn.tx, post.id, again, group=conv, order=post.order)
         hold(turn, conv, Hold.LATER)
@@ -410,14 +414,16 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
 
 
 def _give_up(turn: Turn, post: OutgoingPost) -> None:
-    """The server will never take it. The chain ends with it, so that nobody waits for it to come."""
+    """It will never be taken. The chain ends with it if it has a place there, so that nobody waits for it to come."""
     OUTBOX.delete(turn.tx, post.id)
-    amend(CONVERSATIONS, turn.tx, post.conv, chain=0, sseq=0, prev=None)
+    if post.chain:
+        amend(CONVERSATIONS, turn.tx, post.conv, chain=0, sseq=0, prev=None)
     record = MESSAGES.get(turn.tx, post.id)
     if record is not None:
         change_status(turn, record, Status.FAILED)
     own_given_up(turn, post)
     forget_step(turn, post.id)
+    offer_refused(turn, post.id)
     _close_queue(turn, post.conv)
 
 
@@ -462,6 +468,7 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
         _place_own(turn, conversation, post, answer)
         own_accepted(turn, post, answer.seq)
         settle_step(turn, post.id, answer.seq, answer.at)
+        offer_taken(turn, post.id, sealed.key)
     account_seq(turn, post.conv, answer.seq)
     _close_queue(turn, post.conv)
 

@@ -1,7 +1,7 @@
-"""Planning, moving and cancelling appointments: the rows at the server first, by compare-and-swap, then the sealed post.
+"""Planning, moving and cancelling appointments: first rows at the server, by compare-and-swap, then the sealed post.
 
     plan, move, cancel ─> Change + errand ─put─> taken: the post is written, the row here changes ─> outbox
-                                          └────> refused: the change is dropped, the host is told, the rows are asked for
+                                          └────> refused: the change is dropped, the host is told, the rows asked for
 
 A change is kept before it leaves and is sent as the same bytes until it is answered; its answer and its post are one
 turn, so a crash in between repeats the put, which changes nothing. One change of an appointment at a time.
@@ -15,13 +15,13 @@ from typing import Final
 import msgspec
 
 from rapport.engine import errands
+from rapport.engine.appointment_notes import content_bytes
 from rapport.engine.appointment_rows import take_views
 from rapport.engine.appointments import (
     APPOINTMENTS,
     CHANGES,
     AppointmentRow,
     Change,
-    content_bytes,
     mark,
     marked,
     may_host,
@@ -114,8 +114,9 @@ def plan(
 
 
 def move(turn: Turn, appointment: AppointmentId, start_ms: int, minutes: int | None = None) -> None:
-    """Another time for one appointment; the old one is remembered. LocalError: as for `plan`, CONFLICT when a change
-    of it is on its way or it is cancelled.
+    """Another time for one appointment; the old one is remembered.
+
+    LocalError: as for `plan`; CONFLICT when a change of it is on its way, or it is cancelled.
     """
     row, conversation = _ours(turn, appointment)
     if row.cancelled:
@@ -250,7 +251,7 @@ def put_answered(turn: Turn, errand: Errand, answer: Appointments) -> None:
 
 
 def put_refused(turn: Turn, errand: Errand, refusal: Rejected) -> None:
-    """The server will not take it: nothing was said to anybody. The rows are asked for, somebody may have been faster."""
+    """The server will not take it: nothing was said to anybody. Somebody may have been faster: the rows tell."""
     change = _ended(turn, errand)
     turn.finished[errand.key] = refusal
     rows_wanted(turn)

@@ -20,7 +20,11 @@ from rapport.engine.agreements import (
     UrgentSeenContent,
 )
 from rapport.engine.answering import keep_sibling_post
+from rapport.engine.appointment_notes import content_bytes
+from rapport.engine.appointments import take_appointment, take_late
 from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.call_arrivals import take_offer, take_word
+from rapport.engine.call_bubbles import call_facts
 from rapport.engine.cards import take_card
 from rapport.engine.changes import take_change, with_waiting_changes
 from rapport.engine.contacts import check_roster
@@ -45,6 +49,15 @@ from rapport.engine.device_names import note_profile
 from rapport.engine.errands import ErrandKind
 from rapport.engine.expiry import expires_at, schedule
 from rapport.engine.key_sharing import take_handed_over
+from rapport.engine.meetings import (
+    AppointmentContent,
+    AppointmentLate,
+    CallAccepted,
+    CallDeclined,
+    CallOffer,
+    CallSummary,
+    RoomWords,
+)
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.overdue import peer_had
 from rapport.engine.own_posts import take_own
@@ -60,6 +73,7 @@ from rapport.engine.records import (
     SeenMessage,
     SenderChain,
 )
+from rapport.engine.rooms import admit_if_expected, take_words
 from rapport.engine.showing import (
     account_seq,
     as_shown,
@@ -107,6 +121,8 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
         follow(turn, content)
     if record is not None:
         _show(turn, record, was_pending)
+        if isinstance(content, CallOffer):
+            take_offer(turn, message, content, expected=admit_if_expected(turn, message, content))
     if message.envelope.seq:
         account_seq(turn, outer.conv, message.envelope.seq)
 
@@ -123,9 +139,12 @@ def commit_history(turn: Turn, message: OpenedMessage) -> None:
     held = MESSAGES.get(turn.tx, message.outer.id)
     if held is not None and held.placeholder is None:
         return
-    record = _happen(turn, message, _content(message), _expires(turn, message))
+    content = _content(message)
+    record = _happen(turn, message, content, _expires(turn, message))
     if record is not None:
         put_message(turn, record)
+        if isinstance(content, CallOffer):
+            take_offer(turn, message, content, history=True)
         if record.account != turn.me.account:
             note_unread(turn, record, history=True)
 
@@ -207,7 +226,9 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
     if expires_ms:
         schedule(turn, outer.conv, (outer.device, outer.id), content, expires_ms)
     late = 0 < expires_ms <= turn.now_ms
-    if outer.kind is MessageClass.POST and not late and (content is None or isinstance(content, Text)):
+    if outer.kind is MessageClass.POST and not late and (content is None or isinstance(content, Text | CallOffer)):
+        return _bubble(turn, message, content, expires_ms)
+    if isinstance(content, AppointmentContent) and _takes_appointment(turn, message, content) and not late:
         return _bubble(turn, message, content, expires_ms)
     if isinstance(content, CoverContent) and _takes_cover(turn, message, content) and not late:
         return _bubble(turn, message, content, expires_ms)
@@ -221,6 +242,12 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
             _take_agreement(turn, message, said)
         case UrgentSeenContent() as confirmed:
             take_seen(turn, message, confirmed)
+        case CallAccepted() | CallDeclined() | CallSummary() as word:
+            take_word(turn, message, word)
+        case AppointmentLate() as later:
+            take_late(turn, message, later)
+        case RoomWords() as words:
+            take_words(turn, message, words)
         case Profile() as profile:
             note_profile(turn, message, profile)
         case OwnArchiveKey() as minted:
@@ -242,6 +269,10 @@ def _take_agreement(turn: Turn, message: OpenedMessage, content: CardContent | P
             take_extension(turn, conv, account, content)
         case SlotWanted():
             take_slot_wish(turn, conv, account, content)
+
+
+def _takes_appointment(turn: Turn, message: OpenedMessage, content: AppointmentContent) -> bool:
+    return message.outer.kind is MessageClass.POST and take_appointment(turn, message, content)
 
 
 def _takes_cover(turn: Turn, message: OpenedMessage, content: CoverContent) -> bool:
@@ -290,6 +321,8 @@ def _bubble(turn: Turn, message: OpenedMessage, content: Content | None, expires
         waiting=others,
         unread_by=others,
         request=request,
+        call=call_facts(turn, outer, content.media, envelope.at) if isinstance(content, CallOffer) else None,
+        said=content_bytes(content) if isinstance(content, AppointmentContent) else b"",
         urgent=kind is MessageKind.TEXT and bool(outer.flags & MessageFlags.URGENT),
         promised_ms=promise.promised_ms,
         promise_version=promise.promise_version,
@@ -305,6 +338,10 @@ def _words(content: Content | None) -> tuple[MessageKind, str, bytes]:
             return MessageKind.TEXT, content.text, b""
         case CoverRequest() | CoverOffer() | CoverCard():
             return COVER_KINDS[type(content)], content.note, content.request
+        case CallOffer():
+            return MessageKind.CALL, "", b""
+        case AppointmentContent():
+            return MessageKind.APPOINTMENT, content.title, b""
         case _:
             return MessageKind.UNSUPPORTED, "", b""
 

@@ -11,18 +11,19 @@ from typing import Final
 from rapport.engine.appointments import APPOINTMENTS
 from rapport.engine.composing import compose
 from rapport.engine.conversations import accounts_of, others_in
-from rapport.engine.meetings import WORDS_BYTES, RoomWords
+from rapport.engine.meetings import WORDS_BYTES, CallOffer, RoomWords
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.records import CONVERSATIONS, Conversation
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
-from rapport.meeting import RoomChanged, RoomWord
+from rapport.meeting import Admitted, RoomChanged, RoomWord
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId
 from rapport_protocol.meeting import RoomAct
 from rapport_protocol.membership_entries import ConversationKind, MemberRole
 
 __all__ = [
+    "admit_if_expected",
     "all_words",
     "changed_words",
     "expects_call",
@@ -75,6 +76,17 @@ def expects_call(turn: Turn, appointment: AppointmentId | None, caller: AccountI
         return False
     row = APPOINTMENTS.get(turn.tx, appointment)
     return row.host == caller and not row.cancelled if row is not None else _is_staff(turn, caller)
+
+
+def admit_if_expected(turn: Turn, message: OpenedMessage, content: CallOffer) -> bool:
+    """A sealed `call.offer` was opened, live. Whether it lets us in: then the host program is told to accept it."""
+    outer = message.outer
+    if not message.known.listed or content.appointment is None or outer.account == turn.me.account:
+        return False
+    if not expects_call(turn, content.appointment, outer.account):
+        return False
+    turn.show(Admitted(outer.conv, content.appointment, outer.id))
+    return True
 
 
 def _is_staff(turn: Turn, account: AccountId) -> bool:

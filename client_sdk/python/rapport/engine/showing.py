@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rapport.engine import errands
+from rapport.engine.appointment_notes import parse_said
 from rapport.engine.call_facts import note_of
 from rapport.engine.errands import ErrandKind
 from rapport.engine.records import CONVERSATIONS, MESSAGES, PENDING, Conversation, MessageRecord, PendingMessage
@@ -113,6 +114,7 @@ def as_shown(record: MessageRecord) -> Message:
         urgent=record.urgent,
         promised_ms=record.promised_ms,
         request=record.request,
+        appointment=parse_said(record.said) if record.said and not record.deleted else None,
         call=note_of(record.call) if record.call is not None else None,
     )
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from rapport.engine import catching_up, errands, office_publishing, outbox, prekeys
+from rapport.engine import calls, catching_up, errands, office_publishing, outbox, prekeys
 from rapport.engine.errands import ErrandKind
 from rapport.engine.outgoing import Hold
 from rapport.engine.reposting import notice_epoch
@@ -106,6 +106,7 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     forgotten = hello.last_auth is None and state.signed_ms > 0  # what a restored server took meanwhile never waited
     behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms) or forgotten
     _note_signed(turn, state)
+    calls.offline(turn)  # until everything that waits is here
     catching_up.online(turn, behind=behind)  # before places are skipped: history goes on behind what was shown
     notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
     for base in hello.bases:

@@ -1,48 +1,23 @@
-"""Typing.
+"""Typing, and the way of call candidates.
 
 Sealed under the key of an earlier post, never stored, never a step of any ratchet, dropped when anything is odd.
 
 Source: docs/protocol.md, chapter 8.
 """
 
-from collections import OrderedDict
-from typing import Final
-
 from rapport.crypto.signals import open_signal, seal_signal, signal_key, signal_rises
+from rapport.engine.call_signals import signal_key_of, take_candidates
 from rapport.engine.contacts import device_party
 from rapport.engine.records import CHAINS, CONVERSATIONS
+from rapport.engine.signal_memory import FLOORS_MOST, SignalMemory
 from rapport.engine.turn import Turn
 from rapport.events import Typing
 from rapport_protocol.errors import FormatError, RemoteError
-from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.ids import ConversationId
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
 
 __all__ = ["FLOORS_MOST", "SignalMemory", "send_typing", "take_signal"]
-
-FLOORS_MOST: Final = 4_096
-"""Devices and posts whose last signal is remembered; the longest unused is forgotten."""
-
-
-class SignalMemory:
-    """What a process remembers of signals: its own counter, and the newest (ts, ctr) per device and post."""
-
-    __slots__ = ("_floors", "sent")
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self._floors: OrderedDict[tuple[DeviceId, MessageId], tuple[int, int]] = OrderedDict()
-
-    def last(self, fields: SignalFields) -> tuple[int, int] | None:
-        """The newest that was taken of this device and post."""
-        return self._floors.get((fields.device, fields.ref))
-
-    def note(self, fields: SignalFields) -> None:
-        """This one was taken: nothing older will be."""
-        self._floors[fields.device, fields.ref] = (fields.ts_ms, fields.ctr)
-        self._floors.move_to_end((fields.device, fields.ref))
-        if len(self._floors) > FLOORS_MOST:
-            self._floors.popitem(last=False)
 
 
 def send_typing(turn: Turn, memory: SignalMemory, conv: ConversationId) -> None:
@@ -61,19 +36,27 @@ def send_typing(turn: Turn, memory: SignalMemory, conv: ConversationId) -> None:
 
 
 def take_signal(turn: Turn, memory: SignalMemory, signal: Signal) -> None:
-    """Shows that somebody writes, if the signal is under the key of that device's newest post, current and fresh."""
+    """Shows that somebody writes, or takes candidates in, if the signal is under a key of that device and fresh.
+
+    That key is of the device's newest post, or of its offer or description in a call that lives.
+    """
     try:
         fields = SignalFields.parse(signal.frame)
         conversation = CONVERSATIONS.get(turn.tx, fields.conv)
         chain = CHAINS.get(turn.tx, fields.conv + fields.device)
-        if conversation is None or chain is None or chain.last != fields.ref or not chain.key:
+        of_call = signal_key_of(turn, fields)
+        key = of_call or (chain.key if chain is not None and chain.last == fields.ref else b"")
+        if conversation is None or not key:
             return
         if not signal_rises(fields, memory.last(fields), conversation.epoch, turn.now_ms):
             return
-        content = open_signal(signal.frame, signal_key(chain.key, fields.ref, fields.device))
+        content = open_signal(signal.frame, signal_key(key, fields.ref, fields.device))
     except (RemoteError, FormatError):
         return
     memory.note(fields)
+    if content["type"] == "ice" and of_call:
+        take_candidates(turn, fields, content)
+        return
     known = device_party(turn, fields.account, fields.device)
     if content["type"] == "typing" and known is not None and known.listed and fields.account != turn.me.account:
         turn.show(Typing(fields.conv, fields.account))

@@ -5,6 +5,7 @@ Source: docs/protocol.md, section 4.7.
 
 from importlib.metadata import PackageNotFoundError, version
 
+from rapport.engine import calls
 from rapport.engine.figures import all_figures
 from rapport.engine.healing import retry
 from rapport.engine.records import Attempt
@@ -23,10 +24,13 @@ def program_version() -> str:
 
 
 def begin(turn: Turn, running: str) -> dict[str, int]:
-    """Messages that waited for an update (F8) are tried again once per version. Returns all counts so far.
+    """Messages that waited for an update (F8) are tried again once per version; calls have lost their media.
+
+    Returns all counts so far.
 
     running: this program's version.
     """
+    calls.begin(turn)
     if upkeep_of(turn).version != running:
         amend_upkeep(turn, version=running)
         retry(turn, Attempt.UPDATE)

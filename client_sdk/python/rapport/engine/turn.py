@@ -114,7 +114,7 @@ _READ_OFTEN: Final = {"conversation", "contact", "device", "settings", "upkeep",
 """Few and small records that every message of a batch asks for: opened once per turn."""
 _SHOWN_TABLES: Final = frozenset({"conversation", "contact", "settings", "device_name", "figure", "message", "own"}) | {
     "card", "office", "office_own", "unsettled", "urgent", "waiting",
-    "appointment", "appointment_mark", "room_words",
+    "appointment", "appointment_mark", "room_words", "call",
 }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ class Turn:
 
     __slots__ = (
         "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent",
-        "waits",
+        "online", "waits",
     )  # fmt: skip
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
@@ -144,6 +144,8 @@ class Turn:
         self.calls: list[Call] = []
         self.finished: dict[bytes, Rejected | None] = {}
         """Errands that a call's answer has brought to their end; with the refusal, if it was one."""
+        self.online = False
+        """Signed in, and everything that waited then has been taken: the server's word is of now."""
         self.urgent: set[MessageId] = set()
         """Urgent messages that this turn has written."""
         self.waits: frozenset[AppointmentId] = frozenset()

@@ -2,6 +2,8 @@
 
 It pings every two seconds. After four seconds without any word a second connection is opened beside the first, which
 stays: if only the answers were late, nothing is lost; if its TCP connection is stuck, the second one takes its place.
+An attempt that is stuck itself (a lost SYN is repeated after 1, 3, 7 seconds) is begun anew. Where there is no connection
+at all, the next attempt does not wait for the usual back-off.
 
 Source: docs/protocol.md, section 12.5.
 """
@@ -10,26 +12,31 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["PING_EVERY_S", "SILENT_S", "Vigil"]
+__all__ = ["PING_EVERY_S", "SECOND_WITHIN_S", "SILENT_S", "Vigil"]
 
 PING_EVERY_S: Final = 2.0
 """Seconds between two pings: what people notice as a pause in talking."""
 SILENT_S: Final = 4.0
 """Seconds without a word after which a second connection is opened: two answers are missing."""
+SECOND_WITHIN_S: Final = 3.0
+"""Seconds that one attempt at a second connection is given, before the next one."""
+_HURRY_EVERY_S: Final = 1.0
+"""Seconds between two attempts where there is no connection."""
 
 
 class Vigil:
     """Runs until cancelled, and does nothing outside of calls.
 
-    ping: says `ping` on the present connection; False = there is none, or none that is signed in. second: opens a
-    connection beside it unless one is being opened already.
+    ping: says `ping` on the present connection; False = there is none that is signed in. second: opens a connection
+    beside it, in the place of one that is being opened. hurry: tries at once to have a connection.
     """
 
-    def __init__(self, ping: Callable[[], bool], second: Callable[[], None]) -> None:
+    def __init__(self, ping: Callable[[], bool], second: Callable[[], None], hurry: Callable[[], None]) -> None:
         self.ping_every_s = PING_EVERY_S
         self.silent_s = SILENT_S
         self._ping = ping
         self._second = second
+        self._hurry = hurry
         self._wanted = asyncio.Event()
         self._heard_s = 0.0
 
@@ -54,9 +61,13 @@ class Vigil:
             if now >= ping_s:
                 ping_s = now + self.ping_every_s
                 if not self._ping():
-                    self.heard()  # without a connection the connection machine is at work
+                    self._hurry()
+                    await asyncio.sleep(_HURRY_EVERY_S)
+                    self.heard()  # a new connection has its own four seconds
+                    ping_s = 0.0
+                    continue
             if now >= self._heard_s + self.silent_s:
                 self._second()
-                await asyncio.sleep(self.ping_every_s)  # one attempt after the other
+                await asyncio.sleep(SECOND_WITHIN_S)
                 continue
             await asyncio.sleep(min(ping_s, self._heard_s + self.silent_s) - now)

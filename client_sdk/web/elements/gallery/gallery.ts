@@ -42,6 +42,7 @@ const PARTS: readonly string[] = [
   "rapport-notifications",
   "rapport-office-door",
   "rapport-own-card",
+  "rapport-ticket",
 ];
 
 function list(): TemplateResult {

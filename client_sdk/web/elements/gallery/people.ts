@@ -65,6 +65,7 @@ export function message(by: Member, text: string, atMs: number, more: Partial<Me
     expiresMs: 0,
     urgent: false,
     promisedMs: 0,
+    appointment: null,
     request: "",
     ...more,
   };

@@ -1,9 +1,10 @@
-/** `rapport-aside`: what stands below a message: a promise, what was tried for an urgent one, a step of cover. */
+/** `rapport-aside`: what stands below a message: a promise, what was tried for an urgent one; or in its place: cover, calls. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { coverStep } from "./cover-step.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
+import { appointmentAside, callAside } from "./live-asides.ts";
 import { officeLook } from "./office-look.ts";
 import { promiseLine, type Speech, stateLine, urgentWords } from "./office-words.ts";
 import { inSentence } from "./texts/texts.ts";
@@ -139,6 +140,16 @@ export class RapportAside extends RapportElement {
         const { request } = aside.cover;
         const answer = (yes: boolean) => this.emit("rapport-cover-answer", { request, yes });
         return coverStep(aside.cover, { texts, times }, answer, () => this.emit("rapport-cover-card", { request }));
+      }
+      case "call": {
+        const { media } = aside.call;
+        return callAside(aside.call, { texts, times }, () => this.emit("rapport-call-back", { media }));
+      }
+      case "appointment": {
+        const { id: appointment } = aside.appointment.appointment;
+        return appointmentAside(aside.appointment, { texts, times }, () =>
+          this.emit("rapport-appointment", { appointment }),
+        );
       }
     }
   }

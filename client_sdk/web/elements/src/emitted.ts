@@ -1,5 +1,6 @@
 /** Every event that an element may emit, by name, with what it carries. All of them bubble out of shadow roots. */
 
+import type { AppointmentKey, CallMode } from "./live-views.ts";
 import type {
   AccountId,
   CardView,
@@ -128,6 +129,48 @@ export interface Emitted {
   "rapport-push": { readonly on: boolean };
   /** Hold ordinary notifications back at these times, null: never. */
   "rapport-quiet": { readonly quiet: QuietHours | null };
+  /** Test camera and sound for this appointment; go to its waiting room; return to its call. */
+  "rapport-test": { readonly appointment: AppointmentKey };
+  "rapport-enter": { readonly appointment: AppointmentKey };
+  "rapport-return": { readonly appointment: AppointmentKey };
+  /** Another time, or none, is wanted; a file for one's own calendar is. */
+  "rapport-move": { readonly appointment: AppointmentKey };
+  "rapport-calendar": { readonly appointment: AppointmentKey };
+  /** This appointment is to be shown. */
+  "rapport-appointment": { readonly appointment: AppointmentKey };
+  /** Turn one's own microphone or camera on or off. */
+  "rapport-microphone": { readonly on: boolean };
+  "rapport-camera": { readonly on: boolean };
+  /** Use this camera or microphone. */
+  "rapport-choose-device": { readonly which: "camera" | "microphone"; readonly device: string };
+  /** Try camera, microphone and connection again. */
+  "rapport-check-again": null;
+  /** Play the tone; whether it was heard. */
+  "rapport-play-tone": null;
+  "rapport-tone-heard": { readonly heard: boolean };
+  /** Join so; the test is done. */
+  "rapport-mode": { readonly mode: CallMode };
+  "rapport-checked": { readonly mode: CallMode };
+  /** Away from the door; before it again. */
+  "rapport-leave": null;
+  "rapport-knock": null;
+  /** Send sound alone, or picture and sound again. */
+  "rapport-audio-only": { readonly on: boolean };
+  /** Show what is written beside a call, or no longer. */
+  "rapport-chat": { readonly open: boolean };
+  /** Show one's own picture, or keep it minimised. */
+  "rapport-own-view": { readonly shown: boolean };
+  /** Ask the other person to wait outside. */
+  "rapport-send-back": null;
+  /** End the call; close what is said of it afterwards. */
+  "rapport-hang-up": null;
+  "rapport-call-closed": null;
+  /** Take a call that rings, not now, or in writing. */
+  "rapport-answer": { readonly call: MessageId; readonly media: "audio" | "video" };
+  "rapport-decline-call": { readonly call: MessageId };
+  "rapport-reply-call": { readonly call: MessageId };
+  /** Call the person of this conversation. */
+  "rapport-call-back": { readonly media: "audio" | "video" };
 }
 
 /** An event of an element. */

@@ -5,6 +5,8 @@
  */
 
 export { RapportAside } from "./aside.ts";
+export { RapportCall } from "./call.ts";
+export { type HomeRow, RapportClientHome } from "./client-home.ts";
 export { RapportClientList } from "./client-list.ts";
 export { RapportComposer, TEXT_BYTES } from "./composer.ts";
 export { RapportConsole } from "./console.ts";
@@ -16,15 +18,19 @@ export type { Emitted, RapportEvent } from "./emitted.ts";
 export { RapportHoursDates } from "./hours-dates.ts";
 export { RapportHoursPromise } from "./hours-promise.ts";
 export { RapportHoursWeek } from "./hours-week.ts";
+export { RapportIncomingCall } from "./incoming-call.ts";
 export { NAME_BYTES, RapportInvite } from "./invite.ts";
 export { DIGITS, RapportLinkDevice } from "./link-device.ts";
 export { type Part, partsOf } from "./links.ts";
+export type * from "./live-views.ts";
+export { isAhead, opensMs, stageOf } from "./live-words.ts";
 export { RapportNewInvite, WELCOME_BYTES } from "./new-invite.ts";
 export { RapportNotifications } from "./notifications.ts";
 export { RapportOfficeDoor } from "./office-door.ts";
 export { type Finding, type ProblemCode, RapportOfficeHours, type RepairCode } from "./office-hours.ts";
 export { CARD_LINES_MOST, CARD_TEXT_BYTES, RapportOwnCard } from "./own-card.ts";
 export { RapportOwnOffice } from "./own-office.ts";
+export { RapportPrecall } from "./precall.ts";
 export { RapportSafetyNumber } from "./safety-number.ts";
 export { PASSPHRASE_LEAST, type PassphraseState, RapportSettings } from "./settings.ts";
 export { RapportState } from "./state.ts";
@@ -33,6 +39,7 @@ export { tokens } from "./style/tokens.ts";
 export { RapportTakeLink } from "./take-link.ts";
 export { calledName, initialsOf, LANGUAGES, type Texts, textsFor } from "./texts/texts.ts";
 export { type MessageAction, RapportThread } from "./thread.ts";
+export { RapportTicket } from "./ticket.ts";
 export { tintOf } from "./tints.ts";
 export { RapportTopBar } from "./top-bar.ts";
 export { RapportUnlock } from "./unlock.ts";
@@ -70,3 +77,4 @@ export type {
   WaitingRow,
 } from "./views.ts";
 export { RapportWaitingList } from "./waiting-list.ts";
+export { RapportWaitingRoom } from "./waiting-room.ts";

@@ -11,6 +11,9 @@ export type Modality = "video" | "audio" | "chat" | "phone" | "in_person";
 /** What two people send each other in a call. */
 export type CallMode = "video" | "audio" | "text";
 
+/** What became of an appointment, "" for not said. */
+export type Outcome = "" | "completed" | "no_show" | "cancelled";
+
 /** One appointment as a person of it is shown it. */
 export interface AppointmentView {
   readonly id: AppointmentKey;
@@ -101,15 +104,16 @@ export interface CallStage {
   /** Minutes of the appointment, 0 = it has none. */
   readonly minutes: number;
   readonly quality: CallQuality;
-  /** Since when nothing comes, 0 = it does. mine: this side's network. told: the other side is known to know. */
+  /** Since when nothing comes, 0 = it does. lostMine: this side's network. told: the other side knows, and said so. */
   readonly lostMs: number;
   readonly lostMine: boolean;
   readonly told: boolean;
   /** What is sent here and there. */
   readonly mode: CallMode;
   readonly modeThere: CallMode;
-  /** Why less than asked for is sent; "" where it is not less. told: the other side has said that it knows. */
+  /** What the network has been reduced to; "" where it has not. degradedThere: by the other side's network. */
   readonly degraded: "" | "audio" | "text";
+  readonly degradedThere: boolean;
   readonly speaking: boolean;
   readonly microphone: boolean;
   readonly camera: boolean;
@@ -130,7 +134,17 @@ export interface CallLine {
   readonly mine: boolean;
   readonly media: "audio" | "video";
   readonly atMs: number;
-  readonly outcome: "calling" | "ringing" | "on" | "answered" | "elsewhere" | "missed" | "declined" | "busy" | "cancelled" | "failed";
+  readonly outcome:
+    | "calling"
+    | "ringing"
+    | "on"
+    | "answered"
+    | "elsewhere"
+    | "missed"
+    | "declined"
+    | "busy"
+    | "cancelled"
+    | "failed";
   /** Whole minutes it lasted; 0 = less than one, or not answered. */
   readonly minutes: number;
   /** Device that answered, for `elsewhere`; "" where it is not known. */
@@ -157,9 +171,19 @@ export interface DayEntry {
   readonly startMs: number;
   readonly endMs: number;
   readonly modality: Modality | null;
-  readonly outcome: "" | "completed" | "no_show" | "cancelled_late";
+  readonly outcome: Outcome;
   readonly waiting: boolean;
   readonly late: boolean;
+}
+
+/** What a host sees of one appointment beside the appointment itself. link: a join link that was made, "" for none. */
+export interface HeldView {
+  readonly appointment: AppointmentView;
+  /** Not at the server yet. */
+  readonly pending: boolean;
+  readonly outcome: Outcome;
+  readonly minutesHeld: number;
+  readonly link: string;
 }
 
 /** Somebody before the door. */

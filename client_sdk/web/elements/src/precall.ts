@@ -86,7 +86,8 @@ export class RapportPrecall extends RapportElement {
 
   protected override render(): TemplateResult {
     const { cameraTrouble, microphoneTrouble } = this.checks;
-    const trouble = cameraTrouble !== null && this.mode === "video" ? "camera" : microphoneTrouble === null ? null : "microphone";
+    const trouble =
+      cameraTrouble !== null && this.mode === "video" ? "camera" : microphoneTrouble === null ? null : "microphone";
     return html`<div class="page">${this.#renderPicture()}${
       trouble !== null && this.mode !== "text"
         ? this.#renderTrouble(trouble, (trouble === "camera" ? cameraTrouble : microphoneTrouble) ?? "blocked")
@@ -110,7 +111,14 @@ export class RapportPrecall extends RapportElement {
       ${this.#renderCtl(this.cameraOn, "camera", "cameraOff", precall.cameraOn, precall.cameraOff, () => this.emit("rapport-camera", { on: !this.cameraOn }))}</div></div></section>`;
   }
 
-  #renderCtl(on: boolean, lit: IconName, dark: IconName, isOn: string, isOff: string, press: () => void): TemplateResult {
+  #renderCtl(
+    on: boolean,
+    lit: IconName,
+    dark: IconName,
+    isOn: string,
+    isOff: string,
+    press: () => void,
+  ): TemplateResult {
     return html`<button class="ctl ${on ? "" : "off"}" aria-label=${on ? isOn : isOff} @click=${press}><span class="disc">${icon(on ? lit : dark)}</span></button>`;
   }
 
@@ -123,7 +131,7 @@ export class RapportPrecall extends RapportElement {
       ...(this.mode === "text" ? [] : [this.#microphone(), this.#sound()]),
       this.#connection(),
     ];
-    return html`<section><h2 class="title" role="status">${this.#result(rows)}</h2><ul class="checks">${rows.map(
+    return html`<section><div role="status"><h2 class="title">${this.#result(rows)}</h2></div><ul class="checks">${rows.map(
       ({ state, drawing, label, text, act }) =>
         html`<li class="check ${state}">${icon(state === "works" ? "check" : state === "needs" ? "warning" : drawing)}<div class="grow"><p class="label">${label}<span class="vh">, ${precall.states[state]}</span></p>${text}</div>${act}</li>`,
     )}</ul></section>`;
@@ -146,7 +154,12 @@ export class RapportPrecall extends RapportElement {
   #camera(): Row {
     const { precall } = this.texts;
     const { camera: state, cameras, cameraId } = this.checks;
-    const label = { idle: precall.camera, checking: precall.cameraChecking, works: precall.cameraWorks, needs: precall.camera }[state];
+    const label = {
+      idle: precall.camera,
+      checking: precall.cameraChecking,
+      works: precall.cameraWorks,
+      needs: precall.camera,
+    }[state];
     return { state, drawing: "camera", label, ...this.#choice("camera", cameras, cameraId) };
   }
 
@@ -178,7 +191,10 @@ export class RapportPrecall extends RapportElement {
       this.choosing = this.choosing === which ? null : which;
     };
     const pick = (event: Event) =>
-      this.emit("rapport-choose-device", { which, device: event.target instanceof HTMLSelectElement ? event.target.value : "" });
+      this.emit("rapport-choose-device", {
+        which,
+        device: event.target instanceof HTMLSelectElement ? event.target.value : "",
+      });
     const label = which === "camera" ? precall.changeCamera : precall.changeMicrophone;
     const text =
       this.choosing === which
@@ -204,9 +220,16 @@ export class RapportPrecall extends RapportElement {
       this.asked = false;
       this.emit("rapport-tone-heard", { heard });
     };
-    const label = { idle: precall.sound, checking: precall.soundAsk, works: precall.soundWorks, needs: precall.soundNeeds }[state];
+    const label = {
+      idle: precall.sound,
+      checking: precall.soundAsk,
+      works: precall.soundWorks,
+      needs: precall.soundNeeds,
+    }[state];
     const text =
-      state === "works" ? nothing : html`<p class="small">${state === "needs" ? precall.soundHelp : precall.soundText}</p>`;
+      state === "works"
+        ? nothing
+        : html`<p class="small">${state === "needs" ? precall.soundHelp : precall.soundText}</p>`;
     const answer = html`<span class="row"><button class="btn quiet compact" @click=${hear(true)}>${precall.heard}</button><button class="btn plain compact" @click=${hear(false)}>${precall.notHeard}</button></span>`;
     const act =
       this.asked || state === "checking"
@@ -221,9 +244,20 @@ export class RapportPrecall extends RapportElement {
     const again = html`<button class="btn quiet compact" @click=${() => this.emit("rapport-check-again")}>${precall.again}</button>`;
     if (verdict !== null && state !== "checking") {
       const said = `${relayOnly ? `${precall.relay} ` : ""}${precall.enough[verdict]}`;
-      return { state, drawing: "link", label: precall.verdicts[verdict], text: html`<p class="small">${said}</p>`, act: verdict === "good" || this.tooSoon ? nothing : again };
+      return {
+        state,
+        drawing: "link",
+        label: precall.verdicts[verdict],
+        text: html`<p class="small">${said}</p>`,
+        act: verdict === "good" || this.tooSoon ? nothing : again,
+      };
     }
-    const label = { idle: precall.connection, checking: precall.connectionChecking, works: precall.verdicts.good, needs: precall.connectionNone }[state];
+    const label = {
+      idle: precall.connection,
+      checking: precall.connectionChecking,
+      works: precall.verdicts.good,
+      needs: precall.connectionNone,
+    }[state];
     const text = this.tooSoon ? precall.tooSoon : state === "needs" ? precall.connectionHelp : precall.connectionText;
     const act = state === "checking" || this.tooSoon ? nothing : again;
     return { state, drawing: "link", label, text: html`<p class="small">${text}</p>`, act };

@@ -57,11 +57,11 @@ export function stateOf(message: Message, { texts, times, online, kept }: Settin
   return [words[message.status], ...more.filter(Boolean)].join(", ");
 }
 
-/** The message read aloud in one go: who, when, what, and how far it has come. */
-export function spoken(message: Message, setting: Setting): string {
+/** The message read aloud in one go: who, when, what, and how far it has come. said: in place of its text; null for none. */
+export function spoken(message: Message, setting: Setting, said: string | null = null): string {
   const { texts, times, mine, name } = setting;
   const who = mine ? texts.you : isolated(name || texts.somebody);
-  const text = ghostOf(message, setting) ?? isolated(message.text);
+  const text = said ?? ghostOf(message, setting) ?? isolated(message.text);
   const state = stateOf(message, setting);
   const time = times.time(message.atMs);
   const shown = message.status === "received" && !state.startsWith(`${time},`) ? "" : `. ${state}`;

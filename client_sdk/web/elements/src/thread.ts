@@ -6,6 +6,7 @@ import { repeat } from "lit/directives/repeat.js";
 import { define, isPhone, RapportElement, SHEETS } from "./element.ts";
 import { type Line, linesOf } from "./groups.ts";
 import { icon } from "./icons.ts";
+import { spokenAside, standsInPlace } from "./live-asides.ts";
 import { officeLook } from "./office-look.ts";
 import { inSentence } from "./texts/texts.ts";
 import { therapistCard } from "./therapist-card.ts";
@@ -360,7 +361,7 @@ export class RapportThread extends RapportElement {
     const { texts, times } = this.#said;
     const others = this.members.filter((member) => member.account !== this.me);
     const name = others.map((member) => member.name).join(", ");
-    const below = this.asides.filter(({ kind }) => kind !== "cover");
+    const below = this.asides.filter((aside) => !standsInPlace(aside));
     const lines = linesOf(this.messages, this.notices, times.dayNumber, below);
     const writing = this.typing.filter((account) => account !== this.me);
     return html`
@@ -444,15 +445,19 @@ export class RapportThread extends RapportElement {
     const active = message.id === this.active;
     const classes = classMap({ msg: true, mine: setting.mine && !welcome, last, gap, welcome });
     return html`<div class=${classes} role="article" data-key=${message.id} tabindex=${active ? 0 : -1}
-      aria-label=${spoken(message, setting)} @focusin=${() => this.#focused(message.id)}>
+      aria-label=${spoken(message, setting, spokenAside(this.#inPlace(message), this.#said))} @focusin=${() => this.#focused(message.id)}>
       ${welcome ? this.#renderCard(setting.name, message.text, setting.mine) : html`${this.#renderBubble(message, setting)}${this.#renderMore(message, active)}${reactionsOf(message, setting)}`}
-      ${last && !welcome ? this.#renderState(message, setting) : nothing}
+      ${last && !welcome && this.#inPlace(message)?.kind !== "call" ? this.#renderState(message, setting) : nothing}
       ${this.opened === message.id ? this.#renderActions(message) : nothing}
     </div>`;
   }
 
+  #inPlace({ id }: Message): Aside | undefined {
+    return this.asides.find((aside) => aside.after === id && standsInPlace(aside));
+  }
+
   #renderBubble(message: Message, setting: Setting): TemplateResult {
-    const step = this.asides.find(({ kind, after }) => kind === "cover" && after === message.id);
+    const step = this.#inPlace(message);
     return step === undefined
       ? bubbleOf(message, setting)
       : html`<rapport-aside .aside=${step} .language=${this.language} .nowMs=${this.nowMs}></rapport-aside>`;

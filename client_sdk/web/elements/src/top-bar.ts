@@ -2,12 +2,11 @@
 
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
 import { define, RapportElement, SHEETS } from "./element.ts";
+import { Escapes } from "./escapes.ts";
 import { icon } from "./icons.ts";
+import { greetingWords } from "./live-words.ts";
 import type { OfficeView } from "./views.ts";
 import "./office-door.ts";
-
-const ESCAPES = 3;
-const WITHIN_MS = 2_000;
 
 /**
  * The bar above a screen; beside a list, with a spine, above a file. Order of focus: back, Help now, Exit, then the page.
@@ -93,6 +92,7 @@ export class RapportTopBar extends RapportElement {
     office: { attribute: false },
     spine: { type: Number, reflect: true },
     initials: { type: String },
+    greets: { attribute: false },
   };
 
   /** Whose screen this is, or what it is. */
@@ -113,17 +113,8 @@ export class RapportTopBar extends RapportElement {
   declare spine: number | null;
   /** Shown in the circle, "" for no circle. */
   declare initials: string;
-
-  #escapes: number[] = [];
-  readonly #escape = (event: KeyboardEvent) => {
-    if (event.key === "Escape" && this.exit) {
-      this.#escapes = [...this.#escapes.filter((at) => event.timeStamp - at < WITHIN_MS), event.timeStamp];
-      if (this.#escapes.length >= ESCAPES) {
-        this.#escapes = [];
-        this.emit("rapport-exit");
-      }
-    }
-  };
+  /** Who is greeted in place of a name, below the day; null for nobody. */
+  declare greets: string | null;
 
   constructor() {
     super();
@@ -136,16 +127,12 @@ export class RapportTopBar extends RapportElement {
     this.office = null;
     this.spine = null;
     this.initials = "";
-  }
-
-  override connectedCallback(): void {
-    super.connectedCallback();
-    window.addEventListener("keydown", this.#escape, { capture: true });
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    window.removeEventListener("keydown", this.#escape, { capture: true });
+    this.greets = null;
+    new Escapes(
+      this,
+      () => this.exit,
+      () => this.emit("rapport-exit"),
+    );
   }
 
   protected override render(): TemplateResult {
@@ -154,7 +141,7 @@ export class RapportTopBar extends RapportElement {
       ${this.spine === null ? nothing : html`<span class="spine" aria-hidden="true"></span>`}
       ${this.back ? html`<button class="tool back" aria-label=${bar.back} @click=${() => this.emit("rapport-back")}>${icon("back", "l flip")}</button>` : nothing}
       ${this.initials ? html`<span class="face" aria-hidden="true">${this.initials}</span>` : nothing}
-      <div class="who ${this.back || this.initials ? "" : "first"}">${this.spine === null ? html`<h1><bdi>${this.name}</bdi></h1>` : html`<h2><bdi>${this.name}</bdi></h2>`}${this.#renderLine()}</div>
+      <div class="who ${this.back || this.initials ? "" : "first"}">${this.#renderName()}${this.#renderLine()}</div>
       <slot></slot>
       ${
         this.help
@@ -167,6 +154,15 @@ export class RapportTopBar extends RapportElement {
           : nothing
       }
     </header>`;
+  }
+
+  #renderName(): TemplateResult {
+    if (this.greets !== null) {
+      const nowMs = this.nowMs ?? Date.now();
+      const { times, texts } = this;
+      return html`<p class="meta">${times.weekday(times.dayOfWeek(nowMs), "long")} ${times.date(nowMs)}</p><h1>${greetingWords(this.greets, new Date(nowMs).getHours(), texts)}</h1>`;
+    }
+    return this.spine === null ? html`<h1><bdi>${this.name}</bdi></h1>` : html`<h2><bdi>${this.name}</bdi></h2>`;
   }
 
   #renderLine(): TemplateResult | typeof nothing {

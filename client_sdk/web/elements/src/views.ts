@@ -228,6 +228,8 @@ export type Aside = { readonly id: string; readonly after: import("@rapport/sdk"
   | { readonly kind: "slot"; readonly name: string; readonly mine: boolean }
   | { readonly kind: "urgent"; readonly urgency: UrgencyView }
   | { readonly kind: "cover"; readonly cover: CoverStep }
+  | { readonly kind: "call"; readonly call: import("./live-views.ts").CallLine }
+  | { readonly kind: "appointment"; readonly appointment: import("./live-views.ts").AppointmentLine }
 );
 
 /** Somebody who waits for an answer of this therapist. dueMs null: nothing was promised. */

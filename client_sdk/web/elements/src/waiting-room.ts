@@ -253,7 +253,8 @@ export class RapportWaitingRoom extends RapportElement {
 
   #renderEnd(): TemplateResult {
     const { room } = this.texts;
-    const again = this.news === "expired" || this.news === "declined" ? room.knock : this.news === "elsewhere" ? room.here : "";
+    const again =
+      this.news === "expired" || this.news === "declined" ? room.knock : this.news === "elsewhere" ? room.here : "";
     return html`<div class="stack-s acts">${again ? html`<button class="btn primary wide" @click=${() => this.emit("rapport-knock")}>${again}</button>` : nothing}
       <button class="btn ${again ? "quiet" : "primary"} wide" @click=${() => this.emit("rapport-leave")}>${room.home}</button></div>`;
   }

@@ -18,7 +18,8 @@ export type ModeWhy = "network" | "person";
  *
  * "offering": our offer waits for a connection. "calling": the server has it. "ringing_there": some device of theirs
  * rings, says the server. "waking": an offer is here and the server was not asked yet, so it does not ring.
- * "ringing_here". "connecting": answered. "connected": media flow. "reconnecting": they stand still. "ended".
+ * "ringing_here". "connecting": answered. "connected": media flow. "reconnecting": they stand still. "elsewhere":
+ * another device of ours is in it. "ended".
  */
 export type CallPhaseShown =
   | "offering"
@@ -29,6 +30,7 @@ export type CallPhaseShown =
   | "connecting"
   | "connected"
   | "reconnecting"
+  | "elsewhere"
   | "ended";
 
 /**
@@ -57,7 +59,7 @@ export type CallReason =
  * 0 = not yet. rings: it rings somewhere, says the server. awayThere: the other side is not heard of. answeredOn: our own
  * device that has said, sealed, that it answered; answeredElsewhere: some other device of ours has, at least by the
  * server's word. modeThere: what the other side sends. canAnswer: `accept` and `decline` may be pressed. here: this
- * device is the one in the call.
+ * device is the one in the call. admits: it lets us in where we wait: it does not ring, and is accepted without asking.
  */
 export interface CallView {
   readonly id: MessageId;
@@ -80,6 +82,7 @@ export interface CallView {
   readonly modeThereWhy: ModeWhy;
   readonly canAnswer: boolean;
   readonly here: boolean;
+  readonly admits: boolean;
 }
 
 /** What has come of a call, as it stands in its conversation. */
@@ -97,7 +100,9 @@ export type CallOutcome =
   /** It was answered, here or on another of our devices (`answeredOn`). */
   | "answered"
   /** The two were never connected. */
-  | "failed";
+  | "failed"
+  /** Another call of the same two went on instead: nothing to show. */
+  | "superseded";
 
 /**
  * A call in its conversation. minutes: how long it was, begun ones count; 0 = it was not answered. answeredOn: our own

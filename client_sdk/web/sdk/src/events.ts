@@ -6,6 +6,8 @@
  */
 
 import type { CareEvent } from "./agreements.ts";
+import type { CallEvent, CallNote } from "./call-views.ts";
+import type { AppointmentNews, MeetingEvent } from "./meetings.ts";
 import type { ConnectionState, Reason } from "./protocol/connection.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "./protocol/ids.ts";
 import type { Role } from "./protocol/requests.ts";
@@ -21,6 +23,10 @@ export type MessageKind =
   | "cover_offer"
   /** The hand-over card: what the colleague needs to know. */
   | "cover_card"
+  /** An appointment or a series was made, moved or cancelled: `appointment` says what; the text is its title. */
+  | "appointment"
+  /** A call: `call` says what has come of it. */
+  | "call"
   /** Of a type this version does not know; kept for a later one. */
   | "unsupported";
 
@@ -85,6 +91,10 @@ export interface Message {
   readonly request: string;
   readonly urgent: boolean;
   readonly promisedMs: number;
+  /** What a message about appointments says; null for every other. */
+  readonly appointment: AppointmentNews | null;
+  /** What has come of a call; null for every other message. */
+  readonly call: CallNote | null;
 }
 
 /** Somebody in a conversation. name: as they call themselves, "" until their first post. role: theirs in the practice. */
@@ -410,4 +420,6 @@ export type Event =
   | IdentityChanged
   | VerificationChanged
   | StorageProblem
-  | CareEvent;
+  | CallEvent
+  | CareEvent
+  | MeetingEvent;

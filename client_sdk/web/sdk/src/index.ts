@@ -7,6 +7,8 @@
 
 export { PassphraseNeeded, WrongPassphrase } from "./adapters/passphrase.ts";
 export type * from "./agreements.ts";
+export type { Warning } from "./appointments.ts";
+export { AppointmentBook, type AppointmentPlan } from "./client/appointments.ts";
 export type { WorkerSource } from "./client/browser.ts";
 export {
   type ClientOptions,
@@ -23,6 +25,7 @@ export { Interrupted } from "./client/port.ts";
 export { Presence } from "./client/presence.ts";
 export { type PushBrowser, Pushes, type PushRefusal, PushRefused, type PushSituation } from "./client/push.ts";
 export { type Requirement, Unsupported } from "./client/support.ts";
+export { type AtDoor, type KnockOptions, WaitingRoom } from "./client/waiting-room.ts";
 export { EventsUnread } from "./engine/listeners.ts";
 export type * from "./events.ts";
 export { InviteProblem, type InviteTrouble, LinkProblem, type LinkTrouble } from "./local-device/problems.ts";
@@ -38,6 +41,7 @@ export type {
   SendOptions,
   Snapshot,
 } from "./local-device/types.ts";
+export * from "./meetings.ts";
 export type {
   AnswerRow,
   DateWindows,
@@ -66,5 +70,6 @@ export { Unreachable, VaultLocked, VaultProblem } from "./ports.ts";
 export type { ConnectionState, Reason } from "./protocol/connection.ts";
 export { COUNTRIES as CRISIS_NUMBERS, type CountryLine, type CountryNumbers } from "./protocol/crisis-lines.ts";
 export { type ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError } from "./protocol/errors.ts";
-export type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
+export type { AccountId, AppointmentId, ConversationId, DeviceId, LinkId, MessageId } from "./protocol/ids.ts";
+export type { Modality, Outcome } from "./protocol/meeting.ts";
 export type { Holiday, Holidays, QuietHours, Role } from "./protocol/requests.ts";

@@ -139,6 +139,7 @@ _PARTS: Final = (
             "practice", "account", "device", "device_list", "one_time_key", "claim", "token", "invite", "conversation",
             "member", "membership_entry", "link", "link_step", "timer", "item", "history",
             "office_document", "urgent", "call", "push_subscription", "webhook", "webhook_delivery",
+            "appointment", "appointment_member", "calendar_feed", "room", "room_person", "room_link",
         ),
     ),
     _Part(

@@ -9,8 +9,18 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, ConversationId, InviteId, LinkId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, InviteId, LinkId, RoomLinkId
 from rapport_protocol.limits import MAX_INTEGER, PAGE_ITEMS
+from rapport_protocol.meeting import (
+    AppointmentOutcome,
+    HostAct,
+    Knock,
+    PutAppointments,
+    Reached,
+    RoomLink,
+    RoomLinkUse,
+    TurnWanted,
+)
 from rapport_protocol.requests import (
     AppendEntry,
     Claim,
@@ -29,11 +39,13 @@ from rapport_protocol.requests import (
 )
 from rapport_server.records import Principal
 from rapport_server.services.accounts import Accounts
+from rapport_server.services.calls import Turn
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
+from rapport_server.services.meeting import Meeting
 from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
 from rapport_server.services.urgent import Urgent
@@ -55,6 +67,8 @@ class Services(Struct, frozen=True):
     office: Publishing
     urgent: Urgent
     notifying: Notifying
+    turn: Turn
+    meeting: Meeting
 
 
 class Asked(Struct, frozen=True):
@@ -76,6 +90,11 @@ class Asked(Struct, frozen=True):
     def conv(self) -> ConversationId:
         """The conversation that the path names."""
         return ConversationId(self.ids["conv"])
+
+    @property
+    def appointment(self) -> AppointmentId:
+        """The appointment that the path names."""
+        return AppointmentId(self.ids["appointment"])
 
     def content(self, kind: type[Body]) -> Body:
         """The body, of the type that the table names."""
@@ -135,6 +154,27 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     ),
     "push.state": lambda to, asked: to.notifying.state(asked.who),
     "push.subscribe": lambda to, asked: to.notifying.subscribe(asked.who, asked.content(PushSubscription)),
+    "appointment.put": lambda to, asked: to.meeting.appointments.put(asked.who, asked.content(PutAppointments)),
+    "appointment.list": lambda to, asked: to.meeting.appointments.listed(
+        asked.who, asked.number("from", 0), asked.number("to", MAX_INTEGER)
+    ),
+    "appointment.outcome": lambda to, asked: to.meeting.appointments.outcome(
+        asked.who, asked.appointment, asked.content(AppointmentOutcome)
+    ),
+    "appointment.reached": lambda to, asked: to.meeting.appointments.reached(
+        asked.who, asked.appointment, asked.content(Reached)
+    ),
+    "appointment.calendar": lambda to, asked: to.meeting.appointments.calendar(asked.who, asked.appointment),
+    "calendar.feed": lambda to, asked: to.meeting.appointments.feed(asked.who),
+    "calendar.end": lambda to, asked: to.meeting.appointments.end_feed(asked.who),
+    "room.view": lambda to, asked: to.meeting.rooms.view(asked.who, asked.appointment),
+    "room.knock": lambda to, asked: to.meeting.rooms.knock(asked.who, asked.appointment, asked.content(Knock)),
+    "room.act": lambda to, asked: to.meeting.rooms.act(asked.who, asked.appointment, asked.content(HostAct)),
+    "room.link": lambda to, asked: to.meeting.links.make(asked.who, asked.appointment, asked.content(RoomLink)),
+    "room.use_link": lambda to, asked: to.meeting.links.use(
+        asked.who, RoomLinkId(asked.ids["link"]), asked.content(RoomLinkUse)
+    ),
     "urgent.seen": lambda to, asked: to.urgent.seen(asked.who, asked.content(UrgentSeen)),
+    "turn.credentials": lambda to, asked: to.turn.credentials(asked.who, asked.content(TurnWanted)),
 }
 """By the name of the operation; complete, as a test checks."""

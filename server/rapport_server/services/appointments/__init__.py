@@ -5,6 +5,6 @@
 Source: docs/protocol.md, chapter 22.
 """
 
-from rapport_server.services.appointments.service import Appointments
+from rapport_server.services.appointments.service import CALENDAR_PATH, Appointments
 
-__all__ = ["Appointments"]
+__all__ = ["CALENDAR_PATH", "Appointments"]

@@ -5,6 +5,7 @@ Source: docs/protocol.md, chapter 22.
 
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -53,7 +54,7 @@ def members_of(asked: AppointmentTimes) -> tuple[AccountId, ...]:
     if len(asked.members) % ID_BYTES:
         raise _broken("members are no account ids")
     members = tuple(map(AccountId, split_ids(asked.members)))
-    if len(members) < 2 or any(one >= other for one, other in zip(members, members[1:], strict=False)):
+    if len(members) < 2 or any(one >= other for one, other in pairwise(members)):
         raise _broken("members are two or more different accounts, ascending")
     return members
 
@@ -218,7 +219,7 @@ def may_test_now(record: AppointmentRecord, now_ms: int) -> bool:
 
 
 def said(record: AppointmentRecord, outcome: str, minutes: int, now_ms: int) -> AppointmentRecord:
-    """After its host has said how it went. Raises Rejected: RULE_BROKEN for an unknown word, BAD_TIME before it began."""
+    """After its host has said how it went. Raises Rejected: RULE_BROKEN (unknown word), BAD_TIME (it has not begun)."""
     if outcome not in _COUNTED:
         raise _broken("unknown outcome")
     if now_ms < record.start_ms and not record.cancelled:

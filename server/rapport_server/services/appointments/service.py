@@ -8,12 +8,11 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, PracticeId
-from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.meeting import (
     APPOINTMENT_PAGE,
     AppointmentOutcome,
@@ -100,7 +99,9 @@ class Appointments:
             now = self._clock.now_ms()
             await self._check_people(who, request, standing)
             changes = [
-                AppointmentChange(standing.get(asked.appointment), planned(standing.get(asked.appointment), asked, who, now))
+                AppointmentChange(
+                    standing.get(asked.appointment), planned(standing.get(asked.appointment), asked, who, now)
+                )
                 for asked in request.appointments
             ]
             new = [change for change in changes if change.after is not change.before]
@@ -147,11 +148,9 @@ class Appointments:
 
     # --- what everybody asks ------------------------------------------------------------------------------------------
 
-    async def list(self, who: Principal, from_ms: int, to_ms: int) -> AppointmentsAnswer:
+    async def listed(self, who: Principal, from_ms: int, to_ms: int) -> AppointmentsAnswer:
         """The asker's, by start, 256 at most."""
-        return self._answer(
-            await self._store.appointments(who.practice, who.account, from_ms, to_ms, APPOINTMENT_PAGE)
-        )
+        return self._answer(await self._store.appointments(who.practice, who.account, from_ms, to_ms, APPOINTMENT_PAGE))
 
     async def reached(self, who: Principal, appointment: AppointmentId, request: Reached) -> AppointmentsAnswer:
         """A device has taken a reminder; the others are told. Raises Rejected(NOT_FOUND)."""
@@ -266,7 +265,7 @@ class Appointments:
                 return after
         raise Rejected(ErrorCode.BUSY, "somebody else is changing it")
 
-    async def _write(self, practice: PracticeId, changes: "list[AppointmentChange]", now: int) -> bool:
+    async def _write(self, practice: PracticeId, changes: list[AppointmentChange], now: int) -> bool:
         """Writes and tells all members. False: one of them was changed meanwhile."""
         if not changes:
             return True
@@ -287,5 +286,5 @@ class Appointments:
             self._moved(practice, change.after.id)
         return True
 
-    def _answer(self, records: "list[AppointmentRecord]") -> AppointmentsAnswer:
+    def _answer(self, records: list[AppointmentRecord]) -> AppointmentsAnswer:
         return AppointmentsAnswer([viewed(record) for record in records], self._clock.now_ms())

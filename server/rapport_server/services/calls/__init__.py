@@ -6,5 +6,6 @@ Source: docs/protocol.md, chapters 20 and 21.
 """
 
 from rapport_server.services.calls.service import Calls
+from rapport_server.services.calls.turn import Relay, Turn
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "Relay", "Turn"]

@@ -5,7 +5,7 @@ hint: a device that missed one asks by repeating its step. Source: docs/protocol
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import structlog
@@ -15,14 +15,14 @@ from rapport_protocol.codec import SERVER_CODECS
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, MessageId, PracticeId, split_ids
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK, UNANSWERED_SENDS
-from rapport_protocol.messages import Call, CallState, Failure
+from rapport_protocol.messages import Call, CallState, Failure, ServerMessage
 from rapport_server.calling import Calls as CallDirectory
+from rapport_server.directs import direct_job
 from rapport_server.hints import CallMoved, wakes
-from rapport_server.jobs import CallJob, CallNews, PostJob
+from rapport_server.jobs import CallJob, CallNews, DirectJob, PostJob
 from rapport_server.ports import Bus, Clock, Mailbox
 from rapport_server.rates import Rates
-from rapport_server.services.messaging import Delivery, Link
-from rapport_server.services.messaging.directs import direct_job
+from rapport_server.records import Principal
 
 __all__ = ["CallStore", "Calls", "call_state"]
 
@@ -41,6 +41,37 @@ class CallStore(Mailbox, CallDirectory, Protocol):
     """What calls need of the store."""
 
 
+class Connection(Protocol):
+    """What is needed of a device's socket; sending never waits."""
+
+    def send(self, message: ServerMessage) -> None:
+        """Queues one message."""
+
+
+class Link(Protocol):
+    """A signed-in connection. unanswered: posts, directs and steps of it that are on their way through the store."""
+
+    unanswered: int
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its socket."""
+
+
+class Devices(Protocol):
+    """Who is connected to this node."""
+
+    def say(self, devices: Iterable[DeviceId], frame: bytes) -> list[DeviceId]:
+        """Says something that nobody waits for to those that are connected here; returns the others."""
+
+    def principals(self) -> list[Principal]:
+        """Whose devices are connected here."""
+
+
 class Calls:
     """Calls at one node. Nothing here waits but `fire`, which a timer calls, and `run`, which owns looks at the store.
 
@@ -50,14 +81,14 @@ class Calls:
     def __init__(
         self,
         store: CallStore,
-        delivery: Delivery,
+        devices: Devices,
         bus: Bus,
         clock: Clock,
         rates: Rates,
         moved: Callable[[PracticeId, CallRecord], None] = lambda _practice, _call: None,
     ) -> None:
         self._store = store
-        self._delivery = delivery
+        self._devices = devices
         self._bus = bus
         self._now_ms = clock.now_ms
         self._rates = rates
@@ -93,16 +124,18 @@ class Calls:
         link.connection.send(_failure(job, said.call, wait_ms))
 
     def _job(self, link: Link, said: Call) -> CallJob | ErrorCode:
-        who, direct = link.principal, None
+        who = link.principal
+        direct: DirectJob | None = None
         try:
             step = CallStep(said.step)
         except ValueError:
             return ErrorCode.UNSUPPORTED
         if said.direct is not None:
-            direct = direct_job(who, said.direct, self._now_ms(), None)
-            if isinstance(direct, ErrorCode):
-                return direct
-        return CallJob(who.practice, who.account, who.device, said.call, step, direct, link)
+            checked = direct_job(who, said.direct, self._now_ms(), None)
+            if isinstance(checked, ErrorCode):
+                return checked
+            direct = checked
+        return CallJob(who.practice, who.account, who.device, said.call, step, direct, _Asked(link))
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 
@@ -129,8 +162,8 @@ class Calls:
             return
         if type(job) is CallJob:
             origin, answered = job.origin, None
-            if isinstance(origin, Link):
-                answered = self._answer(job, origin)
+            if isinstance(origin, _Asked):
+                answered = self._answer(job, origin.link)
             elif isinstance(origin, asyncio.Future) and not origin.done():
                 origin.set_result(None)
             self._tell(job.practice, job.news, answered)
@@ -150,7 +183,7 @@ class Calls:
         for call in news.records:
             frame = _encode(call_state(call))
             devices = [device for device in split_ids(news.devices) if device != answered]
-            elsewhere = self._delivery.say(map(DeviceId, devices), frame)
+            elsewhere = self._devices.say(map(DeviceId, devices), frame)
             if elsewhere:
                 self._bus.publish(CallMoved(b"".join(elsewhere), frame))
             self._count(call)
@@ -172,7 +205,7 @@ class Calls:
 
     def take(self, hint: CallMoved) -> None:
         """A hint from another node."""
-        self._delivery.say(map(DeviceId, split_ids(hint.devices)), hint.frame)
+        self._devices.say(map(DeviceId, split_ids(hint.devices)), hint.frame)
 
     def look_again(self) -> None:
         """Hints may have been lost: devices that are connected here are told how their calls stand."""
@@ -191,13 +224,22 @@ class Calls:
     async def _look(self) -> None:
         """Raises Rejected(UNAVAILABLE)."""
         here: dict[tuple[PracticeId, AccountId], list[DeviceId]] = {}
-        for link in self._delivery.links():
-            here.setdefault((link.principal.practice, link.principal.account), []).append(link.principal.device)
+        for who in self._devices.principals():
+            here.setdefault((who.practice, who.account), []).append(who.device)
         devices, since_ms = [device for some in here.values() for device in some], self._now_ms() - GAP_MS
         for start in range(0, len(devices), LOOK_DEVICES):
             for practice, call in await self._store.calls_of(devices[start : start + LOOK_DEVICES], since_ms):
                 both = here.get((practice, call.caller), []) + here.get((practice, call.callee), [])
-                self._delivery.say(both, _encode(call_state(call)))
+                self._devices.say(both, _encode(call_state(call)))
+
+
+class _Asked:
+    """Stands in a job for the connection that waits for its outcome."""
+
+    __slots__ = ("link",)
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
 
 
 def call_state(call: CallRecord) -> CallState:

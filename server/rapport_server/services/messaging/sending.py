@@ -28,10 +28,10 @@ from rapport_protocol.messages import (
 from rapport_protocol.requests import Role
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+from rapport_server.directs import direct_job
 from rapport_server.ports import Clock, Mailbox
 from rapport_server.rates import Rates
 from rapport_server.records import AckJob, CallJob, CallNews, DirectJob, Job, PostJob
-from rapport_server.services.messaging.directs import direct_job
 from rapport_server.services.messaging.links import ACKNOWLEDGING, BLOCKED_CONVERSATIONS, Link
 
 __all__ = ["RING_MS", "Messaging"]
@@ -109,6 +109,8 @@ class Messaging:
             if int(outer.flags) & _RING:
                 job.ring = CallNews(outer.act_until_ms)
         wait = self._rates.allow("post", who.practice + who.device)
+        if not wait and job.ring is not None:
+            wait = self._rates.allow("offer", who.practice + who.account)
         if wait:
             job.refusal, job.retry_after_ms = ErrorCode.RATE_LIMITED, wait
         else:

@@ -1,6 +1,7 @@
 /** Everything the elements say, in German. */
 
 import type { StateWords } from "./en.ts";
+import { deskDe } from "./desk-de.ts";
 import { liveDe } from "./live-de.ts";
 import { officeDe } from "./office-de.ts";
 import type { Texts } from "./texts.ts";
@@ -459,4 +460,5 @@ export const de: Texts = {
   },
   ...officeDe,
   ...liveDe,
+  ...deskDe,
 };

@@ -3,6 +3,7 @@
  * times as the reader's locale writes them. The shape of this object is the shape of every catalogue.
  */
 
+import { deskEn } from "./desk-en.ts";
 import { liveEn } from "./live-en.ts";
 import { officeEn } from "./office-en.ts";
 
@@ -437,6 +438,7 @@ export const en = {
   },
   ...officeEn,
   ...liveEn,
+  ...deskEn,
 } as const satisfies Catalogue;
 
 /** What a state's sentences may mention: a name, days, a server's address; "" where it is not known. */

@@ -13,7 +13,8 @@ export const liveDe: Same<typeof liveEn> = {
     },
     none: "Es ist kein Termin geplant. Schreiben können Sie jederzeit.",
     write: (name: string) => `${name} schreiben`,
-    queued: (count: string) => (count === "1" ? "1 Nachricht wartet auf eine Verbindung" : `${count} Nachrichten warten auf eine Verbindung`),
+    queued: (count: string) =>
+      count === "1" ? "1 Nachricht wartet auf eine Verbindung" : `${count} Nachrichten warten auf eine Verbindung`,
     fresh: (count: string) => (count === "1" ? "1 neue Nachricht" : `${count} neue Nachrichten`),
     nothingNew: "Nichts Neues",
     later: "Spätere Termine",
@@ -113,7 +114,8 @@ export const liveDe: Same<typeof liveEn> = {
     blocked: { camera: "Die Kamera ist gesperrt", microphone: "Das Mikrofon ist gesperrt" },
     blockedCamera:
       "Sie oder der Browser haben der Kamera auf dieser Seite Nein gesagt. Ihr Mikrofon geht, und Ihr Termin ist nicht betroffen.",
-    blockedCameraOnly: "Sie oder der Browser haben der Kamera auf dieser Seite Nein gesagt. Ihr Termin ist nicht betroffen.",
+    blockedCameraOnly:
+      "Sie oder der Browser haben der Kamera auf dieser Seite Nein gesagt. Ihr Termin ist nicht betroffen.",
     blockedMicrophone:
       "Sie oder der Browser haben dem Mikrofon auf dieser Seite Nein gesagt. Ihr Termin ist nicht betroffen.",
     stepOpenBefore: "Tippen Sie auf",
@@ -221,7 +223,10 @@ export const liveDe: Same<typeof liveEn> = {
     dock: "Gespräch",
     microphone: "Mikrofon",
     microphoneShort: "Mikro",
-    muted: "Stumm",
+    on: "an",
+    off: "aus",
+    shown: "gezeigt",
+    hidden: "verborgen",
     camera: "Kamera",
     paused: "Pausiert",
     audioOnly: "Nur Ton",

@@ -10,7 +10,8 @@ export const liveEn = {
     },
     none: "No appointment is planned. You can write at any time.",
     write: (name: string) => `Write to ${name}`,
-    queued: (count: string) => (count === "1" ? "1 message is waiting for a connection" : `${count} messages are waiting for a connection`),
+    queued: (count: string) =>
+      count === "1" ? "1 message is waiting for a connection" : `${count} messages are waiting for a connection`,
     fresh: (count: string) => (count === "1" ? "1 new message" : `${count} new messages`),
     nothingNew: "Nothing new",
     later: "Later appointments",
@@ -108,10 +109,8 @@ export const liveEn = {
     blocked: { camera: "The camera is blocked", microphone: "The microphone is blocked" },
     blockedCamera:
       "You or the browser said no to the camera for this page. Your microphone works and your appointment is not affected.",
-    blockedCameraOnly:
-      "You or the browser said no to the camera for this page. Your appointment is not affected.",
-    blockedMicrophone:
-      "You or the browser said no to the microphone for this page. Your appointment is not affected.",
+    blockedCameraOnly: "You or the browser said no to the camera for this page. Your appointment is not affected.",
+    blockedMicrophone: "You or the browser said no to the microphone for this page. Your appointment is not affected.",
     stepOpenBefore: "Tap the",
     stepOpenAfter: "next to the address at the top of the browser.",
     stepChoose: {
@@ -215,7 +214,10 @@ export const liveEn = {
     dock: "Call",
     microphone: "Microphone",
     microphoneShort: "Mic",
-    muted: "Muted",
+    on: "on",
+    off: "off",
+    shown: "shown",
+    hidden: "hidden",
     camera: "Camera",
     paused: "Paused",
     audioOnly: "Audio only",
@@ -238,7 +240,8 @@ export const liveEn = {
     tryAudio: "Audio only",
     writeInstead: "Write instead",
     degradedAudio: "Your network is weak, so the picture is paused to keep the sound clear.",
-    degradedAudioThere: (name: string) => `${name}’s network is weak, so the picture is paused to keep the sound clear.`,
+    degradedAudioThere: (name: string) =>
+      `${name}’s network is weak, so the picture is paused to keep the sound clear.`,
     degradedText: "The network is too weak for sound. You are both still here, in writing.",
     theySee: (name: string) => `${name} sees this too.`,
     tryVideo: "Try video again",
@@ -249,7 +252,8 @@ export const liveEn = {
     endedAfter: (minutes: string) => `It lasted ${minutes}.`,
     lessThanOne: "less than a minute",
     refusedTitle: "This call was ended to protect you",
-    refused: (name: string) => `Something in between tried to take ${name}’s place. Nothing was sent to it. Write to ${name}, and call again later.`,
+    refused: (name: string) =>
+      `Something in between tried to take ${name}’s place. Nothing was sent to it. Write to ${name}, and call again later.`,
     close: "Close",
   },
   incoming: {

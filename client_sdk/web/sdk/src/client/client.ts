@@ -13,6 +13,7 @@ import type { AccountId, ConversationId, DeviceId, LinkId } from "../protocol/id
 import type { Role } from "../protocol/requests.ts";
 import { arrived } from "../worker/carried.ts";
 import type { Standing } from "../worker/messages.ts";
+import { AppointmentBook } from "./appointments.ts";
 import {
   askToPersist,
   type Notes,
@@ -32,6 +33,7 @@ import { Presence } from "./presence.ts";
 import { Pushes } from "./push.ts";
 import { missingHere, Unsupported } from "./support.ts";
 import { urgentCalls } from "./urgent.ts";
+import { WaitingRoom } from "./waiting-room.ts";
 
 /** How a client in a browser is made. */
 export interface ClientOptions {
@@ -309,6 +311,16 @@ export class RapportClient {
   /** Colleagues who are there for a client: asking, agreeing, accepting, handing over. */
   get cover(): Cover {
     return new Cover(this.port, () => this.mirror);
+  }
+
+  /** Planned meetings. */
+  get appointments(): AppointmentBook {
+    return new AppointmentBook(this.port, () => this.mirror);
+  }
+
+  /** The doors in front of appointments. */
+  get waitingRoom(): WaitingRoom {
+    return new WaitingRoom(this.port, () => this.mirror);
   }
 
   /** What others call us, at most 200 bytes of UTF-8; told to every conversation, sealed. */

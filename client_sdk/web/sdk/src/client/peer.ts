@@ -18,7 +18,7 @@ export type Candidate = readonly [mid: string, candidate: string];
 
 /** What a connection has to say. */
 export interface Words {
-  /** A description of ours; restart: of a connection that had been there before. */
+  /** A description of ours; restart: an offer of other ways, or of a connection made anew. */
   describe(description: Description, restart: boolean): void;
   /** All candidates so far of our description with this ICE user name; last: there will be no more. */
   candidates(userName: string, found: readonly Candidate[], last: boolean): void;
@@ -178,7 +178,7 @@ export class Peer {
     await this.attach();
     const ours = await this.local(connection);
     if (!silent) {
-      this.options.words.describe(ours, before !== null);
+      this.options.words.describe(ours, false);
     }
     return silent ? ours : null;
   }

@@ -206,13 +206,13 @@ export function parseLink(link: string): InviteLink | OwnerLink {
 }
 
 /** base64url without padding. */
-function toBase64(value: Uint8Array): string {
+export function toBase64(value: Uint8Array): string {
   const library = sodium();
   return library.to_base64(value, library.base64_variants.URLSAFE_NO_PADDING);
 }
 
 /** Read base64url without padding; one text per value, so that a link has one form. */
-function fromBase64(text: string): Uint8Array {
+export function fromBase64(text: string): Uint8Array {
   const library = sodium();
   try {
     return library.from_base64(text, library.base64_variants.URLSAFE_NO_PADDING);

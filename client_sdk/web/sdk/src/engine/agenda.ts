@@ -9,7 +9,14 @@
 import { VaultProblem } from "../ports.ts";
 import type { Rejected } from "../protocol/errors.ts";
 import { retryOf } from "../protocol/errors.ts";
-import type { AccountId, ConversationId, DeviceId, InviteId, MessageId } from "../protocol/ids.ts";
+import type {
+  AccountId,
+  AppointmentId,
+  ConversationId,
+  DeviceId,
+  InviteId,
+  MessageId,
+} from "../protocol/ids.ts";
 import type {
   Appended,
   Claimed,
@@ -20,7 +27,10 @@ import type {
   ResponseOf,
 } from "../protocol/requests.ts";
 import * as accepting from "./accepting.ts";
+import * as appointments from "./appointments.ts";
+import * as planning from "./appointments-planning.ts";
 import * as asking from "./asking.ts";
+import { callDue } from "./calls.ts";
 import * as catchingUp from "./catching-up.ts";
 import * as checkpoints from "./checkpoints.ts";
 import * as contacts from "./contacts.ts";
@@ -47,7 +57,9 @@ import * as prekeys from "./prekeys.ts";
 import * as promises from "./promises.ts";
 import { SEEN } from "./records.ts";
 import * as reissuing from "./reissuing.ts";
+import * as reminders from "./reminders.ts";
 import * as renewing from "./renewing.ts";
+import * as rooms from "./rooms.ts";
 import * as sealing from "./sealing.ts";
 import * as showing from "./showing.ts";
 import type { Call, Turn } from "./turn.ts";
@@ -106,17 +118,24 @@ const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => vo
   office_edge: (turn, subject) => office.edgeDue(turn, subject as AccountId),
   office_withheld: (turn, subject) => office.withheldDue(turn, subject as AccountId),
   promise: (turn, subject) => promises.promiseDue(turn, subject as ConversationId),
+  call: (turn, subject) => callDue(turn, subject as MessageId),
+  appointment_odd: (turn, subject) => appointments.oddDue(turn, subject as AppointmentId),
+  room_watch: rooms.watchDue,
   urgent_silent: (turn, subject) => urgent.silentDue(turn, subject as MessageId),
   withheld: (turn, subject) => contacts.withheldDue(turn, subject as AccountId),
 };
 
 // --- errands that become calls -------------------------------------------------------------------------------------
 
-/** call: what is asked; null: nothing, the errand has seen to itself. refused: for good; unless given, again later. */
+/**
+ * call: what is asked; null: nothing, the errand has seen to itself. refused: for good; unless given, again later.
+ * unanswered: nobody has answered, or not now; unless given, again later, each time more so.
+ */
 interface Row {
   readonly call: (turn: Turn, errand: Errand) => Call | null;
   readonly answered: (turn: Turn, errand: Errand, call: Call, answer: ResponseOf<OperationName>) => void;
   readonly refused?: (turn: Turn, errand: Errand, refusal: Rejected, call: Call) => void;
+  readonly unanswered?: (turn: Turn, errand: Errand) => void;
 }
 
 /** A row whose calls are all of one operation: body and answer are of its types. */
@@ -275,6 +294,22 @@ const NETWORK: { readonly [kind in NetworkKind]: Row } = {
     errands.drop(turn, kind, subject),
   ),
   urgent_seen: row<"urgent.seen">(urgentSeen.seenCall, urgentSeen.seenTold, urgentSeen.seenTold),
+  appointment_put: row<"appointment.put">(planning.putCall, planning.putTaken, planning.putRefused),
+  appointments: row<"appointment.list">(
+    planning.listCall,
+    (turn, errand, answer, _body, query) => planning.listed(turn, errand, answer, query),
+    planning.listRefused,
+  ),
+  appointment_reached: row<"appointment.reached">(
+    reminders.reachedCall,
+    reminders.reachedTold,
+    reminders.reachedRefused,
+  ),
+  room_present: {
+    ...row<"room.knock" | "room.act">(rooms.presentCall, rooms.presentHeard, rooms.presentRefused),
+    unanswered: rooms.presentUnanswered,
+  },
+  room_leave: row<"room.knock" | "room.act">(rooms.leaveCall, rooms.leftTold, rooms.leftTold),
   office_publish: row<"office.publish">(
     officePublishing.publishCall,
     (turn, _errand, answer, body) => officePublishing.published(turn, body, answer),
@@ -361,7 +396,12 @@ export function refused(turn: Turn, call: Call, refusal: Rejected): void {
   if (errand === null) {
     return;
   }
+  const { unanswered: again } = rowOf(errand.kind) ?? {};
   if (retryOf(refusal.code) === "later" || refusal.code === "unauthenticated") {
+    if (again !== undefined) {
+      again(turn, errand);
+      return;
+    }
     errands.postpone(turn, errand, { waitMs: refusal.retryAfterMs }); // or the token is being renewed
   } else {
     (rowOf(errand.kind)?.refused ?? later)(turn, errand, refusal, call);
@@ -372,6 +412,6 @@ export function refused(turn: Turn, call: Call, refusal: Rejected): void {
 export function unanswered(turn: Turn, call: Call): void {
   const errand = errands.get(turn, call.errand);
   if (errand !== null) {
-    errands.postpone(turn, errand);
+    (rowOf(errand.kind)?.unanswered ?? errands.postpone)(turn, errand);
   }
 }

@@ -13,6 +13,9 @@ import { type AccountId, type ConversationId, ID_BYTES, idOf, type MessageId } f
 import type { Deliver, Notice, ServerMessage } from "../protocol/messages.ts";
 import { takeLost, takeRequest } from "./answering.ts";
 import { takeBody, takeKey, takeRefusal } from "./asking.ts";
+import { takeDescription, takeMode } from "./call-offers.ts";
+import { takeCandidates } from "./call-signals.ts";
+import { callsOnline, takeCallState, takeMissed } from "./calls.ts";
 import { restoreAgain, stillOnline, streamCaughtUp } from "./catching-up.ts";
 import { type Content, parseContent } from "./content.ts";
 import { askReceipts, delivered } from "./delivery.ts";
@@ -30,7 +33,9 @@ import { hurryAll } from "./outbox.ts";
 import * as pending from "./pending.ts";
 import { commitPost } from "./posts.ts";
 import { CONTACTS, type Envelope, MESSAGES, PEERS, PENDING, SEEN, type SeenMessage } from "./records.ts";
+import { takeReminder } from "./reminders.ts";
 import { heartbeats } from "./renewing.ts";
+import { takeRoom } from "./rooms.ts";
 import { takeAnswer } from "./server-answers.ts";
 import { tidy } from "./sessions.ts";
 import { accountSeq, changeStatus, plausible } from "./showing.ts";
@@ -86,12 +91,20 @@ function take(turn: Turn, flight: Flight, message: ServerMessage): void {
       delivered(turn, message);
       break;
     case "signal":
-      takeSignal(turn, flight.signals, message);
+      if (!takeCandidates(turn, message.frame)) {
+        takeSignal(turn, flight.signals, message);
+      }
       break;
     case "office":
       if (message.document?.length) {
         documentCame(turn, message.account, message.document, { told: true });
       }
+      break;
+    case "room":
+      takeRoom(turn, message.room);
+      break;
+    case "call_state":
+      takeCallState(turn, message);
       break;
     case "caught_up":
       caughtUp(turn);
@@ -108,6 +121,7 @@ function caughtUp(turn: Turn): void {
     tidy(turn, device);
   }
   heartbeats(turn);
+  callsOnline(turn);
   turn.show({ type: "caughtUp" });
 }
 
@@ -233,6 +247,12 @@ function direct(turn: Turn, message: OpenedMessage): void {
     case "resend.lost":
       takeLost(turn, message, content);
       break;
+    case "call.description":
+      takeDescription(turn, message, content);
+      break;
+    case "call.mode":
+      takeMode(turn, message, content);
+      break;
     case "keys.wanted":
       giveKeys(turn, message);
       break;
@@ -259,8 +279,14 @@ function notice(turn: Turn, said: Notice): void {
     }
   } else if (kind === "tombstone" && subject !== null) {
     tombstone(turn, conv, seq, subject as MessageId);
+  } else if (kind === "call_missed") {
+    takeMissed(turn, said);
   } else if (kind === "urgent" || kind === "urgent_cover") {
     takeUrgentNotice(turn, said);
+  } else if (kind === "appointment" && subject !== null) {
+    errands.plan(turn, "appointments", subject);
+  } else if (kind === "appointment_reminder") {
+    takeReminder(turn, about);
   }
   if (conv !== null && seq) {
     accountSeq(turn, conv, seq);

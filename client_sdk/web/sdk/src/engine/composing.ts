@@ -43,6 +43,9 @@ import { amend } from "./tables.ts";
 import type { Turn } from "./turn.ts";
 import { noteSeen, openToUs } from "./urgent.ts";
 
+/** What stands in a conversation for people to read, beside the steps of a cover. */
+const BUBBLES: ReadonlySet<string> = new Set<Content["type"]>(["text", "appointment", "call.offer"]);
+
 /** How a post is written, beside its conversation and content. */
 export interface Composing {
   readonly replyTo?: MessageId | null;
@@ -52,6 +55,7 @@ export interface Composing {
   readonly id?: MessageId | null;
   /** Of the outer. */
   readonly flags?: number;
+  readonly actUntilMs?: number;
 }
 
 /** Puts a post into the outbox, behind all earlier ones of its conversation. Its id is final. */
@@ -59,7 +63,7 @@ export function compose(
   turn: Turn,
   conv: ConversationId,
   content: Content,
-  { replyTo = null, expireMs = 0, id: given = null, flags = 0 }: Composing = {},
+  { replyTo = null, expireMs = 0, id: given = null, flags = 0, actUntilMs = 0 }: Composing = {},
 ): MessageId {
   const id = given ?? idOf<MessageId>(turn.random(16));
   const order = COUNTERS.need(turn.tx, "").orders + 1;
@@ -68,7 +72,7 @@ export function compose(
     ...NEW_OUTGOING_POST,
     id,
     conv,
-    kind: content.type === "text" || isCoverBubble(content) ? "post" : "control",
+    kind: BUBBLES.has(content.type) || isCoverBubble(content) ? "post" : "control",
     flags,
     type: content.type,
     content: asMap(content),
@@ -76,6 +80,7 @@ export function compose(
     createdMs: turn.nowMs,
     order,
     expireMs,
+    actUntilMs,
     ...termsOf(turn, conv, content.type),
   } as const;
   OUTBOX.put(turn.tx, id, post, { group: conv, order });

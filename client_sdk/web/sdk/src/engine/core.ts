@@ -13,6 +13,9 @@ import type { Random, Transaction } from "../ports.ts";
 import { VaultProblem } from "../ports.ts";
 import type { AccountId } from "../protocol/ids.ts";
 import * as agenda from "./agenda.ts";
+import { type Appointments, changedAppointments } from "./appointments.ts";
+import { changedCalls } from "./calls.ts";
+import type { CallShown } from "./calls-shown.ts";
 import { type CoverView, changedCovers } from "./cover-ledger.ts";
 import { changedDevices } from "./device-names.ts";
 import * as errands from "./errands.ts";
@@ -28,9 +31,10 @@ import * as outbox from "./outbox.ts";
 import { changedSettings } from "./own-state.ts";
 import { WhoIsThere } from "./presence.ts";
 import { settleWritten } from "./promises.ts";
+import { changedRooms, type Rooms, settleRooms } from "./rooms.ts";
 import { indexWritten } from "./searching.ts";
 import { keepNoticed } from "./security-log.ts";
-import { SignalMemory } from "./signals.ts";
+import { SignalMemory } from "./signal-memory.ts";
 import type { Call, Me } from "./turn.ts";
 import { Turn } from "./turn.ts";
 import { changedUrgent, settleUrgent } from "./urgent.ts";
@@ -70,6 +74,12 @@ export interface Done {
   readonly urgent: readonly UrgentView[];
   /** Covers that stand differently now. */
   readonly covers: readonly CoverView[];
+  /** All calls that are remembered if any stands differently now, else null. */
+  readonly calls: readonly CallShown[] | null;
+  /** Appointments that look different now; null = gone. */
+  readonly appointments: Appointments;
+  /** All waiting rooms that are known if any looks different now, else null. */
+  readonly rooms: Rooms | null;
 }
 
 /** One device's engine. */
@@ -109,7 +119,7 @@ export class Core {
    * waits for its storage must not give this turn sends that nobody would carry out.
    */
   perform(tx: Transaction, nowMs: number, steps: readonly Step[], flight: Flight | null): Done {
-    const turn = new Turn(tx, this.me, nowMs, this.random);
+    const turn = new Turn(tx, this.me, nowMs, this.random, this.signals);
     removeExpired(turn);
     const results = steps.map((step) => one(turn, step));
     const connected = flight !== null;
@@ -170,6 +180,7 @@ function doneWith(turn: Turn, results: readonly Result[], wake: () => number | n
   removeExpired(turn); // what came too late is not kept for a moment
   settleWritten(turn);
   settleUrgent(turn);
+  settleRooms(turn);
   indexWritten(turn);
   keepNoticed(turn);
   return {
@@ -185,5 +196,8 @@ function doneWith(turn: Turn, results: readonly Result[], wake: () => number | n
     ownOffice: changedOwnOffice(turn),
     urgent: changedUrgent(turn),
     covers: changedCovers(turn),
+    calls: changedCalls(turn),
+    appointments: changedAppointments(turn),
+    rooms: changedRooms(turn),
   };
 }

@@ -41,7 +41,7 @@ function otherIn(turn: Turn, conversation: Conversation): { account: AccountId; 
 }
 
 /** A pair of ours with the account, the same one on every device. */
-function pairWith(turn: Turn, account: AccountId): ConversationId | null {
+export function pairWith(turn: Turn, account: AccountId): ConversationId | null {
   const pairs = CONVERSATIONS.list(turn.tx).filter(([, held]) => otherIn(turn, held)?.account === account);
   return pairs.map(([, { conv }]) => conv).sort()[0] ?? null;
 }

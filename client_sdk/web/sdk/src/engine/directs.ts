@@ -11,6 +11,7 @@ import type { Session } from "../crypto/ratchet.ts";
 import { heartbeatDue } from "../crypto/session-choice.ts";
 import { EMPTY } from "../protocol/bytes.ts";
 import { type ConversationId, type DeviceId, idOf, type MessageId } from "../protocol/ids.ts";
+import type { Direct } from "../protocol/messages.ts";
 import { encodeOuter, type Outer } from "../protocol/signed.ts";
 import { accountOf, heard, listedDevices } from "./contacts.ts";
 import { asMap, type Content } from "./content.ts";
@@ -18,7 +19,7 @@ import { count } from "./figures.ts";
 import type { OpenedMessage } from "./opening.ts";
 import { DIRECTS, type SentPost } from "./outgoing.ts";
 import { CONVERSATIONS, epochOf } from "./records.ts";
-import { commitOpened, sealOn } from "./sessions.ts";
+import { choose, commitOpened, sealOn } from "./sessions.ts";
 import type { Turn } from "./turn.ts";
 
 /** A session acknowledgement waits 30 days for its device. */
@@ -98,18 +99,43 @@ export function putNote(turn: Turn, conv: ConversationId, device: DeviceId, sess
   put(turn, device, session, fields, { outer, payload });
 }
 
-/** Something with a body, for this device alone. */
+/** Something with a body, for this device alone. lifeMs: how long it waits on the server for it. */
 export function putContent(
   turn: Turn,
   conv: ConversationId,
   device: DeviceId,
   session: Session,
   content: Content,
+  { lifeMs = RESEND_MS }: { lifeMs?: number } = {},
 ): void {
-  const fields = outerOf(turn, conv, RESEND_MS);
+  const fields = outerOf(turn, conv, lifeMs);
   const sealed = sealBody(fields, encodeBody(makeBody(content.type, asMap(content), 0, 0)), turn.random);
   const { outer, nonce, ciphertext } = sealed;
   put(turn, device, session, fields, { outer, nonce, ct: ciphertext, payload: payloadOf(sealed) });
+}
+
+/**
+ * The same to go with something else that is said, instead of by itself: it is not in the outbox. With its id and K.
+ *
+ * null for a device that has been removed, or that there is no session with.
+ */
+export function sealContent(
+  turn: Turn,
+  conv: ConversationId,
+  device: DeviceId,
+  content: Content,
+  lifeMs: number,
+): { readonly direct: Direct; readonly id: MessageId; readonly key: Uint8Array } | null {
+  const account = accountOf(turn, device);
+  const session = choose(turn, device);
+  if (account === null || session === null || !listedDevices(turn, account).includes(device)) {
+    return null;
+  }
+  const fields = outerOf(turn, conv, lifeMs);
+  const sealed = sealBody(fields, encodeBody(makeBody(content.type, asMap(content), 0, 0)), turn.random);
+  const key = sealOn(turn, device, session, payloadOf(sealed));
+  const { outer, nonce, ciphertext: ct } = sealed;
+  return { direct: { tag: "direct", outer, nonce, ct, device, key }, id: fields.id, key: sealed.key };
 }
 
 /** The key of an earlier post again; the device has its body or fetches it. */

@@ -61,7 +61,17 @@ export type NetworkKind =
   /** Publish our own office hours (none). */
   | "office_publish"
   /** Tell the server that we have seen something urgent (message). */
-  | "urgent_seen";
+  | "urgent_seen"
+  /** Make, move or cancel appointments (put). */
+  | "appointment_put"
+  /** Fetch the server's rows of appointments (appointment, or none for all around now). */
+  | "appointments"
+  /** Tell the server that a reminder has come (appointment, minutes). */
+  | "appointment_reached"
+  /** Say that we are at a door, or in the room as its host (appointment). */
+  | "room_present"
+  /** Say that we have gone from there (appointment). */
+  | "room_leave";
 
 /** What is done at its time, connected or not; its subject is named behind it. */
 export type LocalKind =
@@ -93,8 +103,14 @@ export type LocalKind =
   | "office_withheld"
   /** See whether the server still says what it tries (message). */
   | "urgent_silent"
+  /** Something of a call is due (call). */
+  | "call"
   /** Say that a promise has become due (conversation). */
   | "promise"
+  /** See whether the server still has another version of an appointment (appointment). */
+  | "appointment_odd"
+  /** Watch the waiting rooms that open soon (none). */
+  | "room_watch"
   /** Once a day: heartbeats, and posts that have not arrived (none). */
   | "tend";
 
@@ -116,7 +132,10 @@ const LOCAL: ReadonlySet<string> = new Set<LocalKind>([
   "office_edge",
   "office_withheld",
   "promise",
+  "appointment_odd",
+  "room_watch",
   "urgent_silent",
+  "call",
   "tend",
 ]);
 

@@ -6,7 +6,7 @@
 
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { UNANSWERED_SENDS } from "../protocol/limits.ts";
-import type { SignalMemory } from "./signals.ts";
+import type { SignalMemory } from "./signal-memory.ts";
 import { must } from "./tables.ts";
 
 /**

@@ -12,8 +12,11 @@ import type { Changed, ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { CLOSE_AUTH_FAILED } from "../protocol/messages.ts";
 import type { OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
+import { type Appointments, viewAppointments } from "./appointments.ts";
 import type { Done, Step } from "./core.ts";
 import { Core } from "./core.ts";
+import { callsOffline, viewCalls } from "./calls.ts";
+import type { CallShown } from "./calls-shown.ts";
 import { type CoverView, viewCovers } from "./cover-ledger.ts";
 import { isListed, notRecognised } from "./device-changes.ts";
 import { allDevices } from "./device-names.ts";
@@ -27,6 +30,7 @@ import { viewOffices } from "./office.ts";
 import { ownOffice } from "./office-publishing.ts";
 import type { OfficeView } from "./office-shown.ts";
 import { settings } from "./own-state.ts";
+import { type Rooms, viewRooms } from "./rooms.ts";
 import { ServerClock } from "./server-clock.ts";
 import { begin } from "./starting.ts";
 import type { Me } from "./turn.ts";
@@ -36,6 +40,9 @@ import type { UrgentView } from "./urgent-shown.ts";
 import type { ContactView, ConversationView } from "./views.ts";
 import { viewAll, viewContacts } from "./views.ts";
 import { Deferred, Gate } from "./waiting.ts";
+
+/** Calls that are remembered, by id. */
+export type Calls = Readonly<Record<MessageId, CallShown>>;
 
 /**
  * What the engine tells whoever made it: each turn that has committed, after its effects and with its events, and what
@@ -67,6 +74,12 @@ export class Engine {
   urgent: Readonly<Record<MessageId, UrgentView>> = {};
   /** Covers and how they stand, by request. */
   covers: Readonly<Record<string, CoverView>> = {};
+  /** Calls that are remembered, by id. */
+  calls: Calls = {};
+  /** Appointments by id; null = gone. */
+  appointments: Appointments = {};
+  /** Waiting rooms by appointment, by the server's word. */
+  rooms: Rooms = {};
   /** Everything that waited when the present connection was made is in the vault. */
   readonly caughtUp = new Gate();
   /** Open once the first turn has read what hosts see at once; `run` rejects when that cannot be. */
@@ -209,6 +222,9 @@ export class Engine {
       this.core.offices.watch(this.views.values());
       this.showUrgent(viewUrgent(turn));
       this.showCovers(viewCovers(turn));
+      [this.appointments, this.rooms] = [viewAppointments(turn), viewRooms(turn)];
+      callsOffline(turn);
+      this.showCalls(viewCalls(turn));
       return isListed(turn);
     });
     if (!listed) {
@@ -227,6 +243,9 @@ export class Engine {
     if (state !== "connected") {
       this.caughtUp.close();
     }
+    if (state !== "connected" && Object.keys(this.calls).length > 0) {
+      this.turns.tell(callsOffline);
+    }
     this.telling(null, [{ type: "connectionChanged", state, reason, code }]);
     this.stateChanged.open();
     this.stateChanged = new Gate();
@@ -241,6 +260,11 @@ export class Engine {
     this.showOffices(done.offices, done.ownOffice);
     this.showUrgent(done.urgent);
     this.showCovers(done.covers);
+    if (Object.keys(done.appointments).length > 0) {
+      this.appointments = { ...this.appointments, ...done.appointments };
+    }
+    this.rooms = done.rooms ?? this.rooms;
+    this.showCalls(done.calls);
     if (done.views.length > 0) {
       this.core.offices.watch(this.views.values());
     }
@@ -286,6 +310,14 @@ export class Engine {
   private showUrgent(views: readonly UrgentView[]): void {
     if (views.length > 0) {
       this.urgent = Object.fromEntries(views.map((view) => [view.message, view]));
+    }
+  }
+
+  /** In a call, or on the way into one, the connection is watched closely. */
+  private showCalls(calls: readonly CallShown[] | null): void {
+    if (calls !== null) {
+      this.calls = Object.fromEntries(calls.map((shown) => [shown.view.id, shown]));
+      this.keeper.vigil.inCall({ live: calls.some(({ view }) => view.here) });
     }
   }
 

@@ -46,6 +46,8 @@ export interface OutgoingPost {
   /** The body's `office_version` and `promised`; 0 = left out. */
   readonly officeVersion: number;
   readonly promisedMs: number;
+  /** Of the outer: when a ring ends; 0 = never. */
+  readonly actUntilMs: number;
 }
 
 /** What a post has before it is sealed. */
@@ -59,6 +61,7 @@ export const NEW_OUTGOING_POST = {
   kept: null,
   officeVersion: 0,
   promisedMs: 0,
+  actUntilMs: 0,
 } as const;
 
 /**

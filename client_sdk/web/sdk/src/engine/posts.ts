@@ -13,7 +13,10 @@ import { FormatError } from "../protocol/errors.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { URGENT } from "../protocol/signed.ts";
 import { keepSiblingPost } from "./answering.ts";
+import { newsOf, takeAppointments, takeLate } from "./appointments.ts";
 import { entryFor, type Keyed } from "./archiving.ts";
+import { noteFor } from "./call-bubbles.ts";
+import { otherIn, takeCallWord, takeOffer } from "./call-offers.ts";
 import { takeCard } from "./cards.ts";
 import { takeChange, withWaitingChanges } from "./changes.ts";
 import { checkRoster } from "./contacts.ts";
@@ -26,6 +29,7 @@ import { noteProfile } from "./device-names.ts";
 import * as errands from "./errands.ts";
 import { expiresAt, schedule } from "./expiry.ts";
 import { takeHandedOver } from "./key-sharing.ts";
+import type { AppointmentContent, CallOffer } from "./meetings.ts";
 import type { OpenedMessage } from "./opening.ts";
 import { peerHad } from "./overdue.ts";
 import { isOwnContent, takeOwn } from "./own-posts.ts";
@@ -42,6 +46,7 @@ import {
   SEEN,
   type SenderChain,
 } from "./records.ts";
+import { expectsCall, takeWords } from "./rooms.ts";
 import { accountSeq, asShown, changed, placeBefore, placeOf, putMessage, removePlaceholder } from "./showing.ts";
 import { amend, must } from "./tables.ts";
 import type { Turn } from "./turn.ts";
@@ -71,6 +76,11 @@ export function commitPost(turn: Turn, message: OpenedMessage): void {
     followChain(turn, message, body, keyed);
     checkRoster(turn, body.roster);
     heedVersion(turn, message);
+  }
+  if (content?.type === "call.offer" && outer.kind === "post") {
+    const { appointment } = content;
+    const admits = appointment !== null && expectsCall(turn, appointment, outer.account);
+    takeOffer(turn, message, content, { admits });
   }
   const record = happen(turn, message, content, expiresMs);
   if (isCoverContent(content)) {
@@ -206,6 +216,12 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
   if (isCoverContent(content) && takesCover(turn, message, content) && !late) {
     return bubble(turn, message, content, expiresMs);
   }
+  if (content?.type === "appointment" && kind === "post" && takesAppointments(turn, message, content) && !late) {
+    return bubble(turn, message, content, expiresMs);
+  }
+  if (content?.type === "call.offer" && kind === "post" && otherIn(turn, conv) !== null) {
+    return bubble(turn, message, content, 0);
+  }
   removePlaceholder(turn, id);
   switch (content?.type) {
     case "edit":
@@ -227,6 +243,17 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
       break;
     case "urgent.seen":
       takeSeen(turn, message, content);
+      break;
+    case "appointment.late":
+      takeLate(turn, spokenIn(message), content);
+      break;
+    case "room.words":
+      takeWords(turn, { account, seq: message.envelope.seq, atMs: message.envelope.at }, content);
+      break;
+    case "call.accepted":
+    case "call.declined":
+    case "call.summary":
+      takeCallWord(turn, message, content);
       break;
     case "profile":
       noteProfile(turn, message, content);
@@ -257,6 +284,14 @@ function takesCover(turn: Turn, message: OpenedMessage, content: CoverContent): 
   return takeStep(turn, { content, id, conv, by, device, other, seq, atMs }) && kind === "post";
 }
 
+function takesAppointments(turn: Turn, message: OpenedMessage, content: AppointmentContent): boolean {
+  return takeAppointments(turn, spokenIn(message), content);
+}
+
+function spokenIn({ outer: { conv, account, id }, envelope: { seq } }: OpenedMessage) {
+  return { conv, account, message: id, seq };
+}
+
 function contentOf(message: OpenedMessage): Content | null {
   const { type, content } = message.body ?? UNREADABLE;
   try {
@@ -269,8 +304,11 @@ function contentOf(message: OpenedMessage): Content | null {
   }
 }
 
+/** What people read. */
+type Bubble = Text | CoverBubble | AppointmentContent | CallOffer;
+
 /** The message as it stands in its conversation; null is of a type that is not known here. */
-function bubble(turn: Turn, message: OpenedMessage, said: Text | CoverBubble | null, expiresMs: number): MessageRecord {
+function bubble(turn: Turn, message: OpenedMessage, said: Bubble | null, expiresMs: number): MessageRecord {
   const { outer, envelope, known } = message;
   const body = message.body ?? UNREADABLE;
   const { type, content, replyTo } = body;
@@ -285,6 +323,7 @@ function bubble(turn: Turn, message: OpenedMessage, said: Text | CoverBubble | n
     seq: envelope.seq,
     atMs: envelope.at,
     ...wordsOf(said),
+    call: said?.type === "call.offer" ? noteFor(turn, outer, said.media) : null,
     status: own ? "sent" : "received",
     order: placeOf(envelope.seq),
     replyTo,
@@ -299,13 +338,20 @@ function bubble(turn: Turn, message: OpenedMessage, said: Text | CoverBubble | n
 }
 
 /** What sort of bubble it is, its text, and the request of a cover. */
-function wordsOf(said: Text | CoverBubble | null): Pick<MessageRecord, "kind" | "text" | "request"> {
+function wordsOf(said: Bubble | null): Pick<MessageRecord, "kind" | "text" | "request" | "appointment"> {
   if (said === null) {
-    return { kind: "unsupported", text: "", request: "" };
+    return { kind: "unsupported", text: "", request: "", appointment: null };
   }
-  return said.type === "text"
-    ? { kind: "text", text: said.text, request: "" }
-    : { kind: kindOf(said), text: said.note, request: requestOf(said) };
+  switch (said.type) {
+    case "text":
+      return { kind: "text", text: said.text, request: "", appointment: null };
+    case "call.offer":
+      return { kind: "call", text: "", request: "", appointment: null };
+    case "appointment":
+      return { kind: "appointment", text: said.title, request: "", appointment: newsOf(said) };
+    default:
+      return { kind: kindOf(said), text: said.note, request: requestOf(said), appointment: null };
+  }
 }
 
 /** A fresh bubble: in its place, told to the host when its turn has come, and counted as unread. */

@@ -7,6 +7,8 @@
 
 import type { Card } from "../crypto/invites.ts";
 import type { MessageKind, PlaceholderReason, SecurityKind, Status } from "../events.ts";
+import type { CallNote } from "../call-views.ts";
+import type { AppointmentNews } from "../meetings.ts";
 import type { AccountId, ConversationId, DeviceId, ItemId, MessageId, SessionId, StoreEpoch } from "../protocol/ids.ts";
 import type { MembershipState } from "../protocol/membership.ts";
 import type { Register } from "../protocol/requests.ts";
@@ -228,6 +230,10 @@ export interface MessageRecord {
   readonly promisedMs: number;
   readonly promiseVersion: number;
   readonly writtenMs: number;
+  /** What a message about appointments says. */
+  readonly appointment: AppointmentNews | null;
+  /** What has come of a call. */
+  readonly call: CallNote | null;
 }
 
 /** What a message starts with, beside what it is and where it stands. */
@@ -248,6 +254,8 @@ export const NEW_MESSAGE = {
   promisedMs: 0,
   promiseVersion: 0,
   writtenMs: 0,
+  appointment: null,
+  call: null,
 } as const satisfies Partial<MessageRecord>;
 
 /** An edit, deletion or reaction whose message is not here yet. */

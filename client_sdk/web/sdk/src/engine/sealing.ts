@@ -112,7 +112,7 @@ function seal(turn: Turn, post: OutgoingPost, conversation: Conversation, device
     tsMs: Math.min(post.createdMs, turn.nowMs),
     kind: post.kind,
     flags: post.flags,
-    actUntilMs: 0,
+    actUntilMs: post.actUntilMs,
     commitment: new Uint8Array(32),
   };
   const body = makeBody(post.type, post.content, post.chain, post.sseq, {

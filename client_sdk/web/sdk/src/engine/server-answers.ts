@@ -9,6 +9,9 @@ import { makeSecurityEvent } from "../events.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import type { Accepted, Blocked, DeviceMismatch, EpochStale, Failure } from "../protocol/messages.ts";
 import { unreachable } from "../protocol/unreachable.ts";
+import { forgetAppointments, settleAppointments } from "./appointments.ts";
+import { callFailed } from "./calls.ts";
+import { offerAccepted, offerRefused } from "./calls-here.ts";
 import { parseContent } from "./content.ts";
 import { accountsOf, othersIn } from "./conversations.ts";
 import { forgetStep, settleStep } from "./cover-ledger.ts";
@@ -141,6 +144,9 @@ function failed(turn: Turn, flight: Flight, answer: Failure): void {
   if (id === null) {
     return;
   }
+  if (!flight.has(id) && !OUTBOX.has(turn.tx, id) && callFailed(turn, id, code)) {
+    return;
+  }
   if (flight.has(id) && flight.conversation(id) === null) {
     directFailed(turn, flight, answer, id);
     return;
@@ -158,7 +164,7 @@ function failed(turn: Turn, flight: Flight, answer: Failure): void {
     hold(turn, conv, "later", { waitMs: answer.retryAfterMs });
   } else if (code === "not_found" && inGrace(turn)) {
     holdLonger(turn, conv); // the conversation has to be brought back first
-  } else if (code === "bad_time") {
+  } else if (code === "bad_time" && !post.actUntilMs) {
     const again = { ...post, sealed: null, createdMs: Math.min(post.createdMs, turn.nowMs) };
     OUTBOX.put(turn.tx, id, again, { group: conv, order: post.order });
     hold(turn, conv, "later");
@@ -178,6 +184,8 @@ function giveUp(turn: Turn, post: OutgoingPost): void {
   }
   ownGivenUp(turn, post);
   forgetStep(turn, post.id);
+  offerRefused(turn, post.id);
+  forgetAppointments(turn, post.id, parseContent(post.type, post.content));
   closeQueue(turn, post.conv);
 }
 
@@ -226,6 +234,8 @@ function accepted(turn: Turn, flight: Flight, { id, seq: said, at }: Accepted): 
     placeOwn(turn, post, seq, at);
     ownAccepted(turn, post, seq);
     settleStep(turn, id, seq, at);
+    offerAccepted(turn, id, seq);
+    settleAppointments(turn, id, parseContent(post.type, post.content), seq);
   }
   accountSeq(turn, conv, seq);
   closeQueue(turn, conv);

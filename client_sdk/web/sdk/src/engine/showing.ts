@@ -86,6 +86,8 @@ export function asShown(record: MessageRecord): Message {
     request: record.request,
     urgent: record.urgent,
     promisedMs: record.promisedMs,
+    appointment: record.deleted ? null : record.appointment,
+    call: record.call,
   };
 }
 

@@ -10,6 +10,8 @@ import { RemoteError } from "../protocol/errors.ts";
 import type { Auth, Challenge, Hello } from "../protocol/messages.ts";
 import type { AuthTranscript } from "../protocol/signed.ts";
 import { signAuth, verifyAuthOk } from "../protocol/signed.ts";
+import { askAll } from "./appointments-planning.ts";
+import { callsOffline } from "./calls.ts";
 import * as catchingUp from "./catching-up.ts";
 import * as errands from "./errands.ts";
 import * as officePublishing from "./office-publishing.ts";
@@ -17,6 +19,7 @@ import * as outbox from "./outbox.ts";
 import { prekeysLeft } from "./prekeys.ts";
 import { noticeEpoch } from "./reposting.ts";
 import { lookBack } from "./rollback.ts";
+import { roomsOnline } from "./rooms.ts";
 import { skipTo } from "./showing.ts";
 import type { Me, Turn } from "./turn.ts";
 import { signingKeyOf } from "./turn.ts";
@@ -107,6 +110,9 @@ export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
     errands.plan(turn, "tend");
   }
   officePublishing.tend(turn);
+  askAll(turn);
+  callsOffline(turn); // until it has caught up
+  roomsOnline(turn);
   errands.hurry(turn);
   outbox.resumeAll(turn, ["keys", "devices", "chain", "alone", "later", "alarm"]);
 }

@@ -10,33 +10,8 @@ import type { Signal } from "../protocol/messages.ts";
 import { parseSignalFields, type SignalFields } from "../protocol/signed.ts";
 import { deviceParty } from "./contacts.ts";
 import { CHAINS, CONVERSATIONS, epochOf } from "./records.ts";
+import type { SignalMemory } from "./signal-memory.ts";
 import type { Turn } from "./turn.ts";
-
-/** Devices and posts whose last signal is remembered; the longest unused is forgotten. */
-export const FLOORS_MOST = 4_096;
-
-/** What a process remembers of signals: its own counter, and the newest (ts, ctr) per device and post. */
-export class SignalMemory {
-  sent = 0;
-  private readonly floors = new Map<string, readonly [tsMs: number, ctr: number]>();
-
-  /** The newest that was taken of this device and post. */
-  last(fields: SignalFields): readonly [tsMs: number, ctr: number] | null {
-    return this.floors.get(fields.device + fields.ref) ?? null;
-  }
-
-  /** This one was taken: nothing older will be. */
-  note(fields: SignalFields): void {
-    this.floors.delete(fields.device + fields.ref);
-    this.floors.set(fields.device + fields.ref, [fields.tsMs, fields.ctr]);
-    if (this.floors.size > FLOORS_MOST) {
-      for (const [oldest] of this.floors) {
-        this.floors.delete(oldest);
-        return;
-      }
-    }
-  }
-}
 
 /** Tells connected members that we are writing. A device that has not posted here has no key to say it with: silence. */
 export function sendTyping(turn: Turn, memory: SignalMemory, conv: ConversationId): void {
@@ -47,8 +22,7 @@ export function sendTyping(turn: Turn, memory: SignalMemory, conv: ConversationI
     return; // no key once that post has expired
   }
   const place = { conv, epoch: epochOf(conversation), account, device, ref: own.last };
-  const fields: SignalFields = { ...place, ctr: memory.sent, tsMs: turn.nowMs };
-  memory.sent += 1;
+  const fields: SignalFields = { ...place, ctr: memory.next(), tsMs: turn.nowMs };
   const frame = sealSignal(fields, signalKey(own.key, own.last, device), { type: "typing" }, turn.random);
   turn.send({ tag: "signal", frame });
 }

@@ -7,6 +7,7 @@
 import type { Figures } from "./figures.ts";
 import { allFigures } from "./figures.ts";
 import { retry } from "./healing.ts";
+import { beginRooms } from "./rooms.ts";
 import type { Turn } from "./turn.ts";
 import { amendUpkeep, upkeepOf } from "./upkeep.ts";
 
@@ -16,5 +17,6 @@ export function begin(turn: Turn, running: string): Figures {
     amendUpkeep(turn, { version: running });
     retry(turn, ["update"]);
   }
+  beginRooms(turn);
   return allFigures(turn);
 }

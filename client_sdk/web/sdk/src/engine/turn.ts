@@ -10,6 +10,7 @@ import { ACK_ITEMS } from "../protocol/limits.ts";
 import type { Ack, AckItem, ClientMessage } from "../protocol/messages.ts";
 import type { OperationName, RequestOf, Role } from "../protocol/requests.ts";
 import type { SigningKey } from "../protocol/signed.ts";
+import { SignalMemory } from "./signal-memory.ts";
 
 /**
  * This device's identity and secrets, as the vault holds them from registration on.
@@ -55,6 +56,8 @@ export function makeCall<Name extends OperationName>(
 
 /** Of these tables hosts are shown something: what a turn puts into them is noted. */
 const SHOWN_TABLES: ReadonlySet<string> = new Set([
+  "appointment",
+  "call",
   "card",
   "conversation",
   "contact",
@@ -67,6 +70,10 @@ const SHOWN_TABLES: ReadonlySet<string> = new Set([
   "office",
   "office_own",
   "own",
+  "room",
+  "room_present",
+  "room_watch",
+  "room_words",
   "unsettled",
   "urgent",
   "waiting",
@@ -137,9 +144,12 @@ export class Turn {
   readonly finished: Map<string, Rejected | null> = new Map();
   /** Urgent messages that this turn has written. */
   readonly urgent: Set<MessageId> = new Set();
+  /** What this process remembers of signals. */
+  readonly signals: SignalMemory;
   private readonly noting: Noting;
 
-  constructor(tx: Transaction, me: Me, nowMs: number, random: Random) {
+  constructor(tx: Transaction, me: Me, nowMs: number, random: Random, signals: SignalMemory = new SignalMemory()) {
+    this.signals = signals;
     this.noting = new Noting(tx);
     this.tx = this.noting;
     this.me = me;

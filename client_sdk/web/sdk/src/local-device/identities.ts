@@ -7,10 +7,10 @@ import type { ContactView } from "../engine/views.ts";
 import type { Contact, LogEntry } from "../events.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AccountId } from "../protocol/ids.ts";
-import { CoveringDevice } from "./covering.ts";
+import { MeetingDevice } from "./meeting.ts";
 
 /** The part of `LocalDevice` that knows who is who. See `DeviceCalls`, which says what each method does. */
-export abstract class KnowingDevice extends CoveringDevice {
+export abstract class KnowingDevice extends MeetingDevice {
   async contact(account: AccountId): Promise<Contact> {
     return this.pinned(account).shown;
   }

@@ -20,6 +20,8 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   card: null,
   urgent: {},
   covers: {},
+  appointments: {},
+  rooms: {},
   figures: {},
 };
 
@@ -33,6 +35,7 @@ export function applyDelta(snapshot: Snapshot, delta: Delta): Snapshot {
     devices: { ...snapshot.devices, ...delta.devices },
     offices: { ...snapshot.offices, ...delta.offices },
     covers: { ...snapshot.covers, ...delta.covers },
+    appointments: { ...snapshot.appointments, ...delta.appointments },
     figures: { ...snapshot.figures, ...delta.figures },
   };
 }

@@ -114,6 +114,8 @@ export class Running {
       card: cardIn(engine.settings),
       urgent: engine.urgent,
       covers: engine.covers,
+      appointments: engine.appointments,
+      rooms: engine.rooms,
       figures: engine.figures,
     };
   }
@@ -152,6 +154,8 @@ export class Running {
       ...(done?.ownOffice ? { ownOffice: done.ownOffice } : {}),
       ...(done?.urgent.length ? { urgent: byMessage(done.urgent) } : {}),
       ...(done?.covers.length ? { covers: byRequest(done.covers) } : {}),
+      ...(done && Object.keys(done.appointments).length > 0 ? { appointments: done.appointments } : {}),
+      ...(done?.rooms ? { rooms: done.rooms } : {}),
       ...(done && Object.keys(done.figures).length > 0 ? { figures: done.figures } : {}),
     };
     if (events.length > 0 || Object.keys(changed).length > 0) {

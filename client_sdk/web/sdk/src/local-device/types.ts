@@ -5,19 +5,25 @@
  */
 
 import type { Card, Kept, OwnOffice } from "../agreements.ts";
+import type { Appointments } from "../engine/appointments.ts";
+import type { Plan } from "../engine/appointments-planning.ts";
 import type { CoverView } from "../engine/cover-ledger.ts";
 import type { Asking } from "../engine/covering.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
+import type { Knocking, Rooms } from "../engine/rooms.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
+import type { HostWish } from "../engine/rooms-hosting.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
+import type { LinkUsed } from "../meetings.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
 import type { Repair } from "../office/rules.ts";
 import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
 import type { ConnectionState } from "../protocol/connection.ts";
-import type { AccountId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
+import type { AccountId, AppointmentId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
+import type { Outcome } from "../protocol/meeting.ts";
 import type { Holidays, PushState, PushSubscription, Role } from "../protocol/requests.ts";
 
 export type { ContactView, ConversationView, CoverView, OfficeView, There, UrgentView };
@@ -67,13 +73,17 @@ export interface Snapshot {
   readonly urgent: Readonly<Record<MessageId, UrgentView>>;
   /** Covers and hand-overs by request: `client.cover` and `conversation.coverSteps` say what to show. */
   readonly covers: Readonly<Record<string, CoverView>>;
+  /** Appointments by id, null = gone: `client.appointments` says what to show. */
+  readonly appointments: Appointments;
+  /** Waiting rooms by appointment, by the server's word: `client.waitingRoom` says what to show. */
+  readonly rooms: Rooms;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
 
 /**
- * What is different now. views, contacts, devices, offices, covers and figures hold only those that changed; the rest is
- * whole.
+ * What is different now. views, contacts, devices, offices, covers, appointments and figures hold only those that
+ * changed; the rest is whole.
  */
 export type Delta = { readonly [Field in keyof Snapshot]?: Snapshot[Field] };
 
@@ -180,7 +190,7 @@ export interface Surroundings {
  * `close` work; the others reject with LocalError(not_found). Every call may reject with VaultProblem. Ids that are not
  * known here: LocalError(not_found). Texts that are too long: LocalError(too_large), and nothing was written.
  */
-export interface DeviceCalls extends AgreedCalls, CoverCalls {
+export interface DeviceCalls extends AgreedCalls, CoverCalls, AppointmentCalls {
   // --- what there is ---
 
   /** Everything at once. */
@@ -361,6 +371,46 @@ export interface CoverCalls {
   acceptCover(request: string): Promise<ConversationId>;
   /** The hand-over card, at most 8,000 bytes, after the client's yes. LocalError: conflict, too_large. */
   sendCoverCard(request: string, note: string): Promise<Message>;
+}
+
+/**
+ * What a device is asked about appointments and waiting rooms. Of an appointment that is not known:
+ * LocalError(not_found). What only a host may do: LocalError(forbidden). Rejected, Unreachable where a server is needed.
+ */
+export interface AppointmentCalls {
+  /** Plans one or a weekly series; resolves to their ids once the server has them. Unreachable: it stays asked for. */
+  planAppointment(conv: ConversationId, plan: Plan): Promise<readonly AppointmentId[]>;
+  /** Moves one; null keeps its length. Resolves once the server has it. Rejected(conflict), LocalError(conflict). */
+  moveAppointment(id: AppointmentId, startMs: number, minutes: number | null): Promise<void>;
+  /** Cancels one. words: for the others, at most 2,000 bytes. */
+  cancelAppointment(id: AppointmentId, words: string): Promise<void>;
+  /** We begin so many minutes later: 0 to 120. words: at most 500 bytes. */
+  sayLate(id: AppointmentId, minutes: number, words: string): Promise<void>;
+  /** How it went, in place of what the server has counted. */
+  setOutcome(id: AppointmentId, outcome: Outcome, minutesHeld: number): Promise<void>;
+  /** Its calendar file (RFC 5545), which says nothing but the time. */
+  calendarFile(id: AppointmentId): Promise<Uint8Array>;
+  /** An address under which a calendar program reads the times of our appointments; the one before is void. */
+  makeFeed(): Promise<string>;
+  /** No such address any more. */
+  endFeed(): Promise<void>;
+  /** Takes a place at a door, or says something else there; kept until `leaveRoom`. */
+  knock(appointment: AppointmentId, knocking: Knocking): Promise<void>;
+  /** Is in the room as a host from now on, until `leaveRoom`. LocalError(forbidden). */
+  enterRoom(appointment: AppointmentId): Promise<void>;
+  /** Gives up the place, or leaves the room as a host. */
+  leaveRoom(appointment: AppointmentId): Promise<void>;
+  /** Watches these rooms too, beside those that open soon or are open. At most 64. */
+  watchRooms(appointments: readonly AppointmentId[]): Promise<void>;
+  /**
+   * One act of a host. Admitting somebody who is not expected without `sure`: LocalError(forbidden). words: sealed, with
+   * declining, sending back and removing. Rejected(conflict): they have changed since; the room is brought up to date.
+   */
+  actInRoom(appointment: AppointmentId, act: HostWish): Promise<void>;
+  /** Uses a join link: from now on this device may knock. LocalError(bad_format), Rejected(not_found). */
+  useRoomLink(url: string, passcode: string): Promise<LinkUsed>;
+  /** Makes a join link: a secret. */
+  makeRoomLink(appointment: AppointmentId, passcode: string): Promise<string>;
 }
 
 /** A device in this thread: what can be asked of it, and what it says by itself. */

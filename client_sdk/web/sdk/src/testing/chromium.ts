@@ -44,12 +44,24 @@ export const CHROMIUM: LaunchOptions = {
   ],
 };
 
+/** The same with a camera and a microphone that are made up, which every page may use; hosts on loopback may connect. */
+export const CHROMIUM_MEDIA: LaunchOptions = {
+  ...CHROMIUM,
+  args: [
+    ...(CHROMIUM.args ?? []),
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+  ],
+};
+
 /** What comes at once on a quiet machine may take so long on a busy one, milliseconds. */
 const PATIENCE_MS = 60_000;
 
 /** Starts Chromium. folder: its profile, which keeps what pages have stored. */
-export async function launched(folder: string): Promise<BrowserContext> {
-  const context = await chromium.launchPersistentContext(folder, CHROMIUM);
+export async function launched(folder: string, options: LaunchOptions = CHROMIUM): Promise<BrowserContext> {
+  const context = await chromium.launchPersistentContext(folder, options);
   context.setDefaultTimeout(PATIENCE_MS);
   return context;
 }

@@ -20,7 +20,7 @@ import {
   type PutAppointments,
   type Reached,
 } from "../protocol/meeting.ts";
-import { u16, u64 } from "../protocol/signed.ts";
+import { encodeReminder, REMINDERS } from "../protocol/reminders.ts";
 import {
   type AppointmentRecord,
   conversationOf,
@@ -32,8 +32,6 @@ import {
 } from "./server-state.ts";
 
 const MODALITIES = ["video", "audio", "chat", "phone", "in_person"];
-/** So many minutes before the start the members are reminded. */
-const REMINDERS = [1440, 10];
 const MINUTE_MS = 60_000;
 
 /** When an appointment ends. */
@@ -180,7 +178,7 @@ export function remindDue(store: Store): number | null {
       } else if (!reminded.has(minutes)) {
         reminded.add(minutes);
         reached.clear();
-        const about = concat(idBytes(times.appointment), u16(minutes), u64(times.startMs));
+        const about = encodeReminder({ appointment: times.appointment, minutes, startMs: times.startMs });
         const members = new Set(splitIds<AccountId>(times.members));
         notify(store, listedDevices(store, members), "appointment_reminder", about);
       }

@@ -14,6 +14,7 @@ import type { ConversationId, DeviceId, ItemId, MessageId } from "../protocol/id
 import { CLOCK_TOLERANCE_MS, RESUME_WINDOW } from "../protocol/limits.ts";
 import {
   type Ack,
+  type Call,
   CLOSE_AUTH_FAILED,
   CLOSE_REPLACED,
   type ClientMessage,
@@ -24,6 +25,7 @@ import {
   type Signal,
 } from "../protocol/messages.ts";
 import { parseSignalFields } from "../protocol/signed.ts";
+import { FakeCalls, mayRing } from "./server-calls.ts";
 import { delivery, outerOf, takeAck, takeDirect, takePost, waitingFor } from "./server-mailbox.ts";
 import { FakeOffices } from "./server-office.ts";
 import { FakePresence } from "./server-presence.ts";
@@ -63,6 +65,7 @@ export class Delivery {
   readonly #offices: FakeOffices;
   readonly #ladders: FakeLadders;
   readonly #rooms: FakeRooms;
+  readonly #calls: FakeCalls;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -70,6 +73,7 @@ export class Delivery {
     this.#offices = new FakeOffices(store, clock);
     this.#ladders = new FakeLadders(store, clock);
     this.#rooms = new FakeRooms(store, clock);
+    this.#calls = new FakeCalls(store, clock);
   }
 
   /** A device has signed in: its mailbox starts to stream. An older connection of the same device is closed (4004). */
@@ -87,6 +91,7 @@ export class Delivery {
     this.#presence.open(principal, (message) => connection.send(message));
     this.#offices.open(principal, (message) => connection.send(message));
     this.#rooms.open(principal, (message) => connection.send(message));
+    this.#calls.open(principal, (message) => connection.send(message));
     older?.connection.close(CLOSE_REPLACED);
     this.#pump(link);
     return link;
@@ -99,6 +104,7 @@ export class Delivery {
       this.#presence.close(link.principal);
       this.#offices.close(link.principal);
       this.#rooms.close(link.principal);
+      this.#calls.close(link.principal);
     }
   }
 
@@ -116,6 +122,11 @@ export class Delivery {
   /** Appointments or waiting rooms are different now; or the server's clock was moved. */
   rooms(): void {
     this.#rooms.look();
+  }
+
+  /** The server's clock was moved: rings end, legs leave. */
+  calls(): void {
+    this.#calls.look();
   }
 
   /** Something new may wait for these devices. */
@@ -166,6 +177,12 @@ export class Delivery {
       case "signal":
         this.#signal(link, message);
         break;
+      case "call":
+        this.#call(link, message);
+        break;
+      case "ping":
+        link.connection.send({ tag: "pong" });
+        break;
       case "void":
         if (link.blocks.get(message.conv) === message.id) {
           link.blocks.delete(message.conv);
@@ -194,15 +211,18 @@ export class Delivery {
     if (by !== id) {
       return { tag: "blocked", id, by };
     }
-    const outcome = takePost(this.#store, principal, outer, post);
+    const outcome = mayRing(this.#store, outer)
+      ? takePost(this.#store, principal, outer, post)
+      : { refusal: "rule_broken" as const };
     if ("refusal" in outcome) {
       blocks.set(conv, id);
-      return outcome.answer ?? failure(outcome.refusal, id);
+      return ("answer" in outcome ? outcome.answer : null) ?? failure(outcome.refusal, id);
     }
     blocks.delete(conv);
     if (!outcome.repeat) {
       postedUrgent(this.#store, principal, outer);
       this.#ladders.look();
+      this.#calls.posted(principal, outer);
     }
     return { tag: "accepted", id, seq: outcome.seq, at: outcome.at };
   }
@@ -216,6 +236,30 @@ export class Delivery {
     return "refusal" in outcome
       ? failure(outcome.refusal, outer.id)
       : { tag: "accepted", id: outer.id, seq: 0, at: outcome.at };
+  }
+
+  /** What comes with a step is relayed if the step counts; a wrong one is refused and the step does not. */
+  #call(link: Link, said: Call): void {
+    const { principal } = link;
+    if (said.direct !== null) {
+      const outer = outerOf(principal, said.direct.outer);
+      if ("refusal" in outer || outer.kind !== "direct") {
+        link.connection.send(failure("refusal" in outer ? outer.refusal : "bad_format", said.call));
+        return;
+      }
+    }
+    const relayed: MessageId[] = [];
+    const state = this.#calls.say(principal, said, (direct) => {
+      const outer = direct === null ? null : outerOf(principal, direct.outer);
+      if (direct !== null && outer !== null && !("refusal" in outer)) {
+        takeDirect(this.#store, principal, outer, direct);
+        relayed.push(outer.id);
+      }
+    });
+    link.connection.send(state ?? failure("not_found", said.call));
+    for (const id of relayed) {
+      this.#push(id);
+    }
   }
 
   #ack(link: Link, ack: Ack): void {

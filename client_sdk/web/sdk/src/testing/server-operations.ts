@@ -1,6 +1,5 @@
 /** Every HTTP operation of the server for tests, by name. */
 
-import { Rejected } from "../protocol/errors.ts";
 import type { AccountId, AppointmentId, ConversationId, InviteId, LinkId, RoomLinkId } from "../protocol/ids.ts";
 import type { OperationName, RequestOf, ResponseOf, Role } from "../protocol/requests.ts";
 import {
@@ -22,6 +21,7 @@ import {
   putAppointments,
   setOutcome,
 } from "./server-appointments.ts";
+import { turnCredentials } from "./server-calls.ts";
 import { archivePage, fetchItems, receiptsOf } from "./server-mailbox.ts";
 import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-membership.ts";
 import { holidaysOf, officeOf, publishOffice, pushState, subscribePush } from "./server-office.ts";
@@ -127,9 +127,7 @@ export const HANDLERS: { readonly [Name in OperationName]: (asked: Asked) => Res
   "push.state": handler<"push.state">(({ store, who }) => pushState(store, who)),
   "push.subscribe": handler<"push.subscribe">(({ store, who, body }) => subscribePush(store, who, body)),
   "urgent.seen": handler<"urgent.seen">(({ store, who, body }) => seenUrgent(store, who, body)),
-  "turn.credentials": handler<"turn.credentials">(() => {
-    throw new Rejected("not_found", "no relay here");
-  }),
+  "turn.credentials": handler<"turn.credentials">(({ store, who, body }) => turnCredentials(store, who, body)),
   "appointment.put": handler<"appointment.put">(({ store, who, body }) => putAppointments(store, who, body)),
   "appointment.list": handler<"appointment.list">(({ store, who, query }) => {
     return listAppointments(store, who, query.from ?? 0, query.to ?? Number.MAX_SAFE_INTEGER);

@@ -26,6 +26,7 @@ import type { NoticeKind } from "../protocol/messages.ts";
 import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
 import type { Rung } from "../protocol/urgent.ts";
 import type { DoorState, PersonState } from "../rooms/states.ts";
+import type { CallRecord } from "./server-arbiter.ts";
 
 /** Kinds of conversations: of an account's own devices, and of two people; groups are 2. */
 export const KIND_SELF = 0;
@@ -148,6 +149,7 @@ export interface ServerState {
   readonly appointments: Map<AppointmentId, AppointmentRecord>;
   /** The path of the calendar that an account has made an address for. */
   readonly feeds: Map<AccountId, string>;
+  readonly calls: Map<MessageId, CallRecord>;
   /** Waiting rooms in which something has happened. */
   readonly rooms: Map<AppointmentId, RoomRecord>;
   readonly roomLinks: Map<RoomLinkId, RoomLinkRecord>;
@@ -254,6 +256,7 @@ export function newState(seed: Uint8Array, storeEpoch: StoreEpoch, ownerTokenHas
     urgent: new Map(),
     appointments: new Map(),
     feeds: new Map(),
+    calls: new Map(),
     rooms: new Map(),
     roomLinks: new Map(),
   };

@@ -86,6 +86,12 @@ export const NEVER_REPEATED: ReadonlySet<CallName> = new Set<CallName>([
   "refuseCover",
   "acceptCover",
   "sendCoverCard",
+  "planAppointment",
+  "moveAppointment",
+  "cancelAppointment",
+  "sayLate",
+  "makeFeed",
+  "makeRoomLink",
   "setPassphrase",
 ]);
 

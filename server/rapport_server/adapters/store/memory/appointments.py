@@ -35,6 +35,13 @@ class MemoryAppointments(MemoryState):
         ]
         return sorted(found, key=lambda record: (record.start_ms, record.id))[:limit]
 
+    async def count_appointments(self, practice: PracticeId, account: AccountId, from_ms: int) -> int:
+        """See AppointmentDirectory.count_appointments."""
+        return sum(
+            where == practice and account in record.members and record.start_ms >= from_ms
+            for (where, _), record in self._appointments.items()
+        )
+
     async def appointments_by_id(
         self, practice: PracticeId, names: Collection[AppointmentId]
     ) -> dict[AppointmentId, AppointmentRecord]:
@@ -67,10 +74,11 @@ class MemoryAppointments(MemoryState):
         """See CalendarDirectory.put_feed."""
         if self._account(practice, account) is None:
             raise Rejected(ErrorCode.NOT_FOUND, "no such account")
-        self._feeds = {known: whose for known, whose in self._feeds.items() if whose != (practice, account)}
+        self._feeds = {known: whose for known, whose in self._feeds.items() if whose[:2] != (practice, account)}
         if token_hash is not None:
-            self._feeds[token_hash] = practice, account
+            self._feeds[token_hash] = practice, account, at
 
     async def owner_of_feed(self, token_hash: bytes) -> tuple[PracticeId, AccountId] | None:
         """See CalendarDirectory.owner_of_feed."""
-        return self._feeds.get(token_hash)
+        whose = self._feeds.get(token_hash)
+        return None if whose is None else whose[:2]

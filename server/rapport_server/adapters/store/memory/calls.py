@@ -1,32 +1,64 @@
 """Calls in memory."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from rapport_protocol.calls.arbiter import CallPhase, CallRecord
+from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, PracticeId
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import Role
-from rapport_server.adapters.store.calls import about_missed
+from rapport_server.adapters.store.calls import about_missed, happen, offer
 from rapport_server.adapters.store.judging import ConversationState
 from rapport_server.adapters.store.memory.state import MemoryState
 from rapport_server.adapters.store.rules import joined
 from rapport_server.calling import CALL_TIMER
-from rapport_server.jobs import CallNews
+from rapport_server.jobs import CallJob, CallNews, DirectJob, PostJob
 from rapport_server.records import Timer
 
 __all__ = ["MemoryCalls"]
 
 
+class _Book:
+    """Satisfies CallBook: every job is a transaction of its own here."""
+
+    def __init__(self, store: "MemoryCalls") -> None:
+        self._store = store
+
+    def find(self, practice: PracticeId, call: MessageId) -> CallRecord | None:
+        """See CallBook.find."""
+        return self._store._calls.get((practice, call))
+
+    def live_in(self, practice: PracticeId, conv: ConversationId) -> CallRecord | None:
+        """See CallBook.live_in."""
+        here = (call for (where, _), call in self._store._calls.items() if where == practice and call.conv == conv)
+        return next((call for call in here if call.is_live), None)
+
+    def put(self, practice: PracticeId, call: CallRecord, due_ms: int) -> None:
+        """See CallBook.put."""
+        self._store._calls[practice, call.id] = call
+        timer = CALL_TIMER, practice + call.id
+        if due_ms:
+            self._store._timers[timer] = Timer(due_ms, *timer), 0
+        else:
+            self._store._timers.pop(timer, None)
+
+    def miss(self, practice: PracticeId, call: CallRecord, news: CallNews) -> None:
+        """See CallBook.miss."""
+        self._store._notify(
+            practice, news.woken, NoticeKind.CALL_MISSED, about_missed(call), call.conv, 0, call.ended_ms
+        )
+
+
 class MemoryCalls(MemoryState):
-    """The Calls port, and CallBook: every job is a transaction of its own here."""
+    """The Calls port, and what jobs do to calls."""
 
     async def call(self, practice: PracticeId, call: MessageId) -> CallRecord | None:
         """See Calls.call."""
-        return self.find(practice, call)
+        return self._calls.get((practice, call))
 
     async def live_call(self, practice: PracticeId, conv: ConversationId) -> CallRecord | None:
         """See Calls.live_call."""
-        return self.live_in(practice, conv)
+        return _Book(self).live_in(practice, conv)
 
     async def calls_of(self, devices: Collection[DeviceId], ended_since_ms: int) -> list[tuple[PracticeId, CallRecord]]:
         """See Calls.calls_of."""
@@ -49,33 +81,19 @@ class MemoryCalls(MemoryState):
                 found |= {call.caller, call.callee} - clients
         return frozenset(found & set(accounts))
 
-    # --- CallBook ---
+    # --- in jobs ---
 
-    def find(self, practice: PracticeId, call: MessageId) -> CallRecord | None:
-        """See CallBook.find."""
-        return self._calls.get((practice, call))
+    def _offer(self, job: PostJob, at: int) -> None:
+        """Part of keeping a post with the ring flag."""
+        state = self._state_of(job.practice, job.conv)
+        if state is not None:
+            offer(_Book(self), job, state, at)
 
-    def live_in(self, practice: PracticeId, conv: ConversationId) -> CallRecord | None:
-        """See CallBook.live_in."""
-        here = (call for (where, _), call in self._calls.items() if where == practice and call.conv == conv)
-        return next((call for call in here if call.is_live), None)
+    def _happen(self, job: CallJob, send: Callable[[DirectJob], ErrorCode | None], at: int) -> None:
+        """Fills in the outcome of a step."""
+        happen(_Book(self), job, self._state_of, send, at)
 
-    def put(self, practice: PracticeId, call: CallRecord, due_ms: int) -> None:
-        """See CallBook.put."""
-        self._calls[practice, call.id] = call
-        timer = CALL_TIMER, practice + call.id
-        if due_ms:
-            self._timers[timer] = Timer(due_ms, *timer), 0
-        else:
-            self._timers.pop(timer, None)
-
-    def miss(self, practice: PracticeId, call: CallRecord, news: CallNews) -> None:
-        """See CallBook.miss."""
-        self._notify(practice, news.woken, NoticeKind.CALL_MISSED, about_missed(call), call.conv, 0, call.ended_ms)
-
-    # --- what decisions need ---
-
-    def _standing(self, practice: PracticeId, conv: ConversationId) -> ConversationState | None:
+    def _state_of(self, practice: PracticeId, conv: ConversationId) -> ConversationState | None:
         """A conversation as `judging` sees it."""
         found = self._conversations.get((practice, conv))
         if found is None:

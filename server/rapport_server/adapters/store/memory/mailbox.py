@@ -7,9 +7,9 @@ from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId, Pr
 from rapport_protocol.limits import MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem
-from rapport_server.adapters.store.calls import happen, offer
 from rapport_server.adapters.store.memory.calls import MemoryCalls
 from rapport_server.adapters.store.memory.linking import MemoryLinks
+from rapport_server.adapters.store.memory.rooms import MemoryRooms
 from rapport_server.adapters.store.memory.state import Form, Item
 from rapport_server.adapters.store.memory.urgent import MemoryUrgent
 from rapport_server.adapters.store.rules import URGENT_KEPT_MS, cut_page, joined, key_of, mismatch
@@ -32,7 +32,7 @@ from rapport_server.records import (
 __all__ = ["MemoryMailbox"]
 
 
-class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls):
+class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls, MemoryRooms):
     """What the Mailbox port does to one job or answers to one question; handing jobs over is the store's."""
 
     def _perform(self, job: Job) -> None:
@@ -43,7 +43,7 @@ class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls):
         elif isinstance(job, DirectJob):
             job.refusal = job.refusal or self._direct(job, at)
         elif isinstance(job, CallJob):
-            happen(self, job, self._standing, lambda direct: self._direct(direct, at), at)
+            self._happen(job, lambda direct: self._direct(direct, at), at)
         else:
             self._post_in_order(job, at)
 
@@ -99,9 +99,8 @@ class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls):
         self._place(job.practice, item)
         if job.urgent:
             self._note_urgent(job, at)
-        state = self._standing(job.practice, job.conv) if job.ring is not None else None
-        if state is not None:
-            offer(self, job, state, at)
+        if job.ring is not None:
+            self._offer(job, at)
         return None
 
     def _direct(self, job: DirectJob, at: int) -> ErrorCode | None:
@@ -246,6 +245,7 @@ class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls):
         self._links = {key: link for key, link in self._links.items() if link.expires_ms > now}
         self._forget_urgent(now - URGENT_KEPT_MS)
         self._forget_calls(now - CALL_KEPT_MS)
+        self._forget_rooms(now)
         return woken
 
     def _bury(self, practice: PracticeId, item: Item, now: int) -> list[DeviceId]:

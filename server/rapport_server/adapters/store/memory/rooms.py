@@ -49,18 +49,28 @@ class MemoryRooms(MemoryState):
             if asked != stands or bool(link.passcode) != bool(standing.passcode):
                 raise Rejected(ErrorCode.CONFLICT, "another link has this id")
             return False
-        theirs = (each.practice == link.practice and each.appointment == link.appointment for each in self._all_links())
-        if sum(theirs) >= most:
-            raise Rejected(ErrorCode.RULE_BROKEN, "the appointment has as many links as it may have")
+        theirs = link.practice, link.appointment
+        if sum((each.practice, each.appointment) == theirs for each in self._room_links.values()) >= most:
+            raise Rejected(ErrorCode.TOO_MANY, "the appointment has as many links as it may have")
         self._room_links[link.practice, link.link] = replace(link, account=None, device=None, tries=0)
         return True
-
-    def _all_links(self) -> list[RoomLinkRecord]:
-        return list(self._room_links.values())
 
     async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
         """See RoomLinkDirectory.room_link."""
         return self._room_links.get((practice, link))
+
+    async def opened_link(
+        self, practice: PracticeId, appointment: AppointmentId, account: AccountId, device: DeviceId, now: int
+    ) -> RoomLinkId | None:
+        """See RoomLinkDirectory.opened_link."""
+        found = (
+            each.link
+            for each in self._room_links.values()
+            if (each.practice, each.appointment) == (practice, appointment)
+            and (each.account, each.device) == (account, device)
+            and now < each.expires_ms
+        )
+        return min(found, default=None)
 
     async def spend_try(self, practice: PracticeId, link: RoomLinkId, most: int) -> bool:
         """See RoomLinkDirectory.spend_try."""

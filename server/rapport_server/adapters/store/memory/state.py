@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rapport_protocol.calls.arbiter import CallRecord
 from rapport_protocol.ids import (
     AccountId,
+    AppointmentId,
     ClaimId,
     ConversationId,
     DeviceId,
@@ -15,9 +16,11 @@ from rapport_protocol.ids import (
     LinkId,
     MessageId,
     PracticeId,
+    RoomLinkId,
     StoreEpoch,
 )
 from rapport_protocol.requests import Bundle, Role
+from rapport_server.meetings import AppointmentRecord, RoomLinkRecord, RoomRecord
 from rapport_server.notifications import Delivery, Subscription, WebhookRecord
 from rapport_server.ports import Clock
 from rapport_server.records import EntryRecord, NewInvite, Placed, Principal, Timer, UrgentRecord
@@ -170,6 +173,10 @@ class MemoryState:
         self._timers: dict[tuple[str, bytes], tuple[Timer, int]] = {}
         self._urgent: dict[tuple[PracticeId, MessageId], UrgentRecord] = {}
         self._calls: dict[tuple[PracticeId, MessageId], CallRecord] = {}
+        self._appointments: dict[tuple[PracticeId, AppointmentId], AppointmentRecord] = {}
+        self._feeds: dict[bytes, tuple[PracticeId, AccountId, int]] = {}
+        self._rooms: dict[tuple[PracticeId, AppointmentId], RoomRecord] = {}
+        self._room_links: dict[tuple[PracticeId, RoomLinkId], RoomLinkRecord] = {}
 
     # --- who is where ---
 

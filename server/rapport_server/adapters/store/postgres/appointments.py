@@ -24,6 +24,10 @@ class PostgresAppointments(StorePart):
         """See AppointmentDirectory.appointments."""
         return await self._pool.read(of(practice), appointments.appointments, practice, account, from_ms, to_ms, limit)
 
+    async def count_appointments(self, practice: PracticeId, account: AccountId, from_ms: int) -> int:
+        """See AppointmentDirectory.count_appointments."""
+        return await self._pool.read(of(practice), appointments.count_appointments, practice, account, from_ms)
+
     async def appointments_by_id(
         self, practice: PracticeId, names: Collection[AppointmentId]
     ) -> dict[AppointmentId, AppointmentRecord]:

@@ -42,7 +42,7 @@ NOBODY: Final[Acting] = sa.text(_SET.format("NULL::bytea[]"))
 EVERYBODY: Final[Acting] = sa.text(_SET.format("every_practice()"))
 _FOUND: Final = {
     kind: sa.text(_SET.format(f"ARRAY[practice_of_{kind}(CAST(:given AS bytea))]"))
-    for kind in ("account", "device", "token", "owner_token", "invite", "link")
+    for kind in ("account", "device", "token", "owner_token", "invite", "link", "calendar")
 }
 
 
@@ -54,7 +54,7 @@ def of(practice: PracticeId) -> Acting:
 def found_by(kind: str, name: bytes) -> Acting:
     """Acts for the practice to which this belongs, for none when there is no such thing.
 
-    kind: account, device, token, owner_token, invite or link.
+    kind: account, device, token, owner_token, invite, link or calendar (the hash of a feed's token).
     """
     return _FOUND[kind].bindparams(sa.bindparam("given", name, sa.LargeBinary))
 

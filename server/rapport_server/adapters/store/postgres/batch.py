@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ID_BYTES, DeviceId, ItemId, MessageId
 from rapport_protocol.sealed_keys import NORMAL_KEY_BYTES, split_sealed_keys
+from rapport_server.adapters.store.calls import happen, offer
 from rapport_server.adapters.store.judging import (
     Blocks,
     ConversationState,
@@ -31,7 +32,8 @@ from rapport_server.adapters.store.judging import (
     repeats_post,
     reset,
 )
-from rapport_server.records import KIND_SELF, AckJob, DirectJob, Job, PostJob
+from rapport_server.adapters.store.postgres.call_book import BatchCalls
+from rapport_server.jobs import AckJob, CallJob, DirectJob, Job, PostJob
 
 __all__ = ["Batch", "Rosters"]
 
@@ -103,10 +105,15 @@ class Batch:
         self.now = now
         self.practices = {job.practice for job in jobs}
         """The tenants that the transaction acts for."""
-        sent = [job for job in jobs if type(job) is not AckJob]
-        self.keys = sorted({job.practice + job.conv for job in sent})  # type: ignore[union-attr]
+        self.steps = [job for job in jobs if type(job) is CallJob]
+        """What is said about calls; their conversations are added by `held_by`."""
+        self.rings = [job for job in jobs if type(job) is PostJob and job.ring is not None]
+        """Offers of calls."""
+        directs = [job.direct for job in self.steps if job.direct is not None]
+        sent = [*directs, *(job for job in jobs if type(job) is PostJob or type(job) is DirectJob)]
+        self.keys = sorted({job.practice + job.conv for job in sent})
         """Practice and id of every conversation that something is sent in, ascending."""
-        self.asked = [job.practice + job.id for job in sent]  # type: ignore[union-attr]
+        self.asked = [job.practice + job.id for job in sent]
         """Practice and id of everything that is sent."""
         self.unknown: list[bytes] = []
         """Keys of the conversations that must be looked up."""
@@ -118,6 +125,7 @@ class Batch:
     def _begin(self) -> None:
         self.urgent: list[PostJob] = []
         """Urgent posts that were taken."""
+        self.calls = BatchCalls()
         self._next = 0
         self._position = 0
         """Of the next message."""
@@ -134,6 +142,10 @@ class Batch:
         self._acks: dict[bytes, tuple[AckJob, ItemId]] = {}
         self.parked: AckJob | None = None
         """A job whose parked items are written after everything else."""
+
+    def held_by(self, keys: Iterable[bytes]) -> None:
+        """Takes in the conversations (practice and id) of the calls that something is said about."""
+        self.keys = sorted({*self.keys, *keys})
 
     # --- what the database says ---------------------------------------------------------------------------------------
 
@@ -183,9 +195,14 @@ class Batch:
                 in_order(job, self._post, self._undo)
             elif type(job) is DirectJob and job.refusal is None:
                 job.refusal = self._direct(job)
+            elif type(job) is CallJob:
+                happen(self.calls, job, self._state, self._direct, self.now)
             self._next += 1
             if self.parked is not None:
                 return
+
+    def _state(self, practice: bytes, conv: bytes) -> ConversationState | None:
+        return self._standing.get(practice + conv)
 
     def _post(self, job: PostJob) -> ErrorCode | None:
         key = job.practice + job.id
@@ -220,6 +237,8 @@ class Batch:
         self._keep(key, job)
         if job.urgent:
             self.urgent.append(job)
+        if job.ring is not None:
+            offer(self.calls, job, state, self.now)
         return None
 
     def _direct(self, job: DirectJob) -> ErrorCode | None:

@@ -32,6 +32,12 @@ class PostgresRooms(StorePart):
         """See RoomLinkDirectory.room_link."""
         return await self._pool.read(of(practice), rooms.room_link, practice, link)
 
+    async def opened_link(
+        self, practice: PracticeId, appointment: AppointmentId, account: AccountId, device: DeviceId, now: int
+    ) -> RoomLinkId | None:
+        """See RoomLinkDirectory.opened_link."""
+        return await self._pool.read(of(practice), rooms.opened_link, practice, appointment, account, device, now)
+
     async def spend_try(self, practice: PracticeId, link: RoomLinkId, most: int) -> bool:
         """See RoomLinkDirectory.spend_try."""
         return await self._pool.write(of(practice), lambda tx: rooms.spend_try(tx, practice, link, most))

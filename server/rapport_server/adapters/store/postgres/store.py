@@ -31,11 +31,13 @@ from rapport_protocol.requests import (
     RequiredDevices,
 )
 from rapport_server.adapters.store.postgres import reading
+from rapport_server.adapters.store.postgres.appointments import PostgresAppointments
 from rapport_server.adapters.store.postgres.asking import EVERYBODY, NOBODY, Pool, found_by, of, of_devices
 from rapport_server.adapters.store.postgres.calls import PostgresCalls
 from rapport_server.adapters.store.postgres.mail_reader import MailReader
 from rapport_server.adapters.store.postgres.notifying import PostgresPushes, PostgresWebhooks
 from rapport_server.adapters.store.postgres.office import PostgresOffices
+from rapport_server.adapters.store.postgres.rooms import PostgresRooms
 from rapport_server.adapters.store.postgres.urgent import PostgresUrgent
 from rapport_server.adapters.store.postgres.writer import Writer
 from rapport_server.adapters.store.rules import QUEUED_JOBS
@@ -72,7 +74,15 @@ _NOW: Final = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bi
 _SWEEP_ALONE: Final = sa.text("SELECT pg_advisory_xact_lock(1380012112, 2)")
 
 
-class PostgresStore(PostgresOffices, PostgresUrgent, PostgresCalls, PostgresPushes, PostgresWebhooks):
+class PostgresStore(
+    PostgresOffices,
+    PostgresUrgent,
+    PostgresCalls,
+    PostgresAppointments,
+    PostgresRooms,
+    PostgresPushes,
+    PostgresWebhooks,
+):
     """Satisfies the Store port with a database that other processes use at the same time.
 
     url: as the server's own role, which owns no table. clock: of which all processes have the same idea, see `now_ms`.

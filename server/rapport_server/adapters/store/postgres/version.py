@@ -32,6 +32,7 @@ __all__ = ["FUNCTIONS", "UNFINISHED_COPY", "begin_anew", "check_version", "initi
 FUNCTIONS: Final = (
     "practice_of_account(bytea)", "practice_of_device(bytea)", "practice_of_token(bytea)",
     "practice_of_owner_token(bytea)", "practice_of_invite(bytea)", "practice_of_link(bytea)",
+    "practice_of_calendar(bytea)",
     "practices_of_devices(bytea[])", "every_practice()",
 )  # fmt: skip
 """What the server's role may ask without acting for a practice."""

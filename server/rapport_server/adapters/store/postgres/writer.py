@@ -16,6 +16,7 @@ import structlog
 
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_server.adapters.store.postgres.batch import Batch, Rosters
+from rapport_server.adapters.store.postgres.call_book import CALLS, CONVERSATIONS, KEEP_CALLS, NOTE_MISSED
 from rapport_server.adapters.store.postgres.opening import (
     LOCK_SHARED,
     OnPostgres,
@@ -110,6 +111,9 @@ class _Session:
     async def transact(self, batch: Batch) -> None:
         """One transaction. When this returns, it is synced."""
         await self.raw.execute(beginning(batch.practices))
+        if batch.steps:
+            practices, calls = [job.practice for job in batch.steps], [job.name for job in batch.steps]
+            batch.held_by([row["key"] for row in await self.raw.fetch(CONVERSATIONS, practices, calls)])
         if batch.keys:
             await self._stand(batch)
         while not batch.done:
@@ -126,6 +130,10 @@ class _Session:
                 batch.settle(numbers, senders)
         if batch.urgent:
             await self.raw.execute(URGENT, *batch.urgent_rows())
+        if batch.calls.changed:
+            await self.raw.execute(KEEP_CALLS, *batch.calls.rows())
+            for notice in batch.calls.notices():
+                await self.raw.execute(NOTE_MISSED, *notice)
         await self.raw.execute("COMMIT")
 
     async def _stand(self, batch: Batch) -> None:
@@ -133,6 +141,11 @@ class _Session:
         batch.stand(row, await self.earlier.fetch(b"".join(batch.asked), len(batch.asked)))
         if batch.unknown:
             batch.learn(await self.find.fetch(b"".join(batch.unknown), len(batch.unknown)))
+        if batch.steps or batch.rings:
+            steps, rings = batch.steps, batch.rings
+            named = [job.practice for job in steps], [job.name for job in steps]
+            lived_in = [job.practice for job in rings], [job.conv for job in rings]
+            batch.calls.stand(await self.raw.fetch(CALLS, *named, *lived_in))
 
 
 class Writer:

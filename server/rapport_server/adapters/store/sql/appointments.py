@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -22,7 +22,15 @@ from rapport_server.meetings import (
 )
 from rapport_server.records import Timer
 
-__all__ = ["appointment", "appointments", "appointments_by_id", "owner_of_feed", "put_feed", "write_appointments"]
+__all__ = [
+    "appointment",
+    "appointments",
+    "appointments_by_id",
+    "count_appointments",
+    "owner_of_feed",
+    "put_feed",
+    "write_appointments",
+]
 
 _row: Final = schema.appointment
 _member: Final = schema.appointment_member
@@ -57,6 +65,12 @@ def appointments(
     return _records(db, practice, rows.all())
 
 
+def count_appointments(db: Connection, practice: PracticeId, account: AccountId, from_ms: int) -> int:
+    """See AppointmentDirectory.count_appointments."""
+    mine = (_member.c.practice == practice, _member.c.account == account, _member.c.start_ms >= from_ms)
+    return int(db.execute(select(func.count()).select_from(_member).where(*mine)).scalar_one())
+
+
 def write_appointments(
     tx: Transaction,
     practice: PracticeId,
@@ -66,7 +80,7 @@ def write_appointments(
 ) -> list[DeviceId] | None:
     """See AppointmentDirectory.write_appointments."""
     ordered = sorted(changes, key=lambda change: change.after.id)  # so that nobody waits for each other
-    if not all([_stands(tx.db, change) for change in ordered]):
+    if not all(_stands(tx.db, change) for change in ordered):
         return None
     for before, after in ordered:
         _write(tx, before, after)

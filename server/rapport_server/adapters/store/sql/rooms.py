@@ -29,6 +29,7 @@ __all__ = [
     "add_room_link",
     "bind_room_link",
     "drop_old_rooms",
+    "opened_link",
     "room",
     "room_link",
     "rooms_of",
@@ -79,6 +80,7 @@ def write_room(tx: Transaction, before: RoomRecord | None, after: RoomRecord) ->
         "emptied_ms": after.emptied_ms,
         "together_ms": after.together_ms,
         "together_since_ms": after.together_since_ms,
+        "seen_ms": after.seen_ms,
         "alert_ms": after.alert_ms,
         "alerts": after.alerts,
         "next_ms": after.next_ms,
@@ -111,6 +113,7 @@ def _write_visitor(db: Connection, record: RoomRecord, visitor: Visitor, *, new:
         "checks": person.checks,
         "call": person.call or b"",
         "until_ms": person.until_ms,
+        "changed_ms": person.changed_ms,
         "changed": visitor.changed,
         "link": visitor.link or b"",
     }
@@ -122,18 +125,19 @@ def _write_visitor(db: Connection, record: RoomRecord, visitor: Visitor, *, new:
         db.execute(update(_person).where(*here, _person.c.account == visitor.account).values(values))
 
 
-def drop_old_rooms(tx: Transaction, now: int) -> None:
+def drop_old_rooms(tx: Transaction, now: int, limit: int) -> bool:
     """Deletes rooms that have not changed for a week, with their people, and links that expired then.
 
-    A room that is not closed changes every ten seconds while somebody is there, and has a timer.
+    At most `limit` rooms; whether there may be more. One that is not closed has a timer, and stays.
     """
     old = (_room.c.changed_ms <= now - ROOM_KEPT_MS, _room.c.next_ms == 0)
-    gone = select(_room.c.practice, _room.c.appointment).where(*old)
-    for row in tx.db.execute(gone).all():
+    gone = tx.db.execute(select(_room.c.practice, _room.c.appointment).where(*old).limit(limit)).all()
+    for row in gone:
         theirs = (_person.c.practice == row.practice, _person.c.appointment == row.appointment)
         tx.db.execute(delete(_person).where(*theirs))
         tx.db.execute(delete(_room).where(*_here(row.practice, row.appointment)))
     tx.db.execute(delete(_link).where(_link.c.expires_ms <= now - ROOM_KEPT_MS))
+    return len(gone) == limit
 
 
 def _here(practice: bytes, appointment: bytes) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -155,6 +159,7 @@ def _record(row: Row[Any], people: Sequence[Row[Any]]) -> RoomRecord:
         row.emptied_ms,
         row.together_ms,
         row.together_since_ms,
+        row.seen_ms,
         row.alert_ms,
         row.alerts,
         row.next_ms,
@@ -172,6 +177,7 @@ def _visitor(row: Row[Any]) -> Visitor:
         checks=row.checks,
         call=MessageId(row.call) if row.call else None,
         until_ms=row.until_ms,
+        changed_ms=row.changed_ms,
     )
     return Visitor(AccountId(row.account), person, row.changed, RoomLinkId(row.link) if row.link else None)
 
@@ -193,7 +199,7 @@ def add_room_link(tx: Transaction, link: RoomLinkRecord, most: int) -> bool:
         return False
     count = select(func.count()).where(_link.c.practice == link.practice, _link.c.appointment == link.appointment)
     if tx.db.execute(count).scalar_one() >= most:
-        raise Rejected(ErrorCode.RULE_BROKEN, "the appointment has as many links as it may have")
+        raise Rejected(ErrorCode.TOO_MANY, "the appointment has as many links as it may have")
     tx.db.execute(
         insert(_link).values(
             practice=link.practice,
@@ -228,6 +234,16 @@ def room_link(db: Connection, practice: PracticeId, link: RoomLinkId) -> RoomLin
         DeviceId(row.device) if row.device else None,
         row.tries,
     )
+
+
+def opened_link(
+    db: Connection, practice: PracticeId, appointment: AppointmentId, account: AccountId, device: DeviceId, now: int
+) -> RoomLinkId | None:
+    """See RoomLinkDirectory.opened_link."""
+    here = (_link.c.practice == practice, _link.c.appointment == appointment)
+    theirs = (_link.c.account == account, _link.c.device == device, _link.c.expires_ms > now)
+    found = db.execute(select(func.min(_link.c.link)).where(*here, *theirs)).scalar_one()
+    return None if found is None else RoomLinkId(found)
 
 
 def spend_try(tx: Transaction, practice: PracticeId, link: RoomLinkId, most: int) -> bool:

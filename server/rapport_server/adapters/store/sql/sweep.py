@@ -27,6 +27,7 @@ from rapport_server.adapters.store.sql.placing import (
     place,
     take_seqs,
 )
+from rapport_server.adapters.store.sql.rooms import drop_old_rooms
 from rapport_server.adapters.store.sql.urgent import drop_ended
 from rapport_server.calling import CALL_KEPT_MS
 
@@ -34,6 +35,8 @@ __all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
 
 STEP_ROWS: Final = 500
 """Most mailbox rows that one step looks at: some milliseconds of work."""
+STEP_ROOMS: Final = 64
+"""Most waiting rooms that one step forgets."""
 STEP_DORMANT: Final = 8
 """Most devices that one step lets fall dormant: each may have a mailbox of 45 days."""
 
@@ -111,6 +114,11 @@ def _calls(tx: Transaction, now: int) -> Step:
     return Step(more=False)
 
 
+def _rooms(tx: Transaction, now: int) -> Step:
+    """Forgets waiting rooms that closed, and join links that expired, a week ago."""
+    return Step(more=drop_old_rooms(tx, now, STEP_ROOMS))
+
+
 def _old_mail(tx: Transaction, now: int) -> Step:
     """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
     old = [row for row in tx.mailboxes.owed_items(tx.db, -1, STEP_ROWS) if row.at <= now - MAILBOX_LIFE_MS]
@@ -157,5 +165,5 @@ def _notice(kind: str, row: OwedItem, conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent, _calls)
+SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent, _calls, _rooms)
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

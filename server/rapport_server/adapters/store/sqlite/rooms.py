@@ -31,6 +31,12 @@ class SqliteRooms(StorePart):
         """See RoomLinkDirectory.room_link."""
         return await self._read(rooms.room_link, practice, link)
 
+    async def opened_link(
+        self, practice: PracticeId, appointment: AppointmentId, account: AccountId, device: DeviceId, now: int
+    ) -> RoomLinkId | None:
+        """See RoomLinkDirectory.opened_link."""
+        return await self._read(rooms.opened_link, practice, appointment, account, device, now)
+
     async def spend_try(self, practice: PracticeId, link: RoomLinkId, most: int) -> bool:
         """See RoomLinkDirectory.spend_try."""
         return await self._write(lambda tx: rooms.spend_try(tx, practice, link, most))

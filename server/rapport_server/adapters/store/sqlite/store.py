@@ -37,10 +37,12 @@ from rapport_server.adapters.store.sql.archive import archive
 from rapport_server.adapters.store.sql.placing import Transaction
 from rapport_server.adapters.store.sql.sweep import SWEEP_STEPS
 from rapport_server.adapters.store.sqlite import mail
+from rapport_server.adapters.store.sqlite.appointments import SqliteAppointments
 from rapport_server.adapters.store.sqlite.calls import SqliteCalls
 from rapport_server.adapters.store.sqlite.notifying import SqlitePushes, SqliteWebhooks
 from rapport_server.adapters.store.sqlite.office import SqliteOffices
 from rapport_server.adapters.store.sqlite.opening import Readers, StoreLock, open_writer, sentences
+from rapport_server.adapters.store.sqlite.rooms import SqliteRooms
 from rapport_server.adapters.store.sqlite.urgent import SqliteUrgent
 from rapport_server.adapters.store.sqlite.version import check_version
 from rapport_server.adapters.store.sqlite.writer import SMALL_BATCH, Work, Write, Writer
@@ -71,7 +73,9 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class SqliteStore(SqliteOffices, SqliteUrgent, SqliteCalls, SqlitePushes, SqliteWebhooks):
+class SqliteStore(
+    SqliteOffices, SqliteUrgent, SqliteCalls, SqliteAppointments, SqliteRooms, SqlitePushes, SqliteWebhooks
+):
     """Satisfies the Store port with one file.
 
     path: made by `version.initialise`. queue_limit: jobs and writes that may wait for the writer. small_batch: jobs up

@@ -1,0 +1,317 @@
+/** `rapport-call`: a call, with what is written beside it. */
+
+import { html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { callLook } from "./call-look.ts";
+import { callKey, type Drawn, degradedWords, lostWords, minutesWords, qualityOf } from "./call-words.ts";
+import { define, RapportElement, SHEETS } from "./element.ts";
+import { Escapes } from "./escapes.ts";
+import { type IconName, icon } from "./icons.ts";
+import { ctlLook } from "./live-look.ts";
+import type { CallStage } from "./live-views.ts";
+import { initialsOf, inSentence } from "./texts/texts.ts";
+
+/** Nothing is said of a gap that is shorter, milliseconds. */
+const VEIL_MS = 1_000;
+/** After so long other ways are offered. */
+const OTHER_WAYS_MS = 5_000;
+
+/**
+ * Slot `chat` takes what is written beside the call: from 900 px on beside it, below it on narrower screens. Keys: M
+ * microphone, V camera, C chat, Escape closes what is open and never the call. The host keeps media and state; a note
+ * of less than was asked for stays until it is dismissed or things are better.
+ */
+export class RapportCall extends RapportElement {
+  static override styles = [...SHEETS, ctlLook, callLook];
+  static override properties: PropertyDeclarations = {
+    ...RapportElement.properties,
+    call: { attribute: false },
+    remote: { attribute: false },
+    own: { attribute: false },
+    ownShown: { type: Boolean, attribute: "own-shown" },
+    chat: { type: Boolean },
+    unread: { type: Number },
+    spine: { type: Number },
+    hosting: { type: Boolean },
+    exit: { type: Boolean },
+    more: { state: true },
+    dismissed: { state: true },
+  };
+
+  /** How it stands; null draws nothing. */
+  declare call: CallStage | null;
+  /** What comes from there, and what is sent from here; null for nothing. */
+  declare remote: MediaStream | null;
+  declare own: MediaStream | null;
+  /** Whether one's own picture is shown: once minimised, the host keeps it so. */
+  declare ownShown: boolean;
+  /** Whether what is written is open. */
+  declare chat: boolean;
+  /** Messages that came while it was closed. */
+  declare unread: number;
+  /** Colour of the file, 1 to 6; null for a client's own screen. */
+  declare spine: number | null;
+  /** Whether this account may send the other one back to the door. */
+  declare hosting: boolean;
+  /** Whether Help now and the way out are here: on every screen of a client. */
+  declare exit: boolean;
+  declare protected more: boolean;
+  declare protected dismissed: boolean;
+
+  #due: ReturnType<typeof setTimeout> | null = null;
+
+  constructor() {
+    super();
+    this.call = null;
+    this.remote = null;
+    this.own = null;
+    this.ownShown = false;
+    this.chat = false;
+    this.unread = 0;
+    this.spine = null;
+    this.hosting = false;
+    this.exit = false;
+    this.more = false;
+    this.dismissed = false;
+    new Escapes(
+      this,
+      () => this.exit,
+      () => this.emit("rapport-exit"),
+    );
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    window.addEventListener("keydown", this.#key);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    window.removeEventListener("keydown", this.#key);
+    this.#rest();
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    const before = changed.get("call");
+    if (changed.has("call") && before?.degraded !== this.call?.degraded) {
+      this.dismissed = false;
+    }
+  }
+
+  /** A gap is drawn by its age: draw again when that says something new. */
+  protected override updated(): void {
+    this.#rest();
+    const { call } = this;
+    if (call === null || call.lostMs === 0 || this.nowMs !== null) {
+      return;
+    }
+    const next = [VEIL_MS, OTHER_WAYS_MS].map((ms) => call.lostMs + ms - Date.now()).find((ms) => ms > 0);
+    if (next !== undefined) {
+      this.#due = setTimeout(() => this.requestUpdate(), next);
+    }
+  }
+
+  #rest(): void {
+    if (this.#due !== null) {
+      clearTimeout(this.#due);
+      this.#due = null;
+    }
+  }
+
+  readonly #key = (event: KeyboardEvent) => {
+    const key = callKey(event);
+    if (key === null || this.call === null || this.call.phase === "ended") {
+      return;
+    }
+    if (key === "close") {
+      if (this.more) {
+        this.#openMore(false);
+      } else if (this.chat) {
+        this.emit("rapport-chat", { open: false });
+      }
+    } else if (key === "microphone") {
+      this.emit("rapport-microphone", { on: !this.call.microphone });
+    } else if (key === "camera") {
+      this.emit("rapport-camera", { on: !this.call.camera });
+    } else {
+      this.emit("rapport-chat", { open: !this.chat });
+    }
+  };
+
+  #openMore(open: boolean): void {
+    this.more = open;
+    void this.focusOn(open ? ".more-panel button" : ".more-ctl");
+  }
+
+  get #drawn(): Drawn {
+    const { texts, times } = this;
+    return { texts, times, nowMs: this.nowMs ?? Date.now() };
+  }
+
+  protected override render(): TemplateResult | typeof nothing {
+    const { call, texts } = this;
+    if (call === null) {
+      return nothing;
+    }
+    const name = inSentence(call.name, texts);
+    return html`<div class="view ${this.chat ? "with-chat" : ""} ${this.spine === null ? "" : `t${this.spine}`}">
+      <section class="stage" aria-label=${texts.call.stage(name)}>${this.#renderTop(call)}
+        <div class="mid">${this.#renderRemote(call, name)}${this.#renderNews(call, name)}${this.#renderOwn(call)}${this.more ? this.#renderMore(call) : nothing}</div>
+        ${call.phase === "ended" ? nothing : this.#renderDock(call)}</section>
+      ${this.chat ? this.#renderSide(call) : nothing}</div>`;
+  }
+
+  // --- top line -------------------------------------------------------------------------------------------------------
+
+  #renderTop(call: CallStage): TemplateResult {
+    const { texts } = this;
+    const heading =
+      this.spine === null
+        ? html`<h1 class="cn" tabindex="-1"><bdi>${call.name || texts.somebody}</bdi></h1>`
+        : html`<h2 class="cn" tabindex="-1"><bdi>${call.name || texts.somebody}</bdi></h2>`;
+    const { bars, level } = qualityOf(call);
+    return html`<header class="topline"><div class="grow">${heading}<p class="meta num">${minutesWords(call, this.#drawn)}</p></div>
+      <p class="quality" role="status"><span class="bars" aria-hidden="true">${[1, 2, 3].map((bar) => html`<i class=${bar <= bars ? "on" : ""}></i>`)}</span><span class="phone" aria-hidden="true">${texts.call.quality[level]}</span><span class="desk" aria-hidden="true">${texts.call.qualityOf[level]}</span><span class="vh">${texts.call.qualityOf[level]}</span></p></header>`;
+  }
+
+  // --- picture --------------------------------------------------------------------------------------------------------
+
+  /** The element that plays stays the same, so that the sound goes on whatever is drawn. */
+  #renderRemote(call: CallStage, name: string): TemplateResult {
+    const { texts } = this;
+    const live = call.phase === "connected" || call.phase === "reconnecting";
+    const pictured = live && this.remote !== null && call.modeThere === "video";
+    const label = call.phase === "reconnecting" ? texts.call.last(name) : texts.call.picture(name);
+    const words = pictured ? nothing : this.#renderVoice(call, name);
+    return html`${this.remote === null ? nothing : html`<video class="remote ${pictured ? "" : "out"}" aria-label=${label} aria-hidden=${pictured ? nothing : "true"} .srcObject=${this.remote} autoplay playsinline></video>`}${words}`;
+  }
+
+  #renderVoice(call: CallStage, name: string): TemplateResult {
+    const { call: words } = this.texts;
+    if (call.phase === "ended") {
+      const lasted = call.connectedMs === 0 ? "" : words.endedAfter(minutesWords(call, this.#drawn));
+      return html`<div class="voiceless" role="status"><p class="voice">${words.ended}</p><p class="small">${lasted}</p>
+        <button class="btn primary" @click=${() => this.emit("rapport-call-closed")}>${words.close}</button></div>`;
+    }
+    const face = html`<span class="face ${call.speaking ? "speaks" : ""}" aria-hidden="true">${initialsOf(call.name)}</span>`;
+    if (call.phase !== "connected" && call.phase !== "reconnecting") {
+      return html`<div class="voiceless">${face}<p class="voice" role="status">${words.phases[call.phase](name)}</p></div>`;
+    }
+    const below =
+      call.modeThere === "text"
+        ? words.degradedText
+        : call.modeThere === "audio" && call.mode === "audio"
+          ? words.hear
+          : words.noPicture(name);
+    return html`<div class="voiceless">${face}<p class="voice">${call.speaking ? words.speaking(name) : words.silent(name)}</p><p class="small">${below}</p></div>`;
+  }
+
+  #renderOwn(call: CallStage): TemplateResult | typeof nothing {
+    const { call: words } = this.texts;
+    if (this.own === null || !call.camera || call.mode !== "video" || call.phase === "ended") {
+      return nothing;
+    }
+    const turn = () => this.emit("rapport-own-view", { shown: !this.ownShown });
+    return html`<div class="own">${this.ownShown ? html`<video aria-label=${words.own} .srcObject=${this.own} .muted=${true} autoplay playsinline></video>` : nothing}
+      <button class="selfmini" aria-expanded=${this.ownShown} @click=${turn}><span class="face s" aria-hidden="true">${icon("eye", "s")}</span><span>${this.ownShown ? words.hideOwn : words.showOwn}</span></button></div>`;
+  }
+
+  // --- what happened --------------------------------------------------------------------------------------------------
+
+  #renderNews(call: CallStage, name: string): unknown {
+    const { nowMs } = this.#drawn;
+    const gapMs = call.lostMs === 0 ? 0 : nowMs - call.lostMs;
+    const lost = gapMs >= VEIL_MS && call.phase !== "ended";
+    // the places of alert and status stay in the page: what is put into them is announced
+    return html`${lost ? html`<div class="veil"></div>` : nothing}
+      <div role="alert">${lost ? this.#renderLost(call, name, gapMs >= OTHER_WAYS_MS) : nothing}</div>
+      <div role="status">${call.degraded !== "" && !this.dismissed && !lost && call.phase !== "ended" ? this.#renderDegraded(call, name) : nothing}</div>`;
+  }
+
+  #renderLost(call: CallStage, name: string, others: boolean): TemplateResult {
+    const { call: words } = this.texts;
+    const ways = html`<div class="row wrap">${call.mode === "video" ? html`<button class="btn quiet grow" @click=${() => this.emit("rapport-audio-only", { on: true })}>${words.tryAudio}</button>` : nothing}
+      <button class="btn quiet grow" @click=${() => this.emit("rapport-chat", { open: true })}>${words.writeInstead}</button></div>`;
+    return html`<section class="sheet back"><p class="title">${this.hosting ? words.reconnectingTo(name) : words.reconnecting}</p>
+      <p class="small">${lostWords(call, name, this.texts)}</p><div class="steady" aria-hidden="true"><i></i></div>${others ? ways : nothing}</section>`;
+  }
+
+  #renderDegraded(call: CallStage, name: string): TemplateResult {
+    const { call: words } = this.texts;
+    const again = call.degraded === "audio" ? words.tryVideo : words.trySound;
+    const offer = call.degradedThere
+      ? nothing
+      : html` <button class="inline" @click=${() => this.emit("rapport-audio-only", { on: false })}>${again}</button>`;
+    const dismiss = () => {
+      this.dismissed = true;
+    };
+    return html`<div class="sheet toast">${icon("cameraOff")}<span>${degradedWords(call, name, this.texts)}${offer}</span>
+      <button class="tool" aria-label=${words.dismiss} @click=${dismiss}>${icon("cross", "s")}</button></div>`;
+  }
+
+  // --- dock -----------------------------------------------------------------------------------------------------------
+
+  #renderDock(call: CallStage): TemplateResult {
+    const { call: words } = this.texts;
+    const camera = call.mode === "video" || call.degraded === "" ? words.camera : words.paused;
+    const send = call.camera && call.mode === "video";
+    const chat = this.unread && !this.chat ? words.chatNew(String(this.unread)) : words.chat;
+    return html`<div class="dockbar" role="group" aria-label=${words.dock}>
+      ${this.#renderToggle(!call.microphone, call.microphone ? "mic" : "micOff", [words.microphone, words.microphoneShort], "M", () => this.emit("rapport-microphone", { on: !call.microphone }))}
+      ${this.#renderToggle(!call.camera, send ? "camera" : "cameraOff", [camera, camera], "V", () => this.emit("rapport-camera", { on: !call.camera }))}
+      ${this.#renderAudioOnly(call, "desk")}<span class="sep desk" aria-hidden="true"></span>
+      ${this.#renderToggle(this.chat, "talk", [chat, chat], "C", () => this.emit("rapport-chat", { open: !this.chat }))}
+      ${this.hosting ? html`<button class="ctl desk" @click=${() => this.emit("rapport-send-back")}><span class="disc">${icon("sendBack", "l flip")}</span><span>${words.sendBack}</span></button>` : nothing}
+      <button class="ctl more-ctl ${this.exit ? "" : "phone"}" aria-expanded=${this.more} @click=${() => this.#openMore(!this.more)}><span class="disc">${icon("more", "l")}</span><span>${words.more}</span></button>
+      <span class="sep desk" aria-hidden="true"></span>
+      <button class="ctl end" @click=${() => this.emit("rapport-hang-up")}><span class="disc">${icon("hangUp", "l")}</span><span>${this.hosting ? words.end : words.leave}</span></button></div>`;
+  }
+
+  #renderToggle(
+    off: boolean,
+    drawing: IconName,
+    [wide, narrow]: readonly [string, string],
+    key: string,
+    press: () => void,
+  ): TemplateResult {
+    const { call: words } = this.texts;
+    const said = html`<span class="vh">, ${key === "C" ? (off ? words.shown : words.hidden) : off ? words.off : words.on}</span>`;
+    return html`<button class="ctl ${off ? "off" : ""}" aria-pressed=${off} aria-keyshortcuts=${key} @click=${press}><span class="disc">${icon(drawing, "l")}</span><span class="desk">${wide}</span><span class="phone">${narrow}</span>${said}</button>`;
+  }
+
+  #renderAudioOnly(call: CallStage, look: string): TemplateResult {
+    const { call: words } = this.texts;
+    const on = call.mode !== "video";
+    return html`<button class="ctl ${look} ${on ? "off" : ""}" aria-pressed=${on} @click=${() => this.emit("rapport-audio-only", { on: !on })}><span class="disc">${icon("audio", "l")}</span><span>${words.audioOnly}</span></button>`;
+  }
+
+  /** Help and the way out come first. */
+  #renderMore(call: CallStage): TemplateResult {
+    const { call: words, bar } = this.texts;
+    const item = (drawing: IconName, label: string, press: () => void, look = "") => {
+      const choose = () => {
+        this.#openMore(false);
+        press();
+      };
+      return html`<li class=${look}><button @click=${choose}>${icon(drawing)}<span>${label}</span></button></li>`;
+    };
+    const audio = call.mode === "video";
+    return html`<section class="sheet more-panel" aria-label=${words.moreTitle}><ul>
+      ${this.exit ? [item("ring", bar.help, () => this.emit("rapport-help")), item("exit", bar.exit, () => this.emit("rapport-exit"))] : nothing}
+      ${item("audio", audio ? words.audioOnly : words.tryVideo, () => this.emit("rapport-audio-only", { on: audio }), "phone")}
+      ${this.hosting ? item("sendBack", words.sendBack, () => this.emit("rapport-send-back"), "phone") : nothing}</ul></section>`;
+  }
+
+  #renderSide(call: CallStage): TemplateResult {
+    const { call: words, somebody } = this.texts;
+    return html`<aside class="side" aria-label=${words.besides}><header><span class="face s" aria-hidden="true">${initialsOf(call.name)}</span><h2 class="grow voice"><bdi>${call.name || somebody}</bdi></h2>
+      <slot name="side"></slot><button class="tool" aria-label=${words.closeChat} @click=${() => this.emit("rapport-chat", { open: false })}>${icon("cross")}</button></header><slot name="chat"></slot></aside>`;
+  }
+}
+
+define("rapport-call", RapportCall);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "rapport-call": RapportCall;
+  }
+}

@@ -1,0 +1,612 @@
+/**
+ * One call on one device: when it rings and stops, who is in it, and how it ends. Pure, and the same for every role.
+ *
+ *     offering ─> calling ─> ringing_there ──┐
+ *                                            ├─> connecting ─> connected <─> reconnecting ──> ended
+ *     waking <─> ringing_here ─> answering ──┘
+ *     elsewhere (another device of ours) ─> answering (`migrate`)          settling (waits for a sealed word)
+ *
+ * The caller feeds everything that concerns the call, with the server's time as it knows it, and "tick" when
+ * `deadlineMs` has come; it keeps the new call and carries out the effects in order. What the server says moves a call;
+ * that somebody of ours has answered or refused is believed only when it is sealed, so that a call which nobody answered
+ * is always shown as missed.
+ *
+ * The twin of `rapport_protocol/calls/device.py`; both are held to scenarios/calls.json.
+ *
+ * Source: docs/protocol.md, section 20.2.
+ */
+
+import type { DeviceId, MessageId } from "../protocol/ids.ts";
+import { ACCEPTED_MS, type CallPhase, type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
+import {
+  type Described,
+  type DeviceEffect,
+  type DeviceEvent,
+  type Entry,
+  isOwnCall,
+  type OtherOffer,
+  type Post,
+  ringsUntilMs,
+  type State,
+} from "./device-events.ts";
+import {
+  ANSWERED,
+  type CallSign,
+  type DevicePhase,
+  EVERY_MS,
+  GOODBYE_MS,
+  isByUs,
+  isEarly,
+  isInCall,
+  isWithMedia,
+  lastWord,
+  localReason,
+  type Outcome,
+  PATIENCE_MS,
+  phaseAfter,
+  RESTART_EVERY_MS,
+  SETTLE_MS,
+} from "./moves.ts";
+
+/** How many descriptions wait until it is known whether they count; further ones are dropped. */
+export const HELD_DESCRIPTIONS = 8;
+
+/** Timers, in the order in which they are looked at. */
+const TIMERS = ["expired", "stale", "restart", "again"] as const;
+
+/** What is known and under way; a plain value, stored as it is. */
+interface Draft {
+  readonly entry: Entry;
+  phase: DevicePhase;
+  /** Once ended; a sealed word that comes later may still change it. */
+  outcome: Outcome | null;
+  reason: EndReason | null;
+  /** From here to awayThere: as the server said last. theirs: the other side's device in the call. */
+  version: number;
+  serverPhase: CallPhase | null;
+  untilMs: number;
+  theirs: DeviceId | null;
+  rings: boolean;
+  awayThere: boolean;
+  sent: boolean;
+  /** Somebody of the callee has, sealed; for the caller the server's word is enough. */
+  accepted: boolean;
+  /** Which device; says the server alone while `accepted` is false. */
+  answeredOn: DeviceId | null;
+  declined: boolean;
+  superseded: boolean;
+  /** A description came with another fingerprint. */
+  forged: boolean;
+  /** When this device came into the call. */
+  takenMs: number;
+  /** When media first flowed here. */
+  connectedMs: number;
+  online: boolean;
+  /** How this device came into the call. */
+  asks: "accept" | "migrate";
+  /** Its last word, until the server has heard it. */
+  goodbye: CallStep | null;
+  /** The sealed word that follows then. */
+  owes: Post | null;
+  /** The other call after glare. */
+  accepts: MessageId | null;
+  /** The fingerprint of each of their devices. */
+  pins: Readonly<Record<DeviceId, string>>;
+  /** Descriptions that wait for the server's word. */
+  held: readonly Described[];
+  described: boolean;
+  flows: boolean;
+  /** What is due when. */
+  times: { readonly [timer in CallSign]?: number };
+}
+
+/** A call on a device, whole: a plain value. Made by `newCall`, changed by `step`. */
+export type DeviceCall = Readonly<Draft>;
+
+/**
+ * A call as it begins on a device: offering, waking, or elsewhere if another device of ours calls. Tell it "online" if
+ * the device is.
+ */
+export function newCall(entry: Entry): DeviceCall {
+  const call: Draft = {
+    entry,
+    phase: entry.incoming ? "waking" : isOwnCall(entry) ? "offering" : "elsewhere",
+    outcome: null,
+    reason: null,
+    version: 0,
+    serverPhase: null,
+    untilMs: ringsUntilMs(entry),
+    theirs: entry.incoming ? entry.callerDevice : null,
+    rings: false,
+    awayThere: false,
+    sent: !isOwnCall(entry),
+    accepted: false,
+    answeredOn: null,
+    declined: false,
+    superseded: false,
+    forged: false,
+    takenMs: 0,
+    connectedMs: 0,
+    online: false,
+    asks: "accept",
+    goodbye: null,
+    owes: null,
+    accepts: null,
+    pins: entry.incoming && entry.fingerprint !== "" ? { [entry.callerDevice]: entry.fingerprint } : {},
+    held: [],
+    described: isOwnCall(entry) && entry.fingerprint !== "",
+    flows: false,
+    times: {},
+  };
+  setTimer(call, "expired", lastsUntil(call, entry.atMs));
+  return call;
+}
+
+/** When the caller feeds "tick", by the server's time; null = nothing is due. */
+export function deadlineMs(call: DeviceCall): number | null {
+  const times = Object.values(call.times);
+  return times.length === 0 ? null : Math.min(...times);
+}
+
+/** Takes note of one event at server time `nowMs`; returns the call afterwards and what the caller does next, in order. */
+export function step(
+  before: DeviceCall,
+  event: DeviceEvent,
+  nowMs: number,
+): readonly [call: DeviceCall, effects: readonly DeviceEffect[]] {
+  const call: Draft = { ...before };
+  const effects: DeviceEffect[] = [];
+  if (event.tag === "tick") {
+    for (const timer of TIMERS) {
+      if ((call.times[timer] ?? nowMs + 1) <= nowMs) {
+        setTimer(call, timer, 0);
+        effects.push(...met(call, timer, event, nowMs));
+      }
+    }
+  } else {
+    for (const sign of signs(call, event, nowMs)) {
+      effects.push(...met(call, sign, event, nowMs));
+    }
+  }
+  effects.push(...released(call, nowMs));
+  if (call.phase === "ended") {
+    call.outcome = judged(call);
+  }
+  if (call.accepts !== null) {
+    effects.push({ tag: "accept_other", call: call.accepts });
+    call.accepts = null;
+  }
+  if (SHOWN.some((name) => call[name] !== before[name])) {
+    effects.push({ tag: "changed" });
+  }
+  return [call, effects];
+}
+
+/** What a person may see of it. */
+const SHOWN = [
+  "phase",
+  "outcome",
+  "reason",
+  "forged",
+  "rings",
+  "awayThere",
+  "theirs",
+  "answeredOn",
+  "accepted",
+  "untilMs",
+] as const satisfies readonly (keyof Draft)[];
+
+/** Arms a timer, or with 0 takes it away. */
+function setTimer(call: Draft, timer: CallSign, atMs: number): void {
+  const { [timer]: _, ...times } = call.times;
+  call.times = atMs === 0 ? times : { ...times, [timer]: atMs };
+}
+
+// --- what it means ---------------------------------------------------------------------------------------------------
+
+/** Notes what is told, and says what it means here; nothing for what is old or of no concern. */
+function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSign[] {
+  const { entry } = call;
+  switch (event.tag) {
+    case "state":
+      return signsOfState(call, event, nowMs);
+    case "missed_notice":
+      call.reason = call.phase === "ended" ? (call.reason ?? event.reason) : event.reason;
+      return ["missed"];
+    case "unknown":
+      return [isPlain(call) ? "over" : "doubted"];
+    case "accepted":
+      if (event.own !== entry.incoming || event.device === entry.device) return [];
+      call.accepted = call.sent = true;
+      call.answeredOn = event.device;
+      return [event.own ? "own_accepted" : "accepted"];
+    case "declined":
+      if (event.own !== entry.incoming) return [];
+      call.declined ||= !event.busy;
+      if (!isInCall(call.phase)) {
+        call.reason ??= event.busy ? "busy" : "declined";
+      }
+      return [event.own ? "own_declined" : "declined"];
+    case "other_offer":
+      return [signOfOther(call, event)];
+    case "migrate":
+      return call.serverPhase === "accepted" || call.serverPhase === "connected" ? ["migrate"] : [];
+    case "sent":
+      call.sent = true;
+      return ["sent"];
+    case "summary":
+      call.accepted ||= event.own || !entry.incoming;
+      return ["summary"];
+    case "described":
+      return ["their_description"];
+    case "tick":
+      return [];
+    default:
+      return [event.tag];
+  }
+}
+
+/** The server's word: of two the higher version counts; the same one again confirms that it still holds. */
+function signsOfState(call: Draft, event: State, nowMs: number): readonly CallSign[] {
+  const { incoming, device } = call.entry;
+  if (event.version < call.version) {
+    return [];
+  }
+  const moved = isInCall(call.phase) && call.theirs !== null && event.theirs !== null && event.theirs !== call.theirs;
+  call.version = event.version;
+  call.serverPhase = event.phase;
+  call.untilMs = event.untilMs;
+  call.rings = event.rings;
+  call.awayThere = event.awayThere;
+  call.sent = true;
+  call.theirs = event.theirs ?? call.theirs;
+  if (event.phase === "ringing") {
+    const rings = incoming ? call.online && mayRing(call, nowMs) : event.rings;
+    return [rings ? "rings" : "still"];
+  }
+  if (event.phase === "ended") {
+    return [signOfEnd(call, event.reason)];
+  }
+  if (!call.accepted) {
+    call.answeredOn = incoming ? event.ours : event.theirs;
+  }
+  call.accepted ||= !incoming;
+  const here = event.ours === device ? "here" : "there";
+  return moved ? ["moved", here] : [here];
+}
+
+function signOfEnd(call: Draft, reason: EndReason | null): CallSign {
+  call.reason = reason ?? call.reason;
+  if (reason !== null && MISSED.includes(reason)) {
+    return "missed";
+  }
+  if (!call.entry.incoming) {
+    call.accepted ||= reason !== null && ANSWERED.includes(reason);
+    call.declined ||= reason === "declined";
+    call.superseded ||= reason === "glare" || reason === "replaced";
+  }
+  return isPlain(call) ? "over" : "doubted";
+}
+
+/** Whether the server's word is enough, since it hides no call that was missed here. */
+function isPlain(call: Draft): boolean {
+  return !call.entry.incoming || call.accepted || call.declined || call.superseded;
+}
+
+/** Of two calls: after glare the higher id goes on, of the same device the later one. */
+function signOfOther(call: Draft, event: OtherOffer): CallSign {
+  const { entry, phase } = call;
+  const glare = event.incoming !== entry.incoming;
+  if (!(glare ? event.call > entry.call : event.sameDevice && event.atMs >= entry.atMs)) {
+    return "other_offer";
+  }
+  const waits = isEarly(phase) || (phase === "ended" && call.reason === "glare");
+  if (glare && isOwnCall(entry) && waits && event.atMs < ringsUntilMs(entry)) {
+    call.accepts = event.call;
+  }
+  if (phaseAfter(phase, "superseded") !== phase) {
+    call.reason = glare ? "glare" : "replaced";
+  }
+  call.superseded = true;
+  return "superseded";
+}
+
+function mayRing(call: Draft, nowMs: number): boolean {
+  return call.entry.mayRing && nowMs < ringsUntilMs(call.entry);
+}
+
+// --- what follows ----------------------------------------------------------------------------------------------------
+
+/** Moves by the table; then what the sign asks for wherever it is met. */
+function met(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): readonly DeviceEffect[] {
+  const before = call.phase;
+  const after = phaseAfter(before, sign);
+  const effects = after === before ? [] : move(call, after, sign, nowMs);
+  effects.push(...noted(call, sign, event, nowMs));
+  return before === "ended" ? [...effects, ...notedLate(call, sign, nowMs)] : effects;
+}
+
+/** Leaves one phase and enters the other. */
+function move(call: Draft, after: DevicePhase, sign: CallSign, nowMs: number): DeviceEffect[] {
+  const before = call.phase;
+  const [hadMedia, hasMedia] = [endpointRuns(call, before), endpointRuns(call, after)];
+  call.phase = after;
+  call.times = {};
+  setTimer(call, "expired", lastsUntil(call, nowMs));
+  if (call.online && EVERY_MS[after] > 0) {
+    setTimer(call, "again", nowMs + EVERY_MS[after]);
+  }
+  const effects: DeviceEffect[] = before === "ringing_here" ? [{ tag: "stop_ring" }] : [];
+  if (hadMedia && !hasMedia) {
+    effects.push({ tag: "close_media" });
+    call.described = call.flows = false;
+  }
+  effects.push(...entered(call, before, sign, nowMs));
+  if (hasMedia && !hadMedia) {
+    effects.push({ tag: "start_media" });
+  }
+  if (after === "connecting" && call.flows) {
+    effects.push(...met(call, "media_connected", { tag: "media_connected" }, nowMs));
+  }
+  return effects;
+}
+
+/** What the beginning of a phase asks for. */
+function entered(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): readonly DeviceEffect[] {
+  switch (call.phase) {
+    case "ringing_here":
+      setTimer(call, "stale", nowMs + KEPT_MS);
+      return [{ tag: "ring" }];
+    case "answering":
+      call.asks = sign === "migrate" ? "migrate" : "accept";
+      return [];
+    case "connecting":
+      call.takenMs = nowMs;
+      if (!call.entry.incoming || call.asks !== "accept") return [];
+      call.accepted = true;
+      call.answeredOn = call.entry.device;
+      return [posted("accepted")];
+    case "connected":
+      call.connectedMs ||= nowMs;
+      return say(call, nowMs);
+    case "reconnecting":
+      setTimer(call, "restart", nowMs + PATIENCE_MS);
+      return [];
+    case "ended":
+      return end(call, before, sign, nowMs);
+    default:
+      return [];
+  }
+}
+
+function posted(what: Post["what"], more: Partial<Post> = {}): Post {
+  return { tag: "post", what, busy: false, beganMs: 0, endedMs: 0, reason: null, ...more };
+}
+
+/** Whether the endpoint runs: in the call, and before if our offer described it already. */
+function endpointRuns({ entry }: Draft, phase: DevicePhase): boolean {
+  const early = isOwnCall(entry) && entry.fingerprint !== "";
+  return isWithMedia(phase) || (early && (phase === "calling" || phase === "ringing_there"));
+}
+
+/** When the phase is over by itself; 0 = it is not. */
+function lastsUntil(call: Draft, nowMs: number): number {
+  const overMs = ringsUntilMs(call.entry);
+  switch (call.phase) {
+    case "waking":
+    case "ringing_here":
+      return overMs;
+    case "offering":
+    case "calling":
+    case "ringing_there":
+      return overMs + SETTLE_MS;
+    case "answering":
+      return Math.max(overMs, nowMs) + SETTLE_MS;
+    case "elsewhere":
+      return call.accepted ? 0 : Math.max(overMs, nowMs) + SETTLE_MS;
+    case "connecting":
+    case "reconnecting":
+      return nowMs + ACCEPTED_MS;
+    case "settling":
+      return nowMs + SETTLE_MS;
+    case "connected":
+    case "ended":
+      return 0;
+  }
+}
+
+/** What a sign asks for in the phase that it has led to. */
+function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): readonly DeviceEffect[] {
+  switch (sign) {
+    case "online":
+      call.online = true;
+      return [...(call.phase === "reconnecting" ? restarted(call, nowMs) : []), ...say(call, nowMs)];
+    case "offline":
+      call.online = false;
+      setTimer(call, "again", 0);
+      return [];
+    case "again":
+      return say(call, nowMs);
+    case "still":
+    case "rings":
+      if (call.phase === "ringing_here") setTimer(call, "stale", nowMs + KEPT_MS);
+      return [];
+    case "own_accepted":
+    case "accepted":
+    case "there":
+      if (call.phase === "elsewhere") setTimer(call, "expired", lastsUntil(call, nowMs));
+      // A hint may be lost: the answer says whose device it is.
+      return sign === "accepted" && isEarly(call.phase) ? say(call, nowMs) : [];
+    default:
+      return notedOfMedia(call, sign, event, nowMs);
+  }
+}
+
+function notedOfMedia(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): readonly DeviceEffect[] {
+  switch (sign) {
+    case "media_connected":
+      call.flows = true;
+      setTimer(call, "restart", 0);
+      return [];
+    case "media_lost":
+      call.flows = false;
+      return [];
+    case "media_failed":
+      call.flows = false;
+      return restarted(call, nowMs);
+    case "restart":
+      return restarted(call, nowMs);
+    case "moved":
+      call.described = call.flows = false;
+      setTimer(call, "restart", nowMs + RESTART_EVERY_MS);
+      return [{ tag: "close_media" }, { tag: "start_media" }];
+    case "our_description":
+      return event.tag === "our_description" ? described(call, event.restart, nowMs) : [];
+    case "their_description":
+      if (event.tag === "described" && call.phase !== "ended") {
+        call.held = [...call.held, event].slice(0, HELD_DESCRIPTIONS);
+      }
+      return [];
+    default:
+      return [];
+  }
+}
+
+/** Says what is to be said in this phase, and when again. */
+function say(call: Draft, nowMs: number): readonly DeviceEffect[] {
+  const step = word(call, nowMs);
+  if (!call.online || step === null) {
+    setTimer(call, "again", 0);
+    return [];
+  }
+  setTimer(call, "again", nowMs + EVERY_MS[call.phase]);
+  return [{ tag: "say", step, withDescription: call.phase === "answering" && call.described }];
+}
+
+function word(call: Draft, nowMs: number): CallStep | null {
+  switch (call.phase) {
+    case "offering":
+      return null;
+    case "waking":
+    case "ringing_here":
+      return mayRing(call, nowMs) ? "ringing" : "keep";
+    case "answering":
+      return call.asks;
+    case "connected":
+      return call.serverPhase === "accepted" ? "connected" : "keep";
+    case "ended":
+      return call.goodbye;
+    default:
+      return "keep";
+  }
+}
+
+/** A description of ours goes out with the step that fits. */
+function described(call: Draft, restart: boolean, nowMs: number): readonly DeviceEffect[] {
+  call.described = true;
+  if (call.phase === "answering") {
+    return say(call, nowMs);
+  }
+  if (!call.online || !isInCall(call.phase)) {
+    return [];
+  }
+  return [{ tag: "say", step: restart ? "restart" : "describe", withDescription: true }];
+}
+
+/** Restarts ICE, or asks for it, and looks again later; without a stream it would lead nowhere. */
+function restarted(call: Draft, nowMs: number): readonly DeviceEffect[] {
+  if (call.phase !== "connecting" && call.phase !== "reconnecting") {
+    return [];
+  }
+  setTimer(call, "restart", nowMs + RESTART_EVERY_MS);
+  return call.online ? [{ tag: "restart_media", owner: !call.entry.incoming }] : [];
+}
+
+/** Descriptions that now are known to be of the device in the call go to the endpoint. */
+function released(call: Draft, nowMs: number): readonly DeviceEffect[] {
+  const effects: DeviceEffect[] = [];
+  while (call.theirs !== null && endpointRuns(call, call.phase)) {
+    const { theirs } = call;
+    const next = call.held.find(({ device }) => device === theirs);
+    if (next === undefined) break;
+    call.held = call.held.filter((each) => each !== next);
+    const pinned = call.pins[theirs] ?? next.fingerprint;
+    if (pinned !== next.fingerprint) {
+      call.forged = true;
+      effects.push({ tag: "warn" }, ...met(call, "forged", next, nowMs));
+      break;
+    }
+    call.pins = { ...call.pins, [theirs]: pinned };
+    const asked = next.restart && !call.entry.incoming;
+    effects.push(asked ? { tag: "restart_media", owner: true } : { tag: "take", message: next.message });
+  }
+  return effects;
+}
+
+// --- how it ends -----------------------------------------------------------------------------------------------------
+
+/** Says goodbye if we end it, and leaves a word of how long it was. */
+function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): readonly DeviceEffect[] {
+  const { incoming } = call.entry;
+  call.reason = localReason(before, sign) ?? call.reason;
+  call.goodbye = lastWord(before, sign);
+  if (sign === "decline" || (before === "answering" && sign === "hang_up")) {
+    call.declined = true;
+    call.owes = call.asks === "migrate" ? null : posted("declined");
+  } else if (sign === "busy") {
+    call.owes = posted("declined", { busy: true });
+  }
+  if (call.goodbye !== null) {
+    setTimer(call, "expired", nowMs + GOODBYE_MS);
+  }
+  const effects = say(call, nowMs);
+  const told = incoming || call.reason === "hung_up" || sign === "summary"; // they leave the word
+  if (!isInCall(before) || (!isByUs(sign) && told)) {
+    return effects;
+  }
+  const beganMs = call.connectedMs || call.takenMs;
+  return [...effects, posted("summary", { beganMs, endedMs: nowMs, reason: call.reason })];
+}
+
+/** After the end: whether the server has heard our last word. */
+function notedLate(call: Draft, sign: CallSign, nowMs: number): readonly DeviceEffect[] {
+  switch (sign) {
+    case "still":
+    case "rings":
+      if (call.goodbye === "hangup") call.goodbye = call.entry.incoming ? "decline" : "cancel";
+      return [];
+    case "here":
+      if (call.goodbye === "hangup" || call.goodbye === "cancel") return [];
+      call.goodbye = "hangup";
+      call.owes = null;
+      setTimer(call, "expired", nowMs + GOODBYE_MS);
+      return say(call, nowMs);
+    case "there":
+    case "own_accepted":
+      return silenced(call, false);
+    case "missed":
+    case "over":
+    case "doubted":
+      return silenced(call, call.reason === null || !ANSWERED.includes(call.reason));
+    case "expired":
+      return silenced(call, true);
+    default:
+      return [];
+  }
+}
+
+/** Nothing is said any more; what the person has done is told sealed, unless somebody else was faster. */
+function silenced(call: Draft, owes: boolean): readonly DeviceEffect[] {
+  const post = owes ? call.owes : null;
+  call.owes = call.goodbye = null;
+  call.times = {};
+  return post === null ? [] : [post];
+}
+
+/** How the call has ended, from what is known now. */
+function judged(call: Draft): Outcome {
+  if (call.accepted) return "answered";
+  if (!call.sent) return "not_sent";
+  if (call.declined) return "declined";
+  return call.superseded ? "superseded" : "missed";
+}

@@ -1,0 +1,113 @@
+/**
+ * Whether media come in, and how well: what the browser counts, as figures. Pure.
+ *
+ * Source: W3C Identifiers for WebRTC's Statistics API.
+ */
+
+/** What one look at the statistics says; all since the connection was made but for rttMs. */
+export interface Counts {
+  readonly atMs: number;
+  /** Packets of sound and pictures that came in, and that did not. */
+  readonly packets: number;
+  readonly lost: number;
+  readonly framesDecoded: number;
+  readonly framesSent: number;
+  /** Time that pictures stood still, milliseconds. */
+  readonly frozenMs: number;
+  readonly jitterMs: number;
+  /** To the other side and back, 0 = not known. */
+  readonly rttMs: number;
+  /** What the connection could carry, bits per second; 0 = not known. */
+  readonly availableBps: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Kinds of the candidates in use, "" = none. */
+  readonly localType: string;
+  readonly remoteType: string;
+}
+
+interface Row {
+  readonly id: string;
+  readonly type: string;
+  readonly [name: string]: unknown;
+}
+
+function numberIn(row: Row | undefined, name: string): number {
+  const value = row?.[name];
+  return typeof value === "number" ? value : 0;
+}
+
+function textIn(row: Row | undefined, name: string): string {
+  const value = row?.[name];
+  return typeof value === "string" ? value : "";
+}
+
+/** The figures in a report. atMs: of the page's clock. */
+export function countsIn(report: RTCStatsReport, atMs: number): Counts {
+  const rows = new Map<string, Row>();
+  report.forEach((row: Row) => {
+    rows.set(row.id, row);
+  });
+  const all = [...rows.values()];
+  const inbound = all.filter(({ type }) => type === "inbound-rtp");
+  const outbound = all.filter(({ type }) => type === "outbound-rtp");
+  const sum = (of: readonly Row[], name: string): number => of.reduce((total, row) => total + numberIn(row, name), 0);
+  const transport = all.find(({ type }) => type === "transport");
+  const pair = rows.get(textIn(transport, "selectedCandidatePairId"));
+  return {
+    atMs,
+    packets: sum(inbound, "packetsReceived"),
+    lost: sum(inbound, "packetsLost"),
+    framesDecoded: sum(inbound, "framesDecoded"),
+    framesSent: sum(outbound, "framesSent"),
+    frozenMs: sum(inbound, "totalFreezesDuration") * 1000,
+    jitterMs: Math.max(0, ...inbound.map((row) => numberIn(row, "jitter") * 1000)),
+    rttMs: numberIn(pair, "currentRoundTripTime") * 1000,
+    availableBps: numberIn(pair, "availableOutgoingBitrate"),
+    bytesSent: numberIn(transport, "bytesSent"),
+    bytesReceived: numberIn(transport, "bytesReceived"),
+    localType: textIn(rows.get(textIn(pair, "localCandidateId")), "candidateType"),
+    remoteType: textIn(rows.get(textIn(pair, "remoteCandidateId")), "candidateType"),
+  };
+}
+
+/** What is expected to come in. */
+export type Expected = "video" | "audio" | "nothing";
+
+/**
+ * Since when media stand still. Fed with every look; a connection made anew counts from zero again, which is movement
+ * only once something has come.
+ */
+export class Flow {
+  private packets = 0;
+  private frames = 0;
+  private packetsMs = 0;
+  private framesMs = 0;
+  private began = false;
+
+  /** Something has come in at all. */
+  get hasBegun(): boolean {
+    return this.began;
+  }
+
+  /** Takes a look; how long nothing has come of what is expected, milliseconds. */
+  stillMs(counts: Counts, expected: Expected): number {
+    const { atMs } = counts;
+    if (counts.packets > this.packets) {
+      this.packetsMs = atMs;
+      this.began = true;
+    }
+    if (counts.framesDecoded > this.frames || !this.framesMs) {
+      this.framesMs = atMs;
+    }
+    this.packetsMs ||= atMs;
+    this.packets = counts.packets;
+    this.frames = counts.framesDecoded;
+    if (expected === "nothing") {
+      return 0;
+    }
+    // Pictures may stand still with a stuck decoder while packets come; sound alone has packets at all times.
+    const since = expected === "video" ? Math.min(this.packetsMs, this.framesMs) : this.packetsMs;
+    return atMs - since;
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Camera and microphone of this page: asked for when they are needed, given back when they are not.
+ *
+ * What is missing or forbidden is said in `problem`, and the call goes on with the rest.
+ */
+
+import type { CallMode } from "../call-views.ts";
+import type { OwnTracks } from "./peer.ts";
+
+/** What keeps us from being seen or heard; "" = nothing. */
+export type MediaProblem = "" | "no_camera" | "no_microphone" | "denied" | "in_use";
+
+/** Pictures are made no larger than this: what a phone shows, and a slow line carries. */
+const VIDEO: MediaTrackConstraints = {
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30 },
+  facingMode: "user",
+};
+const AUDIO: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+
+/** Why the browser did not give a device. */
+export function problemOf(error: unknown, missing: "no_camera" | "no_microphone"): MediaProblem {
+  const name = error instanceof DOMException ? error.name : "";
+  if (name === "NotAllowedError" || name === "SecurityError") {
+    return "denied";
+  }
+  return name === "NotReadableError" || name === "AbortError" ? "in_use" : missing;
+}
+
+/** The tracks of one call. `show` is called when one has come or gone by itself. */
+export class OwnMedia {
+  /** What we look and sound like, for elements. */
+  readonly stream = new MediaStream();
+  problem: MediaProblem = "";
+  private readonly show: () => void;
+  private isMuted = false;
+
+  constructor(show: () => void) {
+    this.show = show;
+  }
+
+  /** What there is now. */
+  get tracks(): OwnTracks {
+    return { audio: this.stream.getAudioTracks()[0] ?? null, video: this.stream.getVideoTracks()[0] ?? null };
+  }
+
+  get muted(): boolean {
+    return this.isMuted;
+  }
+
+  /** The microphone sends silence, or what it hears. */
+  mute(on: boolean): void {
+    this.isMuted = on;
+    for (const track of this.stream.getAudioTracks()) {
+      track.enabled = !on;
+    }
+  }
+
+  /** Takes what this mode needs and gives back what it does not. Never rejects: `problem` says what is missing. */
+  async use(mode: CallMode): Promise<void> {
+    this.problem = "";
+    await this.have("audio", mode !== "text");
+    await this.have("video", mode === "video");
+  }
+
+  private async have(kind: "audio" | "video", wanted: boolean): Promise<void> {
+    const held = this.tracks[kind];
+    if (!wanted) {
+      this.drop(held);
+    } else if (held === null) {
+      await this.take(kind);
+    }
+  }
+
+  private async take(kind: "audio" | "video"): Promise<void> {
+    try {
+      const asked = kind === "audio" ? { audio: AUDIO } : { video: VIDEO };
+      const [track] = (await navigator.mediaDevices.getUserMedia(asked)).getTracks();
+      if (track !== undefined) {
+        track.enabled = kind === "video" || !this.isMuted;
+        track.onended = () => {
+          this.drop(track); // unplugged, or taken away by the person
+          this.problem = kind === "audio" ? "no_microphone" : "no_camera";
+          this.show();
+        };
+        this.stream.addTrack(track);
+      }
+    } catch (error) {
+      this.problem = problemOf(error, kind === "audio" ? "no_microphone" : "no_camera");
+    }
+  }
+
+  private drop(track: MediaStreamTrack | null): void {
+    if (track !== null) {
+      track.onended = null;
+      track.stop();
+      this.stream.removeTrack(track);
+    }
+  }
+
+  /** Gives all of it back. */
+  close(): void {
+    this.drop(this.tracks.audio);
+    this.drop(this.tracks.video);
+  }
+}

@@ -1,0 +1,507 @@
+/**
+ * Waiting rooms from a device's side: the place it holds, what the server says of doors and people, words of hosts.
+ *
+ *     knock (place kept)  ─ every 10 s ─> room.knock     until it is given up, or the door closes for good
+ *     enter (as a host)   ─ every 10 s ─> room.act
+ *     room (stream)       ─> who stands where            the server's word, of the present connection
+ *     room.words (sealed) ─> what the host says to us
+ *
+ * Rooms of appointments that begin soon or run are watched by themselves. Places outlive the process, so that a reload
+ * keeps them; one whose last answer is older than two minutes is given up when a process starts.
+ *
+ * Admission is the host's sealed call and nothing else: see `expectsCall`.
+ *
+ * Source: docs/protocol.md, chapter 23.
+ */
+
+import { hasRoom, type Place, type Room, type RoomPerson } from "../meetings.ts";
+import { concat } from "../protocol/bytes.ts";
+import type { AccountId, AppointmentId, RoomLinkId } from "../protocol/ids.ts";
+import { idBytes } from "../protocol/ids.ts";
+import { WATCHED_ROOMS } from "../protocol/limits.ts";
+import type { RoomView, RoomPerson as Seen } from "../protocol/meeting.ts";
+import { isAdmin } from "../protocol/membership-entries.ts";
+import {
+  type DoorState,
+  GRACE_MS,
+  KNOCK_EVERY_MS,
+  OPENS_BEFORE_MS,
+  type PersonState,
+  TICKET_MS,
+} from "../rooms/states.ts";
+import { APPOINTMENTS, standing, viewOf } from "./appointments.ts";
+import { accountsOf } from "./conversations.ts";
+import type { Errand } from "./errands.ts";
+import * as errands from "./errands.ts";
+import type { RoomWords } from "./meetings.ts";
+import { CONVERSATIONS } from "./records.ts";
+import { Table } from "./tables.ts";
+import { type Call, makeCall, type Turn } from "./turn.ts";
+
+/** Rooms are watched from so long before their doors open. */
+const EARLY_MS = 5 * 60_000;
+/** How long behind its end a room may still be open: what runs over is watched as long. */
+const OVERRUN_MS = 4 * 3_600_000;
+const LONGEST_MS = 2 * 3_600_000;
+const MINUTE_MS = 60_000;
+
+/**
+ * What this device holds at a door. heardMs: the server's last answer, 0 = none yet; madeMs: when it began. link: by which
+ * join link. as: a guest's place, or a host in the room.
+ */
+interface Presence {
+  readonly appointment: AppointmentId;
+  readonly as: "guest" | "host";
+  readonly step: "checking" | "waiting";
+  readonly checks: number;
+  readonly link: RoomLinkId | null;
+  readonly state: PersonState;
+  readonly sinceMs: number;
+  readonly heardMs: number;
+  readonly madeMs: number;
+}
+
+/** What the server said. stale: on an earlier connection. */
+interface Told {
+  readonly view: RoomView;
+  readonly stale: boolean;
+}
+
+/** What a host has said to us. */
+interface Words {
+  readonly act: string;
+  readonly words: string;
+  readonly atMs: number;
+  readonly seq: number;
+}
+
+/** A join link that this device has used. */
+interface Led {
+  readonly link: RoomLinkId;
+  readonly startMs: number;
+  readonly minutes: number;
+}
+
+/** Which rooms the server was told that we watch, on this connection; wanted: by the host program. */
+interface Watching {
+  readonly told: readonly AppointmentId[];
+  readonly wanted: readonly AppointmentId[];
+}
+
+const NOTHING: Watching = { told: [], wanted: [] };
+
+/** By appointment. */
+const PRESENT = new Table<Presence>("room_present");
+/** By appointment. */
+const ROOMS = new Table<Told>("room");
+/** By appointment. */
+const WORDS = new Table<Words>("room_words");
+/** By appointment. */
+const LED = new Table<Led>("room_link");
+/** One record under the empty key. */
+const WATCHING = new Table<Watching>("room_watch", NOTHING);
+
+// --- a place ---------------------------------------------------------------------------------------------------------
+
+/** The end of an appointment, as far as it is known here; 0 = it is not. */
+function endOf(turn: Turn, appointment: AppointmentId): number {
+  const said = standing(turn, appointment);
+  const led = LED.get(turn.tx, appointment);
+  const times = said === null ? led && [led.startMs, led.minutes] : [said.start, said.minutes];
+  return times === null ? 0 : (times[0] ?? 0) + (times[1] ?? 0) * MINUTE_MS;
+}
+
+/** Whether we know of an appointment with a room: by its sealed post, or by a join link. */
+export function isKnown(turn: Turn, appointment: AppointmentId): boolean {
+  const known = viewOf(turn, appointment);
+  return LED.has(turn.tx, appointment) || (known !== null && !known.cancelled && hasRoom(known.modality));
+}
+
+/** Whether we are a host of its room: a therapist or owner in its conversation. */
+export function isHost(turn: Turn, appointment: AppointmentId): boolean {
+  const { role } = turn.me;
+  return role !== null && isAdmin(role) && viewOf(turn, appointment) !== null;
+}
+
+/** What somebody says in front of a door. checks: what works, see `RoomPerson`. */
+export interface Knocking {
+  readonly checks?: number;
+  readonly checking?: boolean;
+}
+
+/** Takes a place, or says something else there: from now on it is said every ten seconds. */
+export function knock(turn: Turn, appointment: AppointmentId, { checks = 0, checking = false }: Knocking): void {
+  const held = PRESENT.get(turn.tx, appointment);
+  const link = LED.get(turn.tx, appointment)?.link ?? null;
+  const step = checking ? "checking" : "waiting";
+  const fresh = { state: "invited", sinceMs: 0, heardMs: 0, madeMs: turn.nowMs } as const;
+  const before = held?.as === "guest" ? held : fresh;
+  keep(turn, { ...before, appointment, as: "guest", step, checks, link });
+  WORDS.delete(turn.tx, appointment);
+}
+
+/** We are in the room as a host: said every ten seconds from now on. */
+export function enter(turn: Turn, appointment: AppointmentId): void {
+  const fresh = { link: null, state: "in_room", checks: 0, sinceMs: turn.nowMs, heardMs: 0, madeMs: turn.nowMs } as const;
+  const held = PRESENT.get(turn.tx, appointment);
+  keep(turn, { ...(held?.as === "host" ? held : fresh), appointment, as: "host", step: "waiting" });
+}
+
+function keep(turn: Turn, presence: Presence): void {
+  const { appointment } = presence;
+  errands.drop(turn, "room_leave", leaving("guest", appointment));
+  errands.drop(turn, "room_leave", leaving("host", appointment));
+  errands.drop(turn, "room_present", appointment);
+  putPresence(turn, presence);
+  errands.plan(turn, "room_present", appointment);
+  watchRooms(turn);
+}
+
+function putPresence(turn: Turn, presence: Presence): void {
+  const { appointment } = presence;
+  const before = asText(roomOf(turn, appointment));
+  PRESENT.put(turn.tx, appointment, presence);
+  tellIf(turn, appointment, before);
+}
+
+/** We go: the server is told, once, as long as it may still remember us. */
+export function leave(turn: Turn, appointment: AppointmentId): void {
+  const held = PRESENT.get(turn.tx, appointment);
+  if (held !== null) {
+    giveUp(turn, appointment);
+    errands.plan(turn, "room_leave", leaving(held.as, appointment));
+  }
+}
+
+function leaving(as: Presence["as"], appointment: AppointmentId): string {
+  return `${as}:${appointment}`;
+}
+
+function giveUp(turn: Turn, appointment: AppointmentId): void {
+  const before = asText(roomOf(turn, appointment));
+  PRESENT.put(turn.tx, appointment, { ...PRESENT.need(turn.tx, appointment) }); // noted as written
+  PRESENT.delete(turn.tx, appointment);
+  errands.drop(turn, "room_present", appointment);
+  tellIf(turn, appointment, before);
+  watchRooms(turn);
+}
+
+/** The process starts: nothing of earlier connections holds, and places that nobody has kept for two minutes are over. */
+export function beginRooms(turn: Turn): void {
+  for (const [key] of ROOMS.list(turn.tx)) {
+    ROOMS.delete(turn.tx, key);
+  }
+  for (const [, { appointment, heardMs, madeMs }] of PRESENT.list(turn.tx)) {
+    if (turn.nowMs >= Math.max(heardMs, madeMs) + TICKET_MS) {
+      PRESENT.delete(turn.tx, appointment);
+      errands.drop(turn, "room_present", appointment);
+    }
+  }
+  WATCHING.put(turn.tx, "", NOTHING);
+}
+
+// --- saying it again and again ---------------------------------------------------------------------------------------
+
+/** What we say at a door now; nothing while we are in a call there. */
+export function presentCall(turn: Turn, errand: Errand): Call | null {
+  const appointment = errand.subject as AppointmentId;
+  const held = PRESENT.get(turn.tx, appointment);
+  if (held === null || (held.as === "guest" && held.state === "in_room")) {
+    errands.drop(turn, "room_present", appointment);
+    return null;
+  }
+  const { step, checks, link } = held;
+  const [key, path] = [errands.keyOf(errand), { appointment }];
+  return held.as === "host"
+    ? makeCall(key, "room.act", { path, body: { act: "enter", version: 0, account: null, call: null, sure: false } })
+    : makeCall(key, "room.knock", { path, body: { step, checks, link } });
+}
+
+/** The server has heard us: the same again in ten seconds. */
+export function presentHeard(turn: Turn, { subject }: Errand, answer: RoomView): void {
+  const appointment = subject as AppointmentId;
+  const held = PRESENT.get(turn.tx, appointment);
+  errands.drop(turn, "room_present", subject);
+  if (held === null || answer.appointment !== appointment) {
+    return;
+  }
+  errands.plan(turn, "room_present", subject, { dueMs: turn.nowMs + KNOCK_EVERY_MS });
+  putPresence(turn, { ...held, heardMs: turn.nowMs });
+  takeRoom(turn, answer);
+}
+
+/** The server will not hear of it: there is no such room for us. */
+export function presentRefused(turn: Turn, { subject }: Errand): void {
+  errands.drop(turn, "room_present", subject);
+  if (PRESENT.has(turn.tx, subject)) {
+    giveUp(turn, subject as AppointmentId);
+  }
+}
+
+/** Nobody has answered: never later than the next word is due. */
+export function presentUnanswered(turn: Turn, errand: Errand): void {
+  errands.drop(turn, "room_present", errand.subject);
+  errands.plan(turn, "room_present", errand.subject, { dueMs: turn.nowMs + KNOCK_EVERY_MS / 2 });
+}
+
+/** We go. */
+export function leaveCall(_turn: Turn, errand: Errand): Call {
+  const [as, appointment = ""] = errand.subject.split(":");
+  const [key, path] = [errands.keyOf(errand), { appointment }];
+  return as === "host"
+    ? makeCall(key, "room.act", { path, body: { act: "leave", version: 0, account: null, call: null, sure: false } })
+    : makeCall(key, "room.knock", { path, body: { step: "leave", checks: 0, link: null } });
+}
+
+/** The server knows that we have gone, or does not care. */
+export function leftTold(turn: Turn, { subject }: Errand): void {
+  errands.drop(turn, "room_leave", subject);
+}
+
+// --- what the server says --------------------------------------------------------------------------------------------
+
+const DOORS: readonly DoorState[] = ["closed", "open_no_host", "host_present", "in_session", "grace"];
+const STATES: readonly PersonState[] = [
+  "invited",
+  "checking",
+  "waiting",
+  "disconnected",
+  "admitting",
+  "in_room",
+  "left",
+  "declined",
+  "gave_up",
+  "expired",
+  "removed",
+];
+/** After these nothing is said at the door any more, until somebody knocks again. */
+const OVER: readonly PersonState[] = ["left", "declined", "gave_up", "removed"];
+
+/** A room as the server says that it stands, on the stream or in an answer. An earlier version is no news. */
+export function takeRoom(turn: Turn, view: RoomView): void {
+  const { appointment, version } = view;
+  const held = ROOMS.get(turn.tx, appointment);
+  const isOurs = isKnown(turn, appointment) || PRESENT.has(turn.tx, appointment);
+  if (!isOurs || (held !== null && !held.stale && version < held.view.version)) {
+    return;
+  }
+  const before = asText(roomOf(turn, appointment));
+  ROOMS.put(turn.tx, appointment, { view, stale: false });
+  tellIf(turn, appointment, before);
+  followPlace(turn, view);
+}
+
+/** Our own place, by the server's word. */
+function followPlace(turn: Turn, { appointment, people, door }: RoomView): void {
+  const held = PRESENT.get(turn.tx, appointment);
+  if (held === null) {
+    return;
+  }
+  const end = endOf(turn, appointment);
+  if (door === "closed" && end > 0 && turn.nowMs > end) {
+    giveUp(turn, appointment);
+    return;
+  }
+  const own = people.find(({ account }) => account === turn.me.account);
+  if (held.as === "host" || own === undefined) {
+    return;
+  }
+  const state = stateOf(own.state);
+  putPresence(turn, { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs });
+  if (OVER.includes(state)) {
+    giveUp(turn, appointment);
+  } else if (held.state === "in_room" && state !== "in_room") {
+    errands.plan(turn, "room_present", appointment); // sent back: we wait again
+  }
+}
+
+function stateOf(word: string): PersonState {
+  return STATES.find((known) => known === word) ?? "invited";
+}
+
+/**
+ * Whether a call for this appointment lets us in: this device holds a place there, kept within the last two minutes, and
+ * it is the host of the sealed appointment who calls; of one that a join link has led to, a therapist or owner with whom
+ * we have a conversation.
+ */
+export function expectsCall(turn: Turn, appointment: AppointmentId, caller: AccountId): boolean {
+  const held = PRESENT.get(turn.tx, appointment);
+  if (held?.as !== "guest" || held.step !== "waiting" || turn.nowMs >= Math.max(held.heardMs, held.madeMs) + TICKET_MS) {
+    return false;
+  }
+  const known = viewOf(turn, appointment);
+  return known === null ? LED.has(turn.tx, appointment) && leads(turn, caller) : known.host === caller;
+}
+
+/** Whether somebody is a therapist or owner in a conversation with us. */
+function leads(turn: Turn, account: AccountId): boolean {
+  return CONVERSATIONS.list(turn.tx).some(([, { membership }]) =>
+    membership?.members.some((member) => member.account === account && isAdmin(member.role)),
+  );
+}
+
+// --- words and links -------------------------------------------------------------------------------------------------
+
+/** A host has said something to us, sealed, with what they do at the door. The newest counts. */
+export function takeWords(
+  turn: Turn,
+  { account, seq, atMs }: { readonly account: AccountId; readonly seq: number; readonly atMs: number },
+  { appointment, act, words }: RoomWords,
+): void {
+  const held = WORDS.get(turn.tx, appointment);
+  const isTheirs = viewOf(turn, appointment)?.members.includes(account) ?? LED.has(turn.tx, appointment);
+  const isFresh = atMs > turn.nowMs - OVERRUN_MS && seq > (held?.seq ?? 0);
+  if (account !== turn.me.account && leads(turn, account) && isTheirs && isFresh) {
+    const before = asText(roomOf(turn, appointment));
+    WORDS.put(turn.tx, appointment, { act, words, atMs, seq });
+    tellIf(turn, appointment, before);
+  }
+}
+
+/** A join link has let this device in. */
+export function led(turn: Turn, appointment: AppointmentId, by: Led): void {
+  LED.put(turn.tx, appointment, by);
+  watchRooms(turn);
+}
+
+// --- watching --------------------------------------------------------------------------------------------------------
+
+/** The host program wants to know of these rooms too. */
+export function watchToo(turn: Turn, wanted: readonly AppointmentId[]): void {
+  WATCHING.put(turn.tx, "", { ...watching(turn), wanted: wanted.slice(0, WATCHED_ROOMS) });
+  watchRooms(turn);
+}
+
+function watching(turn: Turn): Watching {
+  return WATCHING.get(turn.tx, "") ?? NOTHING;
+}
+
+/** A connection is there: the server has to be told whom we watch, and says anew how they stand. */
+export function roomsOnline(turn: Turn): void {
+  for (const [key, held] of ROOMS.list(turn.tx)) {
+    ROOMS.put(turn.tx, key, { ...held, stale: true });
+  }
+  WATCHING.put(turn.tx, "", { ...watching(turn), told: [] });
+  watchRooms(turn);
+}
+
+/** Appointments that begin soon or run, and when that is next different. */
+function current(turn: Turn): { readonly now: AppointmentId[]; readonly nextMs: number } {
+  const early = OPENS_BEFORE_MS + EARLY_MS;
+  const span = { above: turn.nowMs - LONGEST_MS - OVERRUN_MS, below: turn.nowMs + early + 1 };
+  const open = APPOINTMENTS.list(turn.tx, "", span).filter(([, { id }]) => {
+    const known = viewOf(turn, id);
+    const end = (known?.endMs ?? 0) + (known?.lateMinutes ?? 0) * MINUTE_MS + GRACE_MS;
+    const door = ROOMS.get(turn.tx, id)?.view.door ?? "closed";
+    const runs = turn.nowMs < end + MINUTE_MS || door !== "closed";
+    return known !== null && !known.cancelled && hasRoom(known.modality) && runs;
+  });
+  const [next] = APPOINTMENTS.list(turn.tx, "", { above: turn.nowMs + early, limit: 1 });
+  const start = next === undefined ? 0 : (standing(turn, next[1].id)?.start ?? 0);
+  return { now: open.map(([, { id }]) => id), nextMs: start > 0 ? start - early : 0 };
+}
+
+/** Says whom we watch, if that is news to the server. */
+export function watchRooms(turn: Turn): void {
+  const { now, nextMs } = current(turn);
+  const held = watching(turn);
+  const present = PRESENT.list(turn.tx).map(([, { appointment }]) => appointment);
+  const watched = [...new Set([...present, ...now, ...held.wanted])].slice(0, WATCHED_ROOMS).sort();
+  errands.drop(turn, "room_watch");
+  if (nextMs > turn.nowMs) {
+    errands.plan(turn, "room_watch", "", { dueMs: nextMs });
+  }
+  if (watched.join() !== [...held.told].join()) {
+    WATCHING.put(turn.tx, "", { ...held, told: watched });
+    turn.send({ tag: "watch_room", appointments: concat(...watched.map(idBytes)) });
+    for (const [key] of ROOMS.list(turn.tx).filter(([room]) => !watched.includes(room as AppointmentId))) {
+      ROOMS.delete(turn.tx, key);
+    }
+  }
+}
+
+/** Another appointment begins soon. */
+export function watchDue(turn: Turn): void {
+  errands.drop(turn, "room_watch");
+  watchRooms(turn);
+}
+
+// --- what hosts see --------------------------------------------------------------------------------------------------
+
+/** Rooms by appointment. */
+export type Rooms = Readonly<Record<AppointmentId, Room>>;
+
+/** All that are known. */
+export function viewRooms(turn: Turn): Rooms {
+  const ids = new Set([...ROOMS.list(turn.tx), ...PRESENT.list(turn.tx), ...WORDS.list(turn.tx)].map(([key]) => key));
+  const rooms = [...ids].map((id) => roomOf(turn, id as AppointmentId)).filter((room) => room !== null); // their keys
+  return Object.fromEntries(rooms.map((room) => [room.appointment, room]));
+}
+
+/** Watches what the appointments that this turn has changed ask for; a place at one that is cancelled is given up. */
+export function settleRooms(turn: Turn): void {
+  const changed = turn.written(APPOINTMENTS.name) as AppointmentId[]; // what they are kept under
+  for (const appointment of changed) {
+    if (PRESENT.has(turn.tx, appointment) && viewOf(turn, appointment)?.cancelled) {
+      giveUp(turn, appointment);
+    }
+  }
+  if (changed.length > 0) {
+    watchRooms(turn);
+  }
+}
+
+/** All that are known, if this turn has changed what is seen of any; else null. */
+export function changedRooms(turn: Turn): Rooms | null {
+  const tables = [ROOMS, PRESENT, WORDS, APPOINTMENTS, WATCHING];
+  return tables.some(({ name }) => turn.written(name).length > 0) ? viewRooms(turn) : null;
+}
+
+/** One room as hosts see it; null while nothing is known of it. */
+export function roomOf(turn: Turn, appointment: AppointmentId): Room | null {
+  const view = ROOMS.get(turn.tx, appointment)?.view ?? null;
+  const held = PRESENT.get(turn.tx, appointment);
+  const said = WORDS.get(turn.tx, appointment);
+  if (view === null && held === null && said === null) {
+    return null;
+  }
+  const start = standing(turn, appointment)?.start ?? LED.get(turn.tx, appointment)?.startMs ?? 0;
+  return {
+    appointment,
+    door: DOORS.find((known) => known === view?.door) ?? "closed",
+    opensMs: view?.opensMs ?? Math.max(0, start - OPENS_BEFORE_MS),
+    locked: view?.locked ?? false,
+    version: view?.version ?? 0,
+    people: (view?.people ?? []).map((person) => shownPerson(turn, appointment, person)),
+    words: said && { act: said.act, words: said.words, atMs: said.atMs },
+    place: held?.as === "guest" ? shownPlace(held) : null,
+    asHost: held?.as === "host",
+  };
+}
+
+/** Whether somebody is expected is not the server's to say. */
+function shownPerson(turn: Turn, appointment: AppointmentId, person: Seen): RoomPerson {
+  const { account, state, sinceMs, checks, call } = person;
+  return { account, state: stateOf(state), sinceMs, expected: isExpected(turn, appointment, account), checks, call };
+}
+
+/** Whether an account is on an appointment, by what is sealed and signed. */
+export function isExpected(turn: Turn, appointment: AppointmentId, account: AccountId): boolean {
+  const conv = viewOf(turn, appointment)?.conversation ?? null;
+  const conversation = conv === null ? null : CONVERSATIONS.get(turn.tx, conv);
+  return conversation !== null && accountsOf(turn, conversation).includes(account);
+}
+
+function shownPlace({ step, state, checks, sinceMs, heardMs }: Presence): Place {
+  return { step, state, checks, sinceMs, heardMs };
+}
+
+function asText(room: Room | null): string {
+  return JSON.stringify(room && { ...room, place: room.place && { ...room.place, heardMs: 0 } });
+}
+
+function tellIf(turn: Turn, appointment: AppointmentId, before: string): void {
+  if (asText(roomOf(turn, appointment)) !== before) {
+    turn.show({ type: "roomChanged", appointment });
+  }
+}

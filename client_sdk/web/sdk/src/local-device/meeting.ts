@@ -1,0 +1,121 @@
+/** Appointments and waiting rooms, for whoever holds the running engine. */
+
+import * as appointments from "../engine/appointments.ts";
+import * as planning from "../engine/appointments-planning.ts";
+import * as rooms from "../engine/rooms.ts";
+import * as hosting from "../engine/rooms-hosting.ts";
+import type { LinkUsed } from "../meetings.ts";
+import { LocalError, Rejected } from "../protocol/errors.ts";
+import type { AppointmentId, ConversationId } from "../protocol/ids.ts";
+import type { Outcome } from "../protocol/meeting.ts";
+import { CoveringDevice } from "./covering.ts";
+import { errandWithin } from "./running.ts";
+import type { AppointmentCalls } from "./types.ts";
+
+/** The part of `LocalDevice` that meets people. See `AppointmentCalls`, which says what each method does. */
+export abstract class MeetingDevice extends CoveringDevice implements AppointmentCalls {
+  // --- appointments ---
+
+  async planAppointment(conv: ConversationId, plan: planning.Plan): Promise<readonly AppointmentId[]> {
+    const { put, ids } = await this.do((turn) => planning.plan(turn, conv, plan));
+    await this.put(put);
+    return ids;
+  }
+
+  async moveAppointment(id: AppointmentId, startMs: number, minutes: number | null): Promise<void> {
+    await this.put(await this.do((turn) => planning.move(turn, id, startMs, minutes)));
+  }
+
+  async cancelAppointment(id: AppointmentId, words: string): Promise<void> {
+    await this.put(await this.do((turn) => planning.cancel(turn, id, words)));
+  }
+
+  private async put(put: string): Promise<void> {
+    await errandWithin(this.engine, this.clock, planning.putErrand(put));
+  }
+
+  async sayLate(id: AppointmentId, minutes: number, words: string): Promise<void> {
+    await this.do((turn) => planning.sayLate(turn, id, minutes, words));
+  }
+
+  async setOutcome(id: AppointmentId, outcome: Outcome, minutesHeld: number): Promise<void> {
+    const body = { outcome, minutesHeld };
+    const answer = await this.engine.request("appointment.outcome", { appointment: id }, {}, body);
+    await this.do((turn) => appointments.takeRows(turn, answer.appointments));
+  }
+
+  async calendarFile(id: AppointmentId): Promise<Uint8Array> {
+    const { ics } = await this.engine.request("appointment.calendar", { appointment: id }, {}, null);
+    return ics;
+  }
+
+  async makeFeed(): Promise<string> {
+    const { path } = await this.engine.request("calendar.feed", {}, {}, null);
+    if (!/^\/v1\/calendar\/[\w-]+\.ics$/.test(path)) {
+      throw new LocalError("bad_format", "the server gave out no address");
+    }
+    return `${this.engine.core.me.base}${path}`;
+  }
+
+  async endFeed(): Promise<void> {
+    await this.engine.request("calendar.end", {}, {}, null);
+  }
+
+  // --- waiting rooms ---
+
+  async knock(appointment: AppointmentId, knocking: rooms.Knocking): Promise<void> {
+    await this.do((turn) => {
+      hosting.requireRoom(turn, appointment);
+      if (rooms.isHost(turn, appointment)) {
+        throw new LocalError("forbidden", "a host enters");
+      }
+      rooms.knock(turn, appointment, knocking);
+    });
+  }
+
+  async enterRoom(appointment: AppointmentId): Promise<void> {
+    await this.do((turn) => {
+      hosting.requireHost(turn, appointment);
+      rooms.enter(turn, appointment);
+    });
+  }
+
+  async leaveRoom(appointment: AppointmentId): Promise<void> {
+    await this.do((turn) => rooms.leave(turn, appointment));
+  }
+
+  async watchRooms(wanted: readonly AppointmentId[]): Promise<void> {
+    await this.do((turn) => rooms.watchToo(turn, wanted));
+  }
+
+  async actInRoom(appointment: AppointmentId, wish: hosting.HostWish): Promise<void> {
+    const act = await this.do((turn) => hosting.actOf(turn, appointment, wish));
+    try {
+      const view = await this.engine.request("room.act", { appointment }, {}, act);
+      await this.do((turn) => hosting.acted(turn, appointment, wish, view));
+    } catch (problem) {
+      if (problem instanceof Rejected && problem.code === "conflict") {
+        const view = await this.engine.request("room.view", { appointment }, {}, null);
+        await this.do((turn) => rooms.takeRoom(turn, view));
+      }
+      throw problem;
+    }
+  }
+
+  async useRoomLink(url: string, passcode: string): Promise<LinkUsed> {
+    const { link, secret, appointment: named } = await this.do((turn) => hosting.readRoomLink(turn, url));
+    const opened = await this.engine.request("room.use_link", { link }, {}, { secret, passcode });
+    const { appointment, startMs, minutes } = opened;
+    if (appointment !== named) {
+      throw new Rejected("not_found", "the server leads elsewhere than the link says");
+    }
+    await this.do((turn) => rooms.led(turn, appointment, { link, startMs, minutes }));
+    return { appointment, startMs, minutes };
+  }
+
+  async makeRoomLink(appointment: AppointmentId, passcode: string): Promise<string> {
+    const { url, body } = await this.do((turn) => hosting.newRoomLink(turn, appointment, passcode));
+    await this.engine.request("room.link", { appointment }, {}, body);
+    return url;
+  }
+}

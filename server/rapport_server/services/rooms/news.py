@@ -1,0 +1,328 @@
+"""Tells devices of the waiting rooms that they watch: each its own view, whenever that has changed.
+
+Nobody waits for it: a connection says which rooms it watches and goes on. Everything that waits here is kept by device
+or room, the newest in place of the older, so that it is bounded by who is connected and what they watch.
+
+Source: docs/protocol.md, section 23.1.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from rapport_protocol.codec import SERVER_CODECS
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected
+from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, DeviceId, PracticeId, split_ids
+from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
+from rapport_protocol.messages import Room, WatchRoom
+from rapport_protocol.requests import Role
+from rapport_server.hints import RoomMoved
+from rapport_server.meetings import (
+    AppointmentDirectory,
+    AppointmentRecord,
+    RoomDirectory,
+    RoomLinkDirectory,
+    RoomRecord,
+)
+from rapport_server.ports import Bus, Clock
+from rapport_server.rates import Rates
+from rapport_server.records import Principal
+from rapport_server.services.rooms.rules import view_changes_ms, viewed
+
+__all__ = ["Connection", "Link", "RoomNews", "RoomNewsStore"]
+
+LOOK_EVERY_S: Final = 30.0
+"""Longest sleep between two looks at the clock."""
+ANSWERED_AT_ONCE: Final = 100
+"""Devices whose wishes are looked up in one round."""
+LOADED_AT_ONCE: Final = 100
+"""Appointments that the store is asked for at a time."""
+TOLD_AT_ONCE: Final = 256
+"""Devices that are told in one turn of the loop."""
+
+RoomKey = tuple[PracticeId, AppointmentId]
+
+_log = structlog.get_logger("rapport.rooms")
+_encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
+
+
+class Connection(Protocol):
+    """What is needed of a device's socket; sending never waits."""
+
+    @property
+    def congested(self) -> bool:
+        """Too much waits for the device to read; `RoomNews.room` follows once it has."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queues one ready-made MessagePack frame."""
+
+
+class Link(Protocol):
+    """A signed-in connection."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its socket."""
+
+
+class RoomNewsStore(AppointmentDirectory, RoomDirectory, RoomLinkDirectory, Protocol):
+    """What is needed of the store."""
+
+
+class RoomNews:
+    """Waiting rooms as they are watched at one node. `run` owns the rounds, `nudge` is called about once a second.
+
+    Everything else returns at once and is safe to call in any order.
+    """
+
+    def __init__(self, store: RoomNewsStore, bus: Bus, clock: Clock, rates: Rates) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._rates = rates
+        self._links: dict[DeviceId, Link] = {}
+        self._wishes: dict[DeviceId, frozenset[AppointmentId]] = {}
+        """What devices want to watch, and have not been answered."""
+        self._told: dict[DeviceId, dict[AppointmentId, bytes]] = {}
+        """What each device was told last of each room that it watches, b"" = nothing yet."""
+        self._watchers: dict[RoomKey, dict[DeviceId, None]] = {}
+        self._guests: set[tuple[DeviceId, AppointmentId]] = set()
+        """Devices that a join link has let into a room, as they asked to watch it."""
+        self._known: dict[RoomKey, tuple[AppointmentRecord, RoomRecord | None]] = {}
+        """Rooms that are watched here, as they were loaded last; one that is not there is not here."""
+        self._edges: dict[RoomKey, int] = {}
+        """When time alone changes what is seen of these."""
+        self._stale: dict[RoomKey, None] = {}
+        """Rooms to be loaded again, and told."""
+        self._behind: dict[DeviceId, set[RoomKey]] = {}
+        """Of what devices are to be told once they read again."""
+        self._work = asyncio.Event()
+        self.told = 0
+        """How often a device was told of a room, since the start."""
+
+    @property
+    def watchers(self) -> int:
+        """How many devices watch a room here."""
+        return len(self._told)
+
+    @property
+    def rooms(self) -> int:
+        """How many rooms are watched here."""
+        return len(self._watchers)
+
+    # --- what connections say -----------------------------------------------------------------------------------------
+
+    def open(self, link: Link) -> None:
+        """A device has signed in."""
+        self._forget(link.principal)  # what an older connection of the device had asked for
+        self._links[link.principal.device] = link
+
+    def close(self, link: Link) -> None:
+        """A connection has ended; one that was replaced changes nothing."""
+        who = link.principal
+        if self._links.get(who.device) is link:
+            del self._links[who.device]
+            self._forget(who)
+
+    def watch(self, link: Link, message: WatchRoom) -> None:
+        """A device says which rooms it watches; it is answered as soon as its rate allows. Raises FormatError."""
+        if len(message.appointments) % ID_BYTES:
+            raise FormatError("not appointment ids", ErrorCode.BAD_FRAME)
+        if self._links.get(link.principal.device) is link:  # else it was replaced, and this was still on its way
+            self._wishes[link.principal.device] = frozenset(map(AppointmentId, split_ids(message.appointments)))
+            self._work.set()
+
+    def room(self, link: Link) -> None:
+        """A congested connection has room again."""
+        device = link.principal.device
+        if self._links.get(device) is link and device in self._behind:
+            self._stale.update(dict.fromkeys(self._behind.pop(device)))
+            self._work.set()
+
+    def _forget(self, who: Principal) -> None:
+        self._watches(who, ())
+        self._wishes.pop(who.device, None)
+        self._behind.pop(who.device, None)
+
+    def _watches(self, who: Principal, rooms: Collection[AppointmentId]) -> None:
+        """From now on these, and no others; what it was told of those before is forgotten."""
+        device = who.device
+        for appointment in self._told.pop(device, {}):
+            key = who.practice, appointment
+            self._guests.discard((device, appointment))
+            watchers = self._watchers[key]
+            del watchers[device]
+            if not watchers:
+                del self._watchers[key]
+                for kept in (self._known, self._edges, self._stale):
+                    kept.pop(key, None)
+        if rooms:
+            self._told[device] = dict.fromkeys(rooms, b"")
+        for appointment in rooms:
+            self._watchers.setdefault((who.practice, appointment), {})[device] = None
+
+    # --- what others say ----------------------------------------------------------------------------------------------
+
+    def moved(self, practice: PracticeId, appointment: AppointmentId) -> None:
+        """A room or an appointment was written at this node: all nodes are told."""
+        self._bus.publish(RoomMoved(practice, appointment))
+        self._note((practice, appointment))
+
+    def take(self, hint: RoomMoved) -> None:
+        """A hint from another node."""
+        self._note((PracticeId(hint.practice), AppointmentId(hint.appointment)))
+
+    def _note(self, key: RoomKey) -> None:
+        if key in self._watchers:
+            self._stale[key] = None
+            self._work.set()
+
+    def look_again(self) -> None:
+        """Hints may have been lost: every room that is watched here is loaded again."""
+        self._stale.update(dict.fromkeys(self._watchers))
+        self._work.set()
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    def nudge(self) -> None:
+        """Tries again what could not be done before, and looks at the clock."""
+        if self._wishes or self._stale or min(self._edges.values(), default=0) <= self._clock.now_ms():
+            self._work.set()
+
+    async def run(self) -> None:
+        """Tells what there is to tell, until cancelled. What cannot be looked up now waits for the next nudge."""
+        while True:
+            await self._wait()
+            try:
+                await self._answer()
+                await self._tell_stale()
+                await self._look()
+            except Rejected as refused:
+                _log.warning("waiting rooms not looked up", error=refused.code.value)
+
+    async def _wait(self) -> None:
+        edge_ms = min(self._edges.values(), default=0)
+        left_s = (edge_ms - self._clock.now_ms()) / 1000 if edge_ms else LOOK_EVERY_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(max(left_s, 0.0), LOOK_EVERY_S)):
+                await self._work.wait()
+        self._work.clear()
+
+    async def _look(self) -> None:
+        """Tells of the rooms whose door time has opened or closed."""
+        now = self._clock.now_ms()
+        due = [key for key, edge_ms in self._edges.items() if edge_ms <= now]
+        for key in due:
+            self._mark_edge(key)
+        await self._tell(due)
+
+    async def _answer(self) -> None:
+        """Answers who has asked to watch, as their rate allows. Raises Rejected; answered later then."""
+        asked: list[DeviceId] = []
+        for device in self._wishes:
+            if len(asked) == ANSWERED_AT_ONCE:
+                self._work.set()
+                break
+            if not self._rates.allow("watch", self._links[device].principal.practice + device + b"room"):
+                asked.append(device)
+        for device in asked:
+            link, rooms = self._links.get(device), self._wishes.pop(device, None)
+            if link is None or rooms is None:
+                continue  # it has left while others were looked up
+            who = link.principal
+            self._watches(who, rooms)  # before anything is read: what is written later comes as a hint
+            keys = [(who.practice, appointment) for appointment in rooms]
+            self._stale.update(dict.fromkeys(keys))  # and if reading fails, it is read again
+            await self._find_guest(who, rooms)
+
+    async def _find_guest(self, who: Principal, rooms: Iterable[AppointmentId]) -> None:
+        """Which of these rooms a join link has let this device into. Raises Rejected."""
+        records = await self._store.appointments_by_id(who.practice, list(rooms))
+        now = self._clock.now_ms()
+        for appointment, record in records.items():
+            if who.account in record.members:
+                continue
+            opened = await self._store.opened_link(who.practice, appointment, who.account, who.device, now)
+            if opened is not None and appointment in self._told.get(who.device, {}):
+                self._guests.add((who.device, appointment))
+
+    async def _tell_stale(self) -> None:
+        """Loads what may have changed, and tells of it. Raises Rejected; done later then."""
+        while self._stale:
+            keys = list(self._stale)[:LOADED_AT_ONCE]
+            for practice in {practice for practice, _ in keys}:
+                await self._load(practice, [appointment for where, appointment in keys if where == practice])
+            await self._tell(keys)
+
+    async def _load(self, practice: PracticeId, appointments: list[AppointmentId]) -> None:
+        records = {}
+        for appointment in appointments:
+            self._stale.pop((practice, appointment), None)  # before it is read: what comes later makes it stale again
+        try:
+            records = await self._store.appointments_by_id(practice, appointments)
+            rooms = {appointment: await self._store.room(practice, appointment) for appointment in records}
+        except Rejected:
+            for appointment in appointments:
+                self._note((practice, appointment))
+            raise
+        for appointment in appointments:
+            key = practice, appointment
+            self._known.pop(key, None)
+            self._edges.pop(key, None)
+            if key in self._watchers and appointment in records:
+                self._known[key] = records[appointment], rooms[appointment]
+                self._mark_edge(key)
+
+    def _mark_edge(self, key: RoomKey) -> None:
+        record, room = self._known[key]
+        edge_ms = view_changes_ms(record, room, self._clock.now_ms())
+        if edge_ms:
+            self._edges[key] = edge_ms
+        else:
+            self._edges.pop(key, None)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    async def _tell(self, keys: Iterable[RoomKey]) -> None:
+        told = 0
+        for key in keys:
+            if key not in self._known:
+                continue
+            now = self._clock.now_ms()
+            frames: dict[AccountId | None, bytes] = {}
+            for device in list(self._watchers.get(key, ())):
+                told += self._tell_one(key, device, now, frames)
+            if told > TOLD_AT_ONCE:
+                told = 0
+                await asyncio.sleep(0)
+
+    def _tell_one(self, key: RoomKey, device: DeviceId, now: int, frames: dict[AccountId | None, bytes]) -> int:
+        """Tells a device how a room stands, if it may see it and does not know. frames: encoded before, by viewer."""
+        record, room = self._known[key]
+        link = self._links[device]
+        who = link.principal
+        if who.account in record.members:
+            viewer = None if who.role in (Role.THERAPIST, Role.OWNER) else who.account
+        elif (device, record.id) in self._guests:
+            viewer = who.account
+        else:
+            return 0
+        if viewer not in frames:
+            frames[viewer] = _encode(Room(viewed(record, room, viewer, now)))
+        frame = frames[viewer]
+        if self._told[device].get(record.id) == frame:
+            return 0
+        if link.connection.congested:
+            self._behind.setdefault(device, set()).add(key)
+            return 0
+        link.connection.send_frame(frame)
+        self._told[device][record.id] = frame
+        self.told += 1
+        return 1

@@ -1,0 +1,255 @@
+"""The shell of waiting rooms: looks up what the rules need, writes by compare-and-swap, alerts hosts, tells watchers.
+
+Whatever happens to a room goes through `_change`: what time has brought meanwhile first, then the event. A room's next
+moment is a durable timer, so that any node takes it up.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import structlog
+
+from rapport_protocol.calls.arbiter import CallRecord
+from rapport_protocol.errors import ErrorCode, Rejected
+from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, MessageId, PracticeId, RoomLinkId
+from rapport_protocol.meeting import HostAct, Knock, RoomView
+from rapport_protocol.requests import Role
+from rapport_server.calling import Calls
+from rapport_server.meetings import (
+    AppointmentDirectory,
+    AppointmentRecord,
+    RoomDirectory,
+    RoomLinkDirectory,
+    RoomRecord,
+)
+from rapport_server.membership_chains import not_found
+from rapport_server.ports import Clock, ConversationDirectory
+from rapport_server.records import Principal
+from rapport_server.services.rooms.rules import (
+    acted,
+    asks_for_alert,
+    called,
+    calls_in,
+    knocked,
+    minutes_together,
+    passed,
+    settled,
+    standing,
+    viewed,
+)
+
+__all__ = ["Alert", "Close", "Rooms", "RoomsStore"]
+
+TRIES: Final = 32
+"""How often a write is tried that found another one before it; each round somebody else got through."""
+CALLS_MOST: Final = 4096
+"""Most calls that have changed and whose rooms have not been looked at; what is beyond is found by the room's timer."""
+RETRY_S: Final = 1.0
+"""Seconds after which the store is asked again."""
+_HOST_ROLES: Final = (Role.THERAPIST, Role.OWNER)
+
+Alert = Callable[[PracticeId, AccountId], None]
+"""Begins a push of class `appointment` to an account; returns at once."""
+Moved = Callable[[PracticeId, AppointmentId], None]
+"""Told of every room that looks different."""
+
+_log = structlog.get_logger("rapport.rooms")
+
+
+class Close(Protocol):
+    """Keeps how an appointment went."""
+
+    def __call__(
+        self, practice: PracticeId, appointment: AppointmentId, start_ms: int, *, held: bool, minutes: int
+    ) -> Awaitable[None]:
+        """Its room has closed for good. Idempotent. Raises Rejected(UNAVAILABLE)."""
+
+
+class RoomsStore(AppointmentDirectory, RoomDirectory, RoomLinkDirectory, ConversationDirectory, Calls, Protocol):
+    """What rooms need of the store."""
+
+
+Change = Callable[[AppointmentRecord, RoomRecord, int], RoomRecord]
+"""What happens to a room at a time; may raise Rejected, and nothing has happened then."""
+
+
+class Rooms:
+    """Waiting rooms of this node. `run` owns what follows on calls, `fire` is called by timers."""
+
+    def __init__(self, store: RoomsStore, clock: Clock, close: Close, alert: Alert, moved: Moved) -> None:
+        self._store = store
+        self._clock = clock
+        self._close = close
+        self._alert = alert
+        self._moved = moved
+        self._called: dict[tuple[PracticeId, MessageId], CallRecord] = {}
+        self._work = asyncio.Event()
+        self.admitted = 0
+        self.alerted = 0
+        """Acts of letting somebody in, and alerts to hosts, at this node since the start."""
+
+    # --- what people ask ----------------------------------------------------------------------------------------------
+
+    async def view(self, who: Principal, appointment: AppointmentId) -> RoomView:
+        """The room as the asker may see it. Raises Rejected(NOT_FOUND)."""
+        record = await self._store.appointment(who.practice, appointment)
+        if record is None:
+            raise not_found()
+        seen_by = await self._seen_by(who, record, None)
+        room = await self._store.room(who.practice, appointment)
+        return viewed(record, room, seen_by, self._clock.now_ms())
+
+    async def knock(self, who: Principal, appointment: AppointmentId, knock: Knock) -> RoomView:
+        """Somebody is in front of the door. Raises Rejected: NOT_FOUND, RULE_BROKEN (its host, an unknown word)."""
+        record = await self._store.appointment(who.practice, appointment)
+        if record is None:
+            raise not_found()
+        await self._seen_by(who, record, knock.link)
+        if who.account == record.host:
+            raise Rejected(ErrorCode.RULE_BROKEN, "its host enters")
+        link = None if who.account in record.members else await self._link(who, appointment, knock.link)
+
+        def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
+            if who.account not in appointment.members and link is None:
+                raise not_found()  # taken off it meanwhile
+            return knocked(appointment, room, who, knock, link, now_ms)
+
+        record, room = await self._change(who.practice, appointment, change)
+        return viewed(record, room, who.account, self._clock.now_ms())
+
+    async def act(self, who: Principal, appointment: AppointmentId, act: HostAct) -> RoomView:
+        """A host does something. Raises Rejected: NOT_FOUND, CONFLICT, RULE_BROKEN."""
+
+        def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
+            if who.account not in appointment.members or who.role not in _HOST_ROLES:
+                raise not_found()
+            return acted(appointment, room, who, act, now_ms)
+
+        record, room = await self._change(who.practice, appointment, change)
+        self.admitted += act.act in {"admit", "admit_all"}
+        return viewed(record, room, None, self._clock.now_ms())
+
+    async def _seen_by(self, who: Principal, record: AppointmentRecord, link: RoomLinkId | None) -> AccountId | None:
+        """Whom the asker sees there: None = everybody. Raises Rejected(NOT_FOUND) for who has nothing to do with it."""
+        if who.account not in record.members and await self._link(who, record.id, link) is None:
+            raise not_found()
+        return None if who.account in record.members and who.role in _HOST_ROLES else who.account
+
+    async def _link(self, who: Principal, appointment: AppointmentId, link: RoomLinkId | None) -> RoomLinkId | None:
+        """The link that has let this device in, None without one. link: the one that they name, if they name one."""
+        now = self._clock.now_ms()
+        if link is None:
+            return await self._store.opened_link(who.practice, appointment, who.account, who.device, now)
+        found = await self._store.room_link(who.practice, link)
+        if found is None or found.appointment != appointment or now >= found.expires_ms:
+            return None
+        return link if (found.account, found.device) == (who.account, who.device) else None
+
+    # --- what calls and time bring ------------------------------------------------------------------------------------
+
+    def call_moved(self, practice: PracticeId, call: CallRecord) -> None:
+        """A call has changed. Returns at once; never raises."""
+        if len(self._called) < CALLS_MOST:
+            self._called[practice, call.id] = call
+            self._work.set()
+
+    async def run(self) -> None:
+        """Takes up what calls mean for rooms, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                await self.catch_up()
+            except Rejected as refused:  # what is left is taken up later
+                _log.warning("rooms cannot be looked up", error=refused.code.value)
+                await asyncio.sleep(RETRY_S)
+                self._work.set()
+
+    async def catch_up(self) -> None:
+        """Takes up every call that has changed so far. Raises Rejected(UNAVAILABLE); the rest is taken up later."""
+        for key in list(self._called):
+            call = self._called[key]
+            try:
+                await self._take_up(key[0], call)
+            except Rejected as refused:
+                if refused.code is ErrorCode.UNAVAILABLE:
+                    raise
+                _log.warning("call not taken up", error=refused.code.value)
+            except Exception as problem:  # one bad row must not end the node
+                _log.warning("call not taken up", error=type(problem).__name__)
+            if self._called.get(key) is call:
+                del self._called[key]
+
+    async def _take_up(self, practice: PracticeId, call: CallRecord) -> None:
+        def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
+            return called(appointment, room, call, now_ms)
+
+        for appointment in await self._store.rooms_of(practice, call.callee):
+            await self._change(practice, appointment, change)
+
+    async def fire(self, key: bytes) -> None:
+        """The timer of a room (its key: practice and appointment) is due. Idempotent.
+
+        Raises Rejected(UNAVAILABLE) when the store does not answer; then it fires again.
+        """
+        practice, appointment = PracticeId(key[:ID_BYTES]), AppointmentId(key[ID_BYTES:])
+        room = await self._store.room(practice, appointment)
+        if room is None:
+            return
+        calls = {call: await self._store.call(practice, call) for call in calls_in(room)}
+        try:
+            await self._change(practice, appointment, lambda _appointment, room, _now_ms: room, calls)
+        except Rejected as refused:
+            if refused.code is not ErrorCode.NOT_FOUND:
+                raise
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def _change(
+        self,
+        practice: PracticeId,
+        appointment: AppointmentId,
+        change: Change,
+        calls: Mapping[MessageId, CallRecord | None] | None = None,
+    ) -> tuple[AppointmentRecord, RoomRecord]:
+        """Lets something happen, as often as somebody else was first. calls: known to a timer, see `passed`.
+
+        Raises Rejected(NOT_FOUND) without such an appointment, and what `change` raises.
+        """
+        for _ in range(TRIES):
+            record = await self._store.appointment(practice, appointment)
+            if record is None:
+                raise not_found()
+            before = await self._store.room(practice, appointment)
+            now = self._clock.now_ms()
+            room = passed(record, standing(record, before), now, calls)
+            room = passed(record, change(record, room, now), now)
+            after = settled(record, before, room, now, fires=calls is not None)
+            if after is None:
+                return record, room
+            if after.closed and not (before is not None and before.closed):
+                held, minutes = minutes_together(after)
+                await self._close(practice, appointment, after.start_ms, held=held, minutes=minutes)
+            if await self._store.write_room(before, after):
+                await self._tell(record, before, after)
+                return record, after
+        raise Rejected(ErrorCode.BUSY, "somebody else is changing it")
+
+    async def _tell(self, record: AppointmentRecord, before: RoomRecord | None, after: RoomRecord) -> None:
+        if before is None or before.version != after.version:
+            self._moved(record.practice, record.id)
+        if asks_for_alert(before, after):
+            self.alerted += 1
+            for host in await self._hosts(record):
+                self._alert(record.practice, host)
+
+    async def _hosts(self, record: AppointmentRecord) -> list[AccountId]:
+        """Every therapist or owner on the appointment; its host alone when that cannot be looked up now."""
+        try:
+            found = (await self._store.contacts(record.practice, [record.host])).get(record.host, [])
+        except Rejected:
+            return [record.host]
+        roles = {contact.account: contact.role for contact in found}
+        hosts = [account for account in record.members if roles.get(account) in _HOST_ROLES]
+        return hosts or [record.host]

@@ -1,0 +1,181 @@
+"""What a node consists of below its doors, wired: which part hears of what.
+
+Source: docs/protocol.md; docs/nodes.md for the hints.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from rapport_server.calling import CALL_TIMER
+from rapport_server.claim_limits import ClaimLimits
+from rapport_server.config import Config, RateLimits
+from rapport_server.config import Turn as TurnSettings
+from rapport_server.doors.http.handlers import Services
+from rapport_server.hints import (
+    Addressed,
+    CallMoved,
+    Hint,
+    MembersMoved,
+    OfficeMoved,
+    PresenceMoved,
+    PushSubscribed,
+    RoomMoved,
+    Spent,
+)
+from rapport_server.meetings import APPOINTMENT_TIMER, ROOM_TIMER
+from rapport_server.membership_chains import Chains
+from rapport_server.outward import Outward
+from rapport_server.ports import Bus, Clock, Roster, Store
+from rapport_server.rates import Rate, Rates
+from rapport_server.records import URGENT_TIMER, Job
+from rapport_server.services.accounts import Accounts
+from rapport_server.services.budgets import Budgets
+from rapport_server.services.calls import Calls, Relay, Turn
+from rapport_server.services.conversations import Conversations
+from rapport_server.services.history import History
+from rapport_server.services.invites import INVITE_TIMER, Invites
+from rapport_server.services.keys import Keys
+from rapport_server.services.linking import Linking
+from rapport_server.services.meeting import Meeting
+from rapport_server.services.messaging import Delivery, Messaging
+from rapport_server.services.notifying import PUSH_TIMER
+from rapport_server.services.office import OfficeNews, Publishing
+from rapport_server.services.presence import Presence
+from rapport_server.services.seen import Seen
+from rapport_server.services.sign_in import SignIn
+from rapport_server.services.signals import Signals
+from rapport_server.services.timers import DueTimers
+from rapport_server.services.urgent import Urgent
+
+__all__ = ["Parts", "wire"]
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a node consists of, below its doors."""
+
+    store: Store
+    clock: Clock
+    bus: Bus
+    sign_in: SignIn
+    messaging: Messaging
+    delivery: Delivery
+    calls: Calls
+    signals: Signals
+    presence: Presence
+    news: OfficeNews
+    meeting: Meeting
+    seen: Seen
+    services: Services
+    due: DueTimers
+    rates: Rates
+    budgets: Budgets
+    outward: Outward
+
+    def take(self, hint: Hint) -> None:
+        """What this node does about a hint."""
+        if isinstance(hint, PresenceMoved):
+            self.presence.take(hint)
+        elif isinstance(hint, OfficeMoved):
+            self.news.take(hint)
+        elif isinstance(hint, CallMoved):
+            self.calls.take(hint)
+        elif isinstance(hint, RoomMoved):
+            self.meeting.news.take(hint)
+        elif isinstance(hint, MembersMoved):
+            self.store.note_members_moved()
+        elif isinstance(hint, Spent):
+            self.budgets.take(hint)
+        elif isinstance(hint, PushSubscribed):
+            self.outward.notifying.take(hint)
+        elif isinstance(hint, Addressed):
+            self.delivery.take(hint)
+
+    def look_again(self) -> None:
+        """What this node does when hints may have been lost."""
+        self.store.note_members_moved()
+        self.delivery.look_again()
+        self.presence.look_again()
+        self.news.look_again()
+        self.meeting.news.look_again()
+        self.calls.look_again()
+        self.outward.notifying.take(None)
+
+
+def wire(
+    config: Config, store: Store, clock: Clock, bus: Bus, roster: Roster, origins: list[str], outward: Outward
+) -> Parts:
+    """All parts of a node; nothing runs yet. origins: own names of the server."""
+    shared = bool(config.bus.url)
+    rates = Rates(dict(_limits(config.rates)), clock, shared=shared)
+    claims = ClaimLimits(clock, shared=shared)
+    urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
+    delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
+    meeting = Meeting(store, bus, clock, rates, outward.notifying)
+    calls = Calls(store, delivery, bus, clock, rates, meeting.rooms.call_moved)
+    news = OfficeNews(store, bus, clock, rates)
+    chains = Chains(store)
+    services = Services(
+        Accounts(store, bus, clock, chains, outward.webhooks.tell),
+        Invites(store, store, bus, clock, chains),
+        Keys(store, bus, clock, claims),
+        Conversations(store, bus, clock, chains),
+        History(store),
+        Linking(store, clock),
+        Publishing(store, clock, news.announce, outward.webhooks.tell),
+        urgent,
+        outward.notifying,
+        Turn(store, clock, rates, _relay(config.turn), meeting.appointments.may_test),
+        meeting,
+    )
+    timers = {
+        INVITE_TIMER: services.invites.expire,
+        URGENT_TIMER: urgent.fire,
+        CALL_TIMER: calls.fire,
+        APPOINTMENT_TIMER: meeting.appointments.fire,
+        ROOM_TIMER: meeting.rooms.fire,
+        PUSH_TIMER: outward.notifying.sweep,
+    }
+    due = DueTimers(store, store, bus, clock, timers)
+    deliver = partial(_deliver, delivery.deliver, outward)
+    parts = Parts(
+        store=store,
+        clock=clock,
+        bus=bus,
+        sign_in=SignIn(store, clock, secrets.token_bytes, origins),
+        messaging=Messaging(store, deliver, clock, rates, due.soon, calls.committed),
+        delivery=delivery,
+        calls=calls,
+        signals=Signals(store, bus, clock, rates, delivery.say),
+        presence=Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients),
+        news=news,
+        meeting=meeting,
+        seen=Seen(store, delivery.devices, clock),
+        services=services,
+        due=due,
+        rates=rates,
+        budgets=Budgets(bus, rates, claims),
+        outward=outward,
+    )
+    bus.subscribe(parts.take, parts.look_again)
+    return parts
+
+
+def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs: Collection[Job]) -> None:
+    """A synced batch: to who is connected, and a note about who is not."""
+    deliver(jobs)
+    outward.committed(jobs)
+
+
+def _relay(settings: TurnSettings) -> Relay:
+    return Relay(tuple(settings.urls), settings.secret.encode(), settings.ttl_s, settings.relay_only)
+
+
+def _limits(rates: RateLimits) -> Iterable[tuple[str, Rate]]:
+    for field in msgspec.structs.fields(rates):
+        limit = getattr(rates, field.name)
+        yield field.name, Rate(limit.burst, limit.per_s)
