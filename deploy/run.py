@@ -119,7 +119,7 @@ def missing_system_packages(job: str, arguments: list[str]) -> list[str]:
     wanted = {
         "demo": SERVERS if "--cluster" in arguments else {},
         "web": {"chromium": "chromium"},
-        "nodes": SERVERS,
+        "nodes": {**SERVERS, **RELAY},
         "deploy": DEPLOY_PROGRAMS,
         "cluster": CLUSTER_PROGRAMS,
     }.get(job, TEST_PROGRAMS)

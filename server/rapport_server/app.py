@@ -227,6 +227,7 @@ class App:
         await running.enter_async_context(parts.outward)
         running.push_async_callback(parts.services.urgent.close)  # after the timers, which begin pushes
         running.push_async_callback(parts.meeting.close)  # likewise
+        running.push_async_callback(parts.waking.close)
         running.push_async_callback(parts.due.close)
         await parts.due.start()
         running.push_async_callback(parts.delivery.stop)

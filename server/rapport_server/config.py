@@ -303,9 +303,9 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
         RateLimit, _about("What a device says about calls: a word every five seconds while it is in one, and steps.")
     ] = RateLimit(60, 2.0)
     turn: Annotated[RateLimit, _about("Credentials of the relay, per account.")] = RateLimit(20, 1 / 6)
-    turn_test: Annotated[
-        RateLimit, _about("The same for the test of devices before an appointment, per account.")
-    ] = RateLimit(1, 1 / 120)
+    turn_test: Annotated[RateLimit, _about("The same for the test of devices before an appointment, per account.")] = (
+        RateLimit(1, 1 / 120)
+    )
     present: Annotated[
         RateLimit, _about("Being seen differently, per device; beyond it the last word holds when its time comes.")
     ] = RateLimit(10, 0.2)

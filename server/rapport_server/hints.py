@@ -110,7 +110,10 @@ class PresenceMoved(Struct, frozen=True, array_like=True, tag="presence", gc=Fal
 
 
 class OfficeMoved(Struct, frozen=True, array_like=True, tag="office", gc=False):
-    """An account has published office hours of this version; `devices` may see them. The store has the document."""
+    """An account has published office hours of this version; `devices` may see them. The store has the document.
+
+    Version 0: it may be in a call with a client now, or not any more.
+    """
 
     devices: Devices
     practice: Annotated[PracticeId, _Id16]

@@ -164,16 +164,18 @@ class AckJob:
 
 
 class CallNews:
-    """What a transaction has done to calls. In: `act_until`, of an offer alone. Out: the rest, empty when refused.
+    """What a transaction has done to calls; empty when it was refused.
 
-    records: the calls that others are to be told of, as they stand. devices: everybody's of the conversation, listed,
-    ascending, joined. woken: who has a notice.
+    In, of an offer alone: `act_until`, and `by_client` for the service. Out: records: the calls that others are to be
+    told of, as they stand. devices: everybody's of the conversation, listed, ascending, joined. woken: those that have
+    a notice.
     """
 
-    __slots__ = ("act_until", "devices", "records", "woken")
+    __slots__ = ("act_until", "by_client", "devices", "records", "woken")
 
-    def __init__(self, act_until: int = 0) -> None:
+    def __init__(self, act_until: int = 0, *, by_client: bool = False) -> None:
         self.act_until = act_until
+        self.by_client = by_client
         self.clear()
 
     def clear(self) -> None:

@@ -291,8 +291,18 @@ def tell_nobody(_practice: PracticeId, _event: str, _ids: Mapping[str, str]) -> 
 class Pusher(Protocol):
     """What other parts of the server ask for."""
 
-    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
+    async def push(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        kind: PushClass,
+        *,
+        but: Collection[DeviceId] = (),
+        any_hours: bool = False,
+    ) -> list[DeviceId]:
         """One push to each device of the account that has a subscription and may be pushed now, at most 20 s.
+
+        but: not to these devices. any_hours: whatever the account's office hours say.
 
         Returns the devices whose push service took it. Not tried again. Raises Rejected(UNAVAILABLE) when the store
         cannot be read.

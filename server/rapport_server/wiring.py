@@ -10,6 +10,8 @@ from functools import partial
 
 import msgspec
 
+from rapport_protocol.calls.arbiter import CallPhase, CallRecord
+from rapport_protocol.ids import PracticeId
 from rapport_server.calling import CALL_TIMER
 from rapport_server.claim_limits import ClaimLimits
 from rapport_server.config import Config, RateLimits
@@ -34,7 +36,7 @@ from rapport_server.rates import Rate, Rates
 from rapport_server.records import URGENT_TIMER, Job
 from rapport_server.services.accounts import Accounts
 from rapport_server.services.budgets import Budgets
-from rapport_server.services.calls import Calls, Relay, Turn
+from rapport_server.services.calls import Calls, Relay, Turn, Waking
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
@@ -65,6 +67,7 @@ class Parts:
     messaging: Messaging
     delivery: Delivery
     calls: Calls
+    waking: Waking
     signals: Signals
     presence: Presence
     news: OfficeNews
@@ -116,8 +119,9 @@ def wire(
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
     meeting = Meeting(store, bus, clock, rates, outward.notifying)
-    calls = Calls(store, delivery, bus, clock, rates, meeting.rooms.call_moved)
     news = OfficeNews(store, bus, clock, rates)
+    waking = Waking(store, delivery, bus, outward.notifying)
+    calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, meeting, news, outward))
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains, outward.webhooks.tell),
@@ -147,9 +151,10 @@ def wire(
         clock=clock,
         bus=bus,
         sign_in=SignIn(store, clock, secrets.token_bytes, origins),
-        messaging=Messaging(store, deliver, clock, rates, due.soon, calls.committed),
+        messaging=Messaging(store, deliver, clock, rates, due.soon, calls),
         delivery=delivery,
         calls=calls,
+        waking=waking,
         signals=Signals(store, bus, clock, rates, delivery.say),
         presence=Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients),
         news=news,
@@ -169,6 +174,17 @@ def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs:
     """A synced batch: to who is connected, and a note about who is not."""
     deliver(jobs)
     outward.committed(jobs)
+
+
+def _call_moved(meeting: Meeting, news: OfficeNews, outward: Outward, practice: PracticeId, call: CallRecord) -> None:
+    """A call has changed, and is committed: who else goes by it."""
+    meeting.rooms.call_moved(practice, call)
+    if call.accepted_ms and call.phase in (CallPhase.ACCEPTED, CallPhase.ENDED):
+        news.called((practice, call.caller))
+        news.called((practice, call.callee))
+    if call.was_missed:
+        ids = {"call": call.id.hex(), "caller": call.caller.hex(), "callee": call.callee.hex()}
+        outward.webhooks.tell(practice, "call.missed", ids)
 
 
 def _relay(settings: TurnSettings) -> Relay:

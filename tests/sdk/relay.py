@@ -28,21 +28,28 @@ from rapport_protocol.errors import FormatError, Rejected, RemoteError
 from rapport_protocol.ids import ConversationId, PracticeId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Ack, Direct, Post, ServerMessage, Signal, Void
+from rapport_protocol.messages import Call as SaidOfCall
 from rapport_protocol.requests import OPERATIONS, InviteView, Registered, Role
 from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.local_bus import LocalBus
 from rapport_server.adapters.store.memory import MemoryStore
+from rapport_server.calling import CALL_TIMER
 from rapport_server.claim_limits import ClaimLimits
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
-from rapport_server.hints import Addressed, Hint
+from rapport_server.hints import Addressed, CallMoved, Hint, RoomMoved
+from rapport_server.meetings import APPOINTMENT_TIMER, ROOM_TIMER
 from rapport_server.rates import Rates
 from rapport_server.records import URGENT_TIMER
 from rapport_server.services.accounts import Accounts
+from rapport_server.services.calls import Calls
+from rapport_server.services.calls import Relay as TurnRelay
+from rapport_server.services.calls import Turn as RelayedMedia
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
+from rapport_server.services.meeting import Meeting
 from rapport_server.services.messaging import Delivery, Link, Messaging
 from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
@@ -109,10 +116,21 @@ class Relay:
         random = seeded_random(7)
         self.sign_in = SignIn(self.store, self.clock, random, [ORIGIN])
         self.urgent = Urgent(self.store, self.bus, self.clock)
-        self.due = DueTimers(self.store, self.store, self.bus, self.clock, {URGENT_TIMER: self.urgent.fire})
         self.delivery = Delivery(self.store, self.store, self.bus, self.urgent.acknowledged)
-        self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates)
-        self.signals = Signals(self.store, self.bus, self.clock, rates)
+        notifying = Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None)
+        self.meeting = Meeting(self.store, self.bus, self.clock, rates, notifying)
+        self.broker = Calls(self.store, self.delivery, self.bus, self.clock, rates, self.meeting.rooms.call_moved)
+        timers = {
+            URGENT_TIMER: self.urgent.fire,
+            CALL_TIMER: self.broker.fire,
+            APPOINTMENT_TIMER: self.meeting.appointments.fire,
+            ROOM_TIMER: self.meeting.rooms.fire,
+        }
+        self.due = DueTimers(self.store, self.store, self.bus, self.clock, timers)
+        self.messaging = Messaging(
+            self.store, self.delivery.deliver, self.clock, rates, self.due.soon, self.broker.committed
+        )
+        self.signals = Signals(self.store, self.bus, self.clock, rates, self.delivery.say)
         self.bus.subscribe(self._take, self.delivery.look_again)
         self.services = Services(
             Accounts(self.store, self.bus, self.clock),
@@ -123,13 +141,19 @@ class Relay:
             Linking(self.store, self.clock),
             Publishing(self.store, self.clock, lambda _, __: None),
             self.urgent,
-            Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None),
+            notifying,
+            RelayedMedia(self.store, self.clock, rates, TurnRelay((), b"", 60, True), self.meeting.appointments.may_test),
+            self.meeting,
         )
         self.calls: list[str] = []
 
     def _take(self, hint: Hint) -> None:
         if isinstance(hint, Addressed):
             self.delivery.take(hint)
+        elif isinstance(hint, CallMoved):
+            self.broker.take(hint)
+        elif isinstance(hint, RoomMoved):
+            self.meeting.news.take(hint)
 
     async def start(self) -> str:
         """Starts the store and makes a practice; returns the owner link."""
@@ -270,6 +294,8 @@ class Device:
                 messaging.void(self.link, message)
             case Signal():
                 self.relay.signals.offer(self.link.principal, message)
+            case SaidOfCall():
+                self.relay.broker.say(self.link, message)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

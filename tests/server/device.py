@@ -107,10 +107,13 @@ class Device:
         entry: bytes | None = None,
         ts_ms: int | None = None,
         kind: MessageClass = MessageClass.POST,
+        act_until_ms: int = 0,
         flags: MessageFlags = MessageFlags.NONE,
     ) -> Post:
         """A post of random bytes for these devices."""
-        outer = self.outer(conv, epoch=epoch, message=message, ts_ms=ts_ms, kind=kind, flags=flags)
+        outer = self.outer(
+            conv, epoch=epoch, message=message, ts_ms=ts_ms, kind=kind, act_until_ms=act_until_ms, flags=flags
+        )
         devices = b"".join(sorted(to))
         keys = b"".join(b"\x01" + os.urandom(194) for _ in to)
         return Post(outer.encode(), os.urandom(24), ct, devices, keys, entry)

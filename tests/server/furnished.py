@@ -29,7 +29,7 @@ from rapport_protocol.messages import Deliver, Post
 from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import Claim, Claimed, LinkOpen, LinkStep, OfficePublish, Role
-from rapport_protocol.signed import Outer, self_conversation
+from rapport_protocol.signed import MessageFlags, Outer, self_conversation
 from tests.server.device import Device, connected
 from tests.server.node import Node
 from tests.server.people import Opened, Person
@@ -136,7 +136,7 @@ async def _open_office(node: Node, resident: Resident) -> OfficeDocument:
 
 
 async def _use(node: Node, person: Person, peer: Person, conv: ConversationId, mark: bytes, opened: Opened) -> Named:
-    """The person links, claims and writes: two posts, of which the peer reads the first."""
+    """The person links, claims and writes: two posts, of which the peer reads the first; the other one is a call."""
     link, claim = LinkId(os.urandom(16)), ClaimId(os.urandom(16))
     await node.ask("linking.open", person, LinkOpen(link, mark * 2))
     await node.ask("linking.answer", None, LinkStep(1, mark * 2), link=link)
@@ -144,7 +144,9 @@ async def _use(node: Node, person: Person, peer: Person, conv: ConversationId, m
     assert isinstance(claimed, Claimed)
     assert claimed.bundles
     async with connected(node, person) as sender, connected(node, peer) as reader:
-        read, unread = (marked_post(sender, conv, [peer.device], mark) for _ in range(2))
+        until = node.clock.now_ms() + 45_000
+        read = marked_post(sender, conv, [peer.device], mark)
+        unread = marked_post(sender, conv, [peer.device], mark, flags=MessageFlags.RING, act_until_ms=until)
         for post in (read, unread):
             await sender.accepted(post)
         delivered = [await reader.skip_to(Deliver) for _ in range(2)]

@@ -16,6 +16,7 @@ import msgspec
 
 from rapport.crypto.identity import DeviceSecrets, next_list
 from rapport_protocol import ids
+from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.device_lists import IDENTITY_KEY, DeviceEntry
 from rapport_protocol.ids import DeviceId
 from rapport_protocol.meeting import (
@@ -31,14 +32,17 @@ from rapport_protocol.meeting import (
     RoomAct,
     RoomLink,
     RoomLinkUse,
+    TurnWanted,
 )
 from rapport_protocol.membership_entries import Action, ChangeRole, Checkpoint, Invite, Join, MemberRole, Remove
 from rapport_protocol.messages import (
     Ack,
     AckItem,
     Auth,
+    Call,
     ClientMessage,
     Direct,
+    Ping,
     Pong,
     Post,
     PresenceState,
@@ -250,6 +254,12 @@ def _office(who: Resident, put: Put) -> Asked:
 _versions = itertools.count(2)
 
 
+def _turn(who: Resident, put: Put) -> Asked:
+    if "appointment" in put:
+        return Asked(body=TurnWanted(appointment=ids.AppointmentId(put["appointment"])))
+    return Asked(body=TurnWanted(ids.MessageId(put.get("call", who.named.message))))
+
+
 def _seen(who: Resident, put: Put) -> Asked:
     message, client = put.get("message", who.named.message), put.get("client", who.peer.account)
     return Asked(body=UrgentSeen(ids.MessageId(message), ids.AccountId(client)))
@@ -340,6 +350,7 @@ ASKED: Mapping[str, Row] = {
     "room.link": _of_appointment(_link, "link"),
     "room.use_link": Row(("link",), _use_link),
     "urgent.seen": Row(("message", "client"), _seen),
+    "turn.credentials": Row(("call", "appointment"), _turn),
 }
 """By the name of the operation."""
 
@@ -383,6 +394,10 @@ def _direct(who: Resident, put: Put, now: int) -> Direct:
     return Direct(outer, b"", b"", DeviceId(put.get("device", who.peer.device)), _KEY)
 
 
+def _call(who: Resident, put: Put, now: int) -> Call:
+    return Call(ids.MessageId(put.get("call", who.named.message)), CallStep.DESCRIBE, _direct(who, put, now))
+
+
 def _signal(who: Resident, put: Put, now: int) -> Signal:
     fields = SignalFields(
         ids.ConversationId(put.get("conv", who.named.conv)),
@@ -409,7 +424,9 @@ def _void(who: Resident, put: Put, now: int) -> Void:
 SAID: Mapping[type[ClientMessage], Spoken | None] = {
     Auth: None,
     Renew: Spoken((), lambda who, put, now: Renew()),
+    Ping: Spoken((), lambda who, put, now: Ping()),
     Pong: Spoken((), lambda who, put, now: Pong()),
+    Call: Spoken(("call", "conv", "account", "sender", "id", "device"), _call),
     Post: Spoken(("conv", "account", "sender", "id", "devices"), _post),
     Direct: Spoken(("conv", "account", "sender", "id", "device"), _direct),
     Signal: Spoken(("conv", "account", "sender", "ref"), _signal),

@@ -9,25 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from rapport_protocol.calls.arbiter import ACCEPTED_MS, KEPT_MS, LEFT_MS, RING_MS, CallPhase, CallStep, EndReason
-from rapport_protocol.calls.notices import CallMissed
+from rapport_protocol.calls.arbiter import RING_MS, CallStep
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.messages import (
     Accepted,
-    Ack,
-    AckItem,
     Call,
     CallState,
     Deliver,
     Direct,
     Failure,
-    Notice,
     Ping,
     Pong,
     Post,
     ServerMessage,
 )
-from rapport_protocol.requests import Role
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from tests.server.device import Device, Said, connected
 from tests.server.node import Node, running
@@ -36,13 +31,11 @@ from tests.server.people import Opened, Person
 MINUTE_MS = 60_000
 
 
-def ring(device: Device, conv: ConversationId, *to: Person, message: bytes | None = None, epoch: int = 3) -> Post:
+def ring(device: Device, conv: ConversationId, *to: Person, message: bytes | None = None, **more: object) -> Post:
     """A post with the ring flag."""
-    outer = device.outer(
-        conv, message=message, flags=MessageFlags.RING, act_until_ms=device.node.clock.now_ms() + RING_MS, epoch=epoch
-    )
-    post = device.post(conv, [person.device for person in to])
-    return type(post)(outer.encode(), post.nonce, post.ct, post.devices, post.keys)
+    until = device.node.clock.now_ms() + RING_MS
+    devices = [person.device for person in to]
+    return device.post(conv, devices, message=message, flags=MessageFlags.RING, act_until_ms=until, **more)  # type: ignore[arg-type]
 
 
 def sealed(device: Device, conv: ConversationId, to: Person | DeviceId) -> Direct:

@@ -23,6 +23,7 @@ from rapport_protocol.codec import CLIENT_CODECS, BodyCodec
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
+from rapport_protocol.meeting import Appointments, AppointmentView, PutAppointments
 from rapport_protocol.messages import (
     Accepted,
     Auth,
@@ -136,6 +137,13 @@ async def try_one(node: Node, operation: str, who: Resident, put: Put) -> Answer
         fresh = inviter.invite(Role.CLIENT)
         await node.ask("invite.create", inviter, fresh.request())
         who = replace(who, opened=fresh)
+    if operation == "room.link" and who.person.role is not Role.CLIENT:  # an appointment has eight at most
+        asked = ASKED["appointment.put"].make(who, {})
+        assert isinstance(asked.body, PutAppointments)
+        await node.ask("appointment.put", who.person, asked.body)
+        fresh_one = asked.body.appointments[0].appointment
+        linked = ASKED[operation].make(who, {"appointment": fresh_one, **put})
+        return masked(await ask(node, operation, who, linked), fresh_one)
     asked = ASKED[operation].make(who, put)
     answer = await ask(node, operation, who if OPERATIONS[operation].roles else None, asked)
     if answer[0] == 200 and isinstance(asked.body, DeviceListUpdate):
@@ -145,6 +153,10 @@ async def try_one(node: Node, operation: str, who: Resident, put: Put) -> Answer
     if answer[0] == 200 and isinstance(asked.body, OfficePublish):
         assert answer[2] == BodyCodec.encode(OfficeView(asked.body.document, node.clock.now_ms()), json=False)
         return 200, {}, b"the document that was brought"
+    if answer[0] == 200 and isinstance(asked.body, PutAppointments):
+        (view,) = msgspec.msgpack.decode(answer[2], type=Appointments).appointments
+        assert view == AppointmentView(asked.body.appointments[0], who.person.account)
+        return 200, {}, b"the appointment that was put"
     return answer
 
 
@@ -161,7 +173,8 @@ async def test_operations(node: Node, role: Role) -> None:
     who, before = own.residents[role], await snapshot(node, foreign)
     for _ in range(3):  # the peer's one-time keys end: from here on all claims are answered by the same key
         await try_one(node, "prekeys.claim", who, {})
-    making = {operation for operation, _ in TAKEN}  # last: an id that is given to something new is not absent any more
+    # Last: an id that is given to something new is not absent any more, and is listed as one's own.
+    making = {operation for operation, _ in TAKEN} | {"appointment.put"}
     for operation in sorted(ASKED, key=making.__contains__):
         answer = await try_one(node, operation, who, {})
         assert not foreign.shown_in(answer[2]), operation
@@ -261,6 +274,8 @@ def comparable(frames: list[bytes], *idents: bytes) -> list[bytes]:
         message = CLIENT_CODECS[SUBPROTOCOL_MSGPACK].decode(frame)
         if isinstance(message, Presence | Office) and message.account not in idents:
             continue  # who is there, and whose office is open, is told when it changes: no answer to this
+        if isinstance(message, Room) and message.room.appointment not in idents:
+            continue  # so is a waiting room
         if isinstance(message, Accepted):
             frame = msgspec.msgpack.encode(msgspec.structs.replace(message, seq=min(message.seq, 1)))
         for ident in idents:

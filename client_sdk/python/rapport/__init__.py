@@ -26,6 +26,7 @@ from rapport.agreements import (
     UrgentElsewhere,
     Waiting,
 )
+from rapport.appointments import Appointments
 from rapport.client import Client
 from rapport.conversation import Conversation
 from rapport.covers import CoverSide, CoverStage, CoverState
@@ -67,12 +68,26 @@ from rapport.events import (
 )
 from rapport.joining import join
 from rapport.linking import DeviceLinking, LinkOffer, LinkProblem, LinkTrouble, link_device
+from rapport.meeting import (
+    Admitted,
+    Appointment,
+    AppointmentChanged,
+    AppointmentRefused,
+    AppointmentReminder,
+    AppointmentSaid,
+    Room,
+    RoomChanged,
+    RoomPerson,
+    RoomWord,
+)
 from rapport.office import Offices
 from rapport.ports import Unreachable, VaultLocked, VaultProblem
 from rapport.presence import Presence
+from rapport.waiting_room import Place, WaitingRoom
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, MessageId
+from rapport_protocol.meeting import Modality, Outcome
 from rapport_protocol.office.hours import (
     AnswerRow,
     ByTable,
@@ -89,10 +104,19 @@ from rapport_protocol.office.hours import (
 from rapport_protocol.office.rules import HoursRefused
 from rapport_protocol.office.status import OfficeState, OfficeStatus
 from rapport_protocol.requests import Role
+from rapport_protocol.rooms.states import DoorState, PersonState
 
 __all__ = [
     "AccountId",
+    "Admitted",
     "AnswerRow",
+    "Appointment",
+    "AppointmentChanged",
+    "AppointmentId",
+    "AppointmentRefused",
+    "AppointmentReminder",
+    "AppointmentSaid",
+    "Appointments",
     "AutomaticAnswer",
     "ByTable",
     "Card",
@@ -115,6 +139,7 @@ __all__ = [
     "DeviceId",
     "DeviceLinking",
     "DevicesChanged",
+    "DoorState",
     "ErrorCode",
     "Event",
     "EventsUnread",
@@ -138,15 +163,19 @@ __all__ = [
     "MessageReceived",
     "MessageRemoved",
     "MessageStatus",
+    "Modality",
     "OfficeChanged",
     "OfficeHours",
     "OfficeShown",
     "OfficeState",
     "OfficeStatus",
     "Offices",
+    "Outcome",
     "Override",
     "OverrideState",
     "OwnOffice",
+    "PersonState",
+    "Place",
     "Placeholder",
     "PlaceholderReason",
     "PlaceholderRemoved",
@@ -162,6 +191,10 @@ __all__ = [
     "Rejected",
     "RemoteError",
     "Role",
+    "Room",
+    "RoomChanged",
+    "RoomPerson",
+    "RoomWord",
     "SecurityEvent",
     "SecurityKind",
     "SettingChanged",
@@ -177,6 +210,7 @@ __all__ = [
     "VaultProblem",
     "VerificationChanged",
     "Waiting",
+    "WaitingRoom",
     "WeeklyWindow",
     "Window",
     "WithinOpenTime",

@@ -173,5 +173,5 @@ class Appointments:
         return found
 
 
-def _taking(answer: Answer) -> Callable[[Turn], bool]:
+def _taking(answer: Answer) -> Callable[[Turn], int]:
     return lambda turn: appointment_rows.take_views(turn, answer.appointments)

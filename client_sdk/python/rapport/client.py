@@ -12,6 +12,7 @@ from rapport.adapters.http import HttpApi
 from rapport.adapters.vault_keys import wipe_vault
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.adapters.websocket import WebSocketConnector
+from rapport.calls import Calls
 from rapport.conversation import Conversation
 from rapport.cover import Accepting
 from rapport.devices import Devices
@@ -54,6 +55,7 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._api: Api | None = None
+        self._calls: Calls | None = None
         self._conversations: dict[ConversationId, Conversation] = {}
 
     async def __aenter__(self) -> Self:
@@ -80,6 +82,7 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
     async def _work(self, vault: Vault, me: Me, connector: Connector, api: Api, clock: Clock, random: Random) -> None:
         self._vault, self._api = vault, api
         self._engine = Engine(vault, me, connector, api, clock, random)
+        self._calls = Calls(self._engine)
         self._task = asyncio.create_task(self._engine.run(), name="rapport-engine")
         await self._engine.wait_started(self._task)
 
@@ -98,6 +101,8 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
 
     async def _close(self, vault: Vault) -> None:
         try:
+            if self._calls is not None:
+                await self._calls.close()
             if self._engine is not None and self._task is not None:
                 self._engine.stop()
                 await self._task
@@ -172,6 +177,13 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
         if conv not in self._running.views:
             raise LocalError(ErrorCode.NOT_FOUND, "no such conversation")
         return self._conversations.setdefault(conv, Conversation(self._running, conv))
+
+    @property
+    def calls(self) -> Calls:
+        """Calls: offering and answering them, how they stand, and their media."""
+        if self._calls is None:
+            raise LocalError(ErrorCode.INTERNAL, "the client is used outside its `async with` block")
+        return self._calls
 
     # --- doing --------------------------------------------------------------------------------------------------------
 

@@ -306,5 +306,8 @@ class CallEndpoint(Protocol):
     async def set_mode(self, mode: str) -> None:
         """What is sent from now on: `video`, `audio`, or `text` for nothing."""
 
+    def another(self) -> "CallEndpoint":
+        """A fresh one with the same devices, for when the other side turns out to be another device."""
+
     async def close(self) -> None:
         """Ends media and frees what they used; no error when it was closed before."""

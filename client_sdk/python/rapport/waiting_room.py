@@ -247,15 +247,18 @@ class WaitingRoom:
         """Lets somebody in: returns the id of the call to offer them now (`client.calls.offer(…, call=…)`).
 
         Within 10 s, or they wait again; of a `chat` no call follows. sure: although they are not on the appointment as
-        it was sealed; LocalError(FORBIDDEN) without it: ask the person twice. Rejected: CONFLICT when they are not what
-        was shown (any more); the room is up to date then.
+        it was sealed; LocalError(FORBIDDEN) without it: ask the person twice. LocalError(CONFLICT): they do not wait.
+        Rejected: CONFLICT when they are not what was shown (any more); the room is up to date then.
         """
         known = self._engine.appointments.get(appointment)
         if not sure and (known is None or account not in known.members):
             raise LocalError(ErrorCode.FORBIDDEN, "they are not on this appointment; say that you are sure")
         call = MessageId(self._engine.core.random(16))
         named = None if known is not None and known.modality == Modality.CHAT else call
-        await self._act(appointment, self._shown(appointment, RoomAct.ADMIT, account, named, sure=sure))
+        room = await self._act(appointment, self._shown(appointment, RoomAct.ADMIT, account, named, sure=sure))
+        person = room.person(account)
+        if person is None or (person.state is not PersonState.IN_ROOM if named is None else person.call != named):
+            raise LocalError(ErrorCode.CONFLICT, "they do not wait at this door now")
         return call
 
     async def admit_all(self, appointment: AppointmentId) -> Room:

@@ -12,6 +12,7 @@ from tests.server.contracts.history_contract import AgeingContract, ArchiveContr
 from tests.server.contracts.isolation_contract import IsolationContract
 from tests.server.contracts.link_contract import LinkContract
 from tests.server.contracts.mailbox_contract import BlockingContract, DirectContract, PostContract
+from tests.server.contracts.meeting_contract import AppointmentContract, RoomContract, RoomLinkContract
 from tests.server.contracts.notifying_contract import PushContract, WebhookContract
 from tests.server.contracts.office_contract import OfficeContract
 from tests.server.contracts.urgent_contract import UrgentContract
@@ -42,6 +43,9 @@ class StoreContract(
     AgeingContract,
     IsolationContract,
     UrgentContract,
+    AppointmentContract,
+    RoomContract,
+    RoomLinkContract,
     CallContract,
 ):
     """Everything a store promises."""

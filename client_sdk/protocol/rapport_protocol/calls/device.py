@@ -191,7 +191,7 @@ class DeviceCall(Struct):
                 self.accepted, self.answered_on, self.sent = True, event.device, True
                 return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
             case Declined():
-                return self._signs_of_declined(event)
+                return [self._sign_of_declined(event)] if event.own is self.entry.incoming else []
             case OtherOffer():
                 return [self._sign_of_other(event)]
             case Migrate() if self.server_phase not in (CallPhase.ACCEPTED, CallPhase.CONNECTED):
@@ -240,13 +240,11 @@ class DeviceCall(Struct):
         """Whether the server's word is enough, since it hides no call that was missed here."""
         return not self.entry.incoming or self.accepted or self.declined or self.superseded
 
-    def _signs_of_declined(self, event: Declined) -> list[CallSign]:
-        if event.own != self.entry.incoming:
-            return []
+    def _sign_of_declined(self, event: Declined) -> CallSign:
         self.declined = self.declined or not event.busy
         if self.phase not in IN_CALL:
             self.reason = self.reason or (EndReason.BUSY if event.busy else EndReason.DECLINED)
-        return [CallSign.OWN_DECLINED if event.own else CallSign.DECLINED]
+        return CallSign.OWN_DECLINED if event.own else CallSign.DECLINED
 
     def _sign_of_other(self, event: OtherOffer) -> CallSign:
         """Of two calls: after glare the higher id goes on, of the same device the later one."""
@@ -384,12 +382,11 @@ class DeviceCall(Struct):
 
     def _say(self, now_ms: int) -> list[Effect]:
         """Says what is to be said in this phase, and when again."""
-        every_ms = EVERY_MS.get(self.phase, 0)
         word = self._word(now_ms)
         if not self.online or word is None:
             self._set(CallSign.AGAIN, 0)
             return []
-        self._set(CallSign.AGAIN, now_ms + every_ms)
+        self._set(CallSign.AGAIN, now_ms + EVERY_MS[self.phase])
         return [word]
 
     def _word(self, now_ms: int) -> Say | None:
@@ -456,7 +453,7 @@ class DeviceCall(Struct):
         if self.goodbye is not None:
             self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
         effects = self._say(now_ms)
-        told = self.entry.incoming or self.reason is EndReason.HUNG_UP or sign is CallSign.SUMMARY  # they leave the word
+        told = self.entry.incoming or self.reason is EndReason.HUNG_UP or sign is CallSign.SUMMARY  # by the other side
         if before in IN_CALL and (by_us or not told):
             began_ms = self.connected_ms or self.taken_ms
             effects.append(Post(Posted.SUMMARY, False, began_ms, now_ms, self.reason))

@@ -108,8 +108,6 @@ MOVES: Final[dict[tuple[PersonState, PersonEvent], PersonState | None]] = {
 }
 """(state, event) -> state afterwards, None = nothing changes; for all pairs."""
 
-_ANEW: Final = frozenset({_IV, _CH, _LE, _DE, _GU, _EX})
-"""Who comes to wait from here waits since now."""
 _SPOKEN: Final = frozenset({PersonEvent.CHECK, PersonEvent.WAIT})
 
 
@@ -147,11 +145,8 @@ def step(
 
 def _entered(person: Person, after: PersonState, now_ms: int) -> Person:
     """The person in another state: when they came to wait, what runs out, whose call it is."""
-    since_ms = person.since_ms
-    if after is _WT and person.state in _ANEW:
-        since_ms = now_ms
-    elif after is _WT and person.state is _IN:
-        since_ms = now_ms  # sent back
+    waits_on = person.state in (_DC, _AD)
+    since_ms = now_ms if after is _WT and not waits_on else person.since_ms
     until_ms = now_ms + ADMITTING_MS if after is _AD else now_ms + DECLINED_MS if after is _DE else 0
     call = person.call if after in (_AD, _IN) else None
     heard_ms = now_ms if after is _WT and person.state in (_AD, _IN) else person.heard_ms

@@ -182,6 +182,10 @@ class AiortcEndpoint:
             if track is not None:
                 transceiver.sender.replaceTrack(track if transceiver.kind in wanted else None)
 
+    def another(self) -> "AiortcEndpoint":
+        """See CallEndpoint. A file is read from its beginning, and one that is written is begun anew."""
+        return AiortcEndpoint(self._source, self._sink)
+
     # --- what happens -------------------------------------------------------------------------------------------------
 
     async def events(self) -> AsyncIterator[EndpointEvent]:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.appointments import (
-    APART_MS,
     APPOINTMENTS,
     ASKING,
     LOOKED_AHEAD_MS,
@@ -52,36 +51,38 @@ def rows_answered(turn: Turn, errand: Errand, call: Call, answer: Appointments) 
     last_ms = max((view.times.start_ms for view in views), default=0)
     more = len(views) == APPOINTMENT_PAGE and last_ms > since_ms
     asking = ASKING.get(turn.tx, b"") or Asking()
-    again = take_views(turn, views) or asking.again
-    again = _miss(turn, {view.times.appointment for view in views}, since_ms, last_ms if more else until_ms) or again
+    missed_ms = _miss(turn, {view.times.appointment for view in views}, since_ms, last_ms if more else until_ms)
+    again_ms = _sooner(asking.again_ms, take_views(turn, views), missed_ms)
     errands.drop(turn, errand.kind, errand.subject)
     if more:
-        ASKING.put(turn.tx, b"", replace(asking, from_ms=last_ms, again=again))
+        ASKING.put(turn.tx, b"", replace(asking, from_ms=last_ms, again_ms=again_ms))
         errands.plan(turn, ErrandKind.APPOINTMENTS)
         return
     ASKING.put(turn.tx, b"", Asking(asking.wanted, asking.asked))
     if asking.wanted > asking.asked:
         errands.plan(turn, ErrandKind.APPOINTMENTS)
-    elif again:
-        errands.plan(turn, ErrandKind.APPOINTMENTS, due_ms=turn.now_ms + APART_MS)
+    elif again_ms:
+        errands.plan(turn, ErrandKind.APPOINTMENTS, due_ms=turn.now_ms + again_ms)
 
 
-def take_views(turn: Turn, views: Iterable[AppointmentView]) -> bool:
-    """The server shows these rows. Whether some are to be looked at again in a minute."""
-    again = False
-    for view in views:
-        again |= note_said(turn, view.times.appointment, view)
-    return again
+def take_views(turn: Turn, views: Iterable[AppointmentView]) -> int:
+    """The server shows these rows. Returns after how many milliseconds to look again, 0 = no need."""
+    return _sooner(*(note_said(turn, view.times.appointment, view) for view in views))
 
 
-def _miss(turn: Turn, shown: set[AppointmentId], since_ms: int, until_ms: int) -> bool:
-    """Those that should have been among what was shown, by their sealed start."""
-    again = False
-    for conv, _ in list(CONVERSATIONS.list(turn.tx)):
-        for key, _row in list(APPOINTMENTS.list(turn.tx, conv, above=since_ms - 1, below=until_ms)):
-            if key not in shown:
-                again |= note_said(turn, AppointmentId(key), None)
-    return again
+def _miss(turn: Turn, shown: set[AppointmentId], since_ms: int, until_ms: int) -> int:
+    """The same for those that should have been among what was shown, by their sealed start."""
+    missing = [
+        AppointmentId(key)
+        for conv, _ in list(CONVERSATIONS.list(turn.tx))
+        for key, _row in APPOINTMENTS.list(turn.tx, conv, above=since_ms - 1, below=until_ms)
+        if key not in shown
+    ]
+    return _sooner(*(note_said(turn, each, None) for each in missing))
+
+
+def _sooner(*waits_ms: int) -> int:
+    return min((wait_ms for wait_ms in waits_ms if wait_ms), default=0)
 
 
 # --- notices ----------------------------------------------------------------------------------------------------------

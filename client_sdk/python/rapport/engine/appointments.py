@@ -36,6 +36,7 @@ __all__ = [
     "APPOINTMENTS",
     "ASKING",
     "CHANGES",
+    "DIFFERS_MS",
     "EACH_MOST",
     "LOOKED_AHEAD_MS",
     "LOOKED_BACK_MS",
@@ -61,6 +62,8 @@ EACH_MOST: Final = 1_024
 """Most appointments of one conversation that are kept; the ones that began longest ago go first."""
 APART_MS: Final = 60_000
 """So long the server's row may be of another version than the sealed post before that is said."""
+DIFFERS_MS: Final = 3_600_000
+"""What differs is asked for again after an hour: the server may have come to its senses."""
 LOOKED_BACK_MS: Final = 86_400_000
 """The server's rows are asked for from a day ago on: outcomes are written soon after the end."""
 LOOKED_AHEAD_MS: Final = 400 * 86_400_000
@@ -136,13 +139,14 @@ _MARKS: Final = Table("appointment_mark", _Mark)
 class Asking(Row, frozen=True):
     """How far the server's rows have been asked for. wanted: how often that was wanted; asked: the same when it began.
 
-    from_ms: where the next page begins, 0 = nothing is under way. again: some have to be looked at again in a minute.
+    from_ms: where the next page begins, 0 = nothing is under way. again_ms: after so long some have to be looked at
+    again, 0 = none has.
     """
 
     wanted: int = 0
     asked: int = 0
     from_ms: int = 0
-    again: bool = False
+    again_ms: int = 0
 
 
 ASKING: Final = Table("appointment_asking", Asking)
@@ -278,14 +282,16 @@ def _held_against(turn: Turn, appointment: AppointmentId, row: AppointmentRow, *
     return replace(row, apart_ms=since_ms, differs=since_ms + APART_MS <= turn.now_ms)
 
 
-def note_said(turn: Turn, appointment: AppointmentId, said: AppointmentView | None) -> bool:
-    """The server shows this row of it, or none. Whether it has to be asked again in a minute."""
+def note_said(turn: Turn, appointment: AppointmentId, said: AppointmentView | None) -> int:
+    """The server shows this row of it, or none. Returns after how many milliseconds to ask again, 0 = no need."""
     row = APPOINTMENTS.get(turn.tx, appointment)
     if row is None:
-        return False
+        return 0
     row = _held_against(turn, appointment, replace(row, said=said), asked=True)
     _put(turn, appointment, row)
-    return row.apart_ms > 0 and not row.differs
+    if row.differs:
+        return DIFFERS_MS
+    return APART_MS if row.apart_ms else 0
 
 
 def _contradicts(turn: Turn, appointment: AppointmentId, row: AppointmentRow, said: AppointmentView) -> bool:

@@ -92,6 +92,8 @@ class CallRow(Row, frozen=True):
     """Here, now."""
     expected: bool = False
     """The person waits for it at the door of an appointment: it lets them in, and does not ring."""
+    failed: bool = False
+    """Media here have found no way: the call was hung up for that."""
     untold: bool = False
     """It was missed, and the person is not told before everything that waited is here."""
     ended_ms: int = 0

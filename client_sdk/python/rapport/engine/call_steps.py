@@ -58,7 +58,7 @@ def repeat(turn: Turn, row: CallRow, *, now: bool = False) -> CallRow:
 
 def _sealed(turn: Turn, row: CallRow) -> CallRow:
     """With our newest description as a direct for the device of the other side that is in the call."""
-    device, ours = row.machine.known.theirs, row.ours
+    device, ours = row.machine.theirs, row.ours
     if device is None or ours is None or ours.description is None:
         return replace(row, direct=None)
     if row.direct is not None and row.direct.device == device and row.direct.id == ours.id:

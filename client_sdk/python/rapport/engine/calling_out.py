@@ -28,13 +28,22 @@ from rapport.events import MessageKind, Status
 from rapport.ports import Description
 from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.calls.device import DeviceCall
-from rapport_protocol.calls.device_events import Entry, Event, MediaConnected, OurDescription
+from rapport_protocol.calls.device_events import Entry, Event, HangUp, MediaConnected, OurDescription
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ID_BYTES, AppointmentId, ConversationId, MessageId
 from rapport_protocol.limits import DESCRIPTION_BYTES
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 
-__all__ = ["OFFER_MS", "happens", "offer_call", "our_candidates", "our_description", "say_mode", "the_call"]
+__all__ = [
+    "OFFER_MS",
+    "happens",
+    "media_failed",
+    "offer_call",
+    "our_candidates",
+    "our_description",
+    "say_mode",
+    "the_call",
+]
 
 OFFER_MS: Final = 60_000
 """Longest life of an offer, from its being written on; it rings for 45 s of that at most."""
@@ -110,6 +119,13 @@ def happens(turn: Turn, call: MessageId, event: Event) -> CallRow:
     """The person does something about a call, or its media say something. LocalError(NOT_FOUND)."""
     row = the_call(turn, call)
     return tell(turn, replace(row, owed=None) if isinstance(event, MediaConnected) else row, event)
+
+
+def media_failed(turn: Turn, call: MessageId) -> None:
+    """Media here have found no way, and nothing can be tried any more: the call ends. LocalError(NOT_FOUND)."""
+    row = the_call(turn, call)
+    if row.is_live:
+        tell(turn, replace(row, failed=True), HangUp())
 
 
 def our_description(turn: Turn, call: MessageId, description: Description, *, restart: bool = False) -> None:

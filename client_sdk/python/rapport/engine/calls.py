@@ -33,6 +33,7 @@ from rapport.engine.records import MESSAGES
 from rapport.engine.showing import change_status
 from rapport.engine.turn import Turn
 from rapport.events import Status
+from rapport_protocol.calls.arbiter import EndReason
 from rapport_protocol.calls.device import DeviceCall, step
 from rapport_protocol.calls.device_events import (
     Accept,
@@ -119,8 +120,7 @@ def _carry_out(turn: Turn, row: CallRow, effect: Effect) -> CallRow:
             if not row.expected:
                 turn.show(CallRinging(row.conv, row.call))
             return replace(row, rings=True)
-        case StopRing():
-            turn.show(CallChanged(row.conv, row.call))
+        case StopRing():  # the phase has changed, which is told too
             return replace(row, rings=False)
         case StartMedia():
             return replace(row, has_media=True, media_run=row.media_run + 1)
@@ -164,7 +164,7 @@ def _post(turn: Turn, row: CallRow, post: Post) -> None:
             compose(turn, row.conv, CallDeclined(row.call, post.busy))
             hear(turn, row.conv, row.call, lambda word: word.declined(device, busy=post.busy, own=True))
         case Posted.SUMMARY:
-            reason = post.reason.value if post.reason is not None else ""
+            reason = EndReason.FAILED if row.failed else post.reason or ""
             compose(turn, row.conv, CallSummary(row.call, post.began_ms, post.ended_ms, reason))
             hear(turn, row.conv, row.call, lambda word: word.summed_up(post.began_ms, post.ended_ms, reason))
         case _:

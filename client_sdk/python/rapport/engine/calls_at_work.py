@@ -70,7 +70,7 @@ def view_of_call(row: CallRow) -> CallView:
         until_ms=_until(machine),
         connected_ms=machine.connected_ms,
         ended_ms=row.ended_ms,
-        reason=FORGED if machine.forged else machine.reason or "",
+        reason=FORGED if machine.forged else EndReason.FAILED if row.failed else machine.reason or "",
         rings=machine.rings,
         away_there=machine.away_there,
         answered_on=machine.answered_on if elsewhere and machine.accepted else None,

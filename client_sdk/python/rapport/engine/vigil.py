@@ -2,8 +2,8 @@
 
 It pings every two seconds. After four seconds without any word a second connection is opened beside the first, which
 stays: if only the answers were late, nothing is lost; if its TCP connection is stuck, the second one takes its place.
-An attempt that is stuck itself (a lost SYN is repeated after 1, 3, 7 seconds) is begun anew. Where there is no connection
-at all, the next attempt does not wait for the usual back-off.
+An attempt that is stuck itself (a lost SYN is repeated after 1, 3, 7 seconds) is begun anew. Where there is no
+connection at all, the next attempt does not wait for the usual back-off.
 
 Source: docs/protocol.md, section 12.5.
 """

@@ -43,6 +43,8 @@ const PARTS: readonly string[] = [
   "rapport-office-door",
   "rapport-own-card",
   "rapport-ticket",
+  "rapport-appointment",
+  "rapport-appointment-form",
 ];
 
 function list(): TemplateResult {

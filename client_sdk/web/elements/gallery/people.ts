@@ -67,6 +67,7 @@ export function message(by: Member, text: string, atMs: number, more: Partial<Me
     promisedMs: 0,
     appointment: null,
     request: "",
+    call: null,
     ...more,
   };
 }

@@ -1,6 +1,7 @@
 /** Every element in every state it can be in. A test fails where an element has no entry. */
 
 import { html, type TemplateResult } from "lit";
+import { desk } from "./desk.ts";
 import { live } from "./live.ts";
 import { office } from "./office.ts";
 import { screens } from "./screens.ts";
@@ -16,7 +17,7 @@ export interface Shown {
 }
 
 /** All of them. */
-export const STATES: readonly Shown[] = [...screens, ...threads, ...office, ...live, ...small];
+export const STATES: readonly Shown[] = [...screens, ...threads, ...office, ...live, ...desk, ...small];
 
 /** A state's address in the gallery. */
 export function nameOf({ element, state }: Shown): string {

@@ -141,7 +141,8 @@ export class RapportAppointmentForm extends RapportElement {
   #changed(): void {
     const draft = this.#read();
     this.trouble = null;
-    if (draft !== null) {
+    // a number that is half typed is nobody's business yet, and would be written over
+    if (draft !== null && draft.minutes >= 1 && draft.weekly >= 1) {
       this.emit("rapport-plan-draft", { draft });
     }
   }

@@ -6,6 +6,7 @@ import { door, type IconName, icon } from "./icons.ts";
 import type { OfficeStatus, Place } from "./views.ts";
 
 const PLACES: readonly (readonly [Place, IconName])[] = [
+  ["today", "home"],
   ["clients", "people"],
   ["hours", "clock"],
   ["devices", "laptop"],
@@ -14,7 +15,8 @@ const PLACES: readonly (readonly [Place, IconName])[] = [
 
 /**
  * Slot `list` takes the list, the default slot the open conversation or page, `strip` what is said about the
- * connection. Under 720 px the rail lies below and one of list and page is shown: the page while `open` is set.
+ * connection, `day` the day where `withDay` is set: a column from 1280 px on, below that in the page's place while the
+ * place is "today". Under 720 px the rail lies below and one of list and page is shown: the page while `open` is set.
  */
 export class RapportConsole extends RapportElement {
   static override styles = [
@@ -92,7 +94,32 @@ export class RapportConsole extends RapportElement {
         display: flex;
         flex-direction: column;
       }
-      :host([wide]) .list {
+      .day-col {
+        display: none;
+        min-block-size: 0;
+        border-inline-end: 1px solid var(--line);
+      }
+      :host([with-day][place="today"]) .day-col {
+        display: grid;
+      }
+      :host([with-day][place="today"]) .page-slot {
+        display: none;
+      }
+      @media (min-width: 80rem) {
+        :host([with-day]:not([wide])) .desk {
+          grid-template-columns: 4.75rem 17.5rem 18rem minmax(0, 1fr);
+        }
+        :host([with-day]:not([wide])) .day-col {
+          display: grid;
+          grid-row: 2;
+          grid-column: 2;
+        }
+        :host([with-day]) .page-slot {
+          display: flex;
+        }
+      }
+      :host([wide]) .list,
+      :host([wide]) .day-col {
         display: none;
       }
       :host([wide]) .page-slot {
@@ -108,8 +135,16 @@ export class RapportConsole extends RapportElement {
         }
         .strip,
         .list,
+        .day-col,
         .page-slot {
           grid-column: 1;
+        }
+        .rail button {
+          flex: 1;
+          inline-size: auto;
+          min-inline-size: 0;
+          hyphens: auto;
+          overflow-wrap: anywhere;
         }
         .rail {
           grid-row: 3;
@@ -125,7 +160,7 @@ export class RapportConsole extends RapportElement {
         .mark,
         :host([open]) .list,
         :host(:not([open])) .page-slot,
-        :host([open]) .rail {
+        :host([open]:not([place="today"])) .rail {
           display: none;
         }
       }
@@ -139,10 +174,11 @@ export class RapportConsole extends RapportElement {
   ];
   static override properties: PropertyDeclarations = {
     ...RapportElement.properties,
-    place: { type: String },
+    place: { type: String, reflect: true },
     open: { type: Boolean, reflect: true },
     wide: { type: Boolean, reflect: true },
     own: { attribute: false },
+    withDay: { type: Boolean, attribute: "with-day", reflect: true },
   };
 
   /** Which place of the rail is current. */
@@ -153,6 +189,8 @@ export class RapportConsole extends RapportElement {
   declare wide: boolean;
   /** How open one's own door is, drawn in the rail; null where that is not known. */
   declare own: OfficeStatus | null;
+  /** Whether there is a day to show. */
+  declare withDay: boolean;
 
   constructor() {
     super();
@@ -160,6 +198,7 @@ export class RapportConsole extends RapportElement {
     this.open = false;
     this.wide = false;
     this.own = "closed";
+    this.withDay = false;
   }
 
   protected override render(): TemplateResult {
@@ -171,6 +210,7 @@ export class RapportConsole extends RapportElement {
       )}</nav>
       <div class="strip"><slot name="strip"></slot></div>
       <main><h1 class="vh">${texts[this.place]}</h1>
+        ${this.withDay ? html`<div class="day-col"><slot name="day"></slot></div>` : nothing}
         <section class="list" aria-label=${texts.listRegion}><slot name="list"></slot></section>
         <div class="page-slot">${this.open ? nothing : html`<p class="small page">${texts.nothingOpen}</p>`}<slot></slot></div>
       </main>

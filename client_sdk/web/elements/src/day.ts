@@ -30,15 +30,18 @@ export class RapportDay extends RapportElement {
         background: var(--bg);
       }
       .head {
-        display: flex;
-        align-items: center;
-        gap: var(--s1);
+        display: grid;
+        align-content: center;
         min-block-size: 4.5rem;
-        padding-inline: var(--s4) var(--s2);
+        padding: var(--s2) var(--s4);
         border-block-end: 1px solid var(--line);
       }
-      .head .tool {
+      .go {
+        padding-inline: var(--s4) var(--s2);
+      }
+      .go .tool {
         inline-size: 2rem;
+        margin-inline-start: -0.375rem;
       }
       .scroll {
         flex: 1;
@@ -167,9 +170,9 @@ export class RapportDay extends RapportElement {
     const shownMs = this.dayMs ?? nowMs;
     const today = this.times.dayNumber(nowMs) === this.times.dayNumber(shownMs);
     const show = (days: number) => () => this.emit("rapport-day", { dayMs: noonOf(shownMs, days) });
-    return html`<header class="head"><div class="grow"><p class="meta">${today ? day.today : day.title}</p><h2 class="title">${this.#date(shownMs)}</h2></div>
-        <button class="tool" aria-label=${day.before} @click=${show(-1)}>${icon("back", "flip")}</button><button class="tool" aria-label=${day.after} @click=${show(1)}>${icon("go", "flip")}</button>
-        <button class="btn plain compact" @click=${() => this.emit("rapport-plan-wanted")}>${day.plan}</button></header>
+    return html`<header class="head"><p class="meta">${today ? day.today : day.title}</p><h2 class="title">${this.#date(shownMs)}</h2></header>
+      <div class="row go"><button class="tool" aria-label=${day.before} @click=${show(-1)}>${icon("back", "flip")}</button><button class="tool" aria-label=${day.after} @click=${show(1)}>${icon("go", "flip")}</button>
+        <span class="grow"></span><button class="btn plain compact" @click=${() => this.emit("rapport-plan-wanted")}>${day.plan}</button></div>
       <div class="scroll" tabindex="0" role="region" aria-label=${day.title}>${this.#renderHours(shownMs, today ? nowMs : null)}</div>`;
   }
 

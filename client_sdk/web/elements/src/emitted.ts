@@ -1,6 +1,6 @@
 /** Every event that an element may emit, by name, with what it carries. All of them bubble out of shadow roots. */
 
-import type { AppointmentKey, CallMode } from "./live-views.ts";
+import type { AppointmentDraft, AppointmentKey, CallMode, Outcome } from "./live-views.ts";
 import type {
   AccountId,
   CardView,
@@ -171,6 +171,30 @@ export interface Emitted {
   "rapport-reply-call": { readonly call: MessageId };
   /** Call the person of this conversation. */
   "rapport-call-back": { readonly media: "audio" | "video" };
+  /** The day with this moment, Unix milliseconds, is to be shown. */
+  "rapport-day": { readonly dayMs: number };
+  /** An appointment is to be planned: the form; its draft is this now; it is left; plan or move it so. */
+  "rapport-plan-wanted": null;
+  "rapport-plan-draft": { readonly draft: AppointmentDraft };
+  "rapport-plan-left": null;
+  "rapport-plan": { readonly draft: AppointmentDraft };
+  /** Cancel it, with a few words; the person has confirmed. */
+  "rapport-cancel-appointment": { readonly appointment: AppointmentKey; readonly words: string };
+  /** It begins so many minutes later; 0: on time after all. */
+  "rapport-late": { readonly appointment: AppointmentKey; readonly minutes: number; readonly words: string };
+  /** This is how it went. */
+  "rapport-outcome": {
+    readonly appointment: AppointmentKey;
+    readonly outcome: Exclude<Outcome, "">;
+    readonly minutes: number;
+  };
+  /** Make a join link; "" for no passcode. */
+  "rapport-make-room-link": { readonly appointment: AppointmentKey; readonly passcode: string };
+  /** Let somebody in; although they are not on the appointment; keep them waiting; end their waiting. */
+  "rapport-admit": { readonly appointment: AppointmentKey; readonly account: AccountId };
+  "rapport-admit-sure": { readonly appointment: AppointmentKey; readonly account: AccountId };
+  "rapport-keep-waiting": null;
+  "rapport-decline": { readonly appointment: AppointmentKey; readonly account: AccountId; readonly words: string };
 }
 
 /** An event of an element. */

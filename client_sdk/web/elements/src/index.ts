@@ -4,6 +4,8 @@
  * They take data by properties and answer with events (`Emitted`); they know no client and no server.
  */
 
+export { RapportAppointment } from "./appointment.ts";
+export { RapportAppointmentForm } from "./appointment-form.ts";
 export { RapportAside } from "./aside.ts";
 export { RapportCall } from "./call.ts";
 export { type HomeRow, RapportClientHome } from "./client-home.ts";
@@ -13,6 +15,7 @@ export { RapportConsole } from "./console.ts";
 export { NOTE_BYTES, RapportCoverForm } from "./cover-form.ts";
 export { RapportCrisisCard } from "./crisis-card.ts";
 export { countryOf, numbersOf } from "./crisis-numbers.ts";
+export { RapportDay } from "./day.ts";
 export { LABEL_BYTES, RapportDevices } from "./devices.ts";
 export type { Emitted, RapportEvent } from "./emitted.ts";
 export { RapportHoursDates } from "./hours-dates.ts";
@@ -77,4 +80,6 @@ export type {
   WaitingRow,
 } from "./views.ts";
 export { RapportWaitingList } from "./waiting-list.ts";
+export { RapportWaitingNow, WORDS_BYTES } from "./waiting-now.ts";
 export { RapportWaitingRoom } from "./waiting-room.ts";
+export { RapportWrongClient } from "./wrong-client.ts";

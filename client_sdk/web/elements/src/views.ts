@@ -105,7 +105,7 @@ export interface StateDetail {
 }
 
 /** A place of the console's rail. */
-export type Place = "clients" | "hours" | "devices" | "settings";
+export type Place = "today" | "clients" | "hours" | "devices" | "settings";
 
 // --- who answers, and when -------------------------------------------------------------------------------------------
 

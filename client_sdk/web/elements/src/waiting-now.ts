@@ -134,11 +134,7 @@ export class RapportWaitingNow extends RapportElement {
     const some = this.people.length > 0;
     const sound = html`<button class="tool" aria-label=${this.sound ? waitingNow.soundOn : waitingNow.soundOff} @click=${() => this.emit("rapport-sound", { on: !this.sound })}>${icon(this.sound ? "bell" : "bellOff")}</button>`;
     const cards = html`<div class="card wait"><header class="row"><h2 class="label grow">${waitingNow.title}</h2>${sound}</header>
-      <ul>${repeat(
-        this.people,
-        keyOf,
-        (person) => this.#renderPerson(person),
-      )}</ul></div>`;
+      <ul>${repeat(this.people, keyOf, (person) => this.#renderPerson(person))}</ul></div>`;
     return html`<section aria-label=${waitingNow.region}>${some ? cards : html`<p class="small">${waitingNow.none}</p>`}
       <p class="vh" role="status">${this.arrived}</p></section>`;
   }

@@ -15,7 +15,7 @@ function sentences(node: unknown, path = ""): [string, string][] {
       : /arrived|newBelow|unread|kept$|wrong$|point/u.test(path)
         ? 2
         : "Dana";
-    return [[path, String(node(argument, "21:40", "Mon 09:00"))]];
+    return [[path, String(node(argument, "21:40", "Mon 09:00", "Sam"))]];
   }
   return Object.entries(Object(node)).flatMap(([key, value]) => sentences(value, `${path}.${key}`));
 }
@@ -68,6 +68,38 @@ it("uses the agreed sentences word for word", () => {
     "This invitation has ended. It was good until 12 November and has not been used. Nothing was lost and nobody else got in with it.",
   );
   assert.equal(safety.text, "When you next sit together, compare these. If they match, nobody is in between.");
+});
+
+it("uses the agreed sentences of the live hour word for word", () => {
+  const { room, call, calls, precall, guard } = textsFor("en");
+  const at = (news: keyof typeof room.news, words = "") =>
+    `${room.news[news]("Dana")}. ${words}${room.details[news]("Dana", "13:50")}`;
+  assert.equal(
+    at("late", "“Ten minutes more, I’m sorry.” "),
+    "Dana can’t start yet. “Ten minutes more, I’m sorry.” Your place is kept.",
+  );
+  assert.equal(at("admitted"), "Come in. Connecting you with Dana.");
+  assert.equal(at("declined"), "Dana ended the waiting. Your messages are open as always.");
+  assert.equal(at("sent_back"), "Dana asked you to wait outside for a moment. Nobody sees or hears you here.");
+  assert.equal(
+    `${guard.title("Sam")}. ${guard.text("Mira Lindqvist", "11:00", "Sam", "Mira")}`,
+    "Sam is not on this appointment. The open room is Mira Lindqvist’s, 11:00. Letting Sam in would show Mira to Sam.",
+  );
+  assert.equal(
+    `${call.reconnecting}. ${call.dropped} ${call.placeKept("Dana")} ${call.nothingToDo}`,
+    "Reconnecting. The network dropped. Your place with Dana is kept. You don’t need to do anything.",
+  );
+  assert.equal(
+    `${call.degradedAudio} ${call.theySee("Dana")} ${call.tryVideo}`,
+    "Your network is weak, so the picture is paused to keep the sound clear. Dana sees this too. Try video again",
+  );
+  assert.equal(call.degradedText, "The network is too weak for sound. You are both still here, in writing.");
+  assert.equal(`${calls.missed("Dana", "16:12")} ${calls.callBack}`, "You missed a call from Dana at 16:12. Call back");
+  assert.equal(calls.elsewhere("laptop"), "Answered on your laptop.");
+  assert.equal(
+    `${precall.blocked.camera}. ${precall.blockedCamera}`,
+    "The camera is blocked. You or the browser said no to the camera for this page. Your microphone works and your appointment is not affected.",
+  );
 });
 
 it("calls people by what is surely their name", () => {

@@ -23,6 +23,7 @@ from rapport_server.jobs import CallJob, CallNews, DirectJob, PostJob
 from rapport_server.ports import Bus, Clock, Mailbox
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
+from rapport_server.services.calls.waking import Waking
 
 __all__ = ["CallStore", "Calls", "call_state"]
 
@@ -75,7 +76,7 @@ class Devices(Protocol):
 class Calls:
     """Calls at one node. Nothing here waits but `fire`, which a timer calls, and `run`, which owns looks at the store.
 
-    moved: called after the commit of every change that others are told of.
+    waking: for devices that are not connected. moved: called after the commit of every change that others are told of.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Calls:
         bus: Bus,
         clock: Clock,
         rates: Rates,
+        waking: Waking,
         moved: Callable[[PracticeId, CallRecord], None] = lambda _practice, _call: None,
     ) -> None:
         self._store = store
@@ -92,6 +94,7 @@ class Calls:
         self._bus = bus
         self._now_ms = clock.now_ms
         self._rates = rates
+        self._waking = waking
         self._moved = moved
         self._gap = asyncio.Event()
         self.offered = 0
@@ -154,29 +157,26 @@ class Calls:
 
     # --- what the store says ------------------------------------------------------------------------------------------
 
-    def committed(self, job: PostJob | CallJob) -> None:
-        """An offer or a step has come back, and what it carries was delivered: answers it, and tells everybody."""
-        if type(job) is PostJob:
-            if job.ring is not None:
-                self._tell(job.practice, job.ring, None)
-            return
-        if type(job) is CallJob:
-            origin, answered = job.origin, None
-            if isinstance(origin, _Asked):
-                answered = self._answer(job, origin.link)
-            elif isinstance(origin, asyncio.Future) and not origin.done():
-                origin.set_result(None)
-            self._tell(job.practice, job.news, answered)
+    def answer(self, job: CallJob) -> None:
+        """A step has come back: answers it, in the order of everything that its device has asked."""
+        origin = job.origin
+        if isinstance(origin, _Asked):
+            link = origin.link
+            link.unanswered -= 1
+            if job.refusal is None and job.call is not None:
+                link.connection.send(call_state(job.call))
+            else:
+                link.connection.send(_failure(job.refusal or ErrorCode.UNAVAILABLE, job.name))
+        elif isinstance(origin, asyncio.Future) and not origin.done():
+            origin.set_result(None)
 
-    @staticmethod
-    def _answer(job: CallJob, link: Link) -> DeviceId | None:
-        """Answers a step; returns who knows by that how the call stands."""
-        link.unanswered -= 1
-        if job.refusal is not None or job.call is None:
-            link.connection.send(_failure(job.refusal or ErrorCode.UNAVAILABLE, job.name))
-            return None
-        link.connection.send(call_state(job.call))
-        return job.device
+    def tell(self, job: PostJob | CallJob) -> None:
+        """An offer or a step has come back, and what it carries was delivered: tells everybody else."""
+        if type(job) is CallJob:
+            self._tell(job.practice, job.news, job.device if job.refusal is None else None)
+        elif type(job) is PostJob and job.ring is not None:
+            self._tell(job.practice, job.ring, None)
+            self._wake(job, job.ring)
 
     def _tell(self, practice: PracticeId, news: CallNews, answered: DeviceId | None) -> None:
         """Tells all devices but one how calls stand that have changed. answered: a device that knows already."""
@@ -190,6 +190,12 @@ class Calls:
             self._moved(practice, call)
         if news.woken:
             self._bus.publish(*wakes(news.woken))
+
+    def _wake(self, job: PostJob, ring: CallNews) -> None:
+        for call in ring.records:
+            if call.id == job.id and call.phase is CallPhase.RINGING:
+                everybody = [DeviceId(device) for device in split_ids(ring.devices)]
+                self._waking.offered(job.practice, call, everybody, by_client=ring.by_client)
 
     def _count(self, call: CallRecord) -> None:
         """Each of these happens to a call once, but for legs that were away and are back."""

@@ -120,6 +120,10 @@ class Delivery:
         """Which devices are connected to this node."""
         return list(self._links)
 
+    def has(self, device: DeviceId) -> bool:
+        """Whether the device is connected to this node."""
+        return device in self._links
+
     def principals(self) -> list[Principal]:
         """Whose devices are connected to this node."""
         return [link.principal for link in self._links.values()]

@@ -8,7 +8,7 @@ Source: docs/protocol.md, section 12.3.
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, Protocol
 
 from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
 from rapport_protocol.ids import ID_BYTES, MessageId
@@ -42,11 +42,21 @@ _RING: Final = int(MessageFlags.RING)
 _URGENT: Final = MessageFlags.URGENT
 
 
+class CallSteps(Protocol):
+    """What is needed of calls."""
+
+    def answer(self, job: CallJob) -> None:
+        """A step has come back."""
+
+    def tell(self, job: PostJob | CallJob) -> None:
+        """An offer or a step has come back, and what it carries was delivered."""
+
+
 class Messaging:
     """Posts, directs and acknowledgements of all devices connected to this node.
 
     deliver: gets every synced batch, after its senders were answered (`Delivery.deliver`). urgent: called when an
-    urgent post has been accepted, whose timer is due. calls: gets what a batch did to calls, after it was delivered.
+    urgent post has been accepted, whose timer is due. calls: gets what a batch did to calls.
     """
 
     def __init__(
@@ -56,7 +66,7 @@ class Messaging:
         clock: Clock,
         rates: Rates,
         urgent: Callable[[], None] = lambda: None,
-        calls: Callable[[PostJob | CallJob], None] = lambda _job: None,
+        calls: CallSteps | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._calls = calls
@@ -107,7 +117,7 @@ class Messaging:
         if outer.flags and outer.kind is MessageClass.POST:
             job.urgent = bool(outer.flags & _URGENT) and who.role is Role.CLIENT
             if int(outer.flags) & _RING:
-                job.ring = CallNews(outer.act_until_ms)
+                job.ring = CallNews(outer.act_until_ms, by_client=who.role is Role.CLIENT)
         wait = self._rates.allow("post", who.practice + who.device)
         if not wait and job.ring is not None:
             wait = self._rates.allow("offer", who.practice + who.account)
@@ -236,11 +246,13 @@ class Messaging:
             elif type(job) is AckJob and isinstance(job.origin, Link):
                 job.origin.acknowledging -= len(job.ok) + len(job.parked)
                 job.origin.eased.set()
-            elif type(job) is CallJob:
+            elif type(job) is CallJob and self._calls is not None:
+                self._calls.answer(job)
                 calls.append(job)
         self._deliver(jobs)
-        for call in calls:
-            self._calls(call)
+        if self._calls is not None:
+            for call in calls:
+                self._calls.tell(call)
         if not self.unanswered:
             self._settled.set()
 

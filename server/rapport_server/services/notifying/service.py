@@ -262,12 +262,20 @@ class Notifying:
             _log.warning("push not claimed", error=refused.code.value)
             return False
 
-    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
+    async def push(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        kind: PushClass,
+        *,
+        but: Collection[DeviceId] = (),
+        any_hours: bool = False,
+    ) -> list[DeviceId]:
         """See Pusher.push. What is under way for a device holds nothing back: whoever asks decides how often."""
         if self._services is None:
             return []
-        found = await self._directory.subscriptions_of(practice, account)
-        allowed = await self._allowed(kind, found, self._clock.now_ms())
+        found = [each for each in await self._directory.subscriptions_of(practice, account) if each.device not in but]
+        allowed = await self._allowed(kind, found, self._clock.now_ms(), any_hours=any_hours)
         taken = await asyncio.gather(*(self._send(subscription, kind) for subscription in allowed))
         return [each.device for each, was_taken in zip(allowed, taken, strict=True) if was_taken]
 
@@ -304,11 +312,13 @@ class Notifying:
         except (Unreadable, msgspec.DecodeError):
             return None
 
-    async def _allowed(self, kind: PushClass, found: Iterable[Subscription], now_ms: int) -> list[Subscription]:
+    async def _allowed(
+        self, kind: PushClass, found: Iterable[Subscription], now_ms: int, *, any_hours: bool = False
+    ) -> list[Subscription]:
         """Those that quiet hours and office hours let through."""
         subscriptions = list(found)
         hours: dict[AccountId, OfficeHours] = {}
-        for practice in {each.practice for each in subscriptions}:
+        for practice in {each.practice for each in subscriptions if not any_hours}:
             accounts = {each.account for each in subscriptions if each.practice == practice}
             documents = await self._offices.office_documents(practice, accounts)
             hours.update({account: read for account, raw in documents.items() if (read := _hours(raw)) is not None})

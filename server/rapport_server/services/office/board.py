@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, PracticeId
@@ -56,6 +57,8 @@ class Board:
         self._offices: dict[Person, _Office] = {}
         self._edges: list[tuple[int, Person]] = []
         """A heap. An entry is outdated when its office has another edge by now."""
+        self._in_session: set[Person] = set()
+        """Who is in a call with a client."""
 
     def __len__(self) -> int:
         return len(self._offices)
@@ -82,9 +85,17 @@ class Board:
         self._offices[person] = _Office(document, parsed.version, parsed.valid_until_ms, hours, nothing)
         return self.look(person, now)
 
+    def engage(self, person: Person, now: int, *, in_session: bool) -> bool:
+        """Whether this account is in a call with a client, which makes an open office `in_session`. True: as `look`."""
+        if in_session is (person in self._in_session):
+            return False
+        self._in_session ^= {person}
+        return self.look(person, now)
+
     def forget(self, person: Person) -> None:
         """Nobody watches it any more."""
         self._offices.pop(person, None)
+        self._in_session.discard(person)
 
     def standing(self, person: Person) -> Standing | None:
         """How it stood at the last look; None without a document."""
@@ -103,6 +114,8 @@ class Board:
             return False
         before = office.standing
         office.standing, office.edge_ms = _stands(office, now)
+        if office.standing.status == OfficeStatus.OPEN and person in self._in_session:
+            office.standing = replace(office.standing, status=OfficeStatus.IN_SESSION)
         if office.edge_ms is not None:
             if len(self._edges) >= 2 * len(self._offices) + _SPARE:
                 self._edges = list(self._valid())

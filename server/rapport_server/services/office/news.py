@@ -198,8 +198,18 @@ class OfficeNews:
         """A hint from this node or another one. Whom it is for is looked up here, as for every other change."""
         person = hint.practice, hint.account
         standing = self._board.standing(person)
-        if self._watching.watchers(person) and (standing is None or standing.version < hint.version):
+        newer = standing is None or standing.version < hint.version or not hint.version
+        if newer and self._watching.watchers(person):
             self._moved[person] = max(hint.version, self._moved.get(person, 0))
+            self._work.set()
+
+    def called(self, person: Person) -> None:
+        """A call of this account was accepted or has ended at this node."""
+        if self._watching.watchers(person):
+            self._moved.setdefault(person, 0)
+            self._work.set()
+        if self._bus.counted.others:
+            self._published.setdefault(person, 0)
             self._work.set()
 
     def look_again(self) -> None:
@@ -332,13 +342,17 @@ class OfficeNews:
         await self._spread()
 
     async def _learn(self, people: Iterable[Person]) -> None:
-        """Loads the documents of these; what has changed is news. Raises Rejected."""
+        """Loads the documents of these, and whether they are in a call; what has changed is news. Raises Rejected."""
         for practice, accounts in _by_practice(people, LOADED_AT_ONCE):
             documents = await self._store.office_documents(practice, accounts)
+            calling = await self._store.in_session(practice, list(documents))
             now = self._clock.now_ms()
             for account, document in documents.items():
                 person = practice, account
-                if self._watching.watchers(person) and self._board.learn(person, document, now):
+                if not self._watching.watchers(person):
+                    continue
+                engaged = self._board.engage(person, now, in_session=account in calling)
+                if self._board.learn(person, document, now) or engaged:
                     self._news[person] = 0.0
 
     def _wishes(self) -> _Asked:

@@ -1,7 +1,7 @@
 /** Everything the elements say, in German. */
 
-import type { StateWords } from "./en.ts";
 import { deskDe } from "./desk-de.ts";
+import type { StateWords } from "./en.ts";
 import { liveDe } from "./live-de.ts";
 import { officeDe } from "./office-de.ts";
 import type { Texts } from "./texts.ts";
@@ -155,6 +155,7 @@ export const de: Texts = {
   },
   console: {
     nav: "Hauptmenü",
+    today: "Heute",
     clients: "Klienten",
     hours: "Sprechzeiten",
     devices: "Geräte",

@@ -73,7 +73,8 @@ export const deskEn = {
     nameHint: (name: string) => `Only you and ${name} can read it. Calendars and reminders never show it.`,
     note: "Note",
     weekly: "How many weeks in a row",
-    weeklyHint: "1 is once. Each one can be moved or cancelled alone. The time of the clock stays, also when clocks change.",
+    weeklyHint:
+      "1 is once. Each one can be moved or cancelled alone. The time of the clock stays, also when clocks change.",
     zone: (place: string) => `By the clock of ${place}`,
     there: (place: string, time: string) => `In ${place} it is ${time}.`,
     save: "Plan it",

@@ -153,6 +153,7 @@ export const en = {
   },
   console: {
     nav: "Main",
+    today: "Today",
     clients: "Clients",
     hours: "Hours",
     devices: "Devices",

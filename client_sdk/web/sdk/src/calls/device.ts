@@ -560,7 +560,7 @@ function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): r
     setTimer(call, "expired", nowMs + GOODBYE_MS);
   }
   const effects = say(call, nowMs);
-  const told = incoming || call.reason === "hung_up" || sign === "summary"; // they leave the word
+  const told = incoming || call.reason === "hung_up" || sign === "summary"; // by the other side
   if (!isInCall(before) || (!isByUs(sign) && told)) {
     return effects;
   }

@@ -1,7 +1,6 @@
 /** Appointments as hosts use them: a part of `RapportClient` that stands behind `client.appointments`. */
 
 import { type Warning, warnings } from "../appointments.ts";
-import { countingAt } from "../engine/office-shown.ts";
 import type { Snapshot } from "../local-device/types.ts";
 import type { Appointment } from "../meetings.ts";
 import type { AppointmentId, ConversationId } from "../protocol/ids.ts";
@@ -116,8 +115,6 @@ export class AppointmentBook {
   /** What speaks against a time: other appointments of ours, closed hours. except: one that is about to be moved. */
   warnings(startMs: number, minutes: number, except: AppointmentId | null = null): Warning[] {
     const snapshot = this.#look();
-    const me = snapshot.identity?.account;
-    const own = me === undefined ? null : countingAt(snapshot.offices[me] ?? null, timeOf(snapshot));
-    return [...warnings(startMs, minutes, appointmentsIn(snapshot), own?.hours ?? null, except)];
+    return [...warnings(startMs, minutes, appointmentsIn(snapshot), snapshot.ownOffice.hours, except)];
   }
 }

@@ -9,14 +9,7 @@
 import { VaultProblem } from "../ports.ts";
 import type { Rejected } from "../protocol/errors.ts";
 import { retryOf } from "../protocol/errors.ts";
-import type {
-  AccountId,
-  AppointmentId,
-  ConversationId,
-  DeviceId,
-  InviteId,
-  MessageId,
-} from "../protocol/ids.ts";
+import type { AccountId, AppointmentId, ConversationId, DeviceId, InviteId, MessageId } from "../protocol/ids.ts";
 import type {
   Appended,
   Claimed,

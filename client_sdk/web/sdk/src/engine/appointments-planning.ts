@@ -20,6 +20,7 @@ import {
   SERIES_MOST,
 } from "../protocol/meeting.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
+import * as answers from "./appointments.ts";
 import {
   APPOINTMENTS,
   change,
@@ -33,17 +34,11 @@ import {
   takeLate,
   takeRows,
 } from "./appointments.ts";
-import * as answers from "./appointments.ts";
 import { compose } from "./composing.ts";
 import { accountsOf } from "./conversations.ts";
 import type { Errand } from "./errands.ts";
 import * as errands from "./errands.ts";
-import {
-  APPOINTMENT_NOTE_BYTES,
-  APPOINTMENT_TITLE_BYTES,
-  type AppointmentContent,
-  WORDS_BYTES,
-} from "./meetings.ts";
+import { APPOINTMENT_NOTE_BYTES, APPOINTMENT_TITLE_BYTES, type AppointmentContent, WORDS_BYTES } from "./meetings.ts";
 import { CONVERSATIONS, COUNTERS, type Conversation, type MessageRecord, NEW_MESSAGE } from "./records.ts";
 import { putMessage, queuedPlace } from "./showing.ts";
 import { amend } from "./tables.ts";

@@ -424,7 +424,10 @@ export type Appointments = Readonly<Record<AppointmentId, Appointment | null>>;
 
 /** All of them. */
 export function viewAppointments(turn: Turn): Appointments {
-  return viewed(turn, APPOINTMENTS.list(turn.tx).map(([, { id }]) => id));
+  return viewed(
+    turn,
+    APPOINTMENTS.list(turn.tx).map(([, { id }]) => id),
+  );
 }
 
 /** Those that this turn has changed. */

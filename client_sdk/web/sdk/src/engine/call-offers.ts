@@ -94,7 +94,7 @@ export function takeOffer(turn: Turn, message: OpenedMessage, offer: CallOffer, 
     feed(turn, id, { tag: "declined", own: declined.account === turn.me.account, busy: declined.busy });
   }
   if (summary !== null) {
-    feed(turn, id, { tag: "summary" });
+    feed(turn, id, { tag: "summary", own: summary.account === turn.me.account });
   }
 }
 
@@ -136,9 +136,10 @@ export function takeCallWord(
       break;
     case "call.summary": {
       const { began, ended, reason } = said;
-      noteWord(turn, conv, call, { summary: { began, ended: Math.max(began, ended), reason, seq: envelope.seq } });
+      const { seq } = envelope;
+      noteWord(turn, conv, call, { summary: { account, began, ended: Math.max(began, ended), reason, seq } });
       if (isHere) {
-        feed(turn, call, { tag: "summary" });
+        feed(turn, call, { tag: "summary", own });
       }
     }
   }

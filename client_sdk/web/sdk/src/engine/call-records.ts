@@ -113,7 +113,13 @@ export const NEW_CALL = {
 export interface CallWords {
   readonly accepted: { readonly account: AccountId; readonly device: DeviceId } | null;
   readonly declined: { readonly account: AccountId; readonly busy: boolean } | null;
-  readonly summary: { readonly began: number; readonly ended: number; readonly reason: string; readonly seq: number } | null;
+  readonly summary: {
+    readonly account: AccountId;
+    readonly began: number;
+    readonly ended: number;
+    readonly reason: string;
+    readonly seq: number;
+  } | null;
 }
 
 /** Nobody has said anything. */

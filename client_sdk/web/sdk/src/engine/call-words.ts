@@ -68,7 +68,8 @@ export function postWord(turn: Turn, call: MessageId, effect: Extract<DeviceEffe
     case "summary": {
       const { beganMs: began, endedMs: ended, reason } = effect;
       compose(turn, conv, { type: "call.summary", call, began, ended, reason: reason ?? "" });
-      noteWord(turn, conv, call, { summary: { began, ended, reason: reason ?? "", seq: Number.MAX_SAFE_INTEGER } });
+      const summary = { account: by.account, began, ended, reason: reason ?? "", seq: Number.MAX_SAFE_INTEGER };
+      noteWord(turn, conv, call, { summary });
     }
   }
 }

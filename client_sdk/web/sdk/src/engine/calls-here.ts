@@ -6,7 +6,8 @@
  */
 
 import type { CallMedia, CallMode, ModeWhy } from "../call-views.ts";
-import { newCall, RING_MS } from "../calls/device.ts";
+import { RING_MS } from "../calls/arbiter.ts";
+import { newCall } from "../calls/device.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { idOf } from "../protocol/ids.ts";
@@ -14,7 +15,7 @@ import { CANDIDATES_MOST, DESCRIPTION_BYTES } from "../protocol/limits.ts";
 import { RING } from "../protocol/signed.ts";
 import { noteFor } from "./call-bubbles.ts";
 import { otherIn, printOf } from "./call-offers.ts";
-import { type Candidate, CALLS, type CallRow, NEW_CALL } from "./call-records.ts";
+import { CALLS, type CallRow, type Candidate, NEW_CALL } from "./call-records.ts";
 import { repeatCandidates } from "./call-signals.ts";
 import { amendCall, beginCall, callRows, feed, planCall } from "./calls.ts";
 import { isHere } from "./calls-shown.ts";

@@ -10,18 +10,18 @@
  * Source: docs/protocol.md, section 20.2.
  */
 
+import { deadlineMs, step } from "../calls/device.ts";
 import type { DeviceEffect, DeviceEvent } from "../calls/device-events.ts";
 import { stateOf } from "../calls/device-events.ts";
-import { deadlineMs, step } from "../calls/device.ts";
 import { parseCallMissed } from "../calls/notices.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { MessageId } from "../protocol/ids.ts";
 import type { CallState, Notice } from "../protocol/messages.ts";
 import { refreshNote } from "./call-bubbles.ts";
-import { postWord, sayStep } from "./call-words.ts";
 import { CALLS, type CallRow, type MediaOrders } from "./call-records.ts";
-import { isHere, isLive, shownCall, type CallShown } from "./calls-shown.ts";
 import { repeatCandidates, repeatMs } from "./call-signals.ts";
+import { postWord, sayStep } from "./call-words.ts";
+import { type CallShown, isHere, isLive, shownCall } from "./calls-shown.ts";
 import * as errands from "./errands.ts";
 import { closeQueue } from "./outbox.ts";
 import { OUTBOX } from "./outgoing.ts";

@@ -13,7 +13,7 @@ import { NO_MESSAGE, openBody } from "../crypto/envelope.ts";
 import type { ConversationId, DeviceId, MessageId, StoreEpoch } from "../protocol/ids.ts";
 import { idOf } from "../protocol/ids.ts";
 import { MAX_INTEGER, SEQ_JUMP } from "../protocol/limits.ts";
-import { parseOuter } from "../protocol/signed.ts";
+import { parseOuter, RING } from "../protocol/signed.ts";
 import { entryFor, makeKeyed } from "./archiving.ts";
 import { archived } from "./content.ts";
 import * as errands from "./errands.ts";
@@ -93,7 +93,8 @@ function inBackup(turn: Turn, conv: ConversationId, bases: Bases): number {
 function requeue(turn: Turn, conv: ConversationId, posts: readonly [MessageId, SentPost][]): void {
   const waiting = OUTBOX.list(turn.tx, conv).map(([, post]) => post);
   const known = new Set(waiting.map((post) => post.id));
-  const again = posts.filter(([message]) => !known.has(message)).map(([message, sent]) => postOf(turn, message, sent));
+  const lacking = posts.filter(([message, sent]) => !known.has(message) && !rings(sent));
+  const again = lacking.map(([message, sent]) => postOf(turn, message, sent));
   const first = COUNTERS.need(turn.tx, "").orders + 1;
   let order = first;
   for (const post of [...again, ...waiting]) {
@@ -103,6 +104,11 @@ function requeue(turn: Turn, conv: ConversationId, posts: readonly [MessageId, S
   amend(COUNTERS, turn.tx, "", { orders: order - 1 });
   QUEUES.put(turn.tx, conv, QUEUES.get(turn.tx, conv) ?? { ...NEW_QUEUE, conv }, { order: first });
   count(turn, "reposted", again.length);
+}
+
+/** A call of long ago is refused; whoever lacks its offer asks for it. */
+function rings(sent: SentPost): boolean {
+  return (parseOuter(sent.outer).flags & RING) !== 0;
 }
 
 /** As it stood in the outbox, without keys: they are sealed for whom it needs when it leaves. */
@@ -131,5 +137,6 @@ function postOf(turn: Turn, message: MessageId, sent: SentPost): OutgoingPost {
     kept: body.kept,
     officeVersion: body.officeVersion ?? 0,
     promisedMs: body.promised ?? 0,
+    actUntilMs: outer.actUntilMs,
   };
 }

@@ -46,8 +46,8 @@ const LONGEST_MS = 2 * 3_600_000;
 const MINUTE_MS = 60_000;
 
 /**
- * What this device holds at a door. heardMs: the server's last answer, 0 = none yet; madeMs: when it began. link: by which
- * join link. as: a guest's place, or a host in the room.
+ * What this device holds at a door. madeMs: when its person said so last; heardMs: the server's last answer since, 0 =
+ * none yet. link: by which join link. as: a guest's place, or a host in the room.
  */
 interface Presence {
   readonly appointment: AppointmentId;
@@ -134,15 +134,22 @@ export function knock(turn: Turn, appointment: AppointmentId, { checks = 0, chec
   const held = PRESENT.get(turn.tx, appointment);
   const link = LED.get(turn.tx, appointment)?.link ?? null;
   const step = checking ? "checking" : "waiting";
-  const fresh = { state: "invited", sinceMs: 0, heardMs: 0, madeMs: turn.nowMs } as const;
-  const before = held?.as === "guest" ? held : fresh;
-  keep(turn, { ...before, appointment, as: "guest", step, checks, link });
+  const { state, sinceMs } = held?.as === "guest" ? held : ({ state: "invited", sinceMs: 0 } as const);
+  const said = { step, checks, link, heardMs: 0, madeMs: turn.nowMs } as const;
+  keep(turn, { appointment, as: "guest", state, sinceMs, ...said });
   WORDS.delete(turn.tx, appointment);
 }
 
 /** We are in the room as a host: said every ten seconds from now on. */
 export function enter(turn: Turn, appointment: AppointmentId): void {
-  const fresh = { link: null, state: "in_room", checks: 0, sinceMs: turn.nowMs, heardMs: 0, madeMs: turn.nowMs } as const;
+  const fresh = {
+    link: null,
+    state: "in_room",
+    checks: 0,
+    sinceMs: turn.nowMs,
+    heardMs: 0,
+    madeMs: turn.nowMs,
+  } as const;
   const held = PRESENT.get(turn.tx, appointment);
   keep(turn, { ...(held?.as === "host" ? held : fresh), appointment, as: "host", step: "waiting" });
 }
@@ -308,8 +315,8 @@ function followPlace(turn: Turn, { appointment, people, door }: RoomView): void 
   }
   const state = stateOf(own.state);
   putPresence(turn, { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs });
-  if (OVER.includes(state)) {
-    giveUp(turn, appointment);
+  if (OVER.includes(state) && held.heardMs > 0) {
+    giveUp(turn, appointment); // else it is of before we have knocked
   } else if (held.state === "in_room" && state !== "in_room") {
     errands.plan(turn, "room_present", appointment); // sent back: we wait again
   }
@@ -326,7 +333,11 @@ function stateOf(word: string): PersonState {
  */
 export function expectsCall(turn: Turn, appointment: AppointmentId, caller: AccountId): boolean {
   const held = PRESENT.get(turn.tx, appointment);
-  if (held?.as !== "guest" || held.step !== "waiting" || turn.nowMs >= Math.max(held.heardMs, held.madeMs) + TICKET_MS) {
+  if (
+    held?.as !== "guest" ||
+    held.step !== "waiting" ||
+    turn.nowMs >= Math.max(held.heardMs, held.madeMs) + TICKET_MS
+  ) {
     return false;
   }
   const known = viewOf(turn, appointment);

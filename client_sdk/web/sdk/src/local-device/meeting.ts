@@ -8,12 +8,12 @@ import type { LinkUsed } from "../meetings.ts";
 import { LocalError, Rejected } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId } from "../protocol/ids.ts";
 import type { Outcome } from "../protocol/meeting.ts";
-import { CoveringDevice } from "./covering.ts";
+import { CallingDevice } from "./calling.ts";
 import { errandWithin } from "./running.ts";
 import type { AppointmentCalls } from "./types.ts";
 
 /** The part of `LocalDevice` that meets people. See `AppointmentCalls`, which says what each method does. */
-export abstract class MeetingDevice extends CoveringDevice implements AppointmentCalls {
+export abstract class MeetingDevice extends CallingDevice implements AppointmentCalls {
   // --- appointments ---
 
   async planAppointment(conv: ConversationId, plan: planning.Plan): Promise<readonly AppointmentId[]> {

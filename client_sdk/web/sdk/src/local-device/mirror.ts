@@ -22,6 +22,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   covers: {},
   appointments: {},
   rooms: {},
+  calls: {},
   figures: {},
 };
 

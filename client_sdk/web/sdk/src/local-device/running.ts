@@ -116,6 +116,7 @@ export class Running {
       covers: engine.covers,
       appointments: engine.appointments,
       rooms: engine.rooms,
+      calls: engine.calls,
       figures: engine.figures,
     };
   }
@@ -156,6 +157,7 @@ export class Running {
       ...(done?.covers.length ? { covers: byRequest(done.covers) } : {}),
       ...(done && Object.keys(done.appointments).length > 0 ? { appointments: done.appointments } : {}),
       ...(done?.rooms ? { rooms: done.rooms } : {}),
+      ...(done?.calls ? { calls: this.engine.calls } : {}),
       ...(done && Object.keys(done.figures).length > 0 ? { figures: done.figures } : {}),
     };
     if (events.length > 0 || Object.keys(changed).length > 0) {

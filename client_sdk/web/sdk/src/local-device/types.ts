@@ -5,17 +5,22 @@
  */
 
 import type { Card, Kept, OwnOffice } from "../agreements.ts";
+import type { CallMode, ModeWhy } from "../call-views.ts";
 import type { Appointments } from "../engine/appointments.ts";
 import type { Plan } from "../engine/appointments-planning.ts";
+import type { Candidate } from "../engine/call-records.ts";
+import type { MediaNews, Offering } from "../engine/calls-here.ts";
+import type { CallShown } from "../engine/calls-shown.ts";
 import type { CoverView } from "../engine/cover-ledger.ts";
 import type { Asking } from "../engine/covering.ts";
+import type { Description } from "../engine/meetings.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
 import type { Knocking, Rooms } from "../engine/rooms.ts";
+import type { HostWish } from "../engine/rooms-hosting.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
-import type { HostWish } from "../engine/rooms-hosting.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
 import type { LinkUsed } from "../meetings.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
@@ -23,7 +28,7 @@ import type { Repair } from "../office/rules.ts";
 import type { Api, Clock, Connector, Random, Vault } from "../ports.ts";
 import type { ConnectionState } from "../protocol/connection.ts";
 import type { AccountId, AppointmentId, ConversationId, DeviceId, LinkId, MessageId } from "../protocol/ids.ts";
-import type { Outcome } from "../protocol/meeting.ts";
+import type { Outcome, TurnCredentials, TurnWanted } from "../protocol/meeting.ts";
 import type { Holidays, PushState, PushSubscription, Role } from "../protocol/requests.ts";
 
 export type { ContactView, ConversationView, CoverView, OfficeView, There, UrgentView };
@@ -77,6 +82,8 @@ export interface Snapshot {
   readonly appointments: Appointments;
   /** Waiting rooms by appointment, by the server's word: `client.waitingRoom` says what to show. */
   readonly rooms: Rooms;
+  /** Calls that are remembered, and what the page in them is to do: `client.calls` says what to show. */
+  readonly calls: Readonly<Record<MessageId, CallShown>>;
   /** How often what happened on this device, by class: "F0" to "F10", "renewed", … No ids, no times, no names. */
   readonly figures: Readonly<Record<string, number>>;
 }
@@ -190,7 +197,7 @@ export interface Surroundings {
  * `close` work; the others reject with LocalError(not_found). Every call may reject with VaultProblem. Ids that are not
  * known here: LocalError(not_found). Texts that are too long: LocalError(too_large), and nothing was written.
  */
-export interface DeviceCalls extends AgreedCalls, CoverCalls, AppointmentCalls {
+export interface DeviceCalls extends AgreedCalls, CoverCalls, CallingCalls, AppointmentCalls {
   // --- what there is ---
 
   /** Everything at once. */
@@ -411,6 +418,39 @@ export interface AppointmentCalls {
   useRoomLink(url: string, passcode: string): Promise<LinkUsed>;
   /** Makes a join link: a secret. */
   makeRoomLink(appointment: AppointmentId, passcode: string): Promise<string>;
+}
+
+/**
+ * What a device is asked about calls. page: whose media these are, a text of the page's own; of another page than the
+ * one in the call nothing is heeded. Of a call that is not known: LocalError(not_found).
+ */
+export interface CallingCalls {
+  /** Calls the other one of a pair; the offer leaves when there is a connection. LocalError: forbidden, conflict. */
+  offerCall(conv: ConversationId, offering: Offering): Promise<void>;
+  /** The person takes the call, with the media of this page. LocalError(conflict) if it cannot be taken any more. */
+  answerCall(call: MessageId, page: string): Promise<void>;
+  /** The person refuses the call. */
+  declineCall(call: MessageId): Promise<void>;
+  /** The person wants no more of it: takes the offer back, or leaves. */
+  hangUpCall(call: MessageId): Promise<void>;
+  /** The media here have a description for the other side; restart: of other ways, or of a connection made anew. */
+  describeCall(call: MessageId, page: string, description: Description, restart: boolean): Promise<void>;
+  /** All candidates so far of our description with this ICE user name; last: there will be no more. */
+  foundCandidates(
+    call: MessageId,
+    page: string,
+    userName: string,
+    candidates: readonly Candidate[],
+    last: boolean,
+  ): Promise<void>;
+  /** Media flow, stand still, or need a restart. */
+  callMedia(call: MessageId, page: string, news: MediaNews): Promise<void>;
+  /** This page is there, every few seconds: without a word for ten the server hears nothing of the call any more. */
+  callAlive(call: MessageId, page: string): Promise<void>;
+  /** Tells the other side what we send from now on, sealed. */
+  callMode(call: MessageId, page: string, mode: CallMode, why: ModeWhy): Promise<void>;
+  /** A way through firewalls for a call, or for the test before an appointment. Rejected(not_found), Unreachable. */
+  turnCredentials(wanted: TurnWanted): Promise<TurnCredentials>;
 }
 
 /** A device in this thread: what can be asked of it, and what it says by itself. */

@@ -74,7 +74,8 @@ export function putAppointments(store: Store, who: Principal, { appointments }: 
     const held = store.state.appointments.get(times.appointment);
     if (held?.times.version !== times.version) {
       const isMoved = held !== undefined && held.times.startMs !== times.startMs;
-      const kept = held === undefined || isMoved ? { reminded: new Set<number>(), reached: new Set<AccountId>() } : held;
+      const kept =
+        held === undefined || isMoved ? { reminded: new Set<number>(), reached: new Set<AccountId>() } : held;
       const { reminded, reached } = kept;
       const fresh = { host: who.account, outcome: "", minutesHeld: 0 };
       store.state.appointments.set(times.appointment, { ...(held ?? fresh), times, reminded, reached });
@@ -82,7 +83,10 @@ export function putAppointments(store: Store, who: Principal, { appointments }: 
     }
   }
   store.rooms();
-  return answer(store, appointments.map(({ appointment }) => store.state.appointments.get(appointment)).filter(isThere));
+  return answer(
+    store,
+    appointments.map(({ appointment }) => store.state.appointments.get(appointment)).filter(isThere),
+  );
 }
 
 function isThere<T>(value: T | undefined): value is T {
@@ -154,7 +158,12 @@ export function setOutcome(
 }
 
 /** A device of the asker has taken a reminder. */
-export function noteReached(store: Store, who: Principal, appointment: AppointmentId, { minutes }: Reached): Appointments {
+export function noteReached(
+  store: Store,
+  who: Principal,
+  appointment: AppointmentId,
+  { minutes }: Reached,
+): Appointments {
   const record = appointmentOf(store, who, appointment);
   if (record.reminded.has(minutes) && !record.reached.has(who.account)) {
     record.reached.add(who.account);

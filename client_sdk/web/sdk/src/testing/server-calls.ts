@@ -4,17 +4,16 @@
  * Source: docs/protocol.md, chapters 20 and 21.
  */
 
+import { type CallRecord, type CallStep, endsMs, expired, met, offered, step } from "../calls/arbiter.ts";
+import { encodeCallMissed } from "../calls/notices.ts";
 import type { Clock } from "../ports.ts";
 import { concat, utf8 } from "../protocol/bytes.ts";
 import { type AccountId, type DeviceId, idBytes, type MessageId } from "../protocol/ids.ts";
 import type { TurnCredentials, TurnWanted } from "../protocol/meeting.ts";
 import type { Call, CallState, ServerMessage } from "../protocol/messages.ts";
-import { type Outer, RING, u64 } from "../protocol/signed.ts";
-import { type CallRecord, endsMs, expired, met, RING_MS, stepped } from "./server-arbiter.ts";
+import { type Outer, RING } from "../protocol/signed.ts";
 import { KIND_PAIR, listedDevices, notFound, notify, type Principal, type Store } from "./server-state.ts";
 
-/** Ends of which the callee is told that there was a call, by their number in the notice. */
-const MISSED = ["missed", "cancelled", "busy"];
 const TURN_MS = 600_000;
 
 /** What a device of the call is told. */
@@ -66,25 +65,9 @@ export class FakeCalls {
     if (!(flags & RING) || kind !== "post" || pair?.kind !== KIND_PAIR || callee === undefined) {
       return;
     }
-    const at = now();
-    let fresh: CallRecord = {
-      id,
-      conv,
-      caller: who.account,
-      callee,
-      callerLeg: { device: who.device, heardMs: at },
-      calleeLeg: null,
-      offeredMs: at,
-      phase: "ringing",
-      rings: false,
-      untilMs: Math.min(actUntilMs, at + RING_MS),
-      acceptedMs: 0,
-      reason: null,
-      away: [],
-      version: 1,
-    };
+    let fresh = offered(id, conv, who.account, who.device, callee, actUntilMs, now());
     for (const live of [...state.calls.values()].filter((each) => each.conv === conv && each.phase !== "ended")) {
-      const [before, after] = met(this.#timely(live), fresh);
+      const [before, after] = met(this.#timely(live), fresh, now());
       this.#put(live, before);
       fresh = after;
     }
@@ -92,14 +75,18 @@ export class FakeCalls {
   }
 
   /** What a device says about a call; null = it is not for them. direct: relays what came with it. */
-  say(who: Principal, { call: id, step, direct }: Call, relay: (direct: Call["direct"]) => void): CallState | null {
+  say(
+    who: Principal,
+    { call: id, step: said, direct }: Call,
+    relay: (direct: Call["direct"]) => void,
+  ): CallState | null {
     const found = this.#store.state.calls.get(id);
     const isParty = found !== undefined && [found.caller, found.callee].includes(who.account);
     if (found === undefined || !isParty) {
       return null;
     }
     const call = this.#timely(found);
-    const after = stepped(call, step, who.account, who.device, this.#store.now());
+    const after = step(call, said as CallStep, who.account, who.device, this.#store.now()); // unknown ones change nothing
     if (after !== null) {
       this.#put(call, after);
       if (direct !== null) {
@@ -123,9 +110,9 @@ export class FakeCalls {
       for (const device of devices) {
         this.#links.get(device)?.(stateOf(after));
       }
-      const reason = MISSED.indexOf(after.reason ?? "") + 1;
-      if (after.phase === "ended" && reason > 0 && after.acceptedMs === 0) {
-        const about = concat(idBytes(after.id), idBytes(after.caller), Uint8Array.of(reason), u64(this.#store.now()));
+      const { id: call, caller, reason, endedMs: atMs } = after;
+      if ((reason === "missed" || reason === "cancelled" || reason === "busy") && after.acceptedMs === 0) {
+        const about = encodeCallMissed({ call, caller, reason, atMs });
         notify(this.#store, devices, "call_missed", about, after.conv);
       }
     }

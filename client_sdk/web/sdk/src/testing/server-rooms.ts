@@ -272,7 +272,12 @@ export function callMoved(
 // --- join links ------------------------------------------------------------------------------------------------------
 
 /** See `room.link`. */
-export function makeRoomLink(store: Store, who: Principal, appointment: AppointmentId, asked: RoomLink): RoomLinkOpened {
+export function makeRoomLink(
+  store: Store,
+  who: Principal,
+  appointment: AppointmentId,
+  asked: RoomLink,
+): RoomLinkOpened {
   const record = appointmentOf(store, who, appointment);
   const { link, secretHash, notBeforeMs, expiresMs, passcode } = asked;
   if (!isHost(record, who)) {

@@ -4,6 +4,7 @@
  * All of it is one value that can be copied (`structuredClone`), so that a test can back the server up and restore it.
  */
 
+import type { CallRecord } from "../calls/arbiter.ts";
 import { type DeviceList, parseSignedDeviceList, type SignedDeviceList } from "../protocol/device-lists.ts";
 import { Rejected } from "../protocol/errors.ts";
 import {
@@ -26,7 +27,6 @@ import type { NoticeKind } from "../protocol/messages.ts";
 import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
 import type { Rung } from "../protocol/urgent.ts";
 import type { DoorState, PersonState } from "../rooms/states.ts";
-import type { CallRecord } from "./server-arbiter.ts";
 
 /** Kinds of conversations: of an account's own devices, and of two people; groups are 2. */
 export const KIND_SELF = 0;

@@ -150,10 +150,7 @@ globalThis.peers = {
   },
   async collided() {
     const [calling, called] = await begun();
-    await Promise.all([
-      calling.run(() => calling.peer.restart(DIRECT)),
-      called.run(() => called.peer.restart(DIRECT)),
-    ]);
+    await Promise.all([calling.run(() => calling.peer.restart(DIRECT)), called.run(() => called.peer.restart(DIRECT))]);
     const counts = await flowing(calling, called);
     closing(calling, called);
     return counts;

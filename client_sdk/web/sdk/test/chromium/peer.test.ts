@@ -27,10 +27,7 @@ after(async () => {
 });
 
 it("sends frames both ways, whoever describes first", async () => {
-  for (const counts of [
-    await page.evaluate(() => peers.described()),
-    await page.evaluate(() => peers.undescribed()),
-  ]) {
+  for (const counts of [await page.evaluate(() => peers.described()), await page.evaluate(() => peers.undescribed())]) {
     assert(counts.length === 2 && counts.every((count) => count > 0));
   }
 });

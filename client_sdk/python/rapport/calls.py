@@ -1,0 +1,405 @@
+"""Calls: the part of `Client` that offers and answers them, and one call with its media.
+
+    async with rapport.Client(vault=Path("weiss")) as client:
+        call = await client.calls.offer(conversation.id, endpoint=AiortcEndpoint())
+        await call.until(lambda view: view.phase is DevicePhase.CONNECTED)
+        ...
+        await call.hang_up()
+
+The engine signals and seals and knows nothing of media; an endpoint (`rapport.ports.CallEndpoint`) carries media and
+knows nothing of keys. `LiveCall` holds the one against the other: what the engine's row says and the endpoint has not
+done yet is done, whatever was lost between them.
+
+Source: docs/protocol.md, chapter 20.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from rapport.calling import CallMedia, CallMode, CallView
+from rapport.engine import calling_out
+from rapport.engine.call_rows import CallRow
+from rapport.engine.call_signals import Candidate
+from rapport.engine.loop import Engine
+from rapport.ports import (
+    CallEndpoint,
+    Candidates,
+    Description,
+    EndpointEvent,
+    MediaConnected,
+    MediaFailed,
+    MediaLost,
+    MediaStats,
+    Unreachable,
+)
+from rapport_protocol.calls import device_events
+from rapport_protocol.calls.device_events import Event
+from rapport_protocol.errors import ErrorCode, LocalError, RapportError, Rejected
+from rapport_protocol.ids import AppointmentId, ConversationId, MessageId
+from rapport_protocol.meeting import TurnCredentials, TurnWanted
+from rapport_protocol.requests import Role
+
+__all__ = ["Calls", "LiveCall"]
+
+_log: Final = logging.getLogger("rapport.calls")
+
+_SAY_CANDIDATES_S: Final = 2.0
+"""Candidates are said again this often until media are connected: a signal may be lost."""
+_GOODBYE_S: Final = 1.0
+"""So long a program that ends waits for the server to hear that it hangs up."""
+_CREDENTIALS_AGAIN_S: Final = 1.0
+_CREDENTIALS_TRIES: Final = 3
+"""A server without a relay, or one that does not answer, must not hold up two people on one network."""
+
+
+class Calls:
+    """All calls of this device; `Client.calls`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._live: dict[MessageId, LiveCall] = {}
+
+    def live(self) -> list[CallView]:
+        """Calls that have not ended on this device, newest first."""
+        views = [self._engine.calls.view(call) for call in self._engine.calls.rows]
+        return sorted((view for view in views if view is not None and view.is_live), key=lambda view: -view.at_ms)
+
+    def of(self, call: MessageId) -> CallView | None:
+        """How a call stands; None for one that this device does not know, or that ended more than a day ago."""
+        return self._engine.calls.view(call)
+
+    @property
+    def current(self) -> "LiveCall | None":
+        """The one that has media on this device."""
+        return next((call for call in self._live.values() if call.view.here), None)
+
+    async def offer(
+        self,
+        conversation: ConversationId,
+        *,
+        endpoint: CallEndpoint,
+        media: CallMedia = CallMedia.VIDEO,
+        appointment: AppointmentId | None = None,
+        id: MessageId | None = None,  # noqa: A002
+    ) -> "LiveCall":
+        """Calls the other one of a conversation of two. Returns once the offer is in the vault; it leaves at once.
+
+        appointment, id: of whom a host admits by this call. If the other one calls at the same time, the call with the
+        higher id goes on; `LiveCall.id` then is that one's. LocalError: NOT_FOUND, FORBIDDEN (not a conversation of
+        two, or this device is in another call), TOO_LARGE.
+        """
+        description = await self._description(endpoint, media)
+        try:
+            call = await self._engine.do(
+                lambda turn: calling_out.offer_call(turn, conversation, media, description, appointment, id)
+            )
+        except BaseException:
+            await endpoint.close()
+            raise
+        live = self._live[call] = LiveCall(self, self._engine, call)
+        live.use(endpoint, described=description)
+        return live
+
+    async def _description(self, endpoint: CallEndpoint, media: CallMedia) -> Description | None:
+        """What goes into the offer: nothing of a client, who learns the relay once accepted (20.3)."""
+        if endpoint.gathers_first or self._engine.core.me.role not in {Role.OWNER, Role.THERAPIST}:
+            return None
+        await endpoint.start(None, media.value, relay_only=False)
+        return await endpoint.describe()
+
+    def open(self, call: MessageId) -> "LiveCall":
+        """A call that rings or is under way, to answer or follow it. LocalError(NOT_FOUND)."""
+        if call not in self._engine.calls.rows:
+            raise LocalError(ErrorCode.NOT_FOUND, "no such call")
+        return self._live.setdefault(call, LiveCall(self, self._engine, call))
+
+    async def turn(self, *, call: MessageId | None = None, appointment: AppointmentId | None = None) -> TurnCredentials:
+        """A way through firewalls, for a call that lives or for the test before an appointment: exactly one of them.
+
+        Rejected (NOT_FOUND: not for us, or not now; RATE_LIMITED), Unreachable without a connection.
+        """
+        answer = await self._engine.request("turn.credentials", {}, {}, TurnWanted(call, appointment))
+        if not isinstance(answer, TurnCredentials):
+            raise Unreachable
+        return answer
+
+    def moved(self, live: "LiveCall", call: MessageId) -> None:
+        """Both had called: the live call is another one now."""
+        self._live[call] = live
+
+    def forget(self, live: "LiveCall") -> None:
+        """Its media have ended."""
+        self._live = {call: each for call, each in self._live.items() if each is not live}
+
+    async def close(self) -> None:
+        """Hangs up what this device is in, and ends all media. What the server did not hear is said the next time."""
+        for live in list(self._live.values()):
+            with suppress(TimeoutError, RapportError):
+                async with asyncio.timeout(_GOODBYE_S):
+                    await live.leave()
+            await live.stop()
+
+
+class LiveCall:
+    """One call that rings or is under way. Made by `Calls`."""
+
+    def __init__(self, calls: Calls, engine: Engine, call: MessageId) -> None:
+        self.id = call
+        """16 bytes. After both have called, that of the call that goes on."""
+        self.endpoint: CallEndpoint | None = None
+        """Its media on this device, once there are some."""
+        self.stats = MediaStats(0, 0)
+        """What has come so far, as the endpoint said last."""
+        self._calls = calls
+        self._engine = engine
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"LiveCall({self.id.hex()[:8]})"
+
+    @property
+    def view(self) -> CallView:
+        """How it stands. LocalError(NOT_FOUND) for one that ended more than a day ago."""
+        view = self._engine.calls.view(self.id)
+        if view is None:
+            raise LocalError(ErrorCode.NOT_FOUND, "no such call")
+        return view
+
+    async def until(self, holds: Callable[[CallView], bool]) -> CallView:
+        """Returns once it stands so; looked at with every change. Waits for ever: give it a time limit."""
+        changed = self._engine.calls.watch()
+        try:
+            while not holds(self.view):
+                await changed.wait()
+                changed.clear()
+            return self.view
+        finally:
+            self._engine.calls.unwatch(changed)
+
+    # --- what people do -----------------------------------------------------------------------------------------------
+
+    async def accept(self, endpoint: CallEndpoint) -> None:
+        """Takes the call with these media. Returns once that is in the vault.
+
+        Whether this device is the one that has it shows in `view`: another one of ours may have been faster. Does
+        nothing but close the endpoint if it does not ring any more.
+        """
+        if not self.view.can_answer:
+            await endpoint.close()
+            return
+        self.use(endpoint)
+        await self._do(device_events.Accept())
+
+    async def decline(self) -> None:
+        """Refuses the call on all our devices."""
+        await self._do(device_events.Decline())
+
+    async def hang_up(self) -> None:
+        """Ends the call: cancels it while nobody has answered."""
+        await self._do(device_events.HangUp())
+
+    async def leave(self) -> None:
+        """Hangs up if this device is in it, and returns once the server has heard that."""
+        if not self.view.here:
+            return
+        await self.hang_up()
+        changed = self._engine.calls.watch()
+        try:
+            while self._engine.calls.rows[self.id].machine.goodbye is not None:
+                await changed.wait()
+                changed.clear()
+        finally:
+            self._engine.calls.unwatch(changed)
+
+    async def set_mode(self, mode: CallMode) -> None:
+        """The person here wants to send that from now on; the other side is told."""
+        if self.endpoint is not None:
+            await self.endpoint.set_mode(mode.value)
+        await self._engine.do(lambda turn: calling_out.say_mode(turn, self.id, mode, "person"))
+
+    async def _failed(self) -> None:
+        await self._engine.do(lambda turn: calling_out.media_failed(turn, self.id))
+
+    async def _do(self, event: Event) -> None:
+        await self._engine.do(lambda turn: calling_out.happens(turn, self.id, event))
+
+    # --- media --------------------------------------------------------------------------------------------------------
+
+    def use(self, endpoint: CallEndpoint, *, described: Description | None = None) -> None:
+        """Its media from now on. described: what is in the offer already."""
+        self.endpoint = endpoint
+        self._task = asyncio.create_task(self._run(_Media(endpoint, described)), name="rapport-call")
+
+    async def stop(self) -> None:
+        """Ends its media."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self, media: "_Media") -> None:
+        """Until the call or its media are over."""
+        changed = self._engine.calls.watch()
+        listening = asyncio.create_task(self._listen(media), name="rapport-call-media")
+        try:
+            while await self._follow(media):
+                await changed.wait()
+                changed.clear()
+        except asyncio.CancelledError:
+            raise
+        except Exception as problem:  # of the library that carries media, whatever that raises
+            _log.warning("the media of a call failed: %s", type(problem).__name__, exc_info=True)
+            await self._failed()
+        finally:
+            self._engine.calls.unwatch(changed)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await media.endpoint.close()
+            self._calls.forget(self)
+
+    async def _follow(self, media: "_Media") -> bool:
+        """Does what the call asks of its media and they have not done yet. False when it is over."""
+        row = self._engine.calls.rows.get(self.id)
+        if row is not None and row.goes_on_as is not None and row.goes_on_as != self.id:
+            await self._go_on(media, row.goes_on_as)
+            row = self._engine.calls.rows.get(self.id)
+        if row is None or not row.is_live or (media.runs and not row.has_media):
+            return False
+        if not row.has_media:
+            return True
+        if media.runs != row.media_run:
+            await self._start(media, row)
+        await self._negotiate(media, row)
+        return True
+
+    async def _go_on(self, media: "_Media", call: MessageId) -> None:
+        """Both have called: the same person, the other call. What was described for ours is of no use there."""
+        self.id = call
+        self._calls.moved(self, call)
+        if media.described is not None:
+            await media.renew()
+            self.endpoint = media.endpoint
+
+    async def _start(self, media: "_Media", row: CallRow) -> None:
+        """Media begin, or begin anew with another device."""
+        if media.runs:
+            await media.renew()
+            self.endpoint = media.endpoint
+        media.runs = row.media_run
+        credentials = await self._credentials()
+        hides = credentials is not None and bool(credentials.urls) and credentials.relay_only
+        relay_only = hides and self._engine.core.me.role is Role.CLIENT
+        await media.endpoint.start(credentials, row.media.value, relay_only=relay_only)
+
+    async def _credentials(self) -> TurnCredentials | None:
+        """Of the relay; None when there is none to be had: two people on one network need none."""
+        for _ in range(_CREDENTIALS_TRIES):
+            try:
+                return await self._calls.turn(call=self.id)
+            except Rejected as refusal:
+                if refusal.code is not ErrorCode.RATE_LIMITED:
+                    return None
+            except Unreachable:
+                pass
+            await asyncio.sleep(_CREDENTIALS_AGAIN_S)
+        return None
+
+    async def _negotiate(self, media: "_Media", row: CallRow) -> None:
+        """Descriptions and candidates, in the order in which they depend on each other."""
+        theirs = row.theirs
+        if theirs is not None and theirs.description is not None and theirs.number > media.taken:
+            media.taken, media.candidates = theirs.number, ()
+            if theirs.description.kind == "offer":
+                await self._describe(media, await media.endpoint.answer(theirs.description))
+            elif media.described is not None:
+                await media.endpoint.take(theirs.description)
+        elif theirs is None and media.described is None and row.machine.entry.incoming:
+            await self._describe(media, await media.endpoint.describe())
+        if row.restarts > media.restarts:
+            media.restarts = row.restarts
+            await self._restart(media, row)
+        if theirs is not None and media.taken == theirs.number and theirs.candidates != media.candidates:
+            media.candidates = theirs.candidates
+            await media.endpoint.add_candidates(theirs.candidates)
+
+    async def _describe(self, media: "_Media", description: Description, *, restart: bool = False) -> None:
+        media.described, media.ours = description, ()
+        await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, description, restart=restart))
+
+    async def _restart(self, media: "_Media", row: CallRow) -> None:
+        """ICE is to be restarted: by our new offer if we may, else by asking the calling device."""
+        if row.restart_owner and media.endpoint.restarts:
+            await self._describe(media, await media.endpoint.restart(await self._credentials()), restart=True)
+        elif not row.restart_owner and media.described is not None:
+            described = media.described
+            await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, described, restart=True))
+
+    async def _listen(self, media: "_Media") -> None:
+        """What media say, to the engine; our candidates again and again until they are connected."""
+        while True:
+            endpoint = media.endpoint
+            saying = asyncio.create_task(self._say_candidates(media), name="rapport-call-candidates")
+            try:
+                async for event in endpoint.events():
+                    await self._heard(media, event)
+            finally:
+                saying.cancel()
+                await asyncio.gather(saying, return_exceptions=True)
+            if endpoint is media.endpoint:
+                return
+
+    async def _heard(self, media: "_Media", event: EndpointEvent) -> None:
+        match event:
+            case Candidates():
+                media.ours = (*media.ours, *event.candidates)
+                media.last = event.last
+                await self._say(media)
+            case MediaConnected():
+                media.connected = True
+                await self._do(device_events.MediaConnected())
+            case MediaLost():
+                media.connected = False
+                await self._do(device_events.MediaLost())
+            case MediaFailed() if not media.endpoint.restarts:
+                await self._failed()
+            case MediaFailed():
+                media.connected = False
+                await self._do(device_events.MediaFailed())
+            case MediaStats():
+                self.stats = event
+
+    async def _say_candidates(self, media: "_Media") -> None:
+        while True:
+            await asyncio.sleep(_SAY_CANDIDATES_S)
+            if media.ours and not media.connected:
+                await self._say(media)
+
+    async def _say(self, media: "_Media") -> None:
+        memory, ours, last = self._engine.core.signals, media.ours, media.last
+        await self._engine.do(lambda turn: calling_out.our_candidates(turn, memory, self.id, ours, last=last))
+
+
+class _Media:
+    """An endpoint, and what it has done of what the call asks."""
+
+    def __init__(self, endpoint: CallEndpoint, described: Description | None) -> None:
+        self.endpoint = endpoint
+        self.described = described
+        """Our newest description."""
+        self.runs = 0
+        self.taken = 0
+        self.restarts = 0
+        self.candidates: tuple[Candidate, ...] = ()
+        self.ours: tuple[Candidate, ...] = ()
+        self.last = False
+        self.connected = False
+
+    async def renew(self) -> None:
+        """The other side is another device, or the call another one: a fresh endpoint."""
+        before = self.endpoint
+        self.endpoint, self.described = before.another(), None
+        self.taken, self.candidates, self.ours, self.connected = 0, (), (), False
+        await before.close()

@@ -1,0 +1,432 @@
+/** Calls between engines over the server for tests: who rings, who answers, what is passed on, how each one ends. */
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+
+import type { CallView } from "../../src/call-views.ts";
+import { RING_MS } from "../../src/calls/arbiter.ts";
+import { callsOffline, viewCalls } from "../../src/engine/calls.ts";
+import {
+  answerCall,
+  callAlive,
+  callMedia,
+  callMode,
+  declineCall,
+  describeCall,
+  foundCandidates,
+  hangUpCall,
+  offerCall,
+} from "../../src/engine/calls-here.ts";
+import type { CallShown } from "../../src/engine/calls-shown.ts";
+import type { Description } from "../../src/engine/meetings.ts";
+import { LocalError } from "../../src/protocol/errors.ts";
+import { type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
+import { type Device, faults, later, quiet } from "./devices.ts";
+import { type FakePair, startPair } from "./fake.ts";
+import { link } from "./linked.ts";
+
+const SECOND = 1_000;
+
+let pair: FakePair;
+let dana: Device;
+let kim: Device;
+let conv: ConversationId;
+
+beforeEach(async () => {
+  pair = await startPair();
+  ({ dana, kim, conv } = pair);
+});
+afterEach(async () => {
+  await pair.relay.close();
+  assert.deepEqual(faults.splice(0), []);
+});
+
+function sdp(kind: "offer" | "answer", name: string, print = name): Description {
+  const hash = print.padEnd(6, "0").toUpperCase();
+  return { kind, sdp: `v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\na=ice-ufrag:${name}\r\na=fingerprint:sha-256 ${hash}\r\n` };
+}
+
+function call(by: Device, description: Description | null = sdp("offer", "dana"), number = 0): MessageId {
+  const id = idOf<MessageId>(
+    number === 0 ? crypto.getRandomValues(new Uint8Array(16)) : new Uint8Array(16).fill(number),
+  );
+  const page = `page of ${by.me.device}`;
+  by.do((turn) => offerCall(turn, conv, { media: "video", description, appointment: null, id, page }));
+  return id;
+}
+
+function shown(device: Device, id: MessageId): CallShown {
+  const found = device.do(viewCalls).find(({ view }) => view.id === id);
+  assert.ok(found);
+  return found;
+}
+
+function view(device: Device, id: MessageId): CallView {
+  return shown(device, id).view;
+}
+
+const pageOf = (device: Device): string => `page of ${device.me.device}`;
+
+function answer(device: Device, id: MessageId, description = sdp("answer", "kim")): void {
+  device.do((turn) => answerCall(turn, id, pageOf(device)));
+  device.do((turn) => describeCall(turn, id, pageOf(device), description, false));
+}
+
+function connect(id: MessageId, ...devices: readonly Device[]): void {
+  for (const device of devices) {
+    device.do((turn) => callMedia(turn, id, pageOf(device), "connected"));
+  }
+}
+
+/** Time passes with both pages there. */
+async function inCall(ms: number, id: MessageId, ...devices: readonly Device[]): Promise<void> {
+  for (let at = 0; at < ms; at += 2 * SECOND) {
+    await later(2 * SECOND, ...devices);
+    for (const device of devices) {
+      device.do((turn) => callAlive(turn, id, pageOf(device)));
+    }
+  }
+}
+
+function note(device: Device, id: MessageId) {
+  const found = device.shown(conv).find((message) => message.id === id);
+  assert.equal(found?.kind, "call");
+  return found?.call;
+}
+
+async function answered(): Promise<MessageId> {
+  const id = call(dana);
+  await quiet(dana, kim);
+  answer(kim, id);
+  await quiet(dana, kim);
+  connect(id, dana, kim);
+  await quiet(dana, kim);
+  return id;
+}
+
+describe("a call that is answered", () => {
+  it("rings once the server has said so, and connects the two devices that it names", async () => {
+    const id = call(dana);
+    assert.equal(view(dana, id).phase, "offering");
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(kim, id).phase], ["ringing_there", "ringing_here"]);
+    assert.deepEqual(kim.told("callRinging"), [{ type: "callRinging", conversation: conv, call: id }]);
+    assert.equal(shown(kim, id).theirs?.description.sdp, sdp("offer", "dana").sdp);
+    answer(kim, id);
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(kim, id).phase], ["connecting", "connecting"]);
+    assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "kim").sdp);
+    connect(id, dana, kim);
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(kim, id).phase], ["connected", "connected"]);
+    await inCall(120 * SECOND, id, dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(kim, id).awayThere], ["connected", false]);
+    kim.do((turn) => hangUpCall(turn, id));
+    await quiet(dana, kim);
+    for (const device of [dana, kim]) {
+      assert.deepEqual([view(device, id).phase, view(device, id).reason], ["ended", "hung_up"]);
+      assert.deepEqual([note(device, id)?.outcome, note(device, id)?.minutes], ["answered", 3]);
+    }
+    assert.equal(note(kim, id)?.answeredOn, kim.me.device);
+    assert.deepEqual([...kim.told("callMissed"), ...dana.told("callMissed")], []);
+  });
+
+  it("of a client is described by who answers, and answered in a step", async () => {
+    const id = call(kim, null);
+    await quiet(dana, kim);
+    assert.equal(shown(kim, id).orders.start, 0, "no relay before somebody has answered");
+    dana.do((turn) => answerCall(turn, id, pageOf(dana)));
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "dana"), false));
+    await quiet(dana, kim);
+    assert.deepEqual([shown(kim, id).orders.start, shown(kim, id).theirs?.description.kind], [1, "offer"]);
+    kim.do((turn) => describeCall(turn, id, pageOf(kim), sdp("answer", "kim"), false));
+    await quiet(dana, kim);
+    assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "kim").sdp);
+  });
+
+  it("hands candidates on until media flow, each once, however many", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    const many = Array.from({ length: 120 }, (_, at) => ["0", `${at} 1 udp 1 192.0.2.1 ${at} typ relay`] as const);
+    dana.do((turn) => foundCandidates(turn, id, pageOf(dana), "other", many, true));
+    await quiet(dana, kim);
+    assert.equal(shown(kim, id).candidates.length, 0, "of another description");
+    dana.do((turn) => foundCandidates(turn, id, pageOf(dana), "dana", many, true));
+    await quiet(dana, kim);
+    assert.deepEqual(shown(kim, id).candidates, many);
+    answer(kim, id);
+    kim.do((turn) => foundCandidates(turn, id, pageOf(kim), "kim", [["0", "1 1 udp 1 192.0.2.2 9 typ relay"]], false));
+    await quiet(dana, kim);
+    assert.equal(shown(dana, id).candidates.length, 1);
+    const signals = (device: Device) => device.outgoing.filter(({ tag }) => tag === "signal").length;
+    kim.holdOutgoing = true;
+    await later(5 * SECOND, kim, dana);
+    assert.equal(signals(kim), 2);
+    connect(id, kim);
+    await later(5 * SECOND, kim, dana);
+    assert.equal(signals(kim), 2);
+    kim.holdOutgoing = false;
+    kim.sendAll();
+    await quiet(kim, dana);
+  });
+
+  it("goes on with another description of the same connection, and tells what the other side sends", async () => {
+    const id = await answered();
+    dana.do((turn) => callMedia(turn, id, pageOf(dana), "failed"));
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, id).phase, shown(dana, id).orders.restart], ["reconnecting", 1]);
+    assert.equal(shown(dana, id).orders.owner, true);
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "other", "dana"), true));
+    await quiet(dana, kim);
+    assert.equal(shown(kim, id).theirs?.restart, true);
+    assert.equal(shown(kim, id).orders.taken, 2);
+    kim.do((turn) => describeCall(turn, id, pageOf(kim), sdp("answer", "anew", "kim"), false));
+    await quiet(dana, kim);
+    assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "anew", "kim").sdp);
+    kim.do((turn) => callMode(turn, id, pageOf(kim), "audio", "network"));
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, id).modeThere, view(dana, id).modeThereWhy], ["audio", "network"]);
+  });
+
+  it("asks the calling device for a restart", async () => {
+    const id = await answered();
+    kim.do((turn) => callMedia(turn, id, pageOf(kim), "failed"));
+    assert.deepEqual([shown(kim, id).orders.restart, shown(kim, id).orders.owner], [1, false]);
+    kim.do((turn) => describeCall(turn, id, pageOf(kim), sdp("answer", "kim"), true));
+    await quiet(dana, kim);
+    assert.deepEqual([shown(dana, id).orders.restart, shown(dana, id).orders.owner], [1, true]);
+  });
+
+  it("says a description again on the next connection, once as far as the other side can see", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    answer(kim, id);
+    await quiet(kim);
+    kim.dropConnection();
+    kim.do(callsOffline);
+    await kim.connect();
+    await quiet(kim, dana);
+    assert.equal(shown(dana, id).orders.taken, 1);
+    assert.equal(view(dana, id).phase, "connecting");
+  });
+
+  it("leaves when its page is gone", async () => {
+    const id = await answered();
+    for (let at = 0; at < 20; at++) {
+      await later(2 * SECOND, dana, kim);
+      dana.do((turn) => callAlive(turn, id, pageOf(dana)));
+    }
+    await later(2 * SECOND, dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(dana, id).reason], ["ended", "left"]);
+  });
+});
+
+describe("a call that nobody answers", () => {
+  it("is missed by whom it was for, and not answered for who called", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    await later(RING_MS + 10 * SECOND, dana, kim);
+    for (const device of [dana, kim]) {
+      assert.equal(view(device, id).phase, "ended");
+    }
+    assert.deepEqual([note(dana, id)?.outcome, note(kim, id)?.outcome], ["no_answer", "missed"]);
+    assert.equal(kim.told("callMissed").length, 1);
+    assert.deepEqual(dana.told("callMissed"), []);
+  });
+
+  it("rings on no device that was away, and is missed there", async () => {
+    kim.dropConnection();
+    const id = call(dana);
+    await later(RING_MS + 10 * SECOND, dana);
+    await kim.connect();
+    await quiet(kim, dana);
+    assert.deepEqual(kim.told("callRinging"), []);
+    assert.equal(note(kim, id)?.outcome, "missed");
+    assert.equal(kim.told("callMissed").length, 1);
+  });
+
+  it("stops at once when it is taken back, also before it has left", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    dana.do((turn) => hangUpCall(turn, id));
+    await quiet(dana, kim);
+    assert.equal(view(kim, id).phase, "ended");
+    assert.equal(note(kim, id)?.outcome, "missed");
+    dana.dropConnection();
+    const queued = call(dana);
+    dana.do((turn) => hangUpCall(turn, queued));
+    await dana.connect();
+    await quiet(dana, kim);
+    assert.equal(
+      kim.shown(conv).some((message) => message.id === queued),
+      false,
+    );
+    const late = call(dana);
+    dana.dropConnection();
+    await later(60 * SECOND, dana, kim);
+    await dana.connect();
+    await quiet(dana, kim);
+    assert.equal(view(dana, late).phase, "ended");
+  });
+
+  it("is declined, or finds the other one busy", async () => {
+    const declined = call(dana);
+    await quiet(dana, kim);
+    kim.do((turn) => declineCall(turn, declined));
+    await quiet(dana, kim);
+    assert.deepEqual([note(dana, declined)?.outcome, note(kim, declined)?.outcome], ["declined", "declined"]);
+    assert.equal(view(dana, declined).reason, "declined");
+    assert.deepEqual(kim.told("callMissed"), []);
+  });
+});
+
+describe("several devices", () => {
+  it("ring together, one answers, and the others know which", async () => {
+    const tablet = await link(kim, 7, "Tablet");
+    const id = call(dana);
+    await quiet(dana, kim, tablet);
+    assert.deepEqual([view(kim, id).phase, view(tablet, id).phase], ["ringing_here", "ringing_here"]);
+    answer(tablet, id);
+    await quiet(tablet, dana, kim);
+    assert.equal(view(kim, id).phase, "elsewhere");
+    assert.deepEqual([view(kim, id).answeredOn, view(kim, id).answeredElsewhere], [tablet.me.device, true]);
+    assert.equal(note(kim, id)?.outcome, "live");
+    connect(id, dana, tablet);
+    await quiet(tablet, dana, kim);
+    dana.do((turn) => hangUpCall(turn, id));
+    await quiet(tablet, dana, kim);
+    assert.deepEqual([note(kim, id)?.outcome, note(kim, id)?.answeredOn], ["answered", tablet.me.device]);
+    assert.deepEqual(kim.told("callMissed"), []);
+  });
+
+  it("answer at the same moment: the server's first one is in the call", async () => {
+    const tablet = await link(kim, 7, "Tablet");
+    const id = call(dana);
+    await quiet(dana, kim, tablet);
+    answer(kim, id, sdp("answer", "kim"));
+    answer(tablet, id, sdp("answer", "tablet"));
+    await quiet(kim, tablet, dana);
+    const phases = [view(kim, id).phase, view(tablet, id).phase].sort();
+    assert.deepEqual(phases, ["connecting", "elsewhere"]);
+    assert.equal(shown(dana, id).orders.taken, 1);
+  });
+});
+
+describe("two calls", () => {
+  it("at once become the one with the higher id, without asking again", async () => {
+    dana.holdOutgoing = true;
+    kim.holdOutgoing = true;
+    const lower = call(dana, sdp("offer", "dana"), 1);
+    const higher = call(kim, null, 2);
+    for (const device of [dana, kim]) {
+      device.holdOutgoing = false;
+      device.sendAll();
+    }
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, lower).phase, view(kim, lower).phase], ["ended", "ended"]);
+    assert.equal(shown(dana, higher).page, pageOf(dana), "with the media that are there");
+    assert.equal(shown(dana, higher).orders.start, 1);
+    dana.do((turn) => describeCall(turn, higher, pageOf(dana), sdp("offer", "again"), false));
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, higher).phase, view(kim, higher).phase], ["connecting", "connecting"]);
+    assert.deepEqual([...dana.told("callMissed"), ...kim.told("callMissed")], []);
+    assert.equal(note(kim, lower)?.outcome, "superseded");
+  });
+
+  it("of one device leave the later one", async () => {
+    const first = call(dana);
+    await quiet(dana, kim);
+    const second = call(dana);
+    await quiet(dana, kim);
+    assert.deepEqual([view(kim, first).phase, view(kim, second).phase], ["ended", "ringing_here"]);
+  });
+});
+
+describe("what a server or a member may not do", () => {
+  it("swap the connection: the call ends and the person is told", async () => {
+    const id = await answered();
+    dana.do((turn) => callMedia(turn, id, pageOf(dana), "failed"));
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "other", "mallory"), true));
+    await quiet(dana, kim);
+    assert.deepEqual(kim.told("callRefused"), [{ type: "callRefused", conversation: conv, call: id }]);
+    assert.deepEqual([view(kim, id).phase, view(kim, id).reason], ["ended", "fingerprint"]);
+    assert.equal(shown(kim, id).theirs, null);
+  });
+
+  it("say that it was answered elsewhere: without a sealed word it is missed", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    const state = {
+      caller: dana.me.account,
+      callerDevice: dana.me.device,
+      until: 0,
+      rings: true,
+      away: new Uint8Array(),
+    };
+    const said = { tag: "call_state", call: id, conv, at: pair.relay.clock.ms, ...state } as const;
+    const device = idOf<typeof kim.me.device>(new Uint8Array(16).fill(9));
+    kim.take({ ...said, phase: "accepted", device, reason: "", version: 8 });
+    assert.equal(view(kim, id).answeredOn, null);
+    assert.equal(view(kim, id).answeredElsewhere, true);
+    kim.take({ ...said, phase: "ended", device, reason: "hung_up", version: 9 });
+    await later(RING_MS + 20 * SECOND, kim);
+    assert.equal(note(kim, id)?.outcome, "missed");
+    assert.equal(kim.told("callMissed").length, 1);
+  });
+
+  it("make it ring again with what was delivered before, or with a state of another call", async () => {
+    const id = call(dana);
+    kim.inbox = [];
+    await pair.relay.settle();
+    const [offer] = kim.inbox.filter(({ tag }) => tag === "deliver");
+    assert.ok(offer);
+    await quiet(dana, kim);
+    dana.do((turn) => hangUpCall(turn, id));
+    await quiet(dana, kim);
+    const rung = kim.told("callRinging").length;
+    kim.take(offer);
+    await quiet(dana, kim);
+    const at = pair.relay.clock.ms;
+    const who = { caller: dana.me.account, callerDevice: dana.me.device, device: null, reason: "" };
+    const ringing = {
+      tag: "call_state",
+      phase: "ringing",
+      conv,
+      at,
+      until: at + RING_MS,
+      rings: true,
+      version: 99,
+    } as const;
+    kim.take({ ...ringing, ...who, call: id, away: new Uint8Array() });
+    kim.take({ ...ringing, ...who, call: idOf<MessageId>(new Uint8Array(16).fill(5)), away: new Uint8Array() });
+    await quiet(dana, kim);
+    assert.equal(kim.told("callRinging").length, rung);
+    assert.equal(view(kim, id).phase, "ended");
+  });
+
+  it("take more than one call here, or more than there is", async () => {
+    const id = await answered();
+    const refused = (step: () => unknown): string => {
+      try {
+        step();
+      } catch (problem) {
+        assert(problem instanceof LocalError);
+        return problem.code;
+      }
+      return "";
+    };
+    assert.equal(
+      refused(() => kim.do((turn) => answerCall(turn, id, "another page"))),
+      "conflict",
+    );
+    assert.equal(
+      refused(() => kim.do((turn) => hangUpCall(turn, idOf<MessageId>(new Uint8Array(16))))),
+      "not_found",
+    );
+    const large = { kind: "offer", sdp: "a".repeat(12_289) } as const;
+    assert.equal(
+      refused(() => call(dana, large)),
+      "too_large",
+    );
+  });
+});
