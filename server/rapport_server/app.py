@@ -141,7 +141,7 @@ class App:
                 parts.signals,
                 parts.presence,
                 parts.news,
-                parts.meeting.news,
+                parts.hour.news,
             ),
             pages,
             self._arrivals,
@@ -226,7 +226,7 @@ class App:
         await parts.sign_in.start()
         await running.enter_async_context(parts.outward)
         running.push_async_callback(parts.services.urgent.close)  # after the timers, which begin pushes
-        running.push_async_callback(parts.meeting.close)  # likewise
+        running.push_async_callback(parts.hour.close)  # likewise
         running.push_async_callback(parts.waking.close)
         running.push_async_callback(parts.due.close)
         await parts.due.start()
@@ -236,8 +236,8 @@ class App:
         self._own(parts.signals.run())
         self._own(parts.presence.run())
         self._own(parts.news.run())
-        self._own(parts.meeting.news.run())
-        self._own(parts.meeting.rooms.run())
+        self._own(parts.hour.news.run())
+        self._own(parts.hour.rooms.run())
         self._own(parts.seen.run())
         self._own(parts.services.urgent.run())
         self._own(parts.budgets.run())
@@ -312,7 +312,7 @@ class App:
             body_s=self._config.limits.body_s,
         )
         app.add_routes(operations.routes())
-        app.add_routes(calendar_routes(self._parts.meeting.appointments, self._parts.rates, self._addresses))
+        app.add_routes(calendar_routes(self._parts.hour.appointments, self._parts.rates, self._addresses))
         app.add_routes(health_routes(self.not_ready, lambda: self._parts.bus.degraded))
         app.router.add_route("GET", STREAM_PATH, self._stream.handle)
         if self._web_files is not None:

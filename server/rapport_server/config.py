@@ -274,15 +274,9 @@ class RateLimits(Struct, frozen=True, forbid_unknown_fields=True):
     )
     push: Annotated[RateLimit, _about("Push subscriptions and quiet hours said anew, per device.")] = RateLimit(20, 0.1)
     urgent: Annotated[RateLimit, _about("Urgent messages confirmed, per account.")] = RateLimit(30, 0.5)
-    appointments: Annotated[
-        RateLimit, _about("Appointments put, outcomes, join links made, feeds asked for, per account.")
-    ] = RateLimit(60, 0.5)
-    rooms: Annotated[
-        RateLimit, _about("Knocks, acts of hosts and reminders taken, per device: a word every ten seconds, and acts.")
-    ] = RateLimit(60, 2.0)
-    room_links: Annotated[RateLimit, _about("Join links opened, per account: guessing must not pay.")] = RateLimit(
-        10, 1 / 30
-    )
+    appointments: Annotated[RateLimit, _about("Appointments, links, feeds, per account.")] = RateLimit(60, 0.5)
+    rooms: Annotated[RateLimit, _about("Knocks, acts of hosts, reminders taken, per device.")] = RateLimit(60, 2.0)
+    room_links: Annotated[RateLimit, _about("Join links opened, per account.")] = RateLimit(10, 1 / 30)
     calendar: Annotated[RateLimit, _about("Calendar feeds read, per address.")] = RateLimit(30, 0.2)
     read: Annotated[RateLimit, _about("Every other HTTP request, per device: lists, chains, history.")] = RateLimit(
         200, 20.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, PracticeId, RoomLinkId
-from rapport_protocol.meeting import AppointmentTimes, Outcome
+from rapport_protocol.meeting import AppointmentTimes, Modality, Outcome
 from rapport_protocol.rooms.person import Person
 
 __all__ = [
@@ -86,6 +86,11 @@ class AppointmentRecord:
     def end_ms(self) -> int:
         """When it should end."""
         return self.start_ms + self.minutes * 60_000
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it has a waiting room that may open."""
+        return self.modality not in (Modality.PHONE, Modality.IN_PERSON) and not self.cancelled
 
     @property
     def times(self) -> AppointmentTimes:
@@ -226,8 +231,16 @@ class RoomDirectory(Protocol):
     async def room(self, practice: PracticeId, appointment: AppointmentId) -> RoomRecord | None:
         """The record, None when nobody has come there."""
 
-    async def rooms_of(self, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
-        """Where this account has come to, in rooms that are not closed; a person of a call is looked up with it."""
+    async def rooms_of(
+        self, practice: PracticeId, accounts: Collection[AccountId]
+    ) -> dict[AccountId, list[AppointmentId]]:
+        """Where these accounts have come to, in rooms that are not closed; those without any are left out.
+
+        People of calls are looked up with it, at most some hundred at a time.
+        """
+
+    async def any_room(self) -> bool:
+        """Whether there is a room that is not closed, in any practice."""
 
     async def write_room(self, before: RoomRecord | None, after: RoomRecord) -> bool:
         """Compare-and-swap, in one transaction with the timer. People are never taken out of a record.

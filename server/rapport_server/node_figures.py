@@ -35,7 +35,7 @@ def follow_parts(figures: Figures, parts: Parts) -> None:
     figures.follow("urgent_confirmed", "Urgent messages that somebody has confirmed.", lambda: urgent.confirmed)
     figures.follow("urgent_ended", "Urgent messages that ended with nobody confirming.", lambda: urgent.ended)
     _follow_calls(figures, parts)
-    _follow_meeting(figures, parts)
+    _follow_hour(figures, parts)
     parts.outward.follow(figures)
 
 
@@ -48,11 +48,11 @@ def _follow_calls(figures: Figures, parts: Parts) -> None:
     figures.follow("calls_failed", "Calls that failed, or that one side has left.", lambda: calls.failed)
 
 
-def _follow_meeting(figures: Figures, parts: Parts) -> None:
-    meeting = parts.meeting
-    figures.follow("appointments_reminded", "Reminders of appointments given.", lambda: meeting.appointments.reminded)
-    figures.follow("rooms_admitted", "Acts of letting somebody in from a waiting room.", lambda: meeting.rooms.admitted)
-    figures.follow("rooms_alerted", "Alerts to hosts of somebody who waits.", lambda: meeting.rooms.alerted)
-    figures.follow("rooms_watchers", "Devices that watch a waiting room.", lambda: meeting.news.watchers)
-    figures.follow("rooms_watched", "Waiting rooms that are watched.", lambda: meeting.news.rooms)
-    figures.follow("rooms_told", "How often devices were told of a waiting room.", lambda: meeting.news.told)
+def _follow_hour(figures: Figures, parts: Parts) -> None:
+    hour = parts.hour
+    figures.follow("appointments_reminded", "Reminders of appointments given.", lambda: hour.appointments.reminded)
+    figures.follow("rooms_admitted", "Acts of letting somebody in from a waiting room.", lambda: hour.rooms.admitted)
+    figures.follow("rooms_alerted", "Alerts to hosts of somebody who waits.", lambda: hour.rooms.alerted)
+    figures.follow("rooms_watchers", "Devices that watch a waiting room.", lambda: hour.news.watchers)
+    figures.follow("rooms_watched", "Waiting rooms that are watched.", lambda: hour.news.rooms)
+    figures.follow("rooms_told", "How often devices were told of a waiting room.", lambda: hour.news.told)

@@ -53,22 +53,9 @@ from rapport_server.records import (
 )
 
 __all__ = [
-    "AccountDirectory",
-    "Bus",
-    "BusCounts",
-    "Clock",
-    "ConversationDirectory",
-    "Directory",
-    "KeyDirectory",
-    "LinkDirectory",
-    "Mailbox",
-    "OfficeDirectory",
-    "Roster",
-    "SignInDirectory",
-    "Store",
-    "Timers",
-    "UrgentLadders",
-]
+    "AccountDirectory", "Bus", "BusCounts", "Clock", "ConversationDirectory", "Directory", "KeyDirectory",
+    "LinkDirectory", "Mailbox", "OfficeDirectory", "Roster", "SignInDirectory", "Store", "Timers", "UrgentLadders",
+]  # fmt: skip
 
 
 class Clock(Protocol):

@@ -52,9 +52,12 @@ class _Limit:
 
     def remember(self, key: bytes, expected: float, now: float) -> None:
         arrivals = self.arrivals
+        before = len(arrivals)
         arrivals[key] = expected
-        arrivals.move_to_end(key)
-        # The two unused longest go when their budgets are whole again: they say no more than their absence does.
+        if len(arrivals) == before:
+            arrivals.move_to_end(key)
+            return
+        # One is new, so the two unused longest go when their budgets are whole: they say no more than their absence.
         for _ in range(2):
             oldest = next(iter(arrivals))
             if arrivals[oldest] > now and len(arrivals) <= MAX_KEYS:

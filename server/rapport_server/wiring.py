@@ -28,6 +28,7 @@ from rapport_server.hints import (
     RoomMoved,
     Spent,
 )
+from rapport_server.live_hour import LiveHour
 from rapport_server.meetings import APPOINTMENT_TIMER, ROOM_TIMER
 from rapport_server.membership_chains import Chains
 from rapport_server.outward import Outward
@@ -42,7 +43,6 @@ from rapport_server.services.history import History
 from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
-from rapport_server.services.meeting import Meeting
 from rapport_server.services.messaging import Delivery, Messaging
 from rapport_server.services.notifying import PUSH_TIMER
 from rapport_server.services.office import OfficeNews, Publishing
@@ -71,7 +71,7 @@ class Parts:
     signals: Signals
     presence: Presence
     news: OfficeNews
-    meeting: Meeting
+    hour: LiveHour
     seen: Seen
     services: Services
     due: DueTimers
@@ -88,7 +88,7 @@ class Parts:
         elif isinstance(hint, CallMoved):
             self.calls.take(hint)
         elif isinstance(hint, RoomMoved):
-            self.meeting.news.take(hint)
+            self.hour.take(hint)
         elif isinstance(hint, MembersMoved):
             self.store.note_members_moved()
         elif isinstance(hint, Spent):
@@ -104,7 +104,7 @@ class Parts:
         self.delivery.look_again()
         self.presence.look_again()
         self.news.look_again()
-        self.meeting.news.look_again()
+        self.hour.look_again()
         self.calls.look_again()
         self.outward.notifying.take(None)
 
@@ -118,10 +118,10 @@ def wire(
     claims = ClaimLimits(clock, shared=shared)
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
-    meeting = Meeting(store, bus, clock, rates, outward.notifying)
+    hour = LiveHour(store, bus, clock, rates, outward.notifying)
     news = OfficeNews(store, bus, clock, rates)
     waking = Waking(store, delivery, bus, outward.notifying)
-    calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, meeting, news, outward))
+    calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, hour, news, outward))
     chains = Chains(store)
     services = Services(
         Accounts(store, bus, clock, chains, outward.webhooks.tell),
@@ -133,15 +133,17 @@ def wire(
         Publishing(store, clock, news.announce, outward.webhooks.tell),
         urgent,
         outward.notifying,
-        Turn(store, clock, rates, _relay(config.turn), meeting.appointments.may_test),
-        meeting,
+        Turn(store, clock, rates, _relay(config.turn), hour.appointments.may_test),
+        hour.appointments,
+        hour.rooms,
+        hour.links,
     )
     timers = {
         INVITE_TIMER: services.invites.expire,
         URGENT_TIMER: urgent.fire,
         CALL_TIMER: calls.fire,
-        APPOINTMENT_TIMER: meeting.appointments.fire,
-        ROOM_TIMER: meeting.rooms.fire,
+        APPOINTMENT_TIMER: hour.appointments.fire,
+        ROOM_TIMER: hour.rooms.fire,
         PUSH_TIMER: outward.notifying.sweep,
     }
     due = DueTimers(store, store, bus, clock, timers)
@@ -158,7 +160,7 @@ def wire(
         signals=Signals(store, bus, clock, rates, delivery.say),
         presence=Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients),
         news=news,
-        meeting=meeting,
+        hour=hour,
         seen=Seen(store, delivery.devices, clock),
         services=services,
         due=due,
@@ -176,9 +178,10 @@ def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs:
     outward.committed(jobs)
 
 
-def _call_moved(meeting: Meeting, news: OfficeNews, outward: Outward, practice: PracticeId, call: CallRecord) -> None:
+def _call_moved(hour: LiveHour, news: OfficeNews, outward: Outward, practice: PracticeId, call: CallRecord) -> None:
     """A call has changed, and is committed: who else goes by it."""
-    meeting.rooms.call_moved(practice, call)
+    if call.version == 1 or call.phase in (CallPhase.ACCEPTED, CallPhase.ENDED):
+        hour.rooms.call_moved(practice, call)
     if call.accepted_ms and call.phase in (CallPhase.ACCEPTED, CallPhase.ENDED):
         news.called((practice, call.caller))
         news.called((practice, call.callee))

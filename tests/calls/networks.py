@@ -64,14 +64,28 @@ class Places:
         file.chmod(0o700)
         return file
 
+    def lead(self, port: int) -> None:
+        """A port of every place's own loopback address leads to that of `here`: pages trust such an origin."""
+        self._run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet", place=HERE)
+        there = ("-i", "out", "-p", "tcp", "--dport", str(port))
+        self._table(HERE, "-t", "nat", "-A", "PREROUTING", *there, "-j", "DNAT", "--to-destination", "127.0.0.1")
+        for place in PLACES:
+            self._run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet", place=place)
+            own = ("-d", "127.0.0.1", "-p", "tcp", "--dport", str(port))
+            to = self.address(HERE)
+            self._table(place, "-t", "nat", "-A", "OUTPUT", *own, "-j", "DNAT", "--to-destination", to)
+            self._table(
+                place, "-t", "nat", "-A", "POSTROUTING", "-o", "out", "-j", "SNAT", "--to-source", self.address(place)
+            )
+
     def cut(self, place: str) -> None:
         """From now on nothing passes between this place and any other one."""
         for side in ("-s", "-d"):
-            self._run("iptables", "--wait", "-A", "FORWARD", side, self.address(place), "-j", "DROP", place="router")
+            self._table("router", "-A", "FORWARD", side, self.address(place), "-j", "DROP")
 
     def mend(self) -> None:
         """Everything passes again."""
-        self._run("iptables", "--wait", "-F", "FORWARD", place="router")
+        self._table("router", "-F", "FORWARD")
 
     def _hold(self) -> int:
         """A process that keeps a new namespace; the kernel ends it with this one."""
@@ -95,6 +109,9 @@ class Places:
         self._run("ip", "address", "add", f"{self.address(place)}/30", "dev", "out", place=place)
         self._run("ip", "link", "set", "out", "up", place=place)
         self._run("ip", "route", "add", "default", "via", router, place=place)
+
+    def _table(self, place: str, *rule: str) -> None:
+        self._run("iptables", "--wait", *rule, place=place)
 
     def _run(self, *command: str, place: str = HERE) -> None:
         subprocess.run(self.at(place, *command), check=True, capture_output=True)

@@ -16,7 +16,12 @@ IMPORT = re.compile(r"""(?:\bfrom |^import |\bimport\()["']([^"'\s]+)["']""", re
 FLOORS = {
     "protocol": 1,
     "crypto": 2,
+    "rooms": 2.1,
+    "calls": 2.1,
     "office": 2.2,
+    "call-views": 2.3,
+    "appointments": 2.3,
+    "meetings": 2.4,
     "agreements": 2.4,
     "ports": 2.5,
     "events": 2.5,

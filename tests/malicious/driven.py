@@ -22,10 +22,10 @@ from rapport import ConnectionState, ConversationId, LogEntry
 from rapport.engine.turn import Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, RemoteError
-from rapport_protocol.ids import AccountId, DeviceId, MessageId
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, MessageId
 from rapport_protocol.office.status import OfficeStatus
 from tests.house.tree import ROOT
-from tests.malicious.person import Alarm, Door, Person, Standing
+from tests.malicious.person import Agreed, Alarm, CallSeen, Door, Person, Standing
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
@@ -308,6 +308,19 @@ class Driven(Person):
         seen_by = None if shown["seenBy"] is None else AccountId(read(shown["seenBy"], bytes))
         return Alarm(seen_by, shown["rung"] == "confirmed", shown["silent"])
 
+    async def offers(self, conv: ConversationId) -> MessageId:
+        return MessageId(bytes.fromhex(await self.client.ask("callOffer", conv.hex())))
+
+    async def picks_up(self, call: MessageId) -> None:
+        await self.client.ask("callAccept", call.hex())
+
+    async def hangs_up(self, call: MessageId) -> None:
+        await self.client.ask("callEvent", call.hex(), "hang_up")
+
+    async def call_seen(self, call: MessageId) -> CallSeen:
+        shown = await self.client.ask("callView", call.hex())
+        return CallSeen(shown["phase"], shown["answeredElsewhere"], shown["described"], shown["outcome"])
+
     async def keys(self) -> list[bytes]:
         return read(await self.client.ask("keys"), list[bytes])
 
@@ -327,6 +340,19 @@ class Driven(Person):
 
     async def safety_number(self, account: AccountId) -> str:
         return str(await self.client.ask("safetyNumber", account.hex()))
+
+    async def agreed(self) -> list[Agreed]:
+        return read(await self.client.ask("agreed"), list[Agreed])
+
+    async def knock(self, appointment: AppointmentId) -> None:
+        await self.client.ask("knock", appointment.hex())
+
+    async def room_state(self, appointment: AppointmentId) -> str:
+        return str(await self.client.ask("roomState", appointment.hex()))
+
+    async def let_in(self, appointment: AppointmentId) -> MessageId | None:
+        call = await self.client.ask("letIn", appointment.hex())
+        return None if call is None else MessageId(read(call, bytes))
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         raise AssertionError("the attacker's program is the Python SDK")

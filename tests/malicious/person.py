@@ -22,21 +22,27 @@ from rapport import (
     Status,
 )
 from rapport.adapters.vault_sqlite import SqliteVault
+from rapport.calling import CallMedia, CallMissed, CallRinging
+from rapport.engine import calling_out
+from rapport.engine.call_rows import CALLS
+from rapport.engine.calls_at_work import view_of_call
 from rapport.engine.contacts import newest_list
 from rapport.engine.listeners import Listener
 from rapport.engine.outgoing import OUTBOX, SENT
 from rapport.engine.records import CHAINS, CONVERSATIONS, ME, MESSAGES, SEEN
 from rapport.engine.registration import load_me
 from rapport.engine.turn import Me, Turn
+from rapport.ports import Description
+from rapport_protocol.calls.device_events import Accept, HangUp
 from rapport_protocol.device_lists import SignedDeviceList
-from rapport_protocol.ids import AccountId, MessageId
+from rapport_protocol.ids import AccountId, AppointmentId, MessageId
 from rapport_protocol.office.status import OfficeStatus
 from rapport_protocol.urgent import Rung
 
 if TYPE_CHECKING:
     from tests.malicious.stage import Stage
 
-__all__ = ["WITHIN_S", "Alarm", "Door", "Person", "Standing"]
+__all__ = ["WITHIN_S", "Agreed", "Alarm", "Door", "Person", "Standing"]
 
 WITHIN_S = 60.0
 T = TypeVar("T")
@@ -63,6 +69,30 @@ class Alarm(Struct, frozen=True):
     seen_by: AccountId | None
     confirmed: bool
     silent: bool
+
+
+class CallSeen(Struct, frozen=True):
+    """A call as it is shown. elsewhere: answered on another device, they say; outcome: in the conversation."""
+
+    phase: str
+    elsewhere: bool
+    described: bool
+    outcome: str
+
+
+def described(kind: str, fingerprint: str) -> Description:
+    """What media would say."""
+    return Description(kind, f"v=0\r\na=fingerprint:sha-256 {fingerprint}\r\na=ice-ufrag:{fingerprint[:2]}\r\n")
+
+
+class Agreed(Struct, frozen=True):
+    """An appointment as it is shown. differs: the program says that the server has something else."""
+
+    start_ms: int
+    minutes: int
+    cancelled: bool
+    members: frozenset[AccountId]
+    differs: bool
 
 
 class Person:
@@ -222,6 +252,64 @@ class Person:
         shown = self.talk.urgency(message)
         assert shown is not None
         return Alarm(shown.seen_by, shown.rung is Rung.CONFIRMED, shown.silent)
+
+    # --- calls: what media would say is made up -----------------------------------------------------------------------
+
+    async def offers(self, conv: ConversationId) -> MessageId:
+        """Calls the other one there."""
+        return await self.do(
+            lambda turn: calling_out.offer_call(turn, conv, CallMedia.VIDEO, described("offer", "cc:cc"))
+        )
+
+    async def picks_up(self, call: MessageId) -> None:
+        """Accepts a call; media describe themselves at once."""
+        await self.do(lambda turn: calling_out.happens(turn, call, Accept()))
+        await self.do(lambda turn: calling_out.our_description(turn, call, described("answer", "dd:dd")))
+
+    async def hangs_up(self, call: MessageId) -> None:
+        """Ends a call, or takes it back."""
+        await self.do(lambda turn: calling_out.happens(turn, call, HangUp()))
+
+    async def call_seen(self, call: MessageId) -> CallSeen:
+        """What is shown of a call."""
+        row = await self.do(lambda turn: CALLS.get(turn.tx, call))
+        notes = [message.call for message in await self.talk.history() if message.id == call]
+        outcome = notes[0].outcome.value if notes and notes[0] is not None else ""
+        if row is None:
+            return CallSeen("ended", elsewhere=False, described=False, outcome=outcome)
+        view = view_of_call(row)
+        return CallSeen(view.phase.value, view.answered_elsewhere, row.theirs is not None, outcome)
+
+    @property
+    def rung(self) -> list[MessageId]:
+        """Calls that it has rung for."""
+        return [event.call for event in self.events if isinstance(event, CallRinging)]
+
+    @property
+    def missed(self) -> list[MessageId]:
+        """Calls that were said to be missed."""
+        return [event.call for event in self.events if isinstance(event, CallMissed)]
+
+    async def agreed(self) -> list[Agreed]:
+        """What is shown of appointments, by their start."""
+        return [
+            Agreed(each.start_ms, each.minutes, each.cancelled, each.members, each.differs)
+            for each in self.client.appointments.list()
+        ]
+
+    async def knock(self, appointment: AppointmentId) -> None:
+        """Waits at its door from now on, until the program ends."""
+        await self.client.waiting_room.knock(appointment)
+
+    async def room_state(self, appointment: AppointmentId) -> str:
+        """How they stand at the door, as the server says it; "" while it has not."""
+        room = self.client.waiting_room.of(appointment)
+        mine = room.person(self.client.account) if room is not None else None
+        return mine.state if mine is not None else ""
+
+    async def let_in(self, appointment: AppointmentId) -> MessageId | None:
+        """The call by which the host lets them in: that this program would accept without asking."""
+        return self.client._running.rooms.admitted(appointment)
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         """A step of this device's engine: what a malicious or compromised program of theirs could do."""

@@ -11,8 +11,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LATER: Final = {
     "recovery head rollback": "joins with recovery codes: there is no recovery head to roll back yet",
-    'false "admitted" or "accepted elsewhere"': "joins with calls: there is nothing to admit to yet",
-    "machine in the middle of a call": "joins with calls",
 }
 """Rows without a test, and the feature that each waits for."""
 

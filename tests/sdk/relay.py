@@ -37,11 +37,12 @@ from rapport_server.calling import CALL_TIMER
 from rapport_server.claim_limits import ClaimLimits
 from rapport_server.doors.http.handlers import HANDLERS, Asked, Services
 from rapport_server.hints import Addressed, CallMoved, Hint, RoomMoved
+from rapport_server.live_hour import LiveHour
 from rapport_server.meetings import APPOINTMENT_TIMER, ROOM_TIMER
 from rapport_server.rates import Rates
 from rapport_server.records import URGENT_TIMER
 from rapport_server.services.accounts import Accounts
-from rapport_server.services.calls import Calls
+from rapport_server.services.calls import Calls, Waking
 from rapport_server.services.calls import Relay as TurnRelay
 from rapport_server.services.calls import Turn as RelayedMedia
 from rapport_server.services.conversations import Conversations
@@ -49,7 +50,6 @@ from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
-from rapport_server.services.meeting import Meeting
 from rapport_server.services.messaging import Delivery, Link, Messaging
 from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
@@ -118,18 +118,19 @@ class Relay:
         self.urgent = Urgent(self.store, self.bus, self.clock)
         self.delivery = Delivery(self.store, self.store, self.bus, self.urgent.acknowledged)
         notifying = Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None)
-        self.meeting = Meeting(self.store, self.bus, self.clock, rates, notifying)
-        self.broker = Calls(self.store, self.delivery, self.bus, self.clock, rates, self.meeting.rooms.call_moved)
+        self.hour = LiveHour(self.store, self.bus, self.clock, rates, notifying)
+        waking = Waking(self.store, self.delivery, self.bus, None)
+        self.broker = Calls(
+            self.store, self.delivery, self.bus, self.clock, rates, waking, self.hour.rooms.call_moved
+        )
         timers = {
             URGENT_TIMER: self.urgent.fire,
             CALL_TIMER: self.broker.fire,
-            APPOINTMENT_TIMER: self.meeting.appointments.fire,
-            ROOM_TIMER: self.meeting.rooms.fire,
+            APPOINTMENT_TIMER: self.hour.appointments.fire,
+            ROOM_TIMER: self.hour.rooms.fire,
         }
         self.due = DueTimers(self.store, self.store, self.bus, self.clock, timers)
-        self.messaging = Messaging(
-            self.store, self.delivery.deliver, self.clock, rates, self.due.soon, self.broker.committed
-        )
+        self.messaging = Messaging(self.store, self.delivery.deliver, self.clock, rates, self.due.soon, self.broker)
         self.signals = Signals(self.store, self.bus, self.clock, rates, self.delivery.say)
         self.bus.subscribe(self._take, self.delivery.look_again)
         self.services = Services(
@@ -142,8 +143,12 @@ class Relay:
             Publishing(self.store, self.clock, lambda _, __: None),
             self.urgent,
             notifying,
-            RelayedMedia(self.store, self.clock, rates, TurnRelay((), b"", 60, True), self.meeting.appointments.may_test),
-            self.meeting,
+            RelayedMedia(
+                self.store, self.clock, rates, TurnRelay((), b"", 60, True), self.hour.appointments.may_test
+            ),
+            self.hour.appointments,
+            self.hour.rooms,
+            self.hour.links,
         )
         self.calls: list[str] = []
 
@@ -153,7 +158,7 @@ class Relay:
         elif isinstance(hint, CallMoved):
             self.broker.take(hint)
         elif isinstance(hint, RoomMoved):
-            self.meeting.news.take(hint)
+            self.hour.take(hint)
 
     async def start(self) -> str:
         """Starts the store and makes a practice; returns the owner link."""

@@ -15,7 +15,7 @@ from rapport.bench.wire import Peer, server_frame
 
 
 def test_the_commands_are_there_and_seal_prints_one_object() -> None:
-    assert sorted(bench.commands) == ["idle", "relay", "resume", "seal"]
+    assert sorted(bench.commands) == ["calls", "idle", "relay", "resume", "seal"]
     result = CliRunner().invoke(bench, ["seal", "--devices", "2", "--repeat", "2", "--json"])
     report = json.loads(result.output)
     assert report["devices"] == 2

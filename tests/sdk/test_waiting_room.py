@@ -34,6 +34,7 @@ from rapport_protocol.ids import AccountId, AppointmentId, MessageId
 from rapport_protocol.meeting import RoomPerson, RoomView
 from rapport_protocol.messages import Room as RoomSaid
 from rapport_protocol.signed import MessageFlags
+from tests.sdk.linked import link_client
 from tests.sdk.served import Served, served
 from tests.sdk.test_client import WITHIN_S, Couple, meet, seen
 
@@ -80,10 +81,12 @@ async def door(client: rapport.Client, appointment: AppointmentId, state: DoorSt
             await seen(events, RoomChanged)
 
 
-async def called(couple: Couple, appointment: AppointmentId | None) -> MessageId:
-    """Dana's device seals an offer, as if she called."""
-    offer = CallOffer("audio", None, appointment)
-    return await couple.dana._running.do(lambda turn: compose(turn, couple.danas.id, offer, flags=MessageFlags.RING))
+async def called(dana: rapport.Client, account: AccountId, appointment: AppointmentId | None) -> MessageId:
+    """Dana's device seals an offer to somebody, as if she called."""
+    engine, offer = dana._running, CallOffer("audio", None, appointment)
+    pair = next(each for each in dana.conversations() if account in {member.account for member in each.members})
+    until_ms = engine.now_ms() + 45_000
+    return await engine.do(lambda turn: compose(turn, pair.id, offer, flags=MessageFlags.RING, act_until_ms=until_ms))
 
 
 async def test_a_guest_waits_and_is_told_what_the_host_decides(server: Served, tmp_path: Path) -> None:
@@ -142,12 +145,12 @@ async def test_only_the_hosts_sealed_call_lets_somebody_in(server: Served, tmp_p
             await dana.waiting_room.admit(made.id, kim.account)
             await until(kim, made.id, kim.account, PersonState.ADMITTING)
             admitted = asyncio.create_task(place.admitted())
-            await called(couple, None)
-            await called(couple, AppointmentId(b"?" * 16))
+            await called(dana, kim.account, None)
+            await called(dana, kim.account, AppointmentId(b"?" * 16))
             await couple.danas.send_text("these were no admission")
             await seen(couple.kim_events, rapport.MessageReceived, lambda event: event.message.text.startswith("these"))
             assert not admitted.done(), "the server says admitting, and calls name something else"
-            call = await called(couple, made.id)
+            call = await called(dana, kim.account, made.id)
             assert await asyncio.wait_for(admitted, WITHIN_S) == call
             told = await seen(couple.kim_events, Admitted)
             assert (told.conversation, told.appointment, told.call) == (couple.kims.id, made.id, call)
@@ -202,6 +205,8 @@ async def test_a_place_is_kept_over_lost_connections(server: Served, tmp_path: P
             await server.down()
             await kim.wait_until(ConnectionState.RECONNECTING, WITHIN_S)
             await server.up()
+            for client in (dana, kim):
+                client.network(available=True)  # they need not wait for their next attempt
             await asyncio.gather(*(each.wait_until(ConnectionState.CONNECTED, WITHIN_S) for each in (dana, kim)))
             await server.clock.advance(30)  # it is said again
             await until(dana, made.id, kim.account, PersonState.WAITING)
@@ -213,7 +218,8 @@ async def test_two_devices_of_the_host_never_undo_each_other(server: Served, tmp
         couple = await meet(server, tmp_path, clients)
         dana, kim = couple.dana, couple.kim
         made = await planned(couple, server)
-        tablet = await linked(dana, tmp_path / "tablet", clients)
+        await link_client(dana, tmp_path / "tablet")
+        tablet = await clients.enter_async_context(rapport.Client(tmp_path / "tablet"))
         await known(tablet, made.id)
         async with await kim.waiting_room.knock(made.id):
             for device in (dana, tablet):
@@ -236,16 +242,6 @@ async def known(client: rapport.Client, appointment: AppointmentId) -> None:
     async with asyncio.timeout(WITHIN_S):
         while client.appointments.of(appointment) is None:
             await seen(events, AppointmentChanged)
-
-
-async def linked(client: rapport.Client, vault: Path, clients: AsyncExitStack) -> rapport.Client:
-    """Another device of the client's account."""
-    offer = await client.link()
-    async with asyncio.timeout(WITHIN_S), rapport.link_device(offer.url, vault=vault, label="Tablet") as linking:
-        await offer.joined()
-        await offer.confirm(linking.digits)
-        await linking.finished()
-    return await clients.enter_async_context(rapport.Client(vault))
 
 
 async def test_a_locked_door_and_a_stranger(server: Served, tmp_path: Path) -> None:
@@ -306,9 +302,7 @@ async def test_join_links(server: Served, tmp_path: Path) -> None:
                 await dana.waiting_room.admit(made.id, lee.account)
             await dana.waiting_room.admit(made.id, lee.account, sure=True)
             await until(lee, made.id, lee.account, PersonState.ADMITTING)
-            with_lee = next(each for each in dana.conversations() if lee.account in {m.account for m in each.members})
-            offer = CallOffer("video", None, made.id)
-            call = await dana._running.do(lambda turn: compose(turn, with_lee.id, offer, flags=MessageFlags.RING))
+            call = await called(dana, lee.account, made.id)
             assert await asyncio.wait_for(place.admitted(), WITHIN_S) == call
         for link in ("", "http://127.0.0.1/room#", url.replace("/room", "/door"), url[:-1], url + "A"):
             with pytest.raises(FormatError):

@@ -34,7 +34,7 @@ from tests.server.device import Device, connected
 from tests.server.node import Node
 from tests.server.people import Opened, Person
 
-__all__ = ["Named", "Practice", "Resident", "furnish", "nobody", "to_oneself"]
+__all__ = ["Named", "Practice", "Resident", "furnish", "moved_in", "nobody", "to_oneself"]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -107,13 +107,10 @@ async def furnish(node: Node) -> Practice:
     for role, person in people.items():
         peer, met = meetings[role]
         joined = (client if met is second else therapist).join(met)
-        opened = (therapist if role is Role.CLIENT else person).invite(Role.CLIENT)
-        opened.card = practice.mark * 3
         inviter = therapist if role is Role.CLIENT else person
-        await node.ask("invite.create", inviter, opened.request())
-        named = await _use(node, person, peer, met.conv, practice.mark, opened)
-        named = await _meet(node, person, peer, named, practice.mark)
-        practice.residents[role] = Resident(person, peer, joined, named, opened)
+        resident = await moved_in(node, person, peer, inviter, met.conv, joined, practice.mark)
+        practice.residents[role] = resident
+        named, opened = resident.named, resident.opened
         practice.secrets |= {*named.ids().values(), self_conversation(person.account), person.aik.public}
         practice.secrets |= {person.token, person.secrets.signing_key().public, opened.conv, joined.encoded[:64]}
         practice.secrets |= {entry.id for entry in (*met.entries, *opened.entries, joined)}
@@ -122,6 +119,17 @@ async def furnish(node: Node) -> Practice:
         practice.secrets |= {document.signature, document.rules}
     practice.secrets |= {practice.mark, (await node.signed_in(owner)).practice}
     return practice
+
+
+async def moved_in(
+    node: Node, person: Person, peer: Person, inviter: Person, conv: ConversationId, joined: SignedEntry, mark: bytes
+) -> Resident:
+    """Somebody who talks with the peer and meets them soon; inviter: who opens the invite that nobody has used."""
+    opened = inviter.invite(Role.CLIENT)
+    opened.card = mark * 3
+    await node.ask("invite.create", inviter, opened.request())
+    named = await _use(node, person, peer, conv, mark, opened)
+    return Resident(person, peer, joined, await _meet(node, person, peer, named, mark), opened)
 
 
 async def _open_office(node: Node, resident: Resident) -> OfficeDocument:

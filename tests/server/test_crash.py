@@ -35,12 +35,12 @@ from rapport_protocol.signed import owner_token_hash
 from rapport_server.adapters.local_bus import LocalBus, LocalRoster
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.adapters.store.sqlite.freeing import unpack_positions
-from rapport_server.app import _Parts, _wire
 from rapport_server.config import Config
 from rapport_server.doors.http.handlers import HANDLERS, Asked
 from rapport_server.outward import Outward
 from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal
 from rapport_server.services.timers import LEASE_MS
+from rapport_server.wiring import Parts, wire
 from tests.server.contracts.conftest import empty_store, new_store, path
 from tests.server.contracts.crash import after_kill
 from tests.server.contracts.world import archive_entry, key_for
@@ -61,7 +61,7 @@ class Server:
         bus, roster = LocalBus(), LocalRoster()
         config, own = Config(rates=GENEROUS), "http://localhost"
         outward = Outward(config, None, self.store, bus, clock, own)
-        self.parts: _Parts = _wire(config, self.store, clock, bus, roster, [own], outward)
+        self.parts: Parts = wire(config, self.store, clock, bus, roster, [own], outward)
         self._done: set[Job] = set()
         self._came = asyncio.Event()
 

@@ -27,6 +27,7 @@ from rapport_protocol.meeting import Appointments, AppointmentView, PutAppointme
 from rapport_protocol.messages import (
     Accepted,
     Auth,
+    Call,
     CaughtUp,
     Challenge,
     ClientMessage,
@@ -307,8 +308,8 @@ async def test_messages(node: Node, role: Role) -> None:
     foreign = await furnish(node)
     before = await snapshot(node, foreign)
     async with listening(node, foreign) as theirs:
-        # Posts and directs in practices of their own: an id that the one has taken is not absent for the other.
-        for kinds in ({Direct}, set(SAID) - {Direct, Auth}):
+        # Posts, directs, and those of calls in practices of their own: an id that the one has taken is not absent for the other.
+        for kinds in ({Direct}, {Call}, set(SAID) - {Direct, Call, Auth}):
             own = await furnish(node)
             async with listening(node, own) as ours:
                 for kind in kinds:

@@ -27,6 +27,18 @@ from rapport.agreements import (
     Waiting,
 )
 from rapport.appointments import Appointments
+from rapport.calling import (
+    CallChanged,
+    CallMedia,
+    CallMissed,
+    CallMode,
+    CallNote,
+    CallOutcome,
+    CallRefused,
+    CallRinging,
+    CallView,
+)
+from rapport.calls import Calls, LiveCall
 from rapport.client import Client
 from rapport.conversation import Conversation
 from rapport.covers import CoverSide, CoverStage, CoverState
@@ -81,9 +93,10 @@ from rapport.meeting import (
     RoomWord,
 )
 from rapport.office import Offices
-from rapport.ports import Unreachable, VaultLocked, VaultProblem
+from rapport.ports import CallEndpoint, Unreachable, VaultLocked, VaultProblem
 from rapport.presence import Presence
 from rapport.waiting_room import Place, WaitingRoom
+from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.connection import ConnectionState, Reason
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, MessageId
@@ -119,6 +132,17 @@ __all__ = [
     "Appointments",
     "AutomaticAnswer",
     "ByTable",
+    "CallChanged",
+    "CallEndpoint",
+    "CallMedia",
+    "CallMissed",
+    "CallMode",
+    "CallNote",
+    "CallOutcome",
+    "CallRefused",
+    "CallRinging",
+    "CallView",
+    "Calls",
     "Card",
     "CardChanged",
     "CardLine",
@@ -138,6 +162,7 @@ __all__ = [
     "Device",
     "DeviceId",
     "DeviceLinking",
+    "DevicePhase",
     "DevicesChanged",
     "DoorState",
     "ErrorCode",
@@ -152,6 +177,7 @@ __all__ = [
     "LinkOffer",
     "LinkProblem",
     "LinkTrouble",
+    "LiveCall",
     "LocalError",
     "LogEntry",
     "Member",

@@ -251,7 +251,7 @@ class LiveCall:
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # of the library that carries media, whatever that raises
-            _log.warning("the media of a call failed: %s", type(problem).__name__, exc_info=True)
+            _log.warning("the media of a call failed: %s", type(problem).__name__)
             await self._failed()
         finally:
             self._engine.calls.unwatch(changed)
@@ -330,8 +330,12 @@ class LiveCall:
         await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, description, restart=restart))
 
     async def _restart(self, media: "_Media", row: CallRow) -> None:
-        """ICE is to be restarted: by our new offer if we may, else by asking the calling device."""
-        if row.restart_owner and media.endpoint.restarts:
+        """ICE is to be restarted: by our new offer if we may, else by asking the calling device.
+
+        An endpoint that would have to begin anew for it does so only when the other side needs it.
+        """
+        asked, media.asked = row.asked > media.asked, row.asked
+        if row.restart_owner and (media.endpoint.restarts or asked):
             await self._describe(media, await media.endpoint.restart(await self._credentials()), restart=True)
         elif not row.restart_owner and media.described is not None:
             described = media.described
@@ -392,6 +396,7 @@ class _Media:
         self.runs = 0
         self.taken = 0
         self.restarts = 0
+        self.asked = 0
         self.candidates: tuple[Candidate, ...] = ()
         self.ours: tuple[Candidate, ...] = ()
         self.last = False

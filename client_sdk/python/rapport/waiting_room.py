@@ -232,7 +232,7 @@ class WaitingRoom:
         """We are in the room: said again every 10 s until `leave`, or this client is closed. Rejected, Unreachable."""
         room = await self._act(appointment, HostAct(RoomAct.ENTER))
         self._engine.rooms.keep_hosting(appointment, lambda: self._enter_again(appointment), self._engine.now_ms())
-        return room
+        return self.of(appointment) or room
 
     async def leave(self, appointment: AppointmentId) -> None:
         """We are not in the room any more; who waits goes on waiting."""

@@ -109,7 +109,6 @@ class WebSocketDoor:
         self._sign_in = services.sign_in
         self._messaging = messaging = services.messaging
         self._delivery = services.delivery
-        self._signals = services.signals
         self._presence = presence = services.presence
         self._news = services.news
         self._room_news = services.room_news
@@ -123,6 +122,7 @@ class WebSocketDoor:
             WatchOffice: services.news.watch,
             WatchRoom: services.room_news.watch,
             Call: services.calls.say,
+            Signal: services.signals.offer,
         }
         self._origins = origins
         self._arrivals = arrivals
@@ -235,7 +235,8 @@ class WebSocketDoor:
         receive, decode, text = socket.ws.receive, codec.decode, codec.text
         while True:
             arrived = await receive()
-            frame = _data(arrived, text)
+            plain = arrived.type is WSMsgType.BINARY and not text
+            frame = arrived.data if plain else _data(arrived, text)
             if frame is None:
                 socket.left = _is_good_bye(arrived) and not socket.code
                 return
@@ -250,8 +251,6 @@ class WebSocketDoor:
                 handle(link, message)
                 if link.acknowledging > ACKNOWLEDGING:
                     await self._messaging.ease(link)
-            elif isinstance(message, Signal):
-                self._signals.offer(link.principal, message)
             elif isinstance(message, Ping):
                 socket.send(Pong())
             elif isinstance(message, Renew):

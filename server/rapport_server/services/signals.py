@@ -6,7 +6,7 @@ Source: docs/protocol.md, "Signals".
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -25,9 +25,13 @@ __all__ = ["Signals"]
 
 CIRCLES_KEPT: Final = 4096
 """Conversations whose members are remembered, at most 3 KB each; then all are looked up again."""
-QUEUE: Final = 1000
-"""Signals that may wait for their conversation to be looked up; more are dropped."""
+QUEUE: Final = 4096
+"""Signals that may wait for their conversation to be looked up, at most 8 KiB each; more are dropped."""
 
+_HEAD: Final = slice(0, 56)
+"""Of a signal: conversation, epoch, account and device."""
+_TIME: Final = slice(76, 84)
+_Place = tuple[PracticeId, ConversationId]
 _encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
 
 
@@ -39,8 +43,24 @@ class _Circle(Struct, frozen=True):
     devices: tuple[DeviceId, ...]
 
 
+class _Way(Struct, frozen=True):
+    """The last way of a device's signals: how those begin that go it (conversation, epoch, account, device), and where
+    they go."""
+
+    head: bytes
+    devices: list[DeviceId]
+
+
+class Link(Protocol):
+    """A signed-in connection."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+
 class Signals:
-    """Relays at once where it knows who is in the conversation; else one queue, one task: `run` looks that up.
+    """Relays at once where it knows who is in the conversation; `run` looks that up, one conversation after the other.
 
     say: tells devices that are connected here; returns the others.
     """
@@ -58,58 +78,89 @@ class Signals:
         self._bus = bus
         self._now_ms = clock.now_ms
         self._rates = rates
-        self._queue: asyncio.Queue[tuple[Principal, SignalFields, bytes]] = asyncio.Queue(QUEUE)
-        self._circles: dict[tuple[PracticeId, ConversationId], _Circle] = {}
+        self._waiting: dict[_Place, list[tuple[Principal, SignalFields, Signal]]] = {}
+        """By conversation; while something waits there, what comes later waits behind it."""
+        self._queued = 0
+        self._work = asyncio.Event()
+        self._circles: dict[_Place, _Circle] = {}
+        self._ways: dict[DeviceId, _Way] = {}
         self._mark: object = None
-        """What the directory's mark was when the circles were looked up."""
+        """What the directory's mark was when circles and ways were looked up."""
 
-    def offer(self, who: Principal, signal: Signal) -> None:
+    def offer(self, link: Link, signal: Signal) -> None:
         """Takes a signal in; never waits, never answers."""
+        who, frame = link.principal, signal.frame
+        way = self._ways.get(who.device)
+        if way is None or not frame.startswith(way.head) or self._directory.members_mark is not self._mark:
+            self._look(who, signal)
+        elif self._is_fresh(int.from_bytes(frame[_TIME])) and self._may(who):
+            self._send(way, signal)
+
+    def _is_fresh(self, ts_ms: int) -> bool:
+        return abs(ts_ms - self._now_ms()) <= CLOCK_TOLERANCE_MS
+
+    def _may(self, who: Principal) -> bool:
+        return not self._rates.allow("signal", who.practice + who.device)
+
+    def _look(self, who: Principal, signal: Signal) -> None:
+        """The first signal of a device in a conversation, or one after somebody came or went."""
         try:
             fields = SignalFields.parse(signal.frame)
         except FormatError:
             return
         ours = fields.account == who.account and fields.device == who.device
-        fresh = abs(fields.ts_ms - self._now_ms()) <= CLOCK_TOLERANCE_MS
-        if not ours or not fresh or self._queue.full() or self._rates.allow("signal", who.practice + who.device):
+        if not ours or not self._is_fresh(fields.ts_ms) or self._queued >= QUEUE or not self._may(who):
             return
-        known = None
-        if self._queue.empty() and self._directory.members_mark is self._mark:  # else it would overtake others
-            known = self._circles.get((who.practice, fields.conv))
-        if known is not None:
-            self._relay(who, known, fields, signal.frame)
+        place = who.practice, fields.conv
+        known = self._circles.get(place) if self._directory.members_mark is self._mark else None
+        if known is not None and place not in self._waiting:
+            self._relay(who, known, fields, signal)
         else:
-            self._queue.put_nowait((who, fields, signal.frame))
+            self._waiting.setdefault(place, []).append((who, fields, signal))
+            self._queued += 1
+            self._work.set()
 
     async def run(self) -> None:
-        """Relays until cancelled."""
+        """Relays what waits, until cancelled."""
         while True:
-            who, fields, frame = await self._queue.get()
-            try:
-                circle = await self._circle(who.practice, fields.conv)
-            except Rejected:
-                continue
-            if circle is not None:
-                self._relay(who, circle, fields, frame)
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                place = next(iter(self._waiting))
+                try:
+                    circle = await self._circle(place)
+                except Rejected:
+                    circle = None
+                waiting = self._waiting.pop(place)
+                self._queued -= len(waiting)
+                for who, fields, signal in waiting if circle is not None else ():
+                    self._relay(who, circle, fields, signal)
 
-    def _relay(self, who: Principal, circle: _Circle, fields: SignalFields, frame: bytes) -> None:
+    def _relay(self, who: Principal, circle: _Circle, fields: SignalFields, signal: Signal) -> None:
         if circle.epoch != fields.epoch or who.account not in circle.accounts:
             return
-        others = [device for device in circle.devices if device != who.device]
-        elsewhere = self._say(others, _encode(Signal(frame)))
-        if elsewhere:
-            self._bus.publish(Signalled(b"".join(elsewhere[:HINT_DEVICES]), frame))
+        way = _Way(signal.frame[_HEAD], [device for device in circle.devices if device != who.device])
+        if len(self._ways) >= CIRCLES_KEPT:
+            self._ways.clear()
+        self._ways[who.device] = way
+        self._send(way, signal)
 
-    async def _circle(self, practice: PracticeId, conv: ConversationId) -> _Circle | None:
+    def _send(self, way: _Way, signal: Signal) -> None:
+        elsewhere = self._say(way.devices, _encode(signal))
+        if elsewhere:
+            self._bus.publish(Signalled(b"".join(elsewhere[:HINT_DEVICES]), signal.frame))
+
+    async def _circle(self, place: _Place) -> _Circle | None:
         """Who is in a conversation now. Raises Rejected when it cannot be looked up."""
         mark = self._directory.members_mark
         if mark is not self._mark or len(self._circles) >= CIRCLES_KEPT:
             self._circles.clear()
+            self._ways.clear()
             self._mark = mark
-        found = self._circles.get((practice, conv))
+        found = self._circles.get(place)
         if found is not None:
             return found
-        required = await self._directory.required_devices(practice, conv)
+        required = await self._directory.required_devices(*place)
         if required is None:
             return None
         circle = _Circle(
@@ -117,5 +168,5 @@ class Signals:
             frozenset(account.account for account in required.accounts),
             tuple(map(DeviceId, split_ids(required.joined()))),
         )
-        self._circles[practice, conv] = circle  # under the mark from before the question
+        self._circles[place] = circle  # under the mark from before the question
         return circle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from rapport_protocol.ids import AccountId, DeviceId, ItemId, PracticeId
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, ItemId, PracticeId
 from rapport_protocol.messages import DeliveredItem
 from rapport_server.adapters.redis.frames import NodeId
 from rapport_server.adapters.redis.servers import Request
@@ -18,6 +18,7 @@ from rapport_server.hints import (
     PushSubscribed,
     Received,
     Replaced,
+    RoomMoved,
     Signalled,
     Spent,
     SpentItem,
@@ -148,6 +149,7 @@ class NodesContract(BusContract):
             PresenceMoved(there, PRACTICE, account(), "online"),
             MembersMoved(),
             PushSubscribed(DeviceId(b"p" * 16)),
+            RoomMoved(PRACTICE, AppointmentId(b"a" * 16)),
             Spent([SpentItem("post", b"key", 3)]),
         ]
         one.bus.publish(*hints)

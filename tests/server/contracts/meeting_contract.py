@@ -116,7 +116,7 @@ class AppointmentContract:
         assert tablet in (woken or [])
         assert await world.store.appointment(owner.practice, record.id) == record
         for who in (owner.on(), client.on(0), client.on(1)):
-            (notice,) = await world.notices(who)
+            notice = (await world.notices(who))[-1]
             assert (notice.conv, notice.seq, notice.kind, notice.about) == (conv, 0, "appointment", record.id)
         timer = Timer(record.next_ms, APPOINTMENT_TIMER, meeting_key(owner.practice, record.id))
         assert await world.store.claim_timers(record.next_ms, 1, 9) == [timer]
@@ -252,13 +252,19 @@ class RoomContract:
         for record in (one, other):
             await world.store.write_room(None, room_of(record, owner, client, world.clock.now))
         store = world.store
-        assert await store.rooms_of(client.practice, client.account) == sorted((one.id, other.id))
-        assert await store.rooms_of(client.practice, owner.account) == [], "hosts have not come to the door"
+        asked = [client.account, owner.account]
+        assert await store.rooms_of(client.practice, asked) == {client.account: sorted((one.id, other.id))}
+        assert await store.rooms_of(client.practice, asked[1:]) == {}, "hosts have not come to the door"
+        assert await store.any_room()
         standing = await store.room(client.practice, one.id)
         assert standing is not None
         await store.write_room(standing, replace(standing, closed=True, change=2))
-        assert await store.rooms_of(client.practice, client.account) == [other.id]
-        assert await store.rooms_of((await world.owner()).practice, client.account) == []
+        assert await store.rooms_of(client.practice, asked) == {client.account: [other.id]}
+        assert await store.rooms_of((await world.owner()).practice, asked) == {}
+        standing = await store.room(client.practice, other.id)
+        assert standing is not None
+        await store.write_room(standing, replace(standing, closed=True, change=2))
+        assert not await store.any_room()
 
     async def test_no_practice_sees_or_writes_the_room_of_another(self, world: World) -> None:
         owner, client, conv = await world.pair()
@@ -282,7 +288,8 @@ class RoomContract:
         assert await world.store.room(owner.practice, gone.id) is not None
         await world.store.sweep(now + 7 * DAY_MS)
         assert await world.store.room(owner.practice, gone.id) is None
-        assert await world.store.rooms_of(client.practice, client.account) == [waiting.id], "something is due there"
+        rooms = await world.store.rooms_of(client.practice, [client.account])
+        assert rooms == {client.account: [waiting.id]}, "something is due there"
         assert await world.store.write_room(None, replace(room, change=1)), "somebody may come again"
 
 

@@ -12,18 +12,31 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rapport_protocol.calls.arbiter import KEPT_MS, RING_MS, CallStep
 from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId
 from rapport_protocol.limits import DORMANT_AFTER_MS, MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.calling import CALL_TIMER
 from rapport_server.ports import Store
-from rapport_server.records import AckJob, DirectJob, Job, PostJob, Principal, WaitingNotice
+from rapport_server.records import (
+    AckJob,
+    CallJob,
+    CallNews,
+    DirectJob,
+    Job,
+    PostJob,
+    Principal,
+    WaitingEntry,
+    WaitingMessage,
+    WaitingNotice,
+)
 from tests.server.contracts.crash import after_kill
 from tests.server.contracts.postgres_databases import Databases
 from tests.server.contracts.world import HandClock, Person, World, archive_entry, key_for
 
-JUMPS = (1000, REPEAT_WINDOW_MS, SENDER_WARNED_MS, MAILBOX_LIFE_MS)
+JUMPS = (1000, KEPT_MS, RING_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS, MAILBOX_LIFE_MS)
 
 number = st.integers(0, 31)
 sends = st.tuples(st.just("post"), number, number, st.sampled_from(["good"] * 6 + ["stale", "short", "again"]), number)
@@ -31,7 +44,10 @@ directs = st.tuples(st.just("direct"), number, number, number, st.sampled_from([
 acks = st.tuples(
     st.just("ack"), number, st.lists(number, min_size=1, max_size=4), st.lists(number, max_size=2), st.booleans()
 )
-bursts = st.tuples(st.just("burst"), st.lists(st.one_of(sends, acks, acks, directs), min_size=2, max_size=12))
+steps = st.tuples(st.just("call"), number, number, st.sampled_from([*CallStep, None]), st.booleans())
+rings = st.tuples(st.just("ring"), number, number)
+kinds = st.one_of(sends, acks, acks, directs, steps, steps, rings)
+bursts = st.tuples(st.just("burst"), st.lists(kinds, min_size=2, max_size=12))
 turns = st.one_of(
     st.tuples(st.sampled_from(["kill", "kill", "look", "restart", "away", "seen"]), number),
     st.tuples(st.sampled_from(["remove", "rejoin", "link", "revoke"]), number),
@@ -88,6 +104,7 @@ class Twins:
         self.people: list[Person] = []
         self.convs: list[ConversationId] = []
         self.sent: list[PostJob | DirectJob] = []
+        self.calls: list[PostJob] = []
         self.blocks: dict[DeviceId, tuple[dict[Any, Any], dict[Any, Any]]] = {}
 
     async def build(self) -> None:
@@ -130,7 +147,31 @@ class Twins:
             return one, two
         if kind == "direct":
             return self.direct(who, spec)
+        if kind == "call":
+            return self.step_of(who, spec)
+        if kind == "ring":
+            job = await self.sender.letter(who, self.convs[spec[2] % 4])
+            self.sent.append(job)
+            self.calls.append(job)
+            twin = copy.copy(job)
+            job.blocks, twin.blocks = {}, {}
+            job.ring, twin.ring = (CallNews(self.clock.now + RING_MS) for _ in range(2))
+            return job, twin
         return await self.post(who, spec)
+
+    def step_of(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
+        """What a device says about a call, maybe with a direct to anybody."""
+        if not self.calls:
+            return None
+        call = self.calls[-1 - spec[2] % min(4, len(self.calls))]  # of the calls, the last ones may live
+        note = self.sender.note(who, call.conv, self.pick(spec[2]).device) if spec[4] else None
+        if note is not None:
+            self.sent.append(note)
+        one, two = (
+            CallJob(who.practice, who.account, who.device, call.id, spec[3], each, None)
+            for each in (note, copy.copy(note))
+        )
+        return one, two
 
     def direct(self, who: Principal, spec: tuple[Any, ...]) -> tuple[Job, Job] | None:
         if spec[4] == "again":
@@ -174,6 +215,7 @@ class Twins:
         again.refusal, again.repeat, again.at = None, False, 0
         if isinstance(again, PostJob):
             again.seq, again.epoch, again.missing, again.stale, again.blocked_by = 0, 0, b"", b"", None
+            again.ring = None
         return again
 
     # --- steps --------------------------------------------------------------------------------------------------------
@@ -253,8 +295,13 @@ class Twins:
         seen: list[Any] = []
         ids = [ItemId(item) for item in self.items()]
         for who in self.devices():
-            seen.append([comparable(item) for item in await store.waiting(who, 0, 1000, ())])
+            waiting = await store.waiting(who, 0, 1000, ())
+            for kinds in ((WaitingNotice,), (WaitingMessage, WaitingEntry)):  # a notice may stand anywhere
+                seen += [[comparable(item) for item in waiting if isinstance(item, kinds)]]
             seen.append(await store.fetch(who, self.convs[2], ids))
+        seen.append(await store.calls_of([who.device for who in self.devices()], 0))
+        timers = await store.claim_timers(self.clock.now + MAILBOX_LIFE_MS, 0, 1000)
+        seen.append([timer for timer in timers if timer.kind == CALL_TIMER])
         for who in (person.on() for person in self.people):
             seen.append(await store.conversations(who.practice, who.account))
             for conv in self.convs:
@@ -281,9 +328,17 @@ def outcome(job: Job) -> list[Any]:
         return [job.refusal, job.delivered]
     if isinstance(job, DirectJob):
         return [job.refusal, job.repeat, job.at]
+    if isinstance(job, CallJob):
+        direct = None if job.direct is None else outcome(job.direct)
+        return [job.refusal, job.call, job.counted, *news(job.news), direct]
     return [
         job.refusal, job.repeat, job.seq, job.at, job.epoch, job.blocked_by, job.missing, job.stale,
+        *(() if job.ring is None else news(job.ring)),
     ]  # fmt: skip
+
+
+def news(of: CallNews) -> list[Any]:
+    return [of.records, of.devices, of.woken]
 
 
 async def live(place: OnDisk | InPostgres, history: Sequence[tuple[tuple[str, Any], ...]]) -> None:

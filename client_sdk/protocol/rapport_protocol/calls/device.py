@@ -13,12 +13,11 @@ Source: docs/protocol.md, section 20.2.
 """
 
 from copy import copy
-from typing import Final, Self, assert_never
+from typing import Final, Self
 
 from msgspec import Struct
 
 from rapport_protocol.calls.arbiter import (
-    ACCEPTED_MS,
     KEPT_MS,
     MISSED,
     CallPhase,
@@ -43,6 +42,7 @@ from rapport_protocol.calls.device_events import (
     OurDescription,
     Post,
     Posted,
+    Restarted,
     RestartMedia,
     Ring,
     Say,
@@ -66,12 +66,12 @@ from rapport_protocol.calls.moves import (
     MOVES,
     PATIENCE_MS,
     RESTART_EVERY_MS,
-    SETTLE_MS,
     WITH_MEDIA,
     CallSign,
     DevicePhase,
     Outcome,
     last_word,
+    lasts_until,
     local_reason,
 )
 from rapport_protocol.ids import DeviceId, MessageId
@@ -88,9 +88,9 @@ _TIMERS: Final = (CallSign.EXPIRED, CallSign.STALE, CallSign.RESTART, CallSign.A
 class DeviceCall(Struct):
     """The machine: all of it is in these fields, so it is stored as it is. It never fails or forgets an effect.
 
-    A new one is told `Online` if its device is. version to away_there: as the server said last; theirs: the other
-    side's device in the call. accepted: somebody of the callee has, sealed (for the caller: the server's word is
-    enough). answered_on: which device; says the server alone while `accepted` is False. outcome: once ended; a sealed
+    A new one is told `Online` if its device is. version to away_there: as the server said last; ours, theirs:
+    the devices in the call. accepted: somebody of the callee has, sealed (for the caller: the server's word is
+    enough); answered_on: which device, says the server alone while `accepted` is False. outcome: once ended; a sealed
     word that comes later may still change it. taken_ms: when this device came into the call; connected_ms: when media
     first flowed here. forged: a description came with another fingerprint.
     """
@@ -102,6 +102,7 @@ class DeviceCall(Struct):
     version: int = 0
     server_phase: CallPhase | None = None
     until_ms: int = 0
+    ours: DeviceId | None = None
     theirs: DeviceId | None = None
     rings: bool = False
     away_there: bool = False
@@ -114,13 +115,15 @@ class DeviceCall(Struct):
     taken_ms: int = 0
     connected_ms: int = 0
     # What is under way. asks: how this device came into the call; goodbye: its last word, until the server has heard
-    # it; owes: the sealed word that follows then; accepts: the other call after glare; pins: the fingerprint of each of
-    # their devices; held: descriptions that wait for the server's word; times: what is due when.
+    # it; owes: the sealed word that follows then; waits: the person has not hung up; other: a call of theirs that goes
+    # on instead of ours if the server says so; pins: the fingerprint of each of their devices; held: descriptions that
+    # wait for the server's word; times: what is due when.
     online: bool = False
     asks: CallStep = CallStep.ACCEPT
     goodbye: CallStep | None = None
     owes: Post | None = None
-    accepts: MessageId | None = None
+    waits: bool = True
+    other: MessageId | None = None
     pins: tuple[tuple[DeviceId, str], ...] = ()
     held: tuple[Described, ...] = ()
     described: bool = False
@@ -135,7 +138,7 @@ class DeviceCall(Struct):
         call.theirs = entry.caller_device if entry.incoming else None
         call.pins = ((entry.caller_device, entry.fingerprint),) if entry.fingerprint and entry.incoming else ()
         call.described = bool(entry.fingerprint) and entry.is_own_call
-        call._set(CallSign.EXPIRED, call._lasts_until(entry.at_ms))
+        call._set(CallSign.EXPIRED, lasts_until(phase, entry.rings_until_ms, entry.at_ms))
         return call
 
     @property
@@ -158,9 +161,9 @@ class DeviceCall(Struct):
         effects += self._released(now_ms)
         if self.phase is _P.ENDED:
             self.outcome = self._judge()
-        if self.accepts is not None:
-            effects.append(AcceptOther(self.accepts))
-            self.accepts = None
+        if self.other is not None and self.waits and self.phase is _P.ENDED and self.reason is EndReason.GLARE:
+            effects.append(AcceptOther(self.other))
+            self.waits = False
         return [*effects, Changed()] if self._shown() != before else effects
 
     def _shown(self) -> tuple[object, ...]:
@@ -181,7 +184,7 @@ class DeviceCall(Struct):
             case State():
                 return self._signs_of_state(event, now_ms)
             case MissedNotice():
-                self.reason = event.reason if self.phase is not _P.ENDED else self.reason or event.reason
+                self.reason, self.server_phase = event.reason, CallPhase.ENDED
                 return [CallSign.MISSED]
             case Unknown():
                 return [CallSign.OVER if self._is_plain() else CallSign.DOUBTED]
@@ -196,6 +199,10 @@ class DeviceCall(Struct):
                 return [self._sign_of_other(event)]
             case Migrate() if self.server_phase not in (CallPhase.ACCEPTED, CallPhase.CONNECTED):
                 return []
+            case Restarted():
+                self.online = False
+                if self.phase is _P.ANSWERING and self.asks is CallStep.MIGRATE:
+                    return [CallSign.THERE]
             case Sent():
                 self.sent = True
             case Summary():
@@ -207,12 +214,13 @@ class DeviceCall(Struct):
     def _signs_of_state(self, event: State, now_ms: int) -> list[CallSign]:
         """The server's word: of two the higher version counts; the same one again confirms that it still holds."""
         incoming = self.entry.incoming
-        if event.version < self.version:
+        over = self.server_phase is CallPhase.ENDED and event.phase is not CallPhase.ENDED
+        if event.version < self.version or over:
             return []
         moved = self.phase in IN_CALL and None not in (self.theirs, event.theirs) and event.theirs != self.theirs
         self.version, self.server_phase, self.until_ms = event.version, event.phase, event.until_ms
         self.rings, self.away_there, self.sent = event.rings, event.away_there, True
-        self.theirs = event.theirs or self.theirs
+        self.ours, self.theirs = event.ours, event.theirs or self.theirs
         match event.phase:
             case CallPhase.RINGING:
                 rings = self.online and self._may_ring(now_ms) if incoming else event.rings
@@ -249,12 +257,12 @@ class DeviceCall(Struct):
     def _sign_of_other(self, event: OtherOffer) -> CallSign:
         """Of two calls: after glare the higher id goes on, of the same device the later one."""
         entry, glare = self.entry, event.incoming != self.entry.incoming
-        if not (event.call > entry.call if glare else event.same_device and event.at_ms >= entry.at_ms):
+        wins = event.call > entry.call if glare else event.same_device and event.at_ms > entry.at_ms
+        if not wins or event.at_ms >= entry.rings_until_ms:
             return CallSign.OTHER_OFFER
-        waits = self.phase in EARLY or (self.phase is _P.ENDED and self.reason is EndReason.GLARE)
-        if glare and entry.is_own_call and waits and event.at_ms < entry.rings_until_ms:
-            self.accepts = event.call
-        if MOVES[self.phase, CallSign.SUPERSEDED] is not self.phase:
+        if glare and entry.is_own_call:
+            self.other = max(self.other or event.call, event.call)
+        if self.phase not in EARLY | IN_CALL and self.server_phase is not CallPhase.ENDED:
             self.reason = EndReason.GLARE if glare else EndReason.REPLACED
         self.superseded = True
         return CallSign.SUPERSEDED
@@ -275,7 +283,7 @@ class DeviceCall(Struct):
         """Leaves one phase and enters the other."""
         had_media, has_media = self._has_media(before), self._has_media(after)
         self.phase, self.times = after, {}
-        self._set(CallSign.EXPIRED, self._lasts_until(now_ms))
+        self._set(CallSign.EXPIRED, lasts_until(after, self.entry.rings_until_ms, now_ms, accepted=self.accepted))
         if self.online and after in EVERY_MS:
             self._set(CallSign.AGAIN, now_ms + EVERY_MS[after])
         effects: list[Effect] = [StopRing()] if before is _P.RINGING_HERE else []
@@ -313,27 +321,6 @@ class DeviceCall(Struct):
         early = self.entry.is_own_call and bool(self.entry.fingerprint)
         return phase in WITH_MEDIA or (early and phase in (_P.CALLING, _P.RINGING_THERE))
 
-    def _lasts_until(self, now_ms: int) -> int:
-        """When the phase is over by itself; 0 = it is not."""
-        over_ms = self.entry.rings_until_ms
-        match self.phase:
-            case _P.WAKING | _P.RINGING_HERE:
-                return over_ms
-            case _P.OFFERING | _P.CALLING | _P.RINGING_THERE:
-                return over_ms + SETTLE_MS
-            case _P.ANSWERING:
-                return max(over_ms, now_ms) + SETTLE_MS
-            case _P.ELSEWHERE:
-                return 0 if self.accepted else max(over_ms, now_ms) + SETTLE_MS
-            case _P.CONNECTING | _P.RECONNECTING:
-                return now_ms + ACCEPTED_MS
-            case _P.SETTLING:
-                return now_ms + SETTLE_MS
-            case _P.CONNECTED | _P.ENDED:
-                return 0
-            case _:
-                assert_never(self.phase)
-
     def _noted(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
         """What a sign asks for in the phase that it has led to."""
         match sign:
@@ -348,10 +335,11 @@ class DeviceCall(Struct):
                 return self._say(now_ms)
             case CallSign.STILL | CallSign.RINGS if self.phase is _P.RINGING_HERE:
                 self._set(CallSign.STALE, now_ms + KEPT_MS)
-            case CallSign.ACCEPTED if self.phase in EARLY:
-                return self._say(now_ms)  # a hint may be lost: the answer says whose device it is
+            case CallSign.ACCEPTED | CallSign.SUPERSEDED | CallSign.SENT if self.phase in EARLY:
+                return self._say(now_ms)  # a hint may be lost: the answer says how it stands
             case CallSign.OWN_ACCEPTED | CallSign.ACCEPTED | CallSign.THERE if self.phase is _P.ELSEWHERE:
-                self._set(CallSign.EXPIRED, self._lasts_until(now_ms))
+                over_ms = self.entry.rings_until_ms
+                self._set(CallSign.EXPIRED, lasts_until(self.phase, over_ms, now_ms, accepted=self.accepted))
             case _:
                 return self._noted_of_media(sign, event, now_ms)
         return []
@@ -443,7 +431,8 @@ class DeviceCall(Struct):
     def _end(self, before: DevicePhase, sign: CallSign, now_ms: int) -> list[Effect]:
         """Says goodbye if we end it, and leaves a word of how long it was."""
         by_us = sign in BY_US
-        self.reason = local_reason(before, sign) or self.reason
+        self.reason = local_reason(before, sign) or self.reason or (EndReason.MISSED if by_us else None)
+        self.waits = self.waits and not by_us
         self.goodbye = last_word(before, sign)
         if sign is CallSign.DECLINE or (before is _P.ANSWERING and sign is CallSign.HANG_UP):
             self.declined = True
@@ -462,21 +451,27 @@ class DeviceCall(Struct):
     def _noted_late(self, sign: CallSign, now_ms: int) -> list[Effect]:
         """After the end: whether the server has heard our last word."""
         match sign:
-            case CallSign.STILL | CallSign.RINGS if self.goodbye is CallStep.HANGUP:
-                self.goodbye = CallStep.DECLINE if self.entry.incoming else CallStep.CANCEL
+            case CallSign.STILL | CallSign.RINGS if self.goodbye is CallStep.HANGUP and self.declined:
+                self.goodbye = CallStep.DECLINE  # what we had accepted with did not arrive
             case CallSign.HERE if self.goodbye not in (CallStep.HANGUP, CallStep.CANCEL):
-                self.goodbye, self.owes = CallStep.HANGUP, None
+                self.goodbye = CallStep.HANGUP
                 self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
                 return self._say(now_ms)
             case CallSign.THERE | CallSign.OWN_ACCEPTED:
                 return self._silent(owes=False)
             case CallSign.MISSED | CallSign.OVER | CallSign.DOUBTED:
-                return self._silent(owes=self.reason not in ANSWERED)
+                return self._silent(owes=self._decided())
             case CallSign.EXPIRED:
                 return self._silent(owes=True)
             case _:
                 pass
         return []
+
+    def _decided(self) -> bool:
+        """Whether it was we who have ended it, as far as the server's reason says."""
+        if self.owes is not None and self.owes.busy:
+            return self.reason is EndReason.BUSY
+        return self.reason not in ANSWERED or self.ours == self.entry.device
 
     def _silent(self, *, owes: bool) -> list[Effect]:
         """Nothing is said any more; what the person has done is told sealed, unless somebody else was faster."""
@@ -492,7 +487,8 @@ class DeviceCall(Struct):
             return Outcome.NOT_SENT
         if self.declined:
             return Outcome.DECLINED
-        return Outcome.SUPERSEDED if self.superseded else Outcome.MISSED
+        gave_way = self.superseded and self.reason in (EndReason.GLARE, EndReason.REPLACED)
+        return Outcome.SUPERSEDED if gave_way else Outcome.MISSED
 
 
 def step(call: DeviceCall, event: Event, now_ms: int) -> tuple[DeviceCall, list[Effect]]:

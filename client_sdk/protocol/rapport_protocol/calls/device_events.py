@@ -41,6 +41,7 @@ __all__ = [
     "Posted",
     "Refused",
     "RestartMedia",
+    "Restarted",
     "Ring",
     "Say",
     "Sent",
@@ -134,6 +135,10 @@ class MissedNotice(Struct, frozen=True, tag="missed_notice"):
 
 class Online(Struct, frozen=True, tag="online"):
     """Signed in, and everything that waited was taken."""
+
+
+class Restarted(Struct, frozen=True, tag="restarted"):
+    """The program was started anew, and has read this call from its vault; comes before `Online`."""
 
 
 class Offline(Struct, frozen=True, tag="offline"):
@@ -235,7 +240,8 @@ class Tick(Struct, frozen=True, tag="tick"):
 Event = (
     Sent | Refused | State | Unknown | MissedNotice | Online | Offline
     | Accepted | Declined | Summary | Described | OtherOffer
-    | Accept | Decline | Busy | HangUp | Migrate | OurDescription | MediaConnected | MediaLost | MediaFailed | Tick
+    | Restarted | Accept | Decline | Busy | HangUp | Migrate
+    | OurDescription | MediaConnected | MediaLost | MediaFailed | Tick
 )  # fmt: skip
 """What the machine is told."""
 
@@ -245,6 +251,7 @@ SIGNS: Final[dict[type[Event], CallSign]] = {
     Refused: CallSign.REFUSED,
     Online: CallSign.ONLINE,
     Offline: CallSign.OFFLINE,
+    Restarted: CallSign.RESTARTED,
     Summary: CallSign.SUMMARY,
     Described: CallSign.THEIR_DESCRIPTION,
     Accept: CallSign.ACCEPT,

@@ -7,9 +7,9 @@ Source: docs/protocol.md, section 20.2.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
-from rapport_protocol.calls.arbiter import KEEP_EVERY_MS, CallStep, EndReason
+from rapport_protocol.calls.arbiter import ACCEPTED_MS, KEEP_EVERY_MS, CallStep, EndReason
 
 __all__ = [
     "ANSWERED",
@@ -30,6 +30,7 @@ __all__ = [
     "DevicePhase",
     "Outcome",
     "last_word",
+    "lasts_until",
     "local_reason",
 ]
 
@@ -139,6 +140,8 @@ class CallSign(StrEnum):
     """Media have not come back: time to restart ICE."""
     AGAIN = "again"
     """Time to say something once more."""
+    RESTARTED = "restarted"
+    """This program was started anew: nothing rings, and media are gone."""
     STALE = "stale"
     """The server has not confirmed for a while that it still rings."""
     EXPIRED = "expired"
@@ -192,12 +195,13 @@ _NEXT: Final[dict[CallSign, tuple[DevicePhase | None, ...]]] = {
     CallSign.MEDIA_LOST:        (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.MEDIA_FAILED:      (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.MOVED:             (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
-    CallSign.SUPERSEDED:        (_X,  _X,  _X,  _X,  _X,  _X,  __,  __,  __,  __,  _X,  __),
+    CallSign.SUPERSEDED:        (__,  __,  __,  _X,  _X,  __,  __,  __,  __,  __,  _X,  __),
     CallSign.OTHER_OFFER:       (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.ONLINE:            (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.OFFLINE:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.RESTART:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.AGAIN:             (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
+    CallSign.RESTARTED:         (_X,  _X,  _X,  __,  _WA, _WA,  _X,  _X,  _X,  __,  __,  __),
     CallSign.STALE:             (__,  __,  __,  __,  _WA, __,  __,  __,  __,  __,  __,  __),
     CallSign.EXPIRED:           (_X,  _X,  _X,  _X,  _X,  _X,  _X,  __,  _X,  _X,  _X,  __),
 }  # fmt: skip
@@ -215,8 +219,17 @@ IN_CALL: Final = frozenset({DevicePhase.CONNECTING, DevicePhase.CONNECTED, Devic
 WITH_MEDIA: Final = IN_CALL | {DevicePhase.ANSWERING}
 ANSWERED: Final = frozenset({EndReason.HUNG_UP, EndReason.FAILED, EndReason.LEFT})
 """Ends of calls that somebody had accepted."""
+_GONE: Final = frozenset({DevicePhase.ELSEWHERE, DevicePhase.SETTLING})
 BY_US: Final = frozenset(
-    {CallSign.DECLINE, CallSign.BUSY, CallSign.HANG_UP, CallSign.FORGED, CallSign.HERE, CallSign.EXPIRED}
+    {
+        CallSign.DECLINE,
+        CallSign.BUSY,
+        CallSign.HANG_UP,
+        CallSign.FORGED,
+        CallSign.HERE,
+        CallSign.EXPIRED,
+        CallSign.RESTARTED,
+    }
 )
 """Signs by which this device ends a call."""
 EVERY_MS: Final = {
@@ -235,9 +248,30 @@ EVERY_MS: Final = {
 """How often something is said in a phase, while there is a stream."""
 
 
+def lasts_until(phase: DevicePhase, rings_until_ms: int, now_ms: int, *, accepted: bool = False) -> int:
+    """When a phase that begins now is over by itself; 0 = it is not. accepted: it is proven that somebody has."""
+    match phase:
+        case DevicePhase.WAKING | DevicePhase.RINGING_HERE:
+            return rings_until_ms
+        case DevicePhase.OFFERING | DevicePhase.CALLING | DevicePhase.RINGING_THERE:
+            return rings_until_ms + SETTLE_MS
+        case DevicePhase.ANSWERING:
+            return max(rings_until_ms, now_ms) + SETTLE_MS
+        case DevicePhase.ELSEWHERE:
+            return 0 if accepted else max(rings_until_ms, now_ms) + SETTLE_MS
+        case DevicePhase.CONNECTING | DevicePhase.RECONNECTING:
+            return now_ms + ACCEPTED_MS
+        case DevicePhase.SETTLING:
+            return now_ms + SETTLE_MS
+        case DevicePhase.CONNECTED | DevicePhase.ENDED:
+            return 0
+        case _:
+            assert_never(phase)
+
+
 def local_reason(before: DevicePhase, sign: CallSign) -> EndReason | None:
     """Why a call ends that this device ends; None where the server has said."""
-    early = EndReason.CANCELLED if sign is CallSign.HANG_UP else EndReason.MISSED
+    early = EndReason.MISSED if sign is CallSign.EXPIRED else EndReason.CANCELLED
     match sign:
         case CallSign.DECLINE:
             return EndReason.DECLINED
@@ -247,8 +281,8 @@ def local_reason(before: DevicePhase, sign: CallSign) -> EndReason | None:
             return EndReason.HUNG_UP
         case CallSign.HANG_UP if before is DevicePhase.ANSWERING:
             return EndReason.DECLINED
-        case CallSign.HANG_UP | CallSign.EXPIRED:
-            return None if before is DevicePhase.SETTLING else EndReason.FAILED if before in WITH_MEDIA else early
+        case CallSign.HANG_UP | CallSign.RESTARTED | CallSign.EXPIRED:
+            return EndReason.FAILED if before in WITH_MEDIA else None if before in _GONE else early
         case CallSign.HERE | CallSign.FORGED:
             return EndReason.FAILED
         case _:
@@ -259,7 +293,7 @@ def last_word(before: DevicePhase, sign: CallSign) -> CallStep | None:
     """What the server is told at the end; None = it knows, or its own clock will do."""
     if sign is CallSign.HERE:
         return CallStep.HANGUP
-    if sign not in BY_US and sign is not CallSign.SUPERSEDED:
+    if sign not in BY_US:
         return None
     if before in EARLY:
         return CallStep.CANCEL

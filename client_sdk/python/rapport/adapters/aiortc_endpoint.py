@@ -4,13 +4,15 @@
     endpoint = AiortcEndpoint(source=Path("in.mp4"), sink=Path("out.mkv"))
 
 What aiortc does not do: its candidates are gathered before it describes, none follow later; it does not restart ICE.
-A short cut of the network it survives, since a way counts as lost only after some 30 s without consent (RFC 7675).
+A short cut of the network it survives, since a way counts as lost only after some 30 s without consent (RFC 7675). When
+the other side restarts, a new connection with the same certificate takes the place of the old one.
 """
 
 import asyncio
 import fractions
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +41,11 @@ __all__ = ["LOST_AFTER_S", "AiortcEndpoint", "TestPicture"]
 LOST_AFTER_S: Final = 2.0
 """Seconds without a packet after which media count as interrupted; of silence one comes every 20 ms."""
 _LOOK_EVERY_S: Final = 0.5
+_CLOSE_WITHIN_S: Final = 2.0
 _EVENTS_MOST: Final = 64
 """Events that wait for their reader; further counts are left out, since the next ones hold them."""
+_CERTIFICATES: Final = "_RTCPeerConnection__certificates"
+"""Where aiortc keeps the certificate of a connection; it offers no way to give one to another connection."""
 _WIDTH, _HEIGHT, _FRAME_S = 160, 120, fractions.Fraction(1, 15)
 
 
@@ -85,6 +90,10 @@ class AiortcEndpoint:
         self._source = source
         self._sink = sink
         self._peer: RTCPeerConnection | None = None
+        self._credentials: TurnCredentials | None = None
+        self._relay_only = False
+        self._offered = ""
+        """The ICE user name of the other side's newest offer."""
         self._player: MediaPlayer | None = None
         self._recorder = MediaRecorder(str(sink)) if sink is not None else None
         self._sent: dict[str, MediaStreamTrack] = {}
@@ -95,6 +104,7 @@ class AiortcEndpoint:
         self._flows = False
         """MediaConnected was the last word."""
         self._known: set[tuple[str, str]] = set()
+        self._decoded = asyncio.Event()
         self.frames = 0
         """Pictures decoded so far."""
         self.packets = 0
@@ -103,20 +113,38 @@ class AiortcEndpoint:
     # --- negotiating --------------------------------------------------------------------------------------------------
 
     async def start(self, credentials: TurnCredentials | None, media: str, *, relay_only: bool) -> None:
-        """See CallEndpoint. Once only: it has to know its relay from the beginning."""
+        """See CallEndpoint. It has to know its relay from the beginning: later credentials are for a new connection."""
+        self._credentials, self._relay_only = credentials, relay_only
         if self._peer is not None:
             return
-        servers = [RTCIceServer(credentials.urls, credentials.username, credentials.credential)] if credentials else []
-        servers = [server for server in servers if server.urls]  # never the public ones that aiortc takes by itself
-        policy = RTCIceTransportPolicy.RELAY if relay_only else RTCIceTransportPolicy.ALL
+        self._sent = self._tracks(media)
+        self._connect(self._sent.values())
+        self._tasks.append(asyncio.create_task(self._watch(), name="rapport-media-counts"))
+
+    def _connect(self, tracks: Iterable[MediaStreamTrack], certificates: object = None) -> None:
+        """A connection, not yet described. certificates: of the one whose place it takes."""
+        given = self._credentials
+        # An empty list, never the public servers that aiortc takes by itself.
+        servers = [RTCIceServer(given.urls, given.username, given.credential)] if given and given.urls else []
+        policy = RTCIceTransportPolicy.RELAY if self._relay_only else RTCIceTransportPolicy.ALL
         peer = RTCPeerConnection(RTCConfiguration(iceServers=servers, iceTransportPolicy=policy))
-        peer.on("connectionstatechange", self._state_changed)
+        if certificates is not None:
+            setattr(peer, _CERTIFICATES, certificates)
+        peer.on("connectionstatechange", partial(self._state_changed, peer))
         peer.on("track", self._track_came)
-        self._peer = peer
-        for kind, track in self._tracks(media).items():
-            self._sent[kind] = track
+        self._peer, self._way, self._known = peer, False, set()
+        for track in tracks:
             peer.addTrack(track)
-        self._tasks.append(asyncio.create_task(self._watch(peer), name="rapport-media-counts"))
+
+    async def _connect_anew(self) -> None:
+        """With the same certificate, so that the other side knows whom it talks to."""
+        before = self._connection
+        before.remove_all_listeners()
+        tracks = [sender.track for sender in before.getSenders() if sender.track is not None]
+        for sender in before.getSenders():
+            sender.replaceTrack(None)  # closing must not end what goes on being sent
+        self._connect(tracks, getattr(before, _CERTIFICATES))
+        self._tasks.append(asyncio.create_task(_closed(before), name="rapport-media-close"))
 
     def _tracks(self, media: str) -> dict[str, MediaStreamTrack]:
         video = media == "video"
@@ -141,7 +169,10 @@ class AiortcEndpoint:
 
     async def answer(self, offer: Description) -> Description:
         """See CallEndpoint."""
-        peer = self._connection
+        name = _user_name(offer)
+        if self._offered and name != self._offered:
+            await self._connect_anew()
+        self._offered, peer = name, self._connection
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
         return self._described()
@@ -170,9 +201,11 @@ class AiortcEndpoint:
             with suppress(ValueError, OSError):  # of a sort that aioice does not know
                 await self._connection.addIceCandidate(candidate)
 
-    async def restart(self, _credentials: TurnCredentials | None) -> Description:
-        """Never called: `restarts` is false."""
-        raise LocalError(ErrorCode.UNSUPPORTED, "aiortc does not restart ICE")
+    async def restart(self, credentials: TurnCredentials | None) -> Description:
+        """See CallEndpoint. A new connection: only where the other side asks for it."""
+        self._credentials = credentials or self._credentials
+        await self._connect_anew()
+        return await self.describe()
 
     async def set_mode(self, mode: str) -> None:
         """See CallEndpoint."""
@@ -181,6 +214,16 @@ class AiortcEndpoint:
             track = self._sent.get(transceiver.kind)
             if track is not None:
                 transceiver.sender.replaceTrack(track if transceiver.kind in wanted else None)
+
+    @property
+    def path(self) -> str:
+        """How the two are connected: the types of our candidate and of theirs, like `relay/relay`; "" while not."""
+        peer = self._peer
+        transports = [each.receiver.transport.transport for each in peer.getTransceivers()] if peer is not None else []
+        for transport in transports:  # the statistics of aiortc do not say it
+            for pair in transport.iceGatherer._connection._nominated.values():
+                return f"{pair.local_candidate.type}/{pair.remote_candidate.type}"
+        return ""
 
     def another(self) -> "AiortcEndpoint":
         """See CallEndpoint. A file is read from its beginning, and one that is written is begun anew."""
@@ -197,8 +240,10 @@ class AiortcEndpoint:
         if not isinstance(event, MediaStats) or self._events.qsize() < _EVENTS_MOST:
             self._events.put_nowait(event)
 
-    def _state_changed(self) -> None:
-        state = self._connection.connectionState
+    def _state_changed(self, peer: RTCPeerConnection) -> None:
+        if peer is not self._peer:
+            return  # closed, or another connection has taken its place
+        state = peer.connectionState
         self._way = state == "connected"
         if state == "connected":
             self._flow(flows=True)
@@ -223,17 +268,27 @@ class AiortcEndpoint:
         with suppress(MediaStreamError):
             while True:
                 await track.recv()
-                self.frames += track.kind == "video"
+                if track.kind == "video":
+                    self.frames += 1
+                    self._decoded.set()
 
-    async def _watch(self, peer: RTCPeerConnection) -> None:
+    async def until_frames(self, count: int) -> None:
+        """Returns once so many pictures have been decoded. For one waiter; waits for ever: give it a time limit."""
+        while self.frames < count:
+            self._decoded.clear()
+            await self._decoded.wait()
+
+    async def _watch(self) -> None:
         """Counts packets, and says when none have come for a while and when they come again."""
         loop = asyncio.get_running_loop()
-        grew_s = loop.time()
+        grew_s, peer, seen = loop.time(), self._connection, 0
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            if peer is not self._connection:
+                peer, seen = self._connection, 0
             packets = await _received(peer)
-            if packets > self.packets:
-                self.packets, grew_s = packets, loop.time()
+            if packets > seen:
+                self.packets, seen, grew_s = self.packets + packets - seen, packets, loop.time()
                 self._tell(MediaStats(self.frames, self.packets))
             if self._way:
                 self._flow(flows=loop.time() - grew_s < LOST_AFTER_S)
@@ -249,13 +304,26 @@ class AiortcEndpoint:
         self._tasks.clear()
         if peer is not None:
             peer.remove_all_listeners()
-            await peer.close()
+            await _closed(peer)
         for track in self._sent.values():
             track.stop()
         if self._recorder is not None:
             await self._recorder.stop()
             self._recorder = None
         self._events.put_nowait(None)
+
+
+async def _closed(peer: RTCPeerConnection) -> None:
+    """Closes a connection; one whose other side has gone first may wait for a word of it for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_WITHIN_S):
+            await peer.close()
+
+
+def _user_name(description: Description) -> str:
+    """The ICE user name: another one means that ICE begins anew."""
+    found = (line for line in description.sdp.splitlines() if line.startswith("a=ice-ufrag:"))
+    return next(found, "").partition(":")[2]
 
 
 async def _received(peer: RTCPeerConnection) -> int:

@@ -35,6 +35,20 @@ def _relay(rounds: int, pairs: int, postgres: bool, as_json: bool) -> None:
     sys.exit(1 if report["void"] else 0)
 
 
+@bench.command("calls")
+@click.option("--rounds", default=3, show_default=True, help="How often that is measured.")
+@click.option("--pairs", default=100, show_default=True, help="Pairs that call each other at the same time.")
+@_JSON
+def _calls(rounds: int, pairs: int, as_json: bool) -> None:
+    """Set-ups of calls per core-second of the server, each with 23 relayed frames."""
+    from rapport.bench.calls import Settings, calls
+    from rapport.bench.figures import print_json
+
+    report = calls(Settings(pairs=pairs, rounds=rounds), _teller(as_json))
+    print_json(report)
+    sys.exit(0 if report["kept"] and not report["void"] else 1)
+
+
 @bench.command("resume")
 @click.option("--messages", default=1000, show_default=True, help="Messages that wait, on the wire.")
 @click.option("--rounds", default=5, show_default=True, help="How often that is measured.")

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from rapport.bench.cpu import family_cpu_s, process_cpu_s
 from rapport.bench.wire import ACCEPTED, DELIVER, Peer, ack_frame, client_frame
 
-__all__ = ["Echo", "Figures", "Naive", "Relay", "RelayPair", "Script", "drive"]
+__all__ = ["Echo", "Figures", "Naive", "Relay", "RelayPair", "Script", "drive", "write"]
 
 READ_BYTES: Final = 262_144
 
@@ -213,7 +213,7 @@ def drive(
         poll.register(fd, select.EPOLLIN)
     try:
         for peer in by_fd.values():
-            _write(peer, script.first(peer))
+            write(peer, script.first(peer))
         _spin(script, poll, by_fd, warm_up_s)
         done, mine, wall = script.done, time.process_time(), time.monotonic()
         cpu, beside, redis = _sum_cpu_s(servers), _database_cpu_s(database_pid), _redis_cpu_s(redis_pid)
@@ -253,10 +253,10 @@ def _spin(script: Script, poll: select.epoll, by_fd: dict[int, Peer], seconds: f
                 raise RuntimeError("the server closed a connection")
             payloads = peer.payloads(data)
             if payloads:
-                _write(peer, script.answer(peer, payloads))
+                write(peer, script.answer(peer, payloads))
 
 
-def _write(peer: Peer, data: bytes) -> None:
+def write(peer: Peer, data: bytes) -> None:
     """Writes everything; the kernel's buffers are larger than a window, so that waiting here is rare."""
     view = memoryview(data)
     while view:

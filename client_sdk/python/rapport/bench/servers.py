@@ -27,6 +27,7 @@ RATES_RAISED: Final = {
     f"rates.{name}.{key}": "10000000"
     for name in (
         "register", "invite_view", "invite_create", "devices", "read", "connect", "post", "direct", "signal", "renew",
+        "offer", "call",
     )
     for key in ("burst", "per_s")
 }  # fmt: skip

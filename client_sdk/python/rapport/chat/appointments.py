@@ -13,7 +13,7 @@ from rapport.chat.moments import instant_of, machine_zone, now, zone_of
 from rapport.meeting import Appointment
 from rapport_protocol.meeting import MINUTES_LEAST, MINUTES_MOST, SERIES_MOST, Modality, Outcome
 
-__all__ = ["APPOINTMENTS", "appointment_named", "to_come"]
+__all__ = ["APPOINTMENTS", "appointment_named", "read_move", "to_come"]
 
 _DAY_MS: Final = 86_400_000
 _PLAN_HOW: Final = (
@@ -25,7 +25,7 @@ _MOVE_HOW: Final = (
 )
 _TIME: Final = r"(?P<when>(?:\S+\s+)?\d{1,2}:\d{2})"
 _PLAN: Final = re.compile(
-    _TIME + r"\s+(?P<minutes>\d{1,4})\s+(?P<modality>[a-z_]+)(?:\s+weekly\s+(?P<weekly>\d{1,3}))?(?:\s+(?P<title>.+))?$"
+    _TIME + r"\s+(?P<minutes>\d{1,6})\s+(?P<modality>[a-z_]+)(?:\s+weekly\s+(?P<weekly>\d{1,3}))?(?:\s+(?P<title>.+))?$"
 )
 _MOVE: Final = re.compile(_TIME + r"(?:\s+(?P<minutes>\d{1,4}))?$")
 _NUMBERED: Final = re.compile(r"(?P<number>\d{1,3})(?:\s+(?P<rest>.*))?$")
@@ -149,16 +149,24 @@ async def _plan(face: Face, rest: str) -> None:
     face.tell(f"Planned with {whom}: {when(first.start_ms, now(), first.zone)}{several}. {warned}".strip())
 
 
-async def _move(face: Face, rest: str) -> None:
+def read_move(rest: str) -> tuple[str, str, int | None]:
+    """What stands behind `/move`: a number or "", a time, and minutes if there are any. Misuse."""
     numbered = _NUMBERED.match(rest)
-    behind = numbered["rest"] if numbered is not None else None
-    named, typed = (numbered["number"], behind) if numbered and behind and _MOVE.match(behind) else ("", rest)
-    appointment, _ = appointment_named(face, named, mine=True)
+    behind = (numbered["rest"] or "") if numbered is not None else ""
+    number, typed = (numbered["number"], behind) if numbered and _MOVE.match(behind) else ("", rest)
     found = _MOVE.match(typed)
-    start_ms = instant_of(found["when"], now(), zone_of(appointment.zone)) if found is not None else None
-    if found is None or start_ms is None:
+    if found is None:
         raise Misuse(_MOVE_HOW)
-    minutes = int(found["minutes"]) if found["minutes"] else appointment.minutes
+    return number, found["when"], int(found["minutes"]) if found["minutes"] else None
+
+
+async def _move(face: Face, rest: str) -> None:
+    number, typed, minutes = read_move(rest)
+    appointment, _ = appointment_named(face, number, mine=True)
+    start_ms = instant_of(typed, now(), zone_of(appointment.zone))
+    if start_ms is None:
+        raise Misuse(_MOVE_HOW)
+    minutes = minutes or appointment.minutes
     warned = warning_words(
         face.client.appointments.warnings(start_ms, minutes, appointment.id), now(), appointment.zone
     )

@@ -13,7 +13,18 @@ from typing import Final
 
 import aiohttp
 
-from rapport.demo.practice import CLIENT, LOST_PHONE, PHONES, SCRIPT, SINCE, THERAPIST, Practice, performed, tell
+from rapport.demo.practice import (
+    CLIENT,
+    LOST_PHONE,
+    PHONES,
+    SCRIPT,
+    SINCE,
+    THERAPIST,
+    Figures,
+    Practice,
+    performed,
+    tell,
+)
 from rapport.testing.backing import PostgresProcess, RedisProcess
 from rapport.testing.nodes import NodeSet, make_database
 from rapport.testing.processes import ProcessProblem
@@ -41,7 +52,7 @@ async def play(folder: Path | None, *, as_json: bool) -> int:
     return await performed(_story, folder, _HAPPENED, as_json=as_json)
 
 
-async def _story(folder: Path, stack: AsyncExitStack) -> None:
+async def _story(folder: Path, stack: AsyncExitStack) -> Figures:
     redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
     postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
     nodes = NodeSet(folder, await asyncio.to_thread(make_database, postgres), redis.url())
@@ -65,6 +76,7 @@ async def _story(folder: Path, stack: AsyncExitStack) -> None:
     tell("Waiting until everything has arrived.")
     await practice.settle()
     await nodes.stop()
+    return {}
 
 
 async def _burst_through_a_kill(practice: Practice, nodes: NodeSet) -> None:

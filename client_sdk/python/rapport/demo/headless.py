@@ -11,7 +11,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from rapport.demo.practice import CLIENT, LOST_PHONE, PHONES, SCRIPT, SINCE, THERAPIST, Practice, performed, tell
+from rapport.demo.hour import hour
+from rapport.demo.practice import (
+    CLIENT,
+    LOST_PHONE,
+    PHONES,
+    SCRIPT,
+    SINCE,
+    THERAPIST,
+    Figures,
+    Practice,
+    performed,
+    tell,
+)
 from rapport.testing.processes import ServerProcess
 
 __all__ = ["play"]
@@ -35,7 +47,7 @@ async def play(folder: Path | None, *, as_json: bool) -> int:
     return await performed(_story, folder, _HAPPENED, as_json=as_json)
 
 
-async def _story(folder: Path, stack: AsyncExitStack) -> None:
+async def _story(folder: Path, stack: AsyncExitStack) -> Figures:
     """From the first start of the server to its last."""
     server = ServerProcess(folder / "server")
     practice = Practice(folder, _BURST)
@@ -45,6 +57,7 @@ async def _story(folder: Path, stack: AsyncExitStack) -> None:
     await practice.open(stack, owner_link)
     tell("A server runs; a therapist and a client have joined, each with two devices, and talk.")
     await practice.talk(*SCRIPT)
+    figures = await hour(practice)
     tell("All send on; the server is frozen, killed with kill -9 and started again.")
     await _burst_through_a_kill(practice, server)
     await practice.settle()
@@ -56,6 +69,7 @@ async def _story(folder: Path, stack: AsyncExitStack) -> None:
     tell("Waiting until everything has arrived.")
     await practice.settle()
     await server.stop()
+    return figures
 
 
 async def _burst_through_a_kill(practice: Practice, server: ServerProcess) -> None:

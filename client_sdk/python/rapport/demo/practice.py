@@ -28,6 +28,7 @@ __all__ = [
     "SINCE",
     "THERAPIST",
     "UNANSWERED_AT_LEAST",
+    "Figures",
     "Practice",
     "Story",
     "performed",
@@ -55,7 +56,9 @@ SINCE: Final = (
     (PHONES[THERAPIST], "See you on Thursday."),
 )
 
-Story: TypeAlias = Callable[[Path, AsyncExitStack], Awaitable[None]]
+Figures: TypeAlias = dict[str, int | float | bool]
+"""What a story has counted, by name; False and 0 are failures."""
+Story: TypeAlias = Callable[[Path, AsyncExitStack], Awaitable[Figures]]
 """Plays in a folder; what must end with it goes onto the stack."""
 
 
@@ -72,13 +75,13 @@ async def performed(story: Story, folder: Path | None, happened: str, *, as_json
         place.mkdir(parents=True, exist_ok=True)
         try:
             async with AsyncExitStack() as stack:
-                await story(place, stack)
+                figures = await story(place, stack)
         except ProcessProblem as problem:
             click.echo(f"The demo could not be played: {problem}{_log_tail(place)}", err=True)
             return 1
         verdict = check(_journals(place))
-    _report(verdict, time.monotonic() - began, happened, as_json=as_json)
-    whole = verdict.sent == verdict.accepted
+    _report(verdict, figures, time.monotonic() - began, happened, as_json=as_json)
+    whole = verdict.sent == verdict.accepted and all(figures.values())
     return 0 if whole and verdict.flawless and verdict.unanswered_at_kill >= UNANSWERED_AT_LEAST else 1
 
 
@@ -160,13 +163,18 @@ def _journals(folder: Path) -> list[list[Entry]]:
     return [read(path.read_bytes()) for path in sorted(folder.glob("*.jsonl"))]
 
 
-def _report(verdict: Verdict, seconds: float, happened: str, *, as_json: bool) -> None:
+def _report(verdict: Verdict, figures: Figures, seconds: float, happened: str, *, as_json: bool) -> None:
     for finding in verdict.findings:
         click.echo(finding, err=True)
     if as_json:
         counts = {name: value for name, value in msgspec.structs.asdict(verdict).items() if name != "findings"}
-        click.echo(msgspec.json.encode({**counts, "seconds": round(seconds, 1)}).decode())
+        click.echo(msgspec.json.encode({**counts, **figures, "seconds": round(seconds, 1)}).decode())
         return
+    if figures:
+        click.echo(
+            f"In the call {figures['frames_a']} and {figures['frames_b']} pictures were decoded; after a cut of five "
+            f"seconds the next one came {figures['recovery_s']} s after its end. A missed call is in the conversation."
+        )
     click.echo(
         f"{verdict.sent} messages sent, {verdict.accepted} accepted; the other devices decrypted {verdict.decrypted} "
         f"copies. {happened.format(unanswered=verdict.unanswered_at_kill)}: {verdict.lost} lost, "

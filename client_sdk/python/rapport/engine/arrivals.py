@@ -101,7 +101,7 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
     match message:
         case Deliver():
             _deliver(turn, _envelope(message))
-        case Failure() if message.re not in flight and call_arrivals.take_failure(turn, message):
+        case Failure() if (not message.re or message.re not in flight) and call_arrivals.take_failure(turn, message):
             pass
         case Accepted() | DeviceMismatch() | EpochStale() | Blocked() | Failure():
             outbox.take_answer(turn, flight, message)
@@ -225,10 +225,8 @@ def _direct(turn: Turn, message: OpenedMessage) -> None:
             if take_given(turn, message, content):
                 restore_again(turn)
                 retry(turn, Attempt.FETCH)
-        case CallDescription():
-            call_arrivals.take_description(turn, message, content)
-        case CallMode():
-            call_arrivals.take_mode(turn, message, content)
+        case CallDescription() | CallMode():
+            call_arrivals.take_direct(turn, message, content)
         case _:
             pass  # of a later version
 

@@ -43,11 +43,11 @@ from rapport_protocol.signed import MessageFlags
 
 __all__ = [
     "is_pair",
+    "may_ring",
     "offer_refused",
     "offer_taken",
-    "take_description",
+    "take_direct",
     "take_failure",
-    "take_mode",
     "take_notice",
     "take_offer",
     "take_state",
@@ -141,7 +141,15 @@ def take_word(turn: Turn, message: OpenedMessage, word: Word) -> None:
         tell(turn, row, event)
 
 
-def take_description(turn: Turn, message: OpenedMessage, content: meetings.CallDescription) -> None:
+def take_direct(turn: Turn, message: OpenedMessage, content: meetings.CallDescription | meetings.CallMode) -> None:
+    """A device of the other side says something to this one alone."""
+    if isinstance(content, meetings.CallMode):
+        _take_mode(turn, message, content)
+    else:
+        _take_description(turn, message, content)
+
+
+def _take_description(turn: Turn, message: OpenedMessage, content: meetings.CallDescription) -> None:
     """The other side describes its media. Kept until the machine knows whether the device is the one in the call."""
     row, outer = CALLS.get(turn.tx, content.call), message.outer
     if row is None or not row.is_live or outer.conv != row.conv or outer.account != row.with_account:
@@ -150,11 +158,12 @@ def take_description(turn: Turn, message: OpenedMessage, content: meetings.CallD
     if not message.known.listed or not fingerprint or len(content.description.sdp.encode()) > DESCRIPTION_BYTES:
         return
     side = Side(outer.id, outer.device, must(message.keyed).key, content.description, content.restart)
-    row = replace(row, held=(*row.held, side)[-HELD_DESCRIPTIONS:])
+    asks = content.restart and not row.machine.entry.incoming
+    row = replace(row, held=(*row.held, side)[-HELD_DESCRIPTIONS:], asked=row.asked + asks)
     tell(turn, row, Described(outer.id, outer.device, fingerprint, content.restart))
 
 
-def take_mode(turn: Turn, message: OpenedMessage, content: meetings.CallMode) -> None:
+def _take_mode(turn: Turn, message: OpenedMessage, content: meetings.CallMode) -> None:
     """The other side sends something else from now on."""
     row, outer = CALLS.get(turn.tx, content.call), message.outer
     if row is None or not row.is_live or outer.conv != row.conv or outer.device != row.machine.theirs:

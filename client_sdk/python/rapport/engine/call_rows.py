@@ -86,6 +86,8 @@ class CallRow(Row, frozen=True):
     """How often ICE was to be restarted."""
     restart_owner: bool = False
     """By a new offer of ours; else by asking the other side."""
+    asked: int = 0
+    """How often the other side has asked for it."""
     mode_there: CallMode | None = None
     mode_there_why: str = ""
     rings: bool = False

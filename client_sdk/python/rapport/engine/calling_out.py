@@ -41,6 +41,7 @@ __all__ = [
     "offer_call",
     "our_candidates",
     "our_description",
+    "require_sendable",
     "say_mode",
     "the_call",
 ]

@@ -7,7 +7,7 @@ Source: docs/protocol.md, section 20.2.
 """
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -63,6 +63,8 @@ from rapport_protocol.ids import ConversationId, MessageId
 
 __all__ = ["begin", "busy_here", "changed_calls", "offline", "online", "take_new", "tell", "tick_due"]
 
+_GLARE_MS: Final = 60_000
+"""The server's word that both have called may come before the other offer; by so long at most."""
 _RINGING = frozenset({DevicePhase.WAKING, DevicePhase.RINGING_HERE})
 _HERE = frozenset(DevicePhase) - _RINGING - {DevicePhase.ELSEWHERE, DevicePhase.SETTLING, DevicePhase.ENDED}
 
@@ -122,14 +124,8 @@ def _carry_out(turn: Turn, row: CallRow, effect: Effect) -> CallRow:
             return replace(row, rings=True)
         case StopRing():  # the phase has changed, which is told too
             return replace(row, rings=False)
-        case StartMedia():
-            return replace(row, has_media=True, media_run=row.media_run + 1)
-        case RestartMedia():
-            return replace(row, restarts=row.restarts + 1, restart_owner=effect.owner)
-        case CloseMedia():
-            return replace(row, has_media=False, ours=None, theirs=None, direct=None, owed=None)
-        case Take():
-            return _take(row, effect.message)
+        case StartMedia() | RestartMedia() | CloseMedia() | Take():
+            return _tell_media(row, effect)
         case Post():
             _post(turn, row, effect)
         case AcceptOther():
@@ -141,6 +137,21 @@ def _carry_out(turn: Turn, row: CallRow, effect: Effect) -> CallRow:
         case _:
             assert_never(effect)
     return row
+
+
+def _tell_media(row: CallRow, effect: StartMedia | RestartMedia | CloseMedia | Take) -> CallRow:
+    """What media find in the row and do."""
+    match effect:
+        case StartMedia():
+            return replace(row, has_media=True, media_run=row.media_run + 1)
+        case RestartMedia():
+            return replace(row, restarts=row.restarts + 1, restart_owner=effect.owner)
+        case CloseMedia():
+            return replace(row, has_media=False, ours=None, theirs=None, direct=None, owed=None)
+        case Take():
+            return _take(row, effect.message)
+        case _:
+            assert_never(effect)
 
 
 def _take(row: CallRow, message: MessageId) -> CallRow:
@@ -244,8 +255,10 @@ def take_new(turn: Turn, row: CallRow, heard: Iterable[Event]) -> CallRow:
             continue
         theirs = other.machine.entry
         same = theirs.caller_device == entry.caller_device
-        tell(turn, CALLS.need(turn.tx, row.call), OtherOffer(theirs.call, theirs.at_ms, theirs.incoming, same))
-        tell(turn, CALLS.need(turn.tx, theirs.call), OtherOffer(entry.call, entry.at_ms, entry.incoming, same))
+        if other.is_live:
+            tell(turn, CALLS.need(turn.tx, row.call), OtherOffer(theirs.call, theirs.at_ms, theirs.incoming, same))
+        if other.is_live or (other.machine.reason is EndReason.GLARE and turn.now_ms < other.ended_ms + _GLARE_MS):
+            tell(turn, CALLS.need(turn.tx, theirs.call), OtherOffer(entry.call, entry.at_ms, entry.incoming, same))
     if turn.online:
         _online(turn, row.call)
     return CALLS.need(turn.tx, row.call)

@@ -251,7 +251,12 @@ class Link:
         self, operation: str, path: Mapping[str, bytes], query: Mapping[str, int | str], body: Struct | None = None
     ) -> Struct:
         """One request of the host's own, answered to the host. Rejected, Unreachable, FormatError."""
-        return await self._api.call(operation, body, path=path, query=query, token=self._token)
+        try:
+            return await self._api.call(operation, body, path=path, query=query, token=self._token)
+        except Rejected as refusal:
+            if refusal.code is ErrorCode.UNAUTHENTICATED:
+                self.send(Renew())
+            raise
 
     async def _call(self) -> None:
         """One of a few workers: makes calls and brings their answers in."""

@@ -214,14 +214,7 @@ class Engine:
             self.offices.watch(self.views.values())
         if done.settings is not None or done.views:
             self.presence.update(self.views.values(), self.settings)
-        for errand, refusal in done.turn.finished.items():
-            waiting = self._errands.get(errand)
-            if waiting is None or waiting.done():
-                continue
-            if refusal is None:
-                waiting.set_result(None)
-            else:
-                waiting.set_exception(refusal)
+        self._answer_errands(done)
         for event in done.turn.events:
             if isinstance(event, CaughtUp) and flight is self.core.flight:
                 self.caught_up.set()
@@ -230,6 +223,17 @@ class Engine:
                 self._keeper.halt()
             self.rooms.note(event)
             self._listeners.show(event)
+
+    def _answer_errands(self, done: Done) -> None:
+        """Whoever waits for an errand is told that it is done, or why it never will be."""
+        for errand, refusal in done.turn.finished.items():
+            waiting = self._errands.get(errand)
+            if waiting is None or waiting.done():
+                continue
+            if refusal is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(refusal)
 
     def _take_appointments(self, done: Done) -> None:
         for key, appointment in done.appointments.items():

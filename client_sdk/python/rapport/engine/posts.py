@@ -220,17 +220,21 @@ def _seq_of(turn: Turn, message: MessageId) -> int:
     return record.seq if record is not None else 0
 
 
+def _stands(turn: Turn, message: OpenedMessage, content: Content | None) -> bool:
+    """Whether it stands in the conversation. A step of a cover, and an appointment, are taken in on the way."""
+    if isinstance(content, AppointmentContent):
+        return _takes_appointment(turn, message, content)
+    if isinstance(content, CoverContent):
+        return _takes_cover(turn, message, content)
+    return message.outer.kind is MessageClass.POST and (content is None or isinstance(content, Text | CallOffer))
+
+
 def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires_ms: int) -> MessageRecord | None:
     """Does what the content says; returns the bubble, if that is what it is. Only a post proper may be one."""
     outer, seq = message.outer, message.envelope.seq
     if expires_ms:
         schedule(turn, outer.conv, (outer.device, outer.id), content, expires_ms)
-    late = 0 < expires_ms <= turn.now_ms
-    if outer.kind is MessageClass.POST and not late and (content is None or isinstance(content, Text | CallOffer)):
-        return _bubble(turn, message, content, expires_ms)
-    if isinstance(content, AppointmentContent) and _takes_appointment(turn, message, content) and not late:
-        return _bubble(turn, message, content, expires_ms)
-    if isinstance(content, CoverContent) and _takes_cover(turn, message, content) and not late:
+    if _stands(turn, message, content) and not 0 < expires_ms <= turn.now_ms:
         return _bubble(turn, message, content, expires_ms)
     remove_placeholder(turn, outer.id)
     match content:
@@ -242,12 +246,8 @@ def _happen(turn: Turn, message: OpenedMessage, content: Content | None, expires
             _take_agreement(turn, message, said)
         case UrgentSeenContent() as confirmed:
             take_seen(turn, message, confirmed)
-        case CallAccepted() | CallDeclined() | CallSummary() as word:
-            take_word(turn, message, word)
-        case AppointmentLate() as later:
-            take_late(turn, message, later)
-        case RoomWords() as words:
-            take_words(turn, message, words)
+        case CallAccepted() | CallDeclined() | CallSummary() | AppointmentLate() | RoomWords() as about:
+            _take_meeting(turn, message, about)
         case Profile() as profile:
             note_profile(turn, message, profile)
         case OwnArchiveKey() as minted:
@@ -269,6 +269,20 @@ def _take_agreement(turn: Turn, message: OpenedMessage, content: CardContent | P
             take_extension(turn, conv, account, content)
         case SlotWanted():
             take_slot_wish(turn, conv, account, content)
+
+
+def _take_meeting(
+    turn: Turn,
+    message: OpenedMessage,
+    content: CallAccepted | CallDeclined | CallSummary | AppointmentLate | RoomWords,
+) -> None:
+    match content:
+        case AppointmentLate():
+            take_late(turn, message, content)
+        case RoomWords():
+            take_words(turn, message, content)
+        case _:
+            take_word(turn, message, content)
 
 
 def _takes_appointment(turn: Turn, message: OpenedMessage, content: AppointmentContent) -> bool:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from rapport.events import Event
 from rapport.meeting import Admitted, Appointment, Room, RoomChanged, RoomPerson, RoomWord
 from rapport.ports import Unreachable
-from rapport_protocol.errors import FormatError, Rejected, Retry
+from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
 from rapport_protocol.ids import AccountId, AppointmentId, MessageId
 from rapport_protocol.limits import MAX_INTEGER, WATCHED_ROOMS
 from rapport_protocol.meeting import Modality, RoomView
@@ -256,7 +256,7 @@ async def _repeat(say: Callable[[], Awaitable[bool]]) -> None:
             if not await say():
                 return
         except Rejected as refusal:
-            if refusal.retry is Retry.NEVER:
+            if refusal.retry is Retry.NEVER and refusal.code is not ErrorCode.UNAUTHENTICATED:  # that is being renewed
                 return
         except (Unreachable, FormatError):
             pass

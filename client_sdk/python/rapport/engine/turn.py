@@ -125,8 +125,8 @@ class Turn:
     """
 
     __slots__ = (
-        "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "parked", "random", "sends", "tx", "urgent",
-        "online", "waits",
+        "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "online", "parked", "random", "sends", "tx",
+        "urgent", "waits",
     )  # fmt: skip
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:

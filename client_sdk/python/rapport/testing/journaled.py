@@ -12,6 +12,7 @@ from rapport.events import (
     MemberJoined,
     Message,
     MessageChanged,
+    MessageKind,
     MessageReceived,
     MessageStatus,
     Placeholder,
@@ -20,11 +21,13 @@ from rapport.events import (
 )
 from rapport.testing.history import Entry
 from rapport.testing.journal import Journal
-from rapport_protocol.ids import ConversationId
+from rapport_protocol.ids import AppointmentId, ConversationId
 
 __all__ = ["JournaledClient"]
 
 _ACCEPTED: Final = frozenset({Status.SENT, Status.DELIVERED, Status.READ})
+_NO_TEXTS: Final = frozenset({MessageKind.APPOINTMENT, MessageKind.CALL})
+"""What stands in a conversation without anybody having written it: nobody's journal says that it was sent."""
 _LOOK_AGAIN_S: Final = 0.1
 """History comes back without a word to the host; it is looked at this often."""
 
@@ -44,6 +47,8 @@ class JournaledClient:
             {bytes.fromhex(entry.id) for entry in before if entry.kind == kind} for kind in ("invoke", "ack", "shown")
         )
         self.conversations = [ConversationId(bytes.fromhex(entry.conv)) for entry in before if entry.kind == "member"]
+        self.places: dict[AppointmentId, rapport.Place] = {}
+        """Doors at which it waits."""
         self.halted = asyncio.Event()
         """Set when the flow must end."""
 
@@ -56,12 +61,14 @@ class JournaledClient:
 
     def _note(self, event: Event) -> None:
         match event:
+            case MessageReceived(_, message) if message.kind in _NO_TEXTS:
+                pass
             case MessageReceived(conversation, message):
                 self.journal.recv(conversation, message.id, message.seq)
                 self._shown(message)
             case Placeholder(conversation, ident):
                 self.journal.recv(conversation, ident, 0)
-            case MessageChanged(_, message) if message.id not in self._sent:
+            case MessageChanged(_, message) if message.id not in self._sent and message.kind not in _NO_TEXTS:
                 self._shown(message)  # a placeholder that has healed; what was shown before is not written down again
             case MessageStatus(conversation, ident, status, seq) if status in _ACCEPTED and ident in self._sent:
                 if ident not in self._answered:
@@ -128,7 +135,11 @@ class JournaledClient:
 
     async def _history(self, conversation: ConversationId) -> list[Message]:
         messages = await self.sdk.conversation(conversation).history(limit=HISTORY_MOST)
-        return [message for message in messages if message.seq and message.placeholder is None]
+        return [
+            message
+            for message in messages
+            if message.seq and message.placeholder is None and message.kind not in _NO_TEXTS
+        ]
 
     async def flow(self, text: str, rate: float) -> int:
         """Queues numbered texts at a rate per second until `halted`; how many. What was late is caught up with."""

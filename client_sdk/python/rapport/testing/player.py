@@ -18,7 +18,8 @@ device, with its vault in `FOLDER/<client>` and its journal in `FOLDER/<client>.
 - revoke {client, name}: remove the own device that is called so; it is owed nothing more
 - leave {client}: close it; its vault stays
 - open {client}: go on with the vault of one that was closed
-- those of `rapport.testing.agreed`: office hours, promises, cards; and of `rapport.testing.covered`: urgent, cover
+- those of `rapport.testing.agreed`: office hours, promises, cards; of `rapport.testing.covered`: urgent, cover; of
+  `rapport.testing.hosting`: appointments and the waiting room
 
 It ends with its input.
 """
@@ -35,14 +36,18 @@ import msgspec
 import rapport
 from rapport.terminal import Lines
 from rapport.testing.agreed import AGREED
+from rapport.testing.calling import CALLING
 from rapport.testing.covered import COVERED
 from rapport.testing.history import read
+from rapport.testing.hosting import HOSTING
 from rapport.testing.journal import Journal
 from rapport.testing.journaled import JournaledClient
 from rapport.testing.orders import Order, Reply
 
 __all__ = ["main"]
 
+_MORE: Final = AGREED | CALLING | COVERED | HOSTING
+"""Orders of the other modules."""
 _CONNECTED_WITHIN_S: Final = 60.0
 """Seconds until a client is connected for the first time, also through a server's restart."""
 
@@ -89,8 +94,8 @@ class _Player:
             "open": self._open,
         }
         try:
-            if order.order in AGREED or order.order in COVERED:
-                reply = await (AGREED | COVERED)[order.order](self._clients[order.client], order)
+            if order.order in _MORE:
+                reply = await _MORE[order.order](self._clients[order.client], order)
             else:
                 reply = await orders[order.order](order)
         except (rapport.RapportError, TimeoutError, KeyError) as problem:

@@ -8,8 +8,9 @@ import {
   type StorageNote,
   textsFor,
 } from "@rapport/elements";
-import { type Identity, type Kept, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
+import { type CallView, type Identity, type Kept, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { Admission } from "./admission.ts";
 import { ClientElement, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
 import { Latest } from "./latest.ts";
@@ -25,7 +26,7 @@ import { callsOf } from "./urgent.ts";
 const CLOCK_WRONG_MS = 12 * 3_600_000;
 
 /** What a screen's heading is in. */
-const SCREENS = "rapport-top-bar, rapport-state, rapport-take-link, rapport-invite";
+const SCREENS = "rapport-call, rapport-top-bar, rapport-state, rapport-take-link, rapport-invite, rapport-room-link";
 
 /** The whole page. */
 export class App extends ClientElement {
@@ -53,6 +54,17 @@ export class App extends ClientElement {
         block-size: 100%;
         overflow-y: auto;
       }
+      .rest {
+        min-block-size: 0;
+      }
+      .vh {
+        position: absolute;
+        inline-size: 1px;
+        block-size: 1px;
+        overflow: hidden;
+        clip-path: inset(50%);
+        white-space: nowrap;
+      }
       .page {
         display: grid;
         grid-template-rows: auto minmax(0, 1fr);
@@ -70,6 +82,7 @@ export class App extends ClientElement {
     wrong: { state: true },
     storage: { state: true },
     queued: { state: true },
+    said: { state: true },
   };
 
   /** What shows notifications and keeps the app for times without a network; null where the browser has none. */
@@ -81,6 +94,8 @@ export class App extends ClientElement {
   declare protected storage: StorageNote | null;
   /** Messages of the open conversation that wait for a connection. */
   declare protected queued: number;
+  /** What is announced at once, whatever screen it is said on. */
+  declare protected said: string;
 
   #latest: Latest | null = null;
   #kept: Kept | null = null;
@@ -88,6 +103,8 @@ export class App extends ClientElement {
   /** Whether Help now was opened from another screen of this page: closing it goes back there. */
   #helpFrom = false;
   #lostMs: number | null = null;
+  /** Whether a client's one conversation is what the first address shows; null: to be decided with the next drawing. */
+  #direct: boolean | null = null;
   #clockSeen = false;
 
   constructor() {
@@ -98,6 +115,7 @@ export class App extends ClientElement {
     this.wrong = false;
     this.storage = null;
     this.queued = 0;
+    this.said = "";
     new Ticking(this);
   }
 
@@ -127,6 +145,13 @@ export class App extends ClientElement {
     });
     this.addEventListener("app-go", (event) =>
       this.#open((event as CustomEvent<Exclude<Route, { at: "join" }>>).detail),
+    );
+    const admission = new Admission(this.client, (call, words) => this.#comeIn(call, words));
+    for (const type of ["callRinging", "callChanged"] as const) {
+      this.hear(type, ({ call }) => admission.look(call));
+    }
+    this.addEventListener("app-join", (event) =>
+      admission.join((event as CustomEvent<{ camera?: boolean; microphone?: boolean }>).detail),
     );
     this.addEventListener("app-note", (event) => {
       this.storage = (event as CustomEvent<StorageNote>).detail;
@@ -170,7 +195,13 @@ export class App extends ClientElement {
     if (this.storage === "notDone") {
       this.storage = null;
     }
+    this.#direct = null;
     this.route = route;
+  }
+
+  #comeIn(call: CallView, words: string): void {
+    this.said = words;
+    this.#open({ at: "call", call: call.id });
   }
 
   #closeHelp(): void {
@@ -226,6 +257,11 @@ export class App extends ClientElement {
   }
 
   protected override render(): TemplateResult {
+    const rings = this.client.identity !== null && this.failed === null;
+    return html`${this.#screen()}${rings ? html`<app-ringing .client=${this.client}></app-ringing>` : nothing}<p class="vh" aria-live="assertive">${this.said}</p>`;
+  }
+
+  #screen(): TemplateResult {
     const { client, route } = this;
     if (route.at === "help") {
       // whatever the storage and the connection are like
@@ -296,12 +332,46 @@ export class App extends ClientElement {
         <rapport-top-bar .name=${textsFor(document.documentElement.lang).console.settings} back help exit></rapport-top-bar>${this.#strip(nothing)}
         <main class="scroller"><app-settings .client=${this.client}></app-settings><app-notifications .client=${this.client} .offline=${this.offline}></app-notifications><app-devices .client=${this.client}></app-devices></main></div>`;
     }
-    const open = route.at === "conversation" ? route.conversation : conversations.length === 1 ? only?.id : undefined;
+    const live = this.#liveScreen();
+    if (live !== null) {
+      return html`<div class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>${live}</div>`;
+    }
+    const hasHome = this.client.appointments.next() !== null;
+    if (conversations.length > 0) {
+      this.#direct ??= conversations.length === 1 && !hasHome; // decided on arrival: nothing takes a screen from under one's hands
+    }
+    const open = route.at === "conversation" ? route.conversation : this.#direct ? only?.id : undefined;
     if (open !== undefined && conversations.some(({ id }) => id === open)) {
       const comparing = route.at === "conversation" && route.comparing;
       return html`<main class="column whole" @rapport-exit=${() => this.#exit()} @rapport-back=${() => this.#open({ at: "home" })}>
-        ${this.#conversation(open, { back: conversations.length > 1, exit: true, comparing })}</main>`;
+        ${this.#conversation(open, { back: conversations.length > 1 || hasHome, exit: true, comparing })}</main>`;
     }
+    return hasHome ? this.#home(me) : this.#conversations(me);
+  }
+
+  /** Screens of an appointment and of a call: whole, with a bar of their own or none. */
+  #liveScreen(): TemplateResult | null {
+    const { client, route } = this;
+    switch (route.at) {
+      case "check":
+        return html`<app-check .client=${client} .appointment=${route.appointment}></app-check>`;
+      case "wait":
+        return html`<app-wait .client=${client} .appointment=${route.appointment}></app-wait>`;
+      case "room":
+        return html`<div class="state"><app-room-link .client=${client} .link=${route.link}></app-room-link></div>`;
+      case "call":
+        return html`<main class="rest"><app-call .client=${client} .call=${route.call}></app-call></main>`;
+      default:
+        return null;
+    }
+  }
+
+  #home(me: Identity): TemplateResult {
+    return html`<div class="column" @rapport-exit=${() => this.#exit()}>
+      <rapport-top-bar .greets=${me.name} help exit></rapport-top-bar>${this.#strip(nothing)}<main class="rows"><app-home .client=${this.client}></app-home></main></div>`;
+  }
+
+  #conversations(me: Identity): TemplateResult {
     const name = textsFor(document.documentElement.lang).clients.conversations;
     return html`<div class="column" @rapport-exit=${() => this.#exit()}>
       <rapport-top-bar .name=${name} help exit>${this.#tools()}</rapport-top-bar>${this.#strip(nothing)}<main class="rows">${this.#list(me, null, false)}</main></div>`;
@@ -317,7 +387,7 @@ export class App extends ClientElement {
     { back, exit, comparing }: { back: boolean; exit: boolean; comparing: boolean },
   ): TemplateResult {
     return html`<app-conversation .client=${this.client} .conversation=${conversation} .back=${back} .exit=${exit} .comparing=${comparing}>
-      ${exit ? this.#tools("tools") : nothing}${exit ? this.#strip("strip") : nothing}</app-conversation>`;
+      ${exit && !back ? this.#tools("tools") : nothing}${exit ? this.#strip("strip") : nothing}</app-conversation>`;
   }
 
   #list(
@@ -336,11 +406,11 @@ export class App extends ClientElement {
   #console(me: Identity): TemplateResult {
     const { route } = this;
     const current = route.at === "conversation" ? route.conversation : null;
-    const place: Place = ["devices", "settings", "hours"].includes(route.at) ? (route.at as Place) : "clients";
+    const place: Place = ["devices", "settings", "hours", "today"].includes(route.at) ? (route.at as Place) : "clients";
     const office = ownOffice(this.client);
-    return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"} ?wide=${place === "hours"} .own=${office?.status ?? null}
+    return html`<rapport-console .place=${place} ?open=${route.at !== "home" && route.at !== "link"} ?wide=${place === "hours" || route.at === "call"} with-day .own=${office?.status ?? null}
       @rapport-go=${(event: CustomEvent<Emitted["rapport-go"]>) => this.#goTo(event.detail.place)} @rapport-back=${() => this.#open({ at: "home" })}>
-      ${this.#alarm()}${this.#strip("strip")}${this.#office(office)}${this.#waiting(current)}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
+      ${this.#alarm()}${this.#strip("strip")}<app-day slot="day" .client=${this.client}></app-day><app-door slot="list" .client=${this.client}></app-door>${this.#office(office)}${this.#waiting(current)}${this.#list(me, current, true, "list")}${this.#desk(current)}</rapport-console>`;
   }
 
   /** Urgent messages until a person has pressed that they have seen them, with a sound beside it. */
@@ -426,6 +496,18 @@ export class App extends ClientElement {
         return page(
           words.cover.colleague,
           html`<app-cover .client=${client} .conversation=${route.conversation} .request=${route.request}></app-cover>`,
+        );
+      case "call":
+        return html`<app-call .client=${client} .call=${route.call}></app-call>`;
+      case "plan":
+        return page(
+          words.day.plan,
+          html`<app-appointment .client=${client} .conversation=${route.conversation}></app-appointment>`,
+        );
+      case "appointment":
+        return page(
+          words.planned.planned,
+          html`<app-appointment .client=${client} .appointment=${route.appointment} .moving=${route.moving}></app-appointment>`,
         );
       case "hours":
         return html`<app-hours .client=${client}></app-hours>`;

@@ -51,6 +51,21 @@ export const tool = css`
   .tool:focus-visible {
     outline: 2px solid var(--focus);
   }
+  .tool.drawn {
+    display: inline-grid;
+    place-items: center;
+    inline-size: var(--target);
+    padding: 0;
+  }
+  .tool .icon {
+    inline-size: 1.25rem;
+    block-size: 1.25rem;
+    fill: none;
+    stroke: currentColor;
+    stroke-width: var(--icon-stroke);
+    stroke-linecap: round;
+    stroke-linejoin: round;
+  }
 `;
 
 /** Base of the screens. */

@@ -6,16 +6,19 @@ import {
   type ComposerTask,
   calledName,
   type Emitted,
+  type IconName,
+  icon,
   initialsOf,
   type Notice,
   type RapportComposer,
   textsFor,
   tintOf,
 } from "@rapport/elements";
-import type { AccountId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
+import type { AccountId, AppointmentId, Conversation, ConversationId, Member, Message, MessageId } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { ClientElement, screen, tool } from "./client-element.ts";
 import { answerCover, coverAsides } from "./covers.ts";
+import { liveAsides } from "./live-views.ts";
 import { expectedIn, officeAsides, officeOf } from "./office-views.ts";
 import { STALE } from "./stale.ts";
 import { Ticking } from "./ticking.ts";
@@ -36,6 +39,9 @@ export class ConversationScreen extends ClientElement {
       :host {
         grid-template-rows: auto minmax(0, 1fr) auto;
       }
+      :host([bare]) {
+        grid-template-rows: minmax(0, 1fr) auto;
+      }
       .thread {
         display: flex;
         flex-direction: column;
@@ -52,6 +58,7 @@ export class ConversationScreen extends ClientElement {
     conversation: { attribute: false },
     back: { type: Boolean },
     exit: { type: Boolean },
+    bare: { type: Boolean, reflect: true },
     messages: { state: true },
     hasEarlier: { state: true },
     loadingEarlier: { state: true },
@@ -67,6 +74,8 @@ export class ConversationScreen extends ClientElement {
   declare back: boolean;
   /** Whether the way out is shown. */
   declare exit: boolean;
+  /** Whether it stands beside something else, which says whose it is. */
+  declare bare: boolean;
   declare protected messages: readonly Message[];
   declare protected hasEarlier: boolean;
   declare protected loadingEarlier: boolean;
@@ -85,6 +94,7 @@ export class ConversationScreen extends ClientElement {
     super();
     this.back = false;
     this.exit = false;
+    this.bare = false;
     this.messages = [];
     this.hasEarlier = false;
     this.loadingEarlier = false;
@@ -284,11 +294,36 @@ export class ConversationScreen extends ClientElement {
     const [other] = this.#others;
     const name = other?.name ?? "";
     const held = this.#held;
-    const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : html`<button class="tool" @click=${() => this.#openNumber()}>${textsFor(document.documentElement.lang).safety.number}</button>`}${this.exit || this.comparing || other?.role !== "client" ? nothing : html`<button class="tool" @click=${() => this.#handOver("")}>${textsFor(document.documentElement.lang).cover.colleague}</button>`}`;
+    const tool = html`<slot name="tools"></slot>${this.exit || this.comparing || other === undefined ? nothing : this.#renderTools(other)}`;
     const bar = html`<rapport-top-bar .name=${name} .initials=${this.exit ? initialsOf(name) : ""} .back=${this.back || this.comparing}
       .exit=${this.exit} .help=${this.exit} .office=${held === null ? null : officeOf(this.client, held)} .spine=${this.exit ? null : tintOf(this.conversation)} ?narrow=${!this.exit && !this.comparing}
       @rapport-back=${(event: Event) => this.#back(event)}>${tool}</rapport-top-bar>`;
-    return html`${bar}${this.comparing && other !== undefined ? this.#renderNumber(other) : this.#renderThread(name)}`;
+    return html`${this.bare ? nothing : bar}${this.comparing && other !== undefined ? this.#renderNumber(other) : this.#renderThread(name)}`;
+  }
+
+  /** A therapist's, above a conversation. */
+  #renderTools({ role }: Member): TemplateResult {
+    const { safety, cover, calls, day } = textsFor(document.documentElement.lang);
+    const name = calledName(this.#others[0]?.name ?? "");
+    const drawn = (drawing: IconName, label: string, press: () => void) =>
+      html`<button class="tool drawn" aria-label=${label} title=${label} @click=${press}>${icon(drawing)}</button>`;
+    return html`${drawn("call", calls.call(name), () => void this.#call("video"))}
+      ${role === "client" ? drawn("calendar", day.plan, () => this.go({ at: "plan", conversation: this.conversation })) : nothing}
+      ${drawn("shield", safety.number, () => this.#openNumber())}${role === "client" ? drawn("people", cover.colleague, () => this.#handOver("")) : nothing}`;
+  }
+
+  async #call(media: "audio" | "video"): Promise<void> {
+    const calling = this.client.calls.offer(this.conversation, { media });
+    if (await this.attempt(calling)) {
+      this.go({ at: "call", call: (await calling).id });
+    }
+  }
+
+  /** One's own appointment is looked at, another's stands on the first screen. */
+  #show(id: string): void {
+    const appointment = id as AppointmentId;
+    const mine = this.client.appointments.of(appointment)?.mine ?? false;
+    this.go(mine ? { at: "appointment", appointment, moving: false } : { at: "home" });
   }
 
   #back(event: Event): void {
@@ -303,6 +338,7 @@ export class ConversationScreen extends ClientElement {
     const { client, messages } = this;
     return [
       ...coverAsides(client, held),
+      ...liveAsides(client, held, messages),
       ...urgentAsides(client, held, messages),
       ...officeAsides(client, held, messages),
     ];
@@ -320,6 +356,8 @@ export class ConversationScreen extends ClientElement {
         .office=${office} .card=${office === null ? null : (held?.card ?? null)} .asides=${held === null ? [] : this.#asides(held)}
         @rapport-cover-answer=${(event: CustomEvent<Emitted["rapport-cover-answer"]>) => void this.#answerCover(event.detail)}
         @rapport-cover-card=${(event: CustomEvent<Emitted["rapport-cover-card"]>) => this.#handOver(event.detail.request)}
+        @rapport-call-back=${(event: CustomEvent<Emitted["rapport-call-back"]>) => void this.#call(event.detail.media)}
+        @rapport-appointment=${(event: CustomEvent<Emitted["rapport-appointment"]>) => this.#show(event.detail.appointment)}
         @rapport-ask-slot=${() => void this.attempt(held?.askForSlot())}
         @rapport-extend=${(event: CustomEvent<Emitted["rapport-extend"]>) => void this.attempt(held?.extendPromise(event.detail.untilMs))}
         @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}

@@ -91,5 +91,8 @@ function kindOf(message: Message): LastKind {
   if (message.placeholder !== null) {
     return "waiting";
   }
-  return message.deleted ? "deleted" : "text";
+  if (message.deleted) {
+    return "deleted";
+  }
+  return message.call ? "call" : message.appointment ? "appointment" : "text";
 }

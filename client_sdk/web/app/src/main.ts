@@ -5,16 +5,25 @@ import { RapportClient } from "@rapport/sdk";
 import { App } from "./app.ts";
 import { installOffline } from "./offline.ts";
 import { showPreferences } from "./preferences.ts";
+import "./appointment-screen.ts";
+import "./call-screen.ts";
+import "./check-screen.ts";
 import "./conversation-screen.ts";
 import "./cover-screen.ts";
+import "./day-screen.ts";
 import "./devices-screen.ts";
+import "./door-screen.ts";
 import "./help-screen.ts";
+import "./home-screen.ts";
 import "./hours-screen.ts";
 import "./inviting.ts";
 import "./joining.ts";
 import "./linking-here.ts";
 import "./notifications-screen.ts";
+import "./ringing.ts";
+import "./room-link-screen.ts";
 import "./settings-screen.ts";
+import "./wait-screen.ts";
 
 /** The worker's address, put in by the build. */
 declare const RAPPORT_WORKER: string;

@@ -1,6 +1,6 @@
 /** How this browser shows the app: kept in it alone, forgotten with it, and no secret. */
 
-import { type OwnPerson, textsFor } from "@rapport/elements";
+import { type CallMode, type OwnPerson, textsFor } from "@rapport/elements";
 import type { OfficeHours } from "@rapport/sdk";
 
 const LOOK = "rapport:look";
@@ -9,6 +9,9 @@ const COUNTRY = "rapport:help-country";
 const PERSON = "rapport:own-person";
 const HOURS = "rapport:hours-draft";
 const SOUND = "rapport:urgent-sound";
+const KNOCK = "rapport:knock-sound";
+const OWN_VIEW = "rapport:own-view";
+const JOIN_AS = "rapport:join-as";
 
 /** Light, dark, or as the device has it. */
 export type Look = "system" | "light" | "dark";
@@ -124,4 +127,35 @@ export function urgentSound(): boolean {
 /** Turns the sound on or off. */
 export function setUrgentSound(on: boolean): void {
   write(SOUND, on ? "on" : "off");
+}
+
+/** Whether somebody who waits makes a sound: unless it was turned off. */
+export function knockSound(): boolean {
+  return read(KNOCK) !== "off";
+}
+
+/** Turns it on or off. */
+export function setKnockSound(on: boolean): void {
+  write(KNOCK, on ? "on" : "off");
+}
+
+/** Whether one's own picture is shown in calls: until it was minimised, then it stays so. */
+export function ownView(): boolean {
+  return read(OWN_VIEW) !== "off";
+}
+
+/** Shows it, or keeps it minimised. */
+export function setOwnView(shown: boolean): void {
+  write(OWN_VIEW, shown ? "on" : "off");
+}
+
+/** How the person wanted to join, when they last said it. */
+export function joinAs(): CallMode {
+  const kept = read(JOIN_AS);
+  return kept === "audio" || kept === "text" ? kept : "video";
+}
+
+/** Joins so from now on. */
+export function setJoinAs(mode: CallMode): void {
+  write(JOIN_AS, mode);
 }

@@ -1,6 +1,6 @@
 /** What the address says. Secrets stand behind the `#`, which browsers do not send. */
 
-import type { ConversationId } from "@rapport/sdk";
+import type { AppointmentId, ConversationId, MessageId } from "@rapport/sdk";
 
 /** A place in the app. `join` and `link` keep the whole address, which is the invitation or the code. */
 export type Route =
@@ -9,11 +9,21 @@ export type Route =
   | { readonly at: "link"; readonly code: string }
   | { readonly at: "conversation"; readonly conversation: ConversationId; readonly comparing: boolean }
   | { readonly at: "cover"; readonly conversation: ConversationId; readonly request: string }
+  | { readonly at: "check"; readonly appointment: AppointmentId }
+  | { readonly at: "wait"; readonly appointment: AppointmentId }
+  | { readonly at: "appointment"; readonly appointment: AppointmentId; readonly moving: boolean }
+  | { readonly at: "plan"; readonly conversation: ConversationId | null }
+  | { readonly at: "call"; readonly call: MessageId }
+  | { readonly at: "room"; readonly link: string }
+  | { readonly at: "today" }
   | { readonly at: "invite" }
   | { readonly at: "hours" }
   | { readonly at: "help" }
   | { readonly at: "devices" }
   | { readonly at: "settings" };
+
+/** 32 hexadecimal digits. */
+const ID = /^[0-9a-f]{32}$/;
 
 /** The place that an address means; one that means none is home. */
 export function routeOf(address: URL): Route {
@@ -25,7 +35,21 @@ export function routeOf(address: URL): Route {
     case "link":
       return { at: "link", code: address.hash ? address.href : "" };
     case "c":
-      return /^[0-9a-f]{32}$/.test(second) ? inConversation(second as ConversationId, third, address) : { at: "home" }; // 32 hexadecimal digits
+      return ID.test(second) ? inConversation(second as ConversationId, third, address) : { at: "home" };
+    case "check":
+    case "wait":
+      return ID.test(second) ? { at: first, appointment: second as AppointmentId } : { at: "home" };
+    case "appointment":
+      return ID.test(second)
+        ? { at: first, appointment: second as AppointmentId, moving: third === "move" }
+        : { at: "home" };
+    case "plan":
+      return { at: first, conversation: ID.test(second) ? (second as ConversationId) : null };
+    case "call":
+      return ID.test(second) ? { at: first, call: second as MessageId } : { at: "home" };
+    case "room":
+      return { at: first, link: address.hash ? address.href : "" };
+    case "today":
     case "invite":
     case "hours":
     case "help":
@@ -53,6 +77,15 @@ export function addressOf(route: Exclude<Route, { at: "join" }>): string {
       return `/c/${route.conversation}${route.comparing ? "/number" : ""}`;
     case "cover":
       return `/c/${route.conversation}/cover${route.request ? `#${route.request}` : ""}`;
+    case "check":
+    case "wait":
+      return `/${route.at}/${route.appointment}`;
+    case "appointment":
+      return `/appointment/${route.appointment}${route.moving ? "/move" : ""}`;
+    case "plan":
+      return route.conversation === null ? "/plan" : `/plan/${route.conversation}`;
+    case "call":
+      return `/call/${route.call}`;
     default:
       return `/${route.at}`;
   }

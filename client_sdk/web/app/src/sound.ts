@@ -1,4 +1,4 @@
-/** The knock of an urgent message: two soft taps at once, after one minute and after three, until it was seen. */
+/** Sounds: the knock, two soft taps at once, after one minute and after three, until it was seen; the ring of a call; the door. */
 
 /** After so long it sounds, milliseconds. */
 const KNOCKS_MS = [0, 60_000, 180_000];
@@ -49,4 +49,84 @@ export class Knock {
       tone.stop(from + 0.15);
     }
   }
+}
+
+/** Both notes of one ring, hertz, and when they begin, seconds. */
+const RING: readonly (readonly [tone: number, atS: number])[] = [
+  [440, 0],
+  [554, 0.35],
+];
+/** From the beginning of one ring to the next, milliseconds. */
+const RING_EVERY_MS = 3_000;
+/** No call rings longer. */
+const RINGS_MOST = 15;
+
+/** A call that rings: two warm notes, again and again, for 45 s at most. */
+export class Ring {
+  #context: AudioContext | null = null;
+  #due: ReturnType<typeof setTimeout> | null = null;
+  #call: string | null = null;
+
+  /** This call rings now, null: none does. Each new one begins anew. */
+  rings(call: string | null): void {
+    if (call !== this.#call) {
+      this.end();
+      this.#call = call;
+      this.#sound(call === null ? 0 : RINGS_MOST);
+    }
+  }
+
+  /** Nothing sounds any more. */
+  end(): void {
+    this.#call = null;
+    if (this.#due !== null) {
+      clearTimeout(this.#due);
+      this.#due = null;
+    }
+  }
+
+  #sound(left: number): void {
+    if (left === 0 || !("AudioContext" in globalThis)) {
+      return;
+    }
+    this.#context ??= new AudioContext();
+    void this.#context.resume().catch(() => undefined); // one that nobody has touched yet stays silent: the call is on the screen
+    for (const [tone, atS] of RING) {
+      note(this.#context, tone, atS, 0.3);
+    }
+    this.#due = setTimeout(() => this.#sound(left - 1), RING_EVERY_MS);
+  }
+}
+
+/** One low tone: the door opens. */
+export function doorTone(): void {
+  playTone(196, 0.5);
+}
+
+/** A tone to listen for. */
+export function testTone(): void {
+  playTone(440, 1.2);
+}
+
+function playTone(tone: number, lengthS: number): void {
+  if (!("AudioContext" in globalThis)) {
+    return;
+  }
+  const context = new AudioContext();
+  note(context, tone, 0, lengthS);
+  setTimeout(() => void context.close(), lengthS * 1_000 + 500);
+}
+
+/** Swells and fades: a warm tone has no edge. */
+function note(context: AudioContext, tone: number, atS: number, lengthS: number): void {
+  const from = context.currentTime + atS;
+  const [oscillator, volume] = [context.createOscillator(), context.createGain()];
+  oscillator.type = "triangle";
+  oscillator.frequency.setValueAtTime(tone, from);
+  volume.gain.setValueAtTime(0.001, from);
+  volume.gain.exponentialRampToValueAtTime(0.25, from + 0.05);
+  volume.gain.exponentialRampToValueAtTime(0.001, from + lengthS);
+  oscillator.connect(volume).connect(context.destination);
+  oscillator.start(from);
+  oscillator.stop(from + lengthS + 0.05);
 }

@@ -26,6 +26,7 @@ const WHOLE: readonly string[] = [
   "rapport-console",
   "rapport-state",
   "rapport-take-link",
+  "rapport-room-link",
   "rapport-unlock",
 ];
 /** Elements that stand below each other on a page. */

@@ -203,6 +203,7 @@ const CALL: CallStage = {
   speaking: false,
   microphone: true,
   camera: true,
+  refused: false,
 };
 
 interface More {
@@ -266,6 +267,7 @@ const calls: readonly Entry[] = [
   ["ringing there", () => call({ phase: "ringing", connectedMs: 0, quality: "unknown" }, { hosting: true })],
   ["connecting", () => call({ phase: "connecting", connectedMs: 0, quality: "unknown", name: LONG.name })],
   ["ended", () => call({ phase: "ended" })],
+  ["ended to protect", () => call({ phase: "ended", refused: true })],
 ];
 
 const ringing: readonly Entry[] = [
@@ -396,6 +398,11 @@ export const live: readonly Shown[] = [
   ...drawn("rapport-precall", checks),
   ...drawn("rapport-waiting-room", rooms, true),
   ...drawn("rapport-call", calls, true),
+  ...drawn("rapport-room-link", [
+    ["to be opened", () => html`<rapport-room-link></rapport-room-link>`],
+    ["wrong", () => html`<rapport-room-link trouble="wrong"></rapport-room-link>`],
+    ["broken", () => html`<rapport-room-link trouble="broken" busy></rapport-room-link>`],
+  ]),
   ...drawn("rapport-incoming-call", ringing),
   ...drawn("rapport-aside", asides),
   {

@@ -65,6 +65,8 @@ export const ROWS: readonly ClientRow[] = [
   row(2, "Mira Lindqvist", { text: "", mine: false, atMs: at(6, 18, 0), kind: "waiting" }, { unread: 1 }),
   row(1, SAM.name, { text: "Sorry for writing on a Sunday.", mine: false, atMs: ago(8), kind: "text" }, { unread: 2 }),
   row(3, LAYLA.name, { text: "هل يمكننا تأجيل الموعد؟", mine: false, atMs: at(1, 9, 0), kind: "text" }),
+  row(8, "Jonas Weber", { text: "", mine: false, atMs: at(1, 8, 30), kind: "call" }),
+  row(9, "Ruth Amsel", { text: "", mine: true, atMs: at(1, 8, 20), kind: "appointment" }),
   row(5, "Tomás Rey", { text: "", mine: false, atMs: at(1, 8, 0), kind: "deleted" }, { identityChanged: true }),
   row(
     6,

@@ -41,6 +41,9 @@ export const callLook: CSSResult = css`
     font-size: var(--t-meta);
     line-height: var(--lh-meta);
   }
+  .quality[hidden] {
+    display: none;
+  }
   .bars {
     display: inline-flex;
     align-items: flex-end;

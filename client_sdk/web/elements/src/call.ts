@@ -170,7 +170,7 @@ export class RapportCall extends RapportElement {
         : html`<h2 class="cn" tabindex="-1"><bdi>${call.name || texts.somebody}</bdi></h2>`;
     const { bars, level } = qualityOf(call);
     return html`<header class="topline"><div class="grow">${heading}<p class="meta num">${minutesWords(call, this.#drawn)}</p></div>
-      <p class="quality" role="status"><span class="bars" aria-hidden="true">${[1, 2, 3].map((bar) => html`<i class=${bar <= bars ? "on" : ""}></i>`)}</span><span class="phone" aria-hidden="true">${texts.call.quality[level]}</span><span class="desk" aria-hidden="true">${texts.call.qualityOf[level]}</span><span class="vh">${texts.call.qualityOf[level]}</span></p></header>`;
+      <p class="quality" role="status" ?hidden=${call.phase === "ended"}><span class="bars" aria-hidden="true">${[1, 2, 3].map((bar) => html`<i class=${bar <= bars ? "on" : ""}></i>`)}</span><span class="phone" aria-hidden="true">${texts.call.quality[level]}</span><span class="desk" aria-hidden="true">${texts.call.qualityOf[level]}</span><span class="vh">${texts.call.qualityOf[level]}</span></p></header>`;
   }
 
   // --- picture --------------------------------------------------------------------------------------------------------
@@ -189,7 +189,8 @@ export class RapportCall extends RapportElement {
     const { call: words } = this.texts;
     if (call.phase === "ended") {
       const lasted = call.connectedMs === 0 ? "" : words.endedAfter(minutesWords(call, this.#drawn));
-      return html`<div class="voiceless" role="status"><p class="voice">${words.ended}</p><p class="small">${lasted}</p>
+      const [title, text] = call.refused ? [words.refusedTitle, words.refused(name)] : [words.ended, lasted];
+      return html`<div class="voiceless" role=${call.refused ? "alert" : "status"}><p class="voice">${title}</p><p class="small">${text}</p>
         <button class="btn primary" @click=${() => this.emit("rapport-call-closed")}>${words.close}</button></div>`;
     }
     const face = html`<span class="face ${call.speaking ? "speaks" : ""}" aria-hidden="true">${initialsOf(call.name)}</span>`;

@@ -170,7 +170,7 @@ export class RapportClientList extends RapportElement {
     if (last === null) {
       return "";
     }
-    const words = last.kind === "deleted" ? clients.deleted : last.kind === "waiting" ? clients.waiting : last.text;
+    const words = last.kind === "text" ? last.text : clients[last.kind];
     return last.mine ? clients.mine(isolated(words)) : words;
   }
 }

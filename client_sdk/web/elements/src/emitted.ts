@@ -154,6 +154,8 @@ export interface Emitted {
   /** Away from the door; before it again. */
   "rapport-leave": null;
   "rapport-knock": null;
+  /** Use a join link, with this word; "" for none. */
+  "rapport-use-room-link": { readonly passcode: string };
   /** Send sound alone, or picture and sound again. */
   "rapport-audio-only": { readonly on: boolean };
   /** Show what is written beside a call, or no longer. */

@@ -36,7 +36,7 @@ export function callAside(line: CallLine, speech: Speech, again: (() => void) | 
   const said = callWords(line, speech);
   const unreached = line.mine && ["missed", "busy", "declined", "failed"].includes(line.outcome);
   if (!isMissed(line) && !unreached) {
-    return html`<div class="system">${icon("call", "s")}<span>${said}</span></div>`;
+    return html`<p class="meta kind">${icon("call", "s")}${said}</p>`;
   }
   const name = inSentence(line.name, speech.texts);
   const known = isMissed(line) && line.told ? ` ${calls.missedKnown(name)}` : "";

@@ -117,6 +117,8 @@ export interface CallStage {
   readonly speaking: boolean;
   readonly microphone: boolean;
   readonly camera: boolean;
+  /** It ended because something in between tried to take the other person's place. */
+  readonly refused: boolean;
 }
 
 /** A call that rings here. */

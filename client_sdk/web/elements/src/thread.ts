@@ -180,7 +180,7 @@ export class RapportThread extends RapportElement {
     }
     const only = received.length === 1 ? received[0] : undefined;
     if (received.length) {
-      this.announced = only ? spoken(only, this.#setting(only)) : this.texts.thread.arrived(received.length);
+      this.announced = only ? this.#spoken(only, this.#setting(only)) : this.texts.thread.arrived(received.length);
     }
     if (!this.#atEnd) {
       this.below += received.length;
@@ -445,11 +445,15 @@ export class RapportThread extends RapportElement {
     const active = message.id === this.active;
     const classes = classMap({ msg: true, mine: setting.mine && !welcome, last, gap, welcome });
     return html`<div class=${classes} role="article" data-key=${message.id} tabindex=${active ? 0 : -1}
-      aria-label=${spoken(message, setting, spokenAside(this.#inPlace(message), this.#said))} @focusin=${() => this.#focused(message.id)}>
+      aria-label=${this.#spoken(message, setting)} @focusin=${() => this.#focused(message.id)}>
       ${welcome ? this.#renderCard(setting.name, message.text, setting.mine) : html`${this.#renderBubble(message, setting)}${this.#renderMore(message, active)}${reactionsOf(message, setting)}`}
       ${last && !welcome && this.#inPlace(message)?.kind !== "call" ? this.#renderState(message, setting) : nothing}
       ${this.opened === message.id ? this.#renderActions(message) : nothing}
     </div>`;
+  }
+
+  #spoken(message: Message, setting: Setting): string {
+    return spoken(message, setting, spokenAside(this.#inPlace(message), this.#said));
   }
 
   #inPlace({ id }: Message): Aside | undefined {

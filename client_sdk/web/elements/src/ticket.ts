@@ -45,7 +45,7 @@ export class RapportTicket extends RapportElement {
     return html`<section class="card ticket" aria-labelledby="what">
       <div class="head"><div><h2 class="small" id="what">${isNow ? ticket.now : ticket.next}</h2><p class="clock num">${times.by(appointment.startMs)}</p></div>
         <span class="face" aria-hidden="true">${initialsOf(appointment.name)}</span></div>
-      <div><p class="small">${kindWords(appointment, speech)} ${placeWords(appointment, nowMs, speech)}</p>${this.#renderMore(appointment, speech)}</div>
+      <div>${appointment.title ? html`<p class="voice" dir="auto">${appointment.title}</p>` : nothing}<p class="small">${kindWords(appointment, speech)} ${placeWords(appointment, nowMs, speech)}</p>${this.#renderMore(appointment, speech)}</div>
       ${this.#renderActs(appointment, nowMs)}</section>`;
   }
 
@@ -53,14 +53,14 @@ export class RapportTicket extends RapportElement {
     const { texts, times } = speech;
     const { ticket } = texts;
     const name = inSentence(appointment.name, texts);
-    const { title, movedFromMs, lateMinutes, lateWords } = appointment;
+    const { movedFromMs, lateMinutes, lateWords } = appointment;
     const lines = [
       elsewhereWords(appointment, speech),
       movedFromMs ? ticket.moved(times.by(movedFromMs)) : "",
       lateMinutes ? `${ticket.late(name, String(lateMinutes))}${lateWords ? ` “${isolated(lateWords)}”` : ""}` : "",
       appointment.differs ? ticket.differs(name) : "",
     ];
-    return html`${title ? html`<p class="voice" dir="auto">${title}</p>` : nothing}${lines.filter(Boolean).map((line) => html`<p class="small">${line}</p>`)}`;
+    return lines.filter(Boolean).map((line) => html`<p class="small">${line}</p>`);
   }
 
   #renderActs(appointment: AppointmentView, nowMs: number): TemplateResult {

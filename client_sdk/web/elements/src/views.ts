@@ -45,8 +45,8 @@ export interface ClientRow {
   readonly there: "online" | "away" | null;
 }
 
-/** What the newest message of a row is: words, something deleted, or something that cannot be read yet. */
-export type LastKind = "text" | "deleted" | "waiting";
+/** What the newest message of a row is: words, something deleted, that cannot be read yet, a call, an appointment. */
+export type LastKind = "text" | "deleted" | "waiting" | "call" | "appointment";
 
 /** Something that stands between messages. atMs places it in time; day: when it happened, for `newDevice`. */
 export interface Notice {

@@ -247,7 +247,8 @@ export class RapportWaitingRoom extends RapportElement {
 
   #renderActs({ name, conversation }: AppointmentView): TemplateResult {
     const { room } = this.texts;
-    return html`<div class="row acts"><button class="btn quiet grow" @click=${() => this.emit("rapport-open", { conversation })}>${icon("talk")}${room.write(inSentence(name, this.texts))}</button>
+    const write = html`<button class="btn quiet grow" @click=${() => this.emit("rapport-open", { conversation })}>${icon("talk")}${room.write(inSentence(name, this.texts))}</button>`;
+    return html`<div class="row acts">${conversation ? write : nothing}
       <button class="btn plain" @click=${() => this.emit("rapport-leave")}>${room.leave}</button></div>`;
   }
 

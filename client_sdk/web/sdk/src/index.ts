@@ -8,8 +8,11 @@
 export { PassphraseNeeded, WrongPassphrase } from "./adapters/passphrase.ts";
 export type * from "./agreements.ts";
 export type { Warning } from "./appointments.ts";
+export type * from "./call-views.ts";
+export type { PrecallWhy, Quality } from "./calls/quality.ts";
 export { AppointmentBook, type AppointmentPlan } from "./client/appointments.ts";
 export type { WorkerSource } from "./client/browser.ts";
+export { Calls, type OfferOptions } from "./client/calls.ts";
 export {
   type ClientOptions,
   type InThreadOptions,
@@ -20,8 +23,10 @@ export {
 export { Conversation } from "./client/conversation.ts";
 export { Cover } from "./client/cover.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
+export { type CallProblem, LiveCall } from "./client/live-call.ts";
 export { Offices } from "./client/office.ts";
 export { Interrupted } from "./client/port.ts";
+export { type PrecallOptions, type PrecallState, PrecallTest } from "./client/precall.ts";
 export { Presence } from "./client/presence.ts";
 export { type PushBrowser, Pushes, type PushRefusal, PushRefused, type PushSituation } from "./client/push.ts";
 export { type Requirement, Unsupported } from "./client/support.ts";

@@ -7,6 +7,7 @@
  * Source: docs/protocol.md, chapters 22 and 23.
  */
 
+import type { ErrorCode } from "./protocol/errors.ts";
 import type { AccountId, AppointmentId, ConversationId, MessageId } from "./protocol/ids.ts";
 import type { Outcome } from "./protocol/meeting.ts";
 import { ALERTS_MS, type DoorState, OPENS_BEFORE_MS, type PersonState } from "./rooms/states.ts";
@@ -135,6 +136,17 @@ export interface AppointmentChanged {
   readonly appointment: AppointmentId;
 }
 
+/**
+ * The server will not take what we have planned, moved or cancelled: it stands as before, and nobody was told. code:
+ * "conflict" when another device of ours was faster, "bad_time" when the start has passed.
+ */
+export interface AppointmentRefused {
+  readonly type: "appointmentRefused";
+  readonly conversation: ConversationId;
+  readonly appointment: AppointmentId;
+  readonly code: ErrorCode;
+}
+
 /** It begins in so many minutes: 1,440 or 10. The server reminds, the start is the sealed one. */
 export interface AppointmentReminder {
   readonly type: "appointmentReminder";
@@ -151,7 +163,7 @@ export interface RoomChanged {
 }
 
 /** The events of this file. */
-export type MeetingEvent = AppointmentChanged | AppointmentReminder | RoomChanged;
+export type MeetingEvent = AppointmentChanged | AppointmentRefused | AppointmentReminder | RoomChanged;
 
 // --- what follows from the time --------------------------------------------------------------------------------------
 

@@ -186,7 +186,8 @@ describe("meetings, for a page", { timeout: 60_000 }, () => {
 
   it("takes the host's word on how it went", async () => {
     const { id } = await planned(clock.ms + 5 * MINUTE_MS);
-    await pass(0);
+    await assert.rejects(done(dana.appointments.setOutcome(id, "completed", 45)), { code: "bad_time" });
+    await pass(6 * MINUTE_MS);
     await done(dana.appointments.setOutcome(id, "completed", 45));
     await until(() => kim.appointments.of(id)?.outcome === "completed");
     assert.equal(kim.appointments.of(id)?.minutesHeld, 45);

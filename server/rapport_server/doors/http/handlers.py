@@ -39,15 +39,16 @@ from rapport_protocol.requests import (
 )
 from rapport_server.records import Principal
 from rapport_server.services.accounts import Accounts
+from rapport_server.services.appointments import Appointments
 from rapport_server.services.calls import Turn
 from rapport_server.services.conversations import Conversations
 from rapport_server.services.history import History
 from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
-from rapport_server.services.meeting import Meeting
 from rapport_server.services.notifying import Notifying
 from rapport_server.services.office import Publishing
+from rapport_server.services.rooms import RoomLinks, Rooms
 from rapport_server.services.urgent import Urgent
 
 __all__ = ["HANDLERS", "Asked", "Handler", "Services"]
@@ -68,7 +69,9 @@ class Services(Struct, frozen=True):
     urgent: Urgent
     notifying: Notifying
     turn: Turn
-    meeting: Meeting
+    appointments: Appointments
+    rooms: Rooms
+    room_links: RoomLinks
 
 
 class Asked(Struct, frozen=True):
@@ -154,24 +157,24 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     ),
     "push.state": lambda to, asked: to.notifying.state(asked.who),
     "push.subscribe": lambda to, asked: to.notifying.subscribe(asked.who, asked.content(PushSubscription)),
-    "appointment.put": lambda to, asked: to.meeting.appointments.put(asked.who, asked.content(PutAppointments)),
-    "appointment.list": lambda to, asked: to.meeting.appointments.listed(
+    "appointment.put": lambda to, asked: to.appointments.put(asked.who, asked.content(PutAppointments)),
+    "appointment.list": lambda to, asked: to.appointments.listed(
         asked.who, asked.number("from", 0), asked.number("to", MAX_INTEGER)
     ),
-    "appointment.outcome": lambda to, asked: to.meeting.appointments.outcome(
+    "appointment.outcome": lambda to, asked: to.appointments.outcome(
         asked.who, asked.appointment, asked.content(AppointmentOutcome)
     ),
-    "appointment.reached": lambda to, asked: to.meeting.appointments.reached(
+    "appointment.reached": lambda to, asked: to.appointments.reached(
         asked.who, asked.appointment, asked.content(Reached)
     ),
-    "appointment.calendar": lambda to, asked: to.meeting.appointments.calendar(asked.who, asked.appointment),
-    "calendar.feed": lambda to, asked: to.meeting.appointments.feed(asked.who),
-    "calendar.end": lambda to, asked: to.meeting.appointments.end_feed(asked.who),
-    "room.view": lambda to, asked: to.meeting.rooms.view(asked.who, asked.appointment),
-    "room.knock": lambda to, asked: to.meeting.rooms.knock(asked.who, asked.appointment, asked.content(Knock)),
-    "room.act": lambda to, asked: to.meeting.rooms.act(asked.who, asked.appointment, asked.content(HostAct)),
-    "room.link": lambda to, asked: to.meeting.links.make(asked.who, asked.appointment, asked.content(RoomLink)),
-    "room.use_link": lambda to, asked: to.meeting.links.use(
+    "appointment.calendar": lambda to, asked: to.appointments.calendar(asked.who, asked.appointment),
+    "calendar.feed": lambda to, asked: to.appointments.feed(asked.who),
+    "calendar.end": lambda to, asked: to.appointments.end_feed(asked.who),
+    "room.view": lambda to, asked: to.rooms.view(asked.who, asked.appointment),
+    "room.knock": lambda to, asked: to.rooms.knock(asked.who, asked.appointment, asked.content(Knock)),
+    "room.act": lambda to, asked: to.rooms.act(asked.who, asked.appointment, asked.content(HostAct)),
+    "room.link": lambda to, asked: to.room_links.make(asked.who, asked.appointment, asked.content(RoomLink)),
+    "room.use_link": lambda to, asked: to.room_links.use(
         asked.who, RoomLinkId(asked.ids["link"]), asked.content(RoomLinkUse)
     ),
     "urgent.seen": lambda to, asked: to.urgent.seen(asked.who, asked.content(UrgentSeen)),

@@ -21,6 +21,15 @@ SHELL_PATHS: Final = (
     "/c/{conversation}",
     "/c/{conversation}/number",
     "/c/{conversation}/cover",
+    "/today",
+    "/check/{appointment}",
+    "/wait/{appointment}",
+    "/appointment/{appointment}",
+    "/appointment/{appointment}/move",
+    "/plan",
+    "/plan/{conversation}",
+    "/call/{call}",
+    "/room",
     "/invite",
     "/hours",
     "/help",
@@ -42,8 +51,8 @@ _DIRECTIVES: Final = (
     "require-trusted-types-for 'script'",
     "trusted-types lit-html rapport-worker rapport-offline",
 )
-_FEATURES: Final = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()"
-"""Nothing of the page needs any of them yet."""
+_FEATURES: Final = "camera=(self), microphone=(self), geolocation=(), payment=(), usb=(), browsing-topics=()"
+"""Calls need camera and microphone of this page alone; nothing needs the others."""
 
 
 def page_routes(files: WebFiles, embedders: tuple[str, ...]) -> list[web.RouteDef]:

@@ -29,7 +29,6 @@ __all__ = [
     "MAY_TEST_MS",
     "counted",
     "due_reminder",
-    "has_room",
     "may_test_now",
     "members_of",
     "new_members",
@@ -45,7 +44,6 @@ AHEAD_MS: Final = 5 * 366 * 86_400_000
 """How far ahead an appointment may start: five years."""
 MAY_TEST_MS: Final = 24 * 3_600_000
 """So long before the start people may test their devices through the TURN servers."""
-_ROOMLESS: Final = frozenset({Modality.PHONE, Modality.IN_PERSON})
 _COUNTED: Final = frozenset({Outcome.COMPLETED, Outcome.NO_SHOW, Outcome.CANCELLED})
 
 
@@ -208,14 +206,9 @@ def viewed(record: AppointmentRecord) -> AppointmentView:
     return AppointmentView(record.times, record.host, b"".join(record.reached), outcome, record.minutes_held)
 
 
-def has_room(record: AppointmentRecord) -> bool:
-    """Whether it has a waiting room that may open."""
-    return record.modality not in _ROOMLESS and not record.cancelled
-
-
 def may_test_now(record: AppointmentRecord, now_ms: int) -> bool:
     """Whether devices may be tested for it."""
-    return has_room(record) and record.start_ms - MAY_TEST_MS <= now_ms < record.end_ms
+    return record.has_room and record.start_ms - MAY_TEST_MS <= now_ms < record.end_ms
 
 
 def said(record: AppointmentRecord, outcome: str, minutes: int, now_ms: int) -> AppointmentRecord:
@@ -234,6 +227,6 @@ def counted(record: AppointmentRecord, start_ms: int, *, held: bool, minutes: in
     """After the room of this start has closed; the record itself where its host has spoken, or it was moved."""
     outcome = Outcome.COMPLETED if held else Outcome.NO_SHOW
     told = (record.outcome, record.minutes_held) == (outcome, minutes)
-    if record.outcome_said or record.start_ms != start_ms or record.cancelled or told:
+    if record.outcome_said or record.start_ms != start_ms or not record.has_room or told:
         return record
     return replace(record, outcome=outcome, minutes_held=minutes, change=record.change + 1)

@@ -27,7 +27,6 @@ from rapport_server.meetings import (
 from rapport_server.membership_chains import not_found
 from rapport_server.ports import Clock
 from rapport_server.records import Principal
-from rapport_server.services.appointments.rules import has_room
 
 __all__ = ["HASHING_MOST", "LIVES_AFTER_MS", "LinksStore", "RoomLinks"]
 
@@ -59,7 +58,7 @@ class RoomLinks:
         record = await self._store.appointment(who.practice, appointment)
         if record is None or record.host != who.account:
             raise not_found()
-        if not has_room(record):
+        if not record.has_room:
             raise Rejected(ErrorCode.RULE_BROKEN, "this appointment has no waiting room")
         now = self._clock.now_ms()
         if not max(now, asked.not_before_ms) < asked.expires_ms <= record.end_ms + LIVES_AFTER_MS:

@@ -84,11 +84,10 @@ def standing(appointment: AppointmentRecord, room: RoomRecord | None) -> RoomRec
 def door_of(appointment: AppointmentRecord, room: RoomRecord | None) -> Door:
     """The facts that the state of the door follows from."""
     room = standing(appointment, room)
-    exists = appointment.modality not in (Modality.PHONE, Modality.IN_PERSON)
     return Door(
         start_ms=appointment.start_ms,
         end_ms=appointment.end_ms,
-        exists=exists and not appointment.cancelled and not room.closed,
+        exists=appointment.has_room and not room.closed,
         host_heard_ms=max((host.heard_ms for host in room.hosts), default=0),
         guests=sum(each.person.state is PersonState.IN_ROOM for each in room.people),
         emptied_ms=room.emptied_ms,
@@ -303,7 +302,7 @@ def passed(
             after = step(after, PersonEvent.LEAVE, now_ms) or after
         if after != visitor.person:
             room = _with(room, replace(visitor, person=after))
-    if now_ms >= opens_ms(door_of(appointment, room)) or appointment.cancelled:
+    if room.change and (now_ms >= opens_ms(door_of(appointment, room)) or appointment.cancelled):
         room = _accounted(room, now_ms)
         if not _is_open(appointment, room, now_ms):
             for visitor in room.people:

@@ -45,6 +45,10 @@ TRIES: Final = 32
 """How often a write is tried that found another one before it; each round somebody else got through."""
 CALLS_MOST: Final = 4096
 """Most calls that have changed and whose rooms have not been looked at; what is beyond is found by the room's timer."""
+LOOKED_UP_AT_ONCE: Final = 200
+"""Calls whose people the store is asked for at a time."""
+OPEN_KNOWN_S: Final = 30.0
+"""Seconds after which the store is asked again whether there is any room: while there is none, calls cost nothing."""
 RETRY_S: Final = 1.0
 """Seconds after which the store is asked again."""
 _HOST_ROLES: Final = (Role.THERAPIST, Role.OWNER)
@@ -85,6 +89,9 @@ class Rooms:
         self._moved = moved
         self._called: dict[tuple[PracticeId, MessageId], CallRecord] = {}
         self._work = asyncio.Event()
+        self._open = True
+        self._noted = 0
+        self._asked_s = -OPEN_KNOWN_S
         self.admitted = 0
         self.alerted = 0
         """Acts of letting somebody in, and alerts to hosts, at this node since the start."""
@@ -150,9 +157,9 @@ class Rooms:
 
     def call_moved(self, practice: PracticeId, call: CallRecord) -> None:
         """A call has changed. Returns at once; never raises."""
-        if len(self._called) < CALLS_MOST:
+        if len(self._called) < CALLS_MOST and (self._open or self._asks_again()):
             self._called[practice, call.id] = call
-            self._work.set()
+            self._work.set()  # many of one turn of the loop are looked up together
 
     async def run(self) -> None:
         """Takes up what calls mean for rooms, until cancelled."""
@@ -168,25 +175,53 @@ class Rooms:
 
     async def catch_up(self) -> None:
         """Takes up every call that has changed so far. Raises Rejected(UNAVAILABLE); the rest is taken up later."""
-        for key in list(self._called):
-            call = self._called[key]
-            try:
-                await self._take_up(key[0], call)
-            except Rejected as refused:
-                if refused.code is ErrorCode.UNAVAILABLE:
-                    raise
-                _log.warning("call not taken up", error=refused.code.value)
-            except Exception as problem:  # one bad row must not end the node
-                _log.warning("call not taken up", error=type(problem).__name__)
-            if self._called.get(key) is call:
-                del self._called[key]
+        if not await self._may_be_open():
+            self._called.clear()
+            return
+        called, self._called = self._called, {}
+        try:
+            for practice in {practice for practice, _ in called}:
+                theirs = [call for (where, _), call in called.items() if where == practice]
+                for start in range(0, len(theirs), LOOKED_UP_AT_ONCE):
+                    await self._take_up_all(practice, theirs[start : start + LOOKED_UP_AT_ONCE])
+        except Rejected:
+            self._called = called | self._called  # twice is harmless, and what came meanwhile is newer
+            raise
 
-    async def _take_up(self, practice: PracticeId, call: CallRecord) -> None:
+    async def _may_be_open(self) -> bool:
+        """Whether there is a room that a call may be about; what is known is up to half a minute old."""
+        if self._asks_again():
+            self._asked_s, noted = self._clock.monotonic(), self._noted
+            found = await self._store.any_room()
+            self._open = found or noted != self._noted  # what was written meanwhile counts
+        return self._open
+
+    def _asks_again(self) -> bool:
+        return self._clock.monotonic() >= self._asked_s + OPEN_KNOWN_S
+
+    def note_open(self) -> None:
+        """A room was written, here or at another node, or that may have been missed: calls are looked at."""
+        self._open = True
+        self._noted += 1
+
+    async def _take_up_all(self, practice: PracticeId, calls: list[CallRecord]) -> None:
+        rooms = await self._store.rooms_of(practice, {call.callee for call in calls})
+        for call in calls:
+            for appointment in rooms.get(call.callee, ()):
+                await self._take_up(practice, appointment, call)
+
+    async def _take_up(self, practice: PracticeId, appointment: AppointmentId, call: CallRecord) -> None:
         def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
             return called(appointment, room, call, now_ms)
 
-        for appointment in await self._store.rooms_of(practice, call.callee):
+        try:
             await self._change(practice, appointment, change)
+        except Rejected as refused:
+            if refused.code is ErrorCode.UNAVAILABLE:
+                raise
+            _log.warning("call not taken up", error=refused.code.value)
+        except Exception as problem:  # one bad row must not end the node
+            _log.warning("call not taken up", error=type(problem).__name__)
 
     async def fire(self, key: bytes) -> None:
         """The timer of a room (its key: practice and appointment) is due. Idempotent.
@@ -232,6 +267,7 @@ class Rooms:
                 held, minutes = minutes_together(after)
                 await self._close(practice, appointment, after.start_ms, held=held, minutes=minutes)
             if await self._store.write_room(before, after):
+                self.note_open()
                 await self._tell(record, before, after)
                 return record, after
         raise Rejected(ErrorCode.BUSY, "somebody else is changing it")

@@ -4,9 +4,15 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
-import { launched } from "../../../sdk/src/testing/chromium.ts";
-import { launch } from "../../../sdk/test/chromium/browser.ts";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+} from "playwright-core";
+import { CHROMIUM_MEDIA, launched } from "../../../sdk/src/testing/chromium.ts";
 import { serve, type TestServer } from "../../../sdk/test/chromium/server.ts";
 
 /** What people wait for comes at once on a quiet machine; so long may a busy one take, milliseconds. */
@@ -27,14 +33,15 @@ export class House {
     this.chromium = chromium;
   }
 
-  static async open(): Promise<House> {
+  /** settings: of the server, beside the test's own. */
+  static async open(settings: Readonly<Record<string, string>> = {}): Promise<House> {
     const folder = await mkdtemp(join(tmpdir(), "rapport-app-"));
-    return new House(folder, await serve(folder), await launch());
+    return new House(folder, await serve(folder, settings), await chromium.launch(CHROMIUM_MEDIA));
   }
 
   /** Somebody's browser, which shares nothing with the others', with one page of this width. */
-  async browser(name: string, width = 1280): Promise<Page> {
-    return this.pageIn(await this.chromium.newContext({ viewport: { width, height: 800 } }), name);
+  async browser(name: string, width = 1280, more: BrowserContextOptions = {}): Promise<Page> {
+    return this.pageIn(await this.chromium.newContext({ viewport: { width, height: 800 }, ...more }), name);
   }
 
   /** The same with a profile on disk, whose storage can be cleared from outside. */

@@ -148,6 +148,8 @@ export const de: Texts = {
     mine: (text: string) => `Sie: ${text}`,
     deleted: "Gelöschte Nachricht",
     waiting: "Wartet auf einen Schlüssel",
+    call: "Anruf",
+    appointment: "Termin",
     unread: (count: number) => `${count} neu`,
     draft: (text: string) => `Nicht gesendet: ${text}`,
     keyChanged: "Neuer Schlüssel",

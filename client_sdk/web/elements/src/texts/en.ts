@@ -146,6 +146,8 @@ export const en = {
     mine: (text: string) => `You: ${text}`,
     deleted: "Deleted message",
     waiting: "Waiting for a key",
+    call: "Call",
+    appointment: "Appointment",
     unread: (count: number) => (count === 1 ? "1 new" : `${count} new`),
     draft: (text: string) => `Not sent: ${text}`,
     keyChanged: "Key changed",

@@ -191,6 +191,17 @@ export const liveDe: Same<typeof liveEn> = {
     home: "Zu Ihren Nachrichten",
     come: (name: string) => `Kommen Sie herein. Sie werden mit ${name} verbunden.`,
   },
+  roomLink: {
+    title: "Sie sind zu einem Termin eingeladen",
+    text: "Mit diesem Link darf ein Gerät an der Tür klopfen: das erste, das ihn öffnet.",
+    passcode: "Das Wort, das dazu gehört, falls Sie eines bekommen haben",
+    open: "Ins Wartezimmer",
+    opening: "Es wird geklopft",
+    wrong:
+      "Dieser Link öffnet sich hier nicht. Er wurde auf einem anderen Gerät benutzt, seine Zeit ist um, oder das Wort ist ein anderes. Nach fünf falschen Wörtern gilt er nicht mehr.",
+    broken:
+      "Dieser Link ist nicht vollständig. Öffnen Sie ihn noch einmal von dort, wo Sie ihn haben, oder kopieren Sie ihn ganz.",
+  },
   call: {
     stage: (name: string) => `Gespräch mit ${name}`,
     of: (passed: string, minutes: string) => `${passed} von ${minutes} Minuten`,

@@ -182,6 +182,16 @@ export const liveEn = {
     home: "To your messages",
     come: (name: string) => `Come in. Connecting you with ${name}.`,
   },
+  roomLink: {
+    title: "You are invited to an appointment",
+    text: "This link lets one device knock at the door: the first one that opens it.",
+    passcode: "The word that goes with it, if you were given one",
+    open: "Go to the waiting room",
+    opening: "Knocking",
+    wrong:
+      "This link does not open here. It was used on another device, its time is over, or the word is another one. After five wrong words it is void.",
+    broken: "This link is not complete. Open it again from where you got it, or copy it whole.",
+  },
   call: {
     stage: (name: string) => `Call with ${name}`,
     of: (passed: string, minutes: string) => `${passed} of ${minutes} minutes`,

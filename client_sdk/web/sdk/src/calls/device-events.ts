@@ -97,7 +97,8 @@ export interface OtherOffer {
  *
  * From the server: "sent", "refused": it has taken our offer, or never will. "state". "unknown": it knows no such call
  * (`not_found`). "missed_notice": the notice `call_missed` is here. "online": signed in, and everything that waited was
- * taken; "offline": the stream is gone.
+ * taken; "offline": the stream is gone. "restarted": the program was started anew, and has read this call
+ * from its vault; comes before "online".
  *
  * Sealed, from devices: "accepted", "declined", "summary" (own: by a device of this account), "described", "other_offer".
  *
@@ -111,7 +112,7 @@ export type DeviceEvent =
   | State
   | Described
   | OtherOffer
-  | { readonly tag: "sent" | "refused" | "unknown" | "online" | "offline" | "tick" }
+  | { readonly tag: "sent" | "refused" | "unknown" | "online" | "offline" | "restarted" | "tick" }
   | { readonly tag: "accept" | "decline" | "busy" | "hang_up" | "migrate" }
   | { readonly tag: "media_connected" | "media_lost" | "media_failed" }
   | { readonly tag: "missed_notice"; readonly reason: EndReason }

@@ -17,7 +17,7 @@
  */
 
 import type { DeviceId, MessageId } from "../protocol/ids.ts";
-import { ACCEPTED_MS, type CallPhase, type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
+import { type CallPhase, type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
 import {
   type Described,
   type DeviceEffect,
@@ -39,13 +39,13 @@ import {
   isEarly,
   isInCall,
   isWithMedia,
+  lastsUntil,
   lastWord,
   localReason,
   type Outcome,
   PATIENCE_MS,
   phaseAfter,
   RESTART_EVERY_MS,
-  SETTLE_MS,
 } from "./moves.ts";
 
 /** How many descriptions wait until it is known whether they count; further ones are dropped. */
@@ -61,10 +61,11 @@ interface Draft {
   /** Once ended; a sealed word that comes later may still change it. */
   outcome: Outcome | null;
   reason: EndReason | null;
-  /** From here to awayThere: as the server said last. theirs: the other side's device in the call. */
+  /** From here to awayThere: as the server said last. ours, theirs: the devices in the call. */
   version: number;
   serverPhase: CallPhase | null;
   untilMs: number;
+  ours: DeviceId | null;
   theirs: DeviceId | null;
   rings: boolean;
   awayThere: boolean;
@@ -88,8 +89,10 @@ interface Draft {
   goodbye: CallStep | null;
   /** The sealed word that follows then. */
   owes: Post | null;
-  /** The other call after glare. */
-  accepts: MessageId | null;
+  /** The person has not hung up. */
+  waits: boolean;
+  /** A call of theirs that goes on instead of ours, if the server says so. */
+  other: MessageId | null;
   /** The fingerprint of each of their devices. */
   pins: Readonly<Record<DeviceId, string>>;
   /** Descriptions that wait for the server's word. */
@@ -116,6 +119,7 @@ export function newCall(entry: Entry): DeviceCall {
     version: 0,
     serverPhase: null,
     untilMs: ringsUntilMs(entry),
+    ours: null,
     theirs: entry.incoming ? entry.callerDevice : null,
     rings: false,
     awayThere: false,
@@ -131,14 +135,15 @@ export function newCall(entry: Entry): DeviceCall {
     asks: "accept",
     goodbye: null,
     owes: null,
-    accepts: null,
+    waits: true,
+    other: null,
     pins: entry.incoming && entry.fingerprint !== "" ? { [entry.callerDevice]: entry.fingerprint } : {},
     held: [],
     described: isOwnCall(entry) && entry.fingerprint !== "",
     flows: false,
     times: {},
   };
-  setTimer(call, "expired", lastsUntil(call, entry.atMs));
+  setTimer(call, "expired", lastsUntil(call.phase, ringsUntilMs(entry), entry.atMs));
   return call;
 }
 
@@ -172,9 +177,9 @@ export function step(
   if (call.phase === "ended") {
     call.outcome = judged(call);
   }
-  if (call.accepts !== null) {
-    effects.push({ tag: "accept_other", call: call.accepts });
-    call.accepts = null;
+  if (call.other !== null && call.waits && call.phase === "ended" && call.reason === "glare") {
+    effects.push({ tag: "accept_other", call: call.other });
+    call.waits = false;
   }
   if (SHOWN.some((name) => call[name] !== before[name])) {
     effects.push({ tag: "changed" });
@@ -202,6 +207,10 @@ function setTimer(call: Draft, timer: CallSign, atMs: number): void {
   call.times = atMs === 0 ? times : { ...times, [timer]: atMs };
 }
 
+function armExpiry(call: Draft, nowMs: number): void {
+  setTimer(call, "expired", lastsUntil(call.phase, ringsUntilMs(call.entry), nowMs, call.accepted));
+}
+
 // --- what it means ---------------------------------------------------------------------------------------------------
 
 /** Notes what is told, and says what it means here; nothing for what is old or of no concern. */
@@ -211,7 +220,8 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
     case "state":
       return signsOfState(call, event, nowMs);
     case "missed_notice":
-      call.reason = call.phase === "ended" ? (call.reason ?? event.reason) : event.reason;
+      call.reason = event.reason;
+      call.serverPhase = "ended";
       return ["missed"];
     case "unknown":
       return [isPlain(call) ? "over" : "doubted"];
@@ -231,6 +241,9 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
       return [signOfOther(call, event)];
     case "migrate":
       return call.serverPhase === "accepted" || call.serverPhase === "connected" ? ["migrate"] : [];
+    case "restarted":
+      call.online = false;
+      return call.phase === "answering" && call.asks === "migrate" ? ["there"] : ["restarted"];
     case "sent":
       call.sent = true;
       return ["sent"];
@@ -249,7 +262,7 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
 /** The server's word: of two the higher version counts; the same one again confirms that it still holds. */
 function signsOfState(call: Draft, event: State, nowMs: number): readonly CallSign[] {
   const { incoming, device } = call.entry;
-  if (event.version < call.version) {
+  if (event.version < call.version || (call.serverPhase === "ended" && event.phase !== "ended")) {
     return [];
   }
   const moved = isInCall(call.phase) && call.theirs !== null && event.theirs !== null && event.theirs !== call.theirs;
@@ -259,6 +272,7 @@ function signsOfState(call: Draft, event: State, nowMs: number): readonly CallSi
   call.rings = event.rings;
   call.awayThere = event.awayThere;
   call.sent = true;
+  call.ours = event.ours;
   call.theirs = event.theirs ?? call.theirs;
   if (event.phase === "ringing") {
     const rings = incoming ? call.online && mayRing(call, nowMs) : event.rings;
@@ -297,14 +311,14 @@ function isPlain(call: Draft): boolean {
 function signOfOther(call: Draft, event: OtherOffer): CallSign {
   const { entry, phase } = call;
   const glare = event.incoming !== entry.incoming;
-  if (!(glare ? event.call > entry.call : event.sameDevice && event.atMs >= entry.atMs)) {
+  const wins = glare ? event.call > entry.call : event.sameDevice && event.atMs > entry.atMs;
+  if (!wins || event.atMs >= ringsUntilMs(entry)) {
     return "other_offer";
   }
-  const waits = isEarly(phase) || (phase === "ended" && call.reason === "glare");
-  if (glare && isOwnCall(entry) && waits && event.atMs < ringsUntilMs(entry)) {
-    call.accepts = event.call;
+  if (glare && isOwnCall(entry) && (call.other === null || event.call > call.other)) {
+    call.other = event.call;
   }
-  if (phaseAfter(phase, "superseded") !== phase) {
+  if (!isEarly(phase) && !isInCall(phase) && call.serverPhase !== "ended") {
     call.reason = glare ? "glare" : "replaced";
   }
   call.superseded = true;
@@ -332,7 +346,7 @@ function move(call: Draft, after: DevicePhase, sign: CallSign, nowMs: number): D
   const [hadMedia, hasMedia] = [endpointRuns(call, before), endpointRuns(call, after)];
   call.phase = after;
   call.times = {};
-  setTimer(call, "expired", lastsUntil(call, nowMs));
+  armExpiry(call, nowMs);
   if (call.online && EVERY_MS[after] > 0) {
     setTimer(call, "again", nowMs + EVERY_MS[after]);
   }
@@ -389,32 +403,6 @@ function endpointRuns({ entry }: Draft, phase: DevicePhase): boolean {
   return isWithMedia(phase) || (early && (phase === "calling" || phase === "ringing_there"));
 }
 
-/** When the phase is over by itself; 0 = it is not. */
-function lastsUntil(call: Draft, nowMs: number): number {
-  const overMs = ringsUntilMs(call.entry);
-  switch (call.phase) {
-    case "waking":
-    case "ringing_here":
-      return overMs;
-    case "offering":
-    case "calling":
-    case "ringing_there":
-      return overMs + SETTLE_MS;
-    case "answering":
-      return Math.max(overMs, nowMs) + SETTLE_MS;
-    case "elsewhere":
-      return call.accepted ? 0 : Math.max(overMs, nowMs) + SETTLE_MS;
-    case "connecting":
-    case "reconnecting":
-      return nowMs + ACCEPTED_MS;
-    case "settling":
-      return nowMs + SETTLE_MS;
-    case "connected":
-    case "ended":
-      return 0;
-  }
-}
-
 /** What a sign asks for in the phase that it has led to. */
 function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): readonly DeviceEffect[] {
   switch (sign) {
@@ -434,7 +422,7 @@ function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): 
     case "own_accepted":
     case "accepted":
     case "there":
-      if (call.phase === "elsewhere") setTimer(call, "expired", lastsUntil(call, nowMs));
+      if (call.phase === "elsewhere") armExpiry(call, nowMs);
       // A hint may be lost: the answer says whose device it is.
       return sign === "accepted" && isEarly(call.phase) ? say(call, nowMs) : [];
     default:
@@ -548,7 +536,9 @@ function released(call: Draft, nowMs: number): readonly DeviceEffect[] {
 /** Says goodbye if we end it, and leaves a word of how long it was. */
 function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): readonly DeviceEffect[] {
   const { incoming } = call.entry;
-  call.reason = localReason(before, sign) ?? call.reason;
+  const byUs = isByUs(sign);
+  call.reason = localReason(before, sign) ?? call.reason ?? (byUs ? "missed" : null);
+  call.waits &&= !byUs;
   call.goodbye = lastWord(before, sign);
   if (sign === "decline" || (before === "answering" && sign === "hang_up")) {
     call.declined = true;
@@ -561,7 +551,7 @@ function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): r
   }
   const effects = say(call, nowMs);
   const told = incoming || call.reason === "hung_up" || sign === "summary"; // by the other side
-  if (!isInCall(before) || (!isByUs(sign) && told)) {
+  if (!isInCall(before) || (!byUs && told)) {
     return effects;
   }
   const beganMs = call.connectedMs || call.takenMs;
@@ -573,12 +563,13 @@ function notedLate(call: Draft, sign: CallSign, nowMs: number): readonly DeviceE
   switch (sign) {
     case "still":
     case "rings":
-      if (call.goodbye === "hangup") call.goodbye = call.entry.incoming ? "decline" : "cancel";
+      if (call.goodbye === "hangup" && call.declined) {
+        call.goodbye = "decline"; // what we had accepted with did not arrive
+      }
       return [];
     case "here":
       if (call.goodbye === "hangup" || call.goodbye === "cancel") return [];
       call.goodbye = "hangup";
-      call.owes = null;
       setTimer(call, "expired", nowMs + GOODBYE_MS);
       return say(call, nowMs);
     case "there":
@@ -587,12 +578,18 @@ function notedLate(call: Draft, sign: CallSign, nowMs: number): readonly DeviceE
     case "missed":
     case "over":
     case "doubted":
-      return silenced(call, call.reason === null || !ANSWERED.includes(call.reason));
+      return silenced(call, hasDecided(call));
     case "expired":
       return silenced(call, true);
     default:
       return [];
   }
+}
+
+/** Whether it was we who have ended it, as far as the server's reason says. */
+function hasDecided({ owes, reason, ours, entry }: Draft): boolean {
+  if (owes?.busy) return reason === "busy";
+  return reason === null || !ANSWERED.includes(reason) || ours === entry.device;
 }
 
 /** Nothing is said any more; what the person has done is told sealed, unless somebody else was faster. */
@@ -608,5 +605,6 @@ function judged(call: Draft): Outcome {
   if (call.accepted) return "answered";
   if (!call.sent) return "not_sent";
   if (call.declined) return "declined";
-  return call.superseded ? "superseded" : "missed";
+  const gaveWay = call.superseded && (call.reason === "glare" || call.reason === "replaced");
+  return gaveWay ? "superseded" : "missed";
 }

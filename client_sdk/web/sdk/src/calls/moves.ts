@@ -7,7 +7,7 @@
  * Source: docs/protocol.md, section 20.2.
  */
 
-import { type CallStep, type EndReason, KEEP_EVERY_MS } from "./arbiter.ts";
+import { ACCEPTED_MS, type CallStep, type EndReason, KEEP_EVERY_MS } from "./arbiter.ts";
 
 // --- times -----------------------------------------------------------------------------------------------------------
 
@@ -94,12 +94,13 @@ const NEXT = {
   media_lost: ".......Y....",
   media_failed: ".......Y....",
   moved: ".......Y....",
-  superseded: "XXXXXX....X.",
+  superseded: "...XX.....X.",
   other_offer: "............",
   online: "............",
   offline: "............",
   restart: "............",
   again: "............",
+  restarted: "XXX.WWXXX...",
   stale: "....W.......",
   expired: "XXXXXXX.XXX.",
 } as const;
@@ -140,7 +141,7 @@ export function isWithMedia(phase: DevicePhase): boolean {
 /** Ends of calls that somebody had accepted. */
 export const ANSWERED: readonly EndReason[] = ["hung_up", "failed", "left"];
 
-const BY_US: readonly CallSign[] = ["decline", "busy", "hang_up", "forged", "here", "expired"];
+const BY_US: readonly CallSign[] = ["decline", "busy", "hang_up", "forged", "here", "expired", "restarted"];
 
 /** Whether it is this device that ends a call. */
 export function isByUs(sign: CallSign): boolean {
@@ -163,6 +164,31 @@ export const EVERY_MS: { readonly [phase in DevicePhase]: number } = {
   ended: ANSWER_EVERY_MS,
 };
 
+/** When a phase that begins now is over by itself; 0 = it is not. accepted: it is proven that somebody has. */
+export function lastsUntil(phase: DevicePhase, ringsUntilMs: number, nowMs: number, accepted = false): number {
+  switch (phase) {
+    case "waking":
+    case "ringing_here":
+      return ringsUntilMs;
+    case "offering":
+    case "calling":
+    case "ringing_there":
+      return ringsUntilMs + SETTLE_MS;
+    case "answering":
+      return Math.max(ringsUntilMs, nowMs) + SETTLE_MS;
+    case "elsewhere":
+      return accepted ? 0 : Math.max(ringsUntilMs, nowMs) + SETTLE_MS;
+    case "connecting":
+    case "reconnecting":
+      return nowMs + ACCEPTED_MS;
+    case "settling":
+      return nowMs + SETTLE_MS;
+    case "connected":
+    case "ended":
+      return 0;
+  }
+}
+
 /** Why a call ends that this device ends; null where the server has said. */
 export function localReason(before: DevicePhase, sign: CallSign): EndReason | null {
   switch (sign) {
@@ -175,8 +201,10 @@ export function localReason(before: DevicePhase, sign: CallSign): EndReason | nu
       return "failed";
     case "hang_up":
       return isInCall(before) ? "hung_up" : before === "answering" ? "declined" : "cancelled";
+    case "restarted":
+      return isWithMedia(before) ? "failed" : "cancelled";
     case "expired":
-      return before === "settling" ? null : isWithMedia(before) ? "failed" : "missed";
+      return isWithMedia(before) ? "failed" : before === "elsewhere" || before === "settling" ? null : "missed";
     default:
       return null;
   }
@@ -185,7 +213,7 @@ export function localReason(before: DevicePhase, sign: CallSign): EndReason | nu
 /** What the server is told at the end; null = it knows, or its own clock will do. */
 export function lastWord(before: DevicePhase, sign: CallSign): CallStep | null {
   if (sign === "here") return "hangup";
-  if (!isByUs(sign) && sign !== "superseded") return null;
+  if (!isByUs(sign)) return null;
   if (isEarly(before)) return "cancel";
   if (isWithMedia(before)) return "hangup";
   return sign === "decline" || sign === "busy" ? sign : null;

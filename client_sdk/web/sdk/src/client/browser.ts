@@ -96,6 +96,30 @@ export function watchNetwork(available: (available: boolean) => void): () => voi
   };
 }
 
+/** Calls back when this machine is in another network; returns what ends that. */
+export function watchConnection(moved: () => void): () => void {
+  const connection: (EventTarget & { readonly type?: string }) | undefined = Reflect.get(navigator, "connection");
+  let type = connection?.type; // not every browser says; what it guesses of the speed changes all the time
+  const changed = () => {
+    if (connection?.type !== type) {
+      type = connection?.type;
+      moved();
+    }
+  };
+  addEventListener("online", moved);
+  connection?.addEventListener("change", changed);
+  return () => {
+    removeEventListener("online", moved);
+    connection?.removeEventListener("change", changed);
+  };
+}
+
+/** Calls back when the page goes away; returns what ends that. */
+export function watchLeave(left: () => void): () => void {
+  addEventListener("pagehide", left);
+  return () => removeEventListener("pagehide", left);
+}
+
 /** How often a page that is visible says so, ms. */
 const ATTENDED_EVERY_MS = 60_000;
 

@@ -21,14 +21,18 @@ import {
   startWorker,
   type WorkerSource,
   watchAttention,
+  watchConnection,
+  watchLeave,
   watchNetwork,
   watchReturn,
 } from "./browser.ts";
+import { Calls } from "./calls.ts";
 import { Conversation } from "./conversation.ts";
 import { Cover } from "./cover.ts";
 import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
 import { allWaiting, Offices } from "./office.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
+import { type PrecallOptions, PrecallTest } from "./precall.ts";
 import { Presence } from "./presence.ts";
 import { Pushes } from "./push.ts";
 import { missingHere, Unsupported } from "./support.ts";
@@ -79,6 +83,8 @@ export class RapportClient {
   readonly office: Offices;
   /** Waking this browser while the app is closed. */
   readonly push: Pushes;
+  /** Who rings, who is called, and the call in this page. */
+  readonly calls: Calls;
   private readonly notes: Notes | null;
   private readonly watches: (() => void)[] = [];
   private readonly held = new Map<ConversationId, Conversation>();
@@ -96,7 +102,7 @@ export class RapportClient {
     if ("device" in options) {
       this.notes = null;
       this.port = portInThread(options.device, listener);
-      [this.presence, this.office, this.push] = this.parts();
+      [this.presence, this.office, this.push, this.calls] = this.parts();
       return;
     }
     const missing = missingHere();
@@ -105,22 +111,25 @@ export class RapportClient {
     if (missing.length > 0) {
       const problem = new Unsupported(missing);
       this.port = { call: () => Promise.reject(problem) as never, close: () => Promise.resolve() };
-      [this.presence, this.office, this.push] = this.parts();
+      [this.presence, this.office, this.push, this.calls] = this.parts();
       this.fail(problem);
       return;
     }
     this.port = new SharedPort(() => startWorker(worker), { vault, server, version: VERSION }, listener);
-    [this.presence, this.office, this.push] = this.parts();
+    [this.presence, this.office, this.push, this.calls] = this.parts();
     this.watches.push(
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),
+      watchConnection(() => this.calls.moved()),
+      watchLeave(() => this.calls.close()),
       watchAttention(() => void this.port.call("presence", "attended").catch(() => undefined)),
     );
   }
 
-  private parts(): [Presence, Offices, Pushes] {
+  private parts(): [Presence, Offices, Pushes, Calls] {
     const look = () => this.mirror;
-    return [new Presence(this.port, look), new Offices(this.port, look), new Pushes(this.port)];
+    const { port } = this;
+    return [new Presence(port, look), new Offices(port, look), new Pushes(port), new Calls(port, look)];
   }
 
   /** Ends this page's part: its worker gives the vault back, another tab's takes over. What is queued stays queued. */
@@ -128,6 +137,7 @@ export class RapportClient {
     for (const end of this.watches.splice(0)) {
       end();
     }
+    this.calls.close();
     await this.port.close();
     this.hearers.end();
     this.known.reject(new VaultProblem("the client is closed"));
@@ -323,6 +333,11 @@ export class RapportClient {
     return new WaitingRoom(this.port, () => this.mirror);
   }
 
+  /** The test before a call: camera, microphone, the relay; nothing begins before `run`. */
+  precall(options: PrecallOptions = {}): PrecallTest {
+    return new PrecallTest(this.port, options);
+  }
+
   /** What others call us, at most 200 bytes of UTF-8; told to every conversation, sealed. */
   rename(name: string): Promise<void> {
     return this.port.call("rename", name);
@@ -432,6 +447,7 @@ export class RapportClient {
     const before = this.stored;
     const had = this.mirror.identity !== null || this.notes?.read("joined") != null;
     this.mirror = snapshot;
+    this.calls.follow();
     this.passphrase = passphrase;
     this.stored = storage === "open" && snapshot.identity === null && had ? "lost" : storage;
     this.remember();
@@ -449,6 +465,7 @@ export class RapportClient {
     if (news.type === "snapshot") {
       const had = this.mirror.identity !== null;
       this.mirror = news.snapshot;
+      this.calls.follow();
       if (news.snapshot.identity !== null) {
         this.stored = "open";
         this.remember();
@@ -458,6 +475,9 @@ export class RapportClient {
       }
     } else {
       this.mirror = applyDelta(this.mirror, news.changed);
+      if (news.changed.calls !== undefined) {
+        this.calls.follow();
+      }
       for (const event of news.events) {
         this.hearers.show(event);
       }

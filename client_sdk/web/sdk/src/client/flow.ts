@@ -4,19 +4,14 @@
  * Source: W3C Identifiers for WebRTC's Statistics API.
  */
 
-/** What one look at the statistics says; all since the connection was made but for rttMs. */
-export interface Counts {
-  readonly atMs: number;
-  /** Packets of sound and pictures that came in, and that did not. */
-  readonly packets: number;
-  readonly lost: number;
+import type { Sample } from "../calls/quality.ts";
+
+/** What one look at the statistics says; all since the connection was made but for jitterMs and rttMs. */
+export interface Counts extends Sample {
+  /** The same of what we send, as far as the other side has said. */
+  readonly sent: Sample;
   readonly framesDecoded: number;
   readonly framesSent: number;
-  /** Time that pictures stood still, milliseconds. */
-  readonly frozenMs: number;
-  readonly jitterMs: number;
-  /** To the other side and back, 0 = not known. */
-  readonly rttMs: number;
   /** What the connection could carry, bits per second; 0 = not known. */
   readonly availableBps: number;
   readonly bytesSent: number;
@@ -51,17 +46,28 @@ export function countsIn(report: RTCStatsReport, atMs: number): Counts {
   const all = [...rows.values()];
   const inbound = all.filter(({ type }) => type === "inbound-rtp");
   const outbound = all.filter(({ type }) => type === "outbound-rtp");
+  const reported = all.filter(({ type }) => type === "remote-inbound-rtp");
   const sum = (of: readonly Row[], name: string): number => of.reduce((total, row) => total + numberIn(row, name), 0);
   const transport = all.find(({ type }) => type === "transport");
   const pair = rows.get(textIn(transport, "selectedCandidatePairId"));
+  const most = (of: readonly Row[], name: string): number => Math.max(0, ...of.map((row) => numberIn(row, name)));
+  const sent: Sample = {
+    atMs,
+    packets: Math.max(0, sum(outbound, "packetsSent") - sum(reported, "packetsLost")),
+    lost: sum(reported, "packetsLost"),
+    frozenMs: 0,
+    jitterMs: most(reported, "jitter") * 1000,
+    rttMs: most(reported, "roundTripTime") * 1000,
+  };
   return {
     atMs,
+    sent,
     packets: sum(inbound, "packetsReceived"),
     lost: sum(inbound, "packetsLost"),
     framesDecoded: sum(inbound, "framesDecoded"),
     framesSent: sum(outbound, "framesSent"),
     frozenMs: sum(inbound, "totalFreezesDuration") * 1000,
-    jitterMs: Math.max(0, ...inbound.map((row) => numberIn(row, "jitter") * 1000)),
+    jitterMs: most(inbound, "jitter") * 1000,
     rttMs: numberIn(pair, "currentRoundTripTime") * 1000,
     availableBps: numberIn(pair, "availableOutgoingBitrate"),
     bytesSent: numberIn(transport, "bytesSent"),

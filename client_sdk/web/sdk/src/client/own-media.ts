@@ -28,17 +28,14 @@ export function problemOf(error: unknown, missing: "no_camera" | "no_microphone"
   return name === "NotReadableError" || name === "AbortError" ? "in_use" : missing;
 }
 
-/** The tracks of one call. `show` is called when one has come or gone by itself. */
+/** The tracks of one call. */
 export class OwnMedia {
   /** What we look and sound like, for elements. */
   readonly stream = new MediaStream();
   problem: MediaProblem = "";
-  private readonly show: () => void;
+  /** Is called when a track has gone by itself. */
+  show: () => void = () => undefined;
   private isMuted = false;
-
-  constructor(show: () => void) {
-    this.show = show;
-  }
 
   /** What there is now. */
   get tracks(): OwnTracks {

@@ -56,6 +56,9 @@ export function makeCertificate(): Promise<RTCCertificate> {
 export class Peer {
   /** What the other side sends. */
   readonly remote = new MediaStream();
+  /** How often other ways were looked for, and how many connections there have been. */
+  restarts = 0;
+  connections = 0;
   private readonly options: PeerOptions;
   private route: Route;
   private tracks: OwnTracks = { audio: null, video: null };
@@ -74,13 +77,24 @@ export class Peer {
   }
 
   /** The state of the connection; "new" before there is one. */
-  get state(): RTCPeerConnectionState {
+  get connectionState(): RTCPeerConnectionState {
     return this.connection?.connectionState ?? "new";
+  }
+
+  /** The same of its ways alone. */
+  get iceState(): RTCIceConnectionState {
+    return this.connection?.iceConnectionState ?? "new";
   }
 
   /** What the browser counts; null without a connection. */
   async stats(): Promise<RTCStatsReport | null> {
     return (await this.connection?.getStats()) ?? null;
+  }
+
+  /** How the next connection, or the next search for ways, is reached. */
+  by(route: Route): void {
+    this.route = route;
+    this.connection?.setConfiguration(this.configuration());
   }
 
   // --- tracks ---------------------------------------------------------------------------------------------------------
@@ -244,6 +258,7 @@ export class Peer {
     if (connection === null || this.theirs === null) {
       return; // the first description was not answered yet: it is repeated until it is
     }
+    this.restarts += 1;
     connection.setConfiguration(this.configuration());
     connection.restartIce();
     if (connection.signalingState === "have-local-offer") {
@@ -292,6 +307,7 @@ export class Peer {
     this.drop();
     const connection = new RTCPeerConnection(this.configuration());
     this.connection = connection;
+    this.connections += 1;
     this.found = [];
     this.isLast = false;
     this.ours = "";

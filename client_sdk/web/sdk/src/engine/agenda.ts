@@ -53,6 +53,7 @@ import * as reissuing from "./reissuing.ts";
 import * as reminders from "./reminders.ts";
 import * as renewing from "./renewing.ts";
 import * as rooms from "./rooms.ts";
+import { watchDue } from "./rooms-watching.ts";
 import * as sealing from "./sealing.ts";
 import * as showing from "./showing.ts";
 import type { Call, Turn } from "./turn.ts";
@@ -113,7 +114,7 @@ const LOCAL: { readonly [kind in LocalKind]: (turn: Turn, subject: string) => vo
   promise: (turn, subject) => promises.promiseDue(turn, subject as ConversationId),
   call: (turn, subject) => callDue(turn, subject as MessageId),
   appointment_odd: (turn, subject) => appointments.oddDue(turn, subject as AppointmentId),
-  room_watch: rooms.watchDue,
+  room_watch: watchDue,
   urgent_silent: (turn, subject) => urgent.silentDue(turn, subject as MessageId),
   withheld: (turn, subject) => contacts.withheldDue(turn, subject as AccountId),
 };

@@ -246,7 +246,13 @@ export function putTaken(turn: Turn, { subject }: Errand, answer: Appointments):
 
 /** The server will not have it. What it has instead is asked for; whoever waits is told why. */
 export function putRefused(turn: Turn, errand: Errand, refusal: Rejected): void {
-  ended(turn, errand.subject);
+  const put = ended(turn, errand.subject);
+  if (put !== null) {
+    const { conv: conversation, content } = put;
+    for (const { appointment } of content.occurrences) {
+      turn.show({ type: "appointmentRefused", conversation, appointment, code: refusal.code });
+    }
+  }
   errands.plan(turn, "appointments");
   turn.finished.set(errands.keyOf(errand), refusal);
 }

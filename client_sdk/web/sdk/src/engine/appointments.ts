@@ -180,7 +180,8 @@ export function takeAppointments(turn: Turn, spoken: Spoken, content: Appointmen
 
 /** The oldest appointment of a conversation that has too many goes, with all that was said of it. */
 function makeRoom(turn: Turn, conv: ConversationId): void {
-  const same = APPOINTMENTS.list(turn.tx).filter(([, record]) => record.conv === conv);
+  const held = APPOINTMENTS.count(turn.tx) < EACH_MOST ? [] : APPOINTMENTS.list(turn.tx);
+  const same = held.filter(([, record]) => record.conv === conv);
   const [oldest] = same.length >= EACH_MOST ? same : [];
   if (oldest !== undefined) {
     forget(turn, oldest[1].id);

@@ -34,7 +34,7 @@ import type { Turn } from "./turn.ts";
 export const CALLS_KEPT = 64;
 /** So long after its end a call is remembered: words about it may still come. */
 export const ENDED_KEPT_MS = 3_600_000;
-/** Another offer of the same two people is held against a call that has ended so lately. */
+/** Both have called, and the server was faster: the other offer is taken up within this time. */
 const LATELY_MS = 60_000;
 
 /** One record under the empty key: whether this device is signed in and has caught up. */
@@ -83,9 +83,14 @@ export function beginCall(turn: Turn, id: MessageId, row: CallRow): void {
     feed(turn, id, { tag: "online" });
   }
   for (const [other, held] of callRows(turn)) {
-    const isNear = isLive(held) || held.endedMs + LATELY_MS > turn.nowMs;
-    if (other !== id && held.conv === row.conv && isNear) {
-      feed(turn, other, otherOffer(id, row, held));
+    if (other === id || held.conv !== row.conv) {
+      continue;
+    }
+    const gaveWay = held.machine.reason === "glare" && held.endedMs + LATELY_MS > turn.nowMs;
+    if (isLive(held) || gaveWay) {
+      feed(turn, other, otherOffer(id, row, held)); // it may have given way to this very one
+    }
+    if (isLive(held)) {
       feed(turn, id, otherOffer(other, held, row));
     }
   }

@@ -30,7 +30,7 @@ import { viewOffices } from "./office.ts";
 import { ownOffice } from "./office-publishing.ts";
 import type { OfficeView } from "./office-shown.ts";
 import { settings } from "./own-state.ts";
-import { type Rooms, viewRooms } from "./rooms.ts";
+import { type Rooms, viewRooms } from "./rooms-shown.ts";
 import { ServerClock } from "./server-clock.ts";
 import { begin } from "./starting.ts";
 import type { Me } from "./turn.ts";

@@ -5,9 +5,9 @@
  * next value and puts it back in one go (`amend`), so that no stale copy can overwrite a newer one.
  */
 
+import type { CallNote } from "../call-views.ts";
 import type { Card } from "../crypto/invites.ts";
 import type { MessageKind, PlaceholderReason, SecurityKind, Status } from "../events.ts";
-import type { CallNote } from "../call-views.ts";
 import type { AppointmentNews } from "../meetings.ts";
 import type { AccountId, ConversationId, DeviceId, ItemId, MessageId, SessionId, StoreEpoch } from "../protocol/ids.ts";
 import type { MembershipState } from "../protocol/membership.ts";

@@ -25,7 +25,8 @@ import { accountsOf } from "./conversations.ts";
 import { pairWith } from "./covering.ts";
 import { WORDS_BYTES } from "./meetings.ts";
 import { CONVERSATIONS } from "./records.ts";
-import { isExpected, isHost, isKnown, roomOf, takeRoom } from "./rooms.ts";
+import { isHost, isKnown, takeRoom } from "./rooms.ts";
+import { isExpected, roomOf } from "./rooms-shown.ts";
 import type { Turn } from "./turn.ts";
 
 /** A join link works from so long before the start, to so long after the end. */

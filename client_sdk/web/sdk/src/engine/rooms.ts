@@ -14,92 +14,27 @@
  * Source: docs/protocol.md, chapter 23.
  */
 
-import { hasRoom, type Place, type Room, type RoomPerson } from "../meetings.ts";
-import { concat } from "../protocol/bytes.ts";
-import type { AccountId, AppointmentId, RoomLinkId } from "../protocol/ids.ts";
-import { idBytes } from "../protocol/ids.ts";
-import { WATCHED_ROOMS } from "../protocol/limits.ts";
-import type { RoomView, RoomPerson as Seen } from "../protocol/meeting.ts";
+import { hasRoom } from "../meetings.ts";
+import type { AccountId, AppointmentId } from "../protocol/ids.ts";
+import type { RoomView } from "../protocol/meeting.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
-import {
-  type DoorState,
-  GRACE_MS,
-  KNOCK_EVERY_MS,
-  OPENS_BEFORE_MS,
-  type PersonState,
-  TICKET_MS,
-} from "../rooms/states.ts";
+import { DECLINED_MS } from "../rooms/person.ts";
+import { KNOCK_EVERY_MS, type PersonState, TICKET_MS } from "../rooms/states.ts";
 import { APPOINTMENTS, standing, viewOf } from "./appointments.ts";
-import { accountsOf } from "./conversations.ts";
 import type { Errand } from "./errands.ts";
 import * as errands from "./errands.ts";
 import type { RoomWords } from "./meetings.ts";
 import { CONVERSATIONS } from "./records.ts";
-import { Table } from "./tables.ts";
+import { LED, type Led, NOTHING, PRESENT, type Presence, ROOMS, WATCHING, WORDS } from "./rooms-records.ts";
+import { asText, roomOf, stateOf, tellIf } from "./rooms-shown.ts";
+import { watchRooms } from "./rooms-watching.ts";
 import { type Call, makeCall, type Turn } from "./turn.ts";
 
-/** Rooms are watched from so long before their doors open. */
-const EARLY_MS = 5 * 60_000;
-/** How long behind its end a room may still be open: what runs over is watched as long. */
-const OVERRUN_MS = 4 * 3_600_000;
-const LONGEST_MS = 2 * 3_600_000;
+/** Words of a host that are older say nothing about today. */
+const WORDS_MS = 4 * 3_600_000;
+/** Who was declined is heard again after a while: so long their next knocks may be in vain. */
+const PATIENCE_MS = DECLINED_MS + KNOCK_EVERY_MS;
 const MINUTE_MS = 60_000;
-
-/**
- * What this device holds at a door. madeMs: when its person said so last; heardMs: the server's last answer since, 0 =
- * none yet. link: by which join link. as: a guest's place, or a host in the room.
- */
-interface Presence {
-  readonly appointment: AppointmentId;
-  readonly as: "guest" | "host";
-  readonly step: "checking" | "waiting";
-  readonly checks: number;
-  readonly link: RoomLinkId | null;
-  readonly state: PersonState;
-  readonly sinceMs: number;
-  readonly heardMs: number;
-  readonly madeMs: number;
-}
-
-/** What the server said. stale: on an earlier connection. */
-interface Told {
-  readonly view: RoomView;
-  readonly stale: boolean;
-}
-
-/** What a host has said to us. */
-interface Words {
-  readonly act: string;
-  readonly words: string;
-  readonly atMs: number;
-  readonly seq: number;
-}
-
-/** A join link that this device has used. */
-interface Led {
-  readonly link: RoomLinkId;
-  readonly startMs: number;
-  readonly minutes: number;
-}
-
-/** Which rooms the server was told that we watch, on this connection; wanted: by the host program. */
-interface Watching {
-  readonly told: readonly AppointmentId[];
-  readonly wanted: readonly AppointmentId[];
-}
-
-const NOTHING: Watching = { told: [], wanted: [] };
-
-/** By appointment. */
-const PRESENT = new Table<Presence>("room_present");
-/** By appointment. */
-const ROOMS = new Table<Told>("room");
-/** By appointment. */
-const WORDS = new Table<Words>("room_words");
-/** By appointment. */
-const LED = new Table<Led>("room_link");
-/** One record under the empty key. */
-const WATCHING = new Table<Watching>("room_watch", NOTHING);
 
 // --- a place ---------------------------------------------------------------------------------------------------------
 
@@ -135,21 +70,16 @@ export function knock(turn: Turn, appointment: AppointmentId, { checks = 0, chec
   const link = LED.get(turn.tx, appointment)?.link ?? null;
   const step = checking ? "checking" : "waiting";
   const { state, sinceMs } = held?.as === "guest" ? held : ({ state: "invited", sinceMs: 0 } as const);
-  const said = { step, checks, link, heardMs: 0, madeMs: turn.nowMs } as const;
+  const patienceMs = ownState(turn, appointment) === "declined" ? turn.nowMs + PATIENCE_MS : 0;
+  const said = { step, checks, link, heardMs: 0, madeMs: turn.nowMs, patienceMs } as const;
   keep(turn, { appointment, as: "guest", state, sinceMs, ...said });
   WORDS.delete(turn.tx, appointment);
 }
 
 /** We are in the room as a host: said every ten seconds from now on. */
 export function enter(turn: Turn, appointment: AppointmentId): void {
-  const fresh = {
-    link: null,
-    state: "in_room",
-    checks: 0,
-    sinceMs: turn.nowMs,
-    heardMs: 0,
-    madeMs: turn.nowMs,
-  } as const;
+  const times = { sinceMs: turn.nowMs, heardMs: 0, madeMs: turn.nowMs, patienceMs: 0 };
+  const fresh = { link: null, state: "in_room", checks: 0, ...times } as const;
   const held = PRESENT.get(turn.tx, appointment);
   keep(turn, { ...(held?.as === "host" ? held : fresh), appointment, as: "host", step: "waiting" });
 }
@@ -267,20 +197,6 @@ export function leftTold(turn: Turn, { subject }: Errand): void {
 
 // --- what the server says --------------------------------------------------------------------------------------------
 
-const DOORS: readonly DoorState[] = ["closed", "open_no_host", "host_present", "in_session", "grace"];
-const STATES: readonly PersonState[] = [
-  "invited",
-  "checking",
-  "waiting",
-  "disconnected",
-  "admitting",
-  "in_room",
-  "left",
-  "declined",
-  "gave_up",
-  "expired",
-  "removed",
-];
 /** After these nothing is said at the door any more, until somebody knocks again. */
 const OVER: readonly PersonState[] = ["left", "declined", "gave_up", "removed"];
 
@@ -314,16 +230,22 @@ function followPlace(turn: Turn, { appointment, people, door }: RoomView): void 
     return;
   }
   const state = stateOf(own.state);
-  putPresence(turn, { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs });
-  if (OVER.includes(state) && held.heardMs > 0) {
-    giveUp(turn, appointment); // else it is of before we have knocked
+  const isEarlier = held.heardMs === 0 || turn.nowMs < held.patienceMs; // it may be of before we have knocked
+  const goesOn = state === "declined" && isEarlier;
+  const patienceMs = goesOn ? held.patienceMs || turn.nowMs + PATIENCE_MS : 0;
+  putPresence(turn, { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs, patienceMs });
+  if (OVER.includes(state) && held.heardMs > 0 && !goesOn) {
+    giveUp(turn, appointment);
   } else if (held.state === "in_room" && state !== "in_room") {
     errands.plan(turn, "room_present", appointment); // sent back: we wait again
   }
 }
 
-function stateOf(word: string): PersonState {
-  return STATES.find((known) => known === word) ?? "invited";
+/** The server's last word on us; null while there is none. */
+function ownState(turn: Turn, appointment: AppointmentId): PersonState | null {
+  const people = ROOMS.get(turn.tx, appointment)?.view.people ?? [];
+  const own = people.find(({ account }) => account === turn.me.account);
+  return own === undefined ? null : stateOf(own.state);
 }
 
 /**
@@ -361,7 +283,7 @@ export function takeWords(
 ): void {
   const held = WORDS.get(turn.tx, appointment);
   const isTheirs = viewOf(turn, appointment)?.members.includes(account) ?? LED.has(turn.tx, appointment);
-  const isFresh = atMs > turn.nowMs - OVERRUN_MS && seq > (held?.seq ?? 0);
+  const isFresh = atMs > turn.nowMs - WORDS_MS && seq > (held?.seq ?? 0);
   if (account !== turn.me.account && leads(turn, account) && isTheirs && isFresh) {
     const before = asText(roomOf(turn, appointment));
     WORDS.put(turn.tx, appointment, { act, words, atMs, seq });
@@ -375,79 +297,7 @@ export function led(turn: Turn, appointment: AppointmentId, by: Led): void {
   watchRooms(turn);
 }
 
-// --- watching --------------------------------------------------------------------------------------------------------
-
-/** The host program wants to know of these rooms too. */
-export function watchToo(turn: Turn, wanted: readonly AppointmentId[]): void {
-  WATCHING.put(turn.tx, "", { ...watching(turn), wanted: wanted.slice(0, WATCHED_ROOMS) });
-  watchRooms(turn);
-}
-
-function watching(turn: Turn): Watching {
-  return WATCHING.get(turn.tx, "") ?? NOTHING;
-}
-
-/** A connection is there: the server has to be told whom we watch, and says anew how they stand. */
-export function roomsOnline(turn: Turn): void {
-  for (const [key, held] of ROOMS.list(turn.tx)) {
-    ROOMS.put(turn.tx, key, { ...held, stale: true });
-  }
-  WATCHING.put(turn.tx, "", { ...watching(turn), told: [] });
-  watchRooms(turn);
-}
-
-/** Appointments that begin soon or run, and when that is next different. */
-function current(turn: Turn): { readonly now: AppointmentId[]; readonly nextMs: number } {
-  const early = OPENS_BEFORE_MS + EARLY_MS;
-  const span = { above: turn.nowMs - LONGEST_MS - OVERRUN_MS, below: turn.nowMs + early + 1 };
-  const open = APPOINTMENTS.list(turn.tx, "", span).filter(([, { id }]) => {
-    const known = viewOf(turn, id);
-    const end = (known?.endMs ?? 0) + (known?.lateMinutes ?? 0) * MINUTE_MS + GRACE_MS;
-    const door = ROOMS.get(turn.tx, id)?.view.door ?? "closed";
-    const runs = turn.nowMs < end + MINUTE_MS || door !== "closed";
-    return known !== null && !known.cancelled && hasRoom(known.modality) && runs;
-  });
-  const [next] = APPOINTMENTS.list(turn.tx, "", { above: turn.nowMs + early, limit: 1 });
-  const start = next === undefined ? 0 : (standing(turn, next[1].id)?.start ?? 0);
-  return { now: open.map(([, { id }]) => id), nextMs: start > 0 ? start - early : 0 };
-}
-
-/** Says whom we watch, if that is news to the server. */
-export function watchRooms(turn: Turn): void {
-  const { now, nextMs } = current(turn);
-  const held = watching(turn);
-  const present = PRESENT.list(turn.tx).map(([, { appointment }]) => appointment);
-  const watched = [...new Set([...present, ...now, ...held.wanted])].slice(0, WATCHED_ROOMS).sort();
-  errands.drop(turn, "room_watch");
-  if (nextMs > turn.nowMs) {
-    errands.plan(turn, "room_watch", "", { dueMs: nextMs });
-  }
-  if (watched.join() !== [...held.told].join()) {
-    WATCHING.put(turn.tx, "", { ...held, told: watched });
-    turn.send({ tag: "watch_room", appointments: concat(...watched.map(idBytes)) });
-    for (const [key] of ROOMS.list(turn.tx).filter(([room]) => !watched.includes(room as AppointmentId))) {
-      ROOMS.delete(turn.tx, key);
-    }
-  }
-}
-
-/** Another appointment begins soon. */
-export function watchDue(turn: Turn): void {
-  errands.drop(turn, "room_watch");
-  watchRooms(turn);
-}
-
-// --- what hosts see --------------------------------------------------------------------------------------------------
-
-/** Rooms by appointment. */
-export type Rooms = Readonly<Record<AppointmentId, Room>>;
-
-/** All that are known. */
-export function viewRooms(turn: Turn): Rooms {
-  const ids = new Set([...ROOMS.list(turn.tx), ...PRESENT.list(turn.tx), ...WORDS.list(turn.tx)].map(([key]) => key));
-  const rooms = [...ids].map((id) => roomOf(turn, id as AppointmentId)).filter((room) => room !== null); // their keys
-  return Object.fromEntries(rooms.map((room) => [room.appointment, room]));
-}
+// --- with every turn ---------------------------------------------------------------------------------------------------
 
 /** Watches what the appointments that this turn has changed ask for; a place at one that is cancelled is given up. */
 export function settleRooms(turn: Turn): void {
@@ -459,60 +309,5 @@ export function settleRooms(turn: Turn): void {
   }
   if (changed.length > 0) {
     watchRooms(turn);
-  }
-}
-
-/** All that are known, if this turn has changed what is seen of any; else null. */
-export function changedRooms(turn: Turn): Rooms | null {
-  const tables = [ROOMS, PRESENT, WORDS, APPOINTMENTS, WATCHING];
-  return tables.some(({ name }) => turn.written(name).length > 0) ? viewRooms(turn) : null;
-}
-
-/** One room as hosts see it; null while nothing is known of it. */
-export function roomOf(turn: Turn, appointment: AppointmentId): Room | null {
-  const view = ROOMS.get(turn.tx, appointment)?.view ?? null;
-  const held = PRESENT.get(turn.tx, appointment);
-  const said = WORDS.get(turn.tx, appointment);
-  if (view === null && held === null && said === null) {
-    return null;
-  }
-  const start = standing(turn, appointment)?.start ?? LED.get(turn.tx, appointment)?.startMs ?? 0;
-  return {
-    appointment,
-    door: DOORS.find((known) => known === view?.door) ?? "closed",
-    opensMs: view?.opensMs ?? Math.max(0, start - OPENS_BEFORE_MS),
-    locked: view?.locked ?? false,
-    version: view?.version ?? 0,
-    people: (view?.people ?? []).map((person) => shownPerson(turn, appointment, person)),
-    words: said && { act: said.act, words: said.words, atMs: said.atMs },
-    place: held?.as === "guest" ? shownPlace(held) : null,
-    asHost: held?.as === "host",
-  };
-}
-
-/** Whether somebody is expected is not the server's to say. */
-function shownPerson(turn: Turn, appointment: AppointmentId, person: Seen): RoomPerson {
-  const { account, state, sinceMs, checks, call } = person;
-  return { account, state: stateOf(state), sinceMs, expected: isExpected(turn, appointment, account), checks, call };
-}
-
-/** Whether an account is on an appointment, by what is sealed and signed. */
-export function isExpected(turn: Turn, appointment: AppointmentId, account: AccountId): boolean {
-  const conv = viewOf(turn, appointment)?.conversation ?? null;
-  const conversation = conv === null ? null : CONVERSATIONS.get(turn.tx, conv);
-  return conversation !== null && accountsOf(turn, conversation).includes(account);
-}
-
-function shownPlace({ step, state, checks, sinceMs, heardMs }: Presence): Place {
-  return { step, state, checks, sinceMs, heardMs };
-}
-
-function asText(room: Room | null): string {
-  return JSON.stringify(room && { ...room, place: room.place && { ...room.place, heardMs: 0 } });
-}
-
-function tellIf(turn: Turn, appointment: AppointmentId, before: string): void {
-  if (asText(roomOf(turn, appointment)) !== before) {
-    turn.show({ type: "roomChanged", appointment });
   }
 }

@@ -19,7 +19,7 @@ import * as outbox from "./outbox.ts";
 import { prekeysLeft } from "./prekeys.ts";
 import { noticeEpoch } from "./reposting.ts";
 import { lookBack } from "./rollback.ts";
-import { roomsOnline } from "./rooms.ts";
+import { roomsOnline } from "./rooms-watching.ts";
 import { skipTo } from "./showing.ts";
 import type { Me, Turn } from "./turn.ts";
 import { signingKeyOf } from "./turn.ts";

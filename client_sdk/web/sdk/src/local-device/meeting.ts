@@ -4,16 +4,37 @@ import * as appointments from "../engine/appointments.ts";
 import * as planning from "../engine/appointments-planning.ts";
 import * as rooms from "../engine/rooms.ts";
 import * as hosting from "../engine/rooms-hosting.ts";
+import { watchToo } from "../engine/rooms-watching.ts";
+import { unlessAborted, within } from "../engine/waiting.ts";
 import type { LinkUsed } from "../meetings.ts";
 import { LocalError, Rejected } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId } from "../protocol/ids.ts";
 import type { Outcome } from "../protocol/meeting.ts";
+import type { OperationName, RequestOf, ResponseOf } from "../protocol/requests.ts";
 import { CallingDevice } from "./calling.ts";
 import { errandWithin } from "./running.ts";
 import type { AppointmentCalls } from "./types.ts";
 
+/** Whoever opens a link has a page that is only just connecting: so long it is waited for, milliseconds. */
+const CONNECTED_WITHIN_MS = 10_000;
+
 /** The part of `LocalDevice` that meets people. See `AppointmentCalls`, which says what each method does. */
 export abstract class MeetingDevice extends CallingDevice implements AppointmentCalls {
+  /** One request, as soon as there is a connection. Rejected; Unreachable without one for ten seconds. */
+  private async ask<Name extends OperationName>(
+    operation: Name,
+    path: Readonly<Record<string, string>>,
+    query: Readonly<Record<string, number | string>>,
+    body: RequestOf<Name>,
+  ): Promise<ResponseOf<Name>> {
+    const { engine } = this;
+    const never = new AbortController().signal;
+    await within(this.clock, CONNECTED_WITHIN_MS, never, (signal) =>
+      unlessAborted(engine.waitUntil("connected"), signal),
+    );
+    return await engine.request(operation, path, query, body);
+  }
+
   // --- appointments ---
 
   async planAppointment(conv: ConversationId, plan: planning.Plan): Promise<readonly AppointmentId[]> {
@@ -40,17 +61,17 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
 
   async setOutcome(id: AppointmentId, outcome: Outcome, minutesHeld: number): Promise<void> {
     const body = { outcome, minutesHeld };
-    const answer = await this.engine.request("appointment.outcome", { appointment: id }, {}, body);
+    const answer = await this.ask("appointment.outcome", { appointment: id }, {}, body);
     await this.do((turn) => appointments.takeRows(turn, answer.appointments));
   }
 
   async calendarFile(id: AppointmentId): Promise<Uint8Array> {
-    const { ics } = await this.engine.request("appointment.calendar", { appointment: id }, {}, null);
+    const { ics } = await this.ask("appointment.calendar", { appointment: id }, {}, null);
     return ics;
   }
 
   async makeFeed(): Promise<string> {
-    const { path } = await this.engine.request("calendar.feed", {}, {}, null);
+    const { path } = await this.ask("calendar.feed", {}, {}, null);
     if (!/^\/v1\/calendar\/[\w-]+\.ics$/.test(path)) {
       throw new LocalError("bad_format", "the server gave out no address");
     }
@@ -58,12 +79,12 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
   }
 
   async endFeed(): Promise<void> {
-    await this.engine.request("calendar.end", {}, {}, null);
+    await this.ask("calendar.end", {}, {}, null);
   }
 
   // --- waiting rooms ---
 
-  async knock(appointment: AppointmentId, knocking: rooms.Knocking): Promise<void> {
+  async knock(appointment: AppointmentId, knocking: rooms.Knocking = {}): Promise<void> {
     await this.do((turn) => {
       hosting.requireRoom(turn, appointment);
       if (rooms.isHost(turn, appointment)) {
@@ -85,17 +106,17 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
   }
 
   async watchRooms(wanted: readonly AppointmentId[]): Promise<void> {
-    await this.do((turn) => rooms.watchToo(turn, wanted));
+    await this.do((turn) => watchToo(turn, wanted));
   }
 
   async actInRoom(appointment: AppointmentId, wish: hosting.HostWish): Promise<void> {
     const act = await this.do((turn) => hosting.actOf(turn, appointment, wish));
     try {
-      const view = await this.engine.request("room.act", { appointment }, {}, act);
+      const view = await this.ask("room.act", { appointment }, {}, act);
       await this.do((turn) => hosting.acted(turn, appointment, wish, view));
     } catch (problem) {
       if (problem instanceof Rejected && problem.code === "conflict") {
-        const view = await this.engine.request("room.view", { appointment }, {}, null);
+        const view = await this.ask("room.view", { appointment }, {}, null);
         await this.do((turn) => rooms.takeRoom(turn, view));
       }
       throw problem;
@@ -104,7 +125,7 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
 
   async useRoomLink(url: string, passcode: string): Promise<LinkUsed> {
     const { link, secret, appointment: named } = await this.do((turn) => hosting.readRoomLink(turn, url));
-    const opened = await this.engine.request("room.use_link", { link }, {}, { secret, passcode });
+    const opened = await this.ask("room.use_link", { link }, {}, { secret, passcode });
     const { appointment, startMs, minutes } = opened;
     if (appointment !== named) {
       throw new Rejected("not_found", "the server leads elsewhere than the link says");
@@ -115,7 +136,7 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
 
   async makeRoomLink(appointment: AppointmentId, passcode: string): Promise<string> {
     const { url, body } = await this.do((turn) => hosting.newRoomLink(turn, appointment, passcode));
-    await this.engine.request("room.link", { appointment }, {}, body);
+    await this.ask("room.link", { appointment }, {}, body);
     return url;
   }
 }

@@ -17,7 +17,8 @@ import type { Description } from "../engine/meetings.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
-import type { Knocking, Rooms } from "../engine/rooms.ts";
+import type { Knocking } from "../engine/rooms.ts";
+import type { Rooms } from "../engine/rooms-shown.ts";
 import type { HostWish } from "../engine/rooms-hosting.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
@@ -402,7 +403,7 @@ export interface AppointmentCalls {
   /** No such address any more. */
   endFeed(): Promise<void>;
   /** Takes a place at a door, or says something else there; kept until `leaveRoom`. */
-  knock(appointment: AppointmentId, knocking: Knocking): Promise<void>;
+  knock(appointment: AppointmentId, knocking?: Knocking): Promise<void>;
   /** Is in the room as a host from now on, until `leaveRoom`. LocalError(forbidden). */
   enterRoom(appointment: AppointmentId): Promise<void>;
   /** Gives up the place, or leaves the room as a host. */

@@ -152,6 +152,9 @@ export function setOutcome(
   if (!["", "completed", "no_show", "cancelled"].includes(outcome)) {
     throw new Rejected("rule_broken", "no such outcome");
   }
+  if (store.now() < record.times.startMs) {
+    throw new Rejected("bad_time", "it has not begun");
+  }
   Object.assign(record, { outcome, minutesHeld });
   tellMembers(store, appointment);
   return answer(store, [record]);

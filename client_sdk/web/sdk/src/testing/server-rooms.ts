@@ -20,102 +20,78 @@ import type {
 import type { ServerMessage, WatchRoom } from "../protocol/messages.ts";
 import { h256 } from "../protocol/signed.ts";
 import {
-  ADMITTING_MS,
-  type DoorState,
-  GRACE_MS,
-  OPENS_BEFORE_MS,
-  type PersonState,
-  TICKET_MS,
-  UNHEARD_MS,
-} from "../rooms/states.ts";
+  type Door,
+  doorChangesMs,
+  doorState,
+  mayKnock,
+  newDoor,
+  opensMs,
+  withGuests,
+  withHost,
+} from "../rooms/door.ts";
+import { due, hasPlace, newPerson, type PersonEvent, step, type Told } from "../rooms/person.ts";
+import { UNHEARD_MS } from "../rooms/states.ts";
 import { appointmentOf, endOf, isMember, remindDue, tellMembers } from "./server-appointments.ts";
-import {
-  type AppointmentRecord,
-  notFound,
-  type PersonRecord,
-  type Principal,
-  type RoomRecord,
-  type Store,
-} from "./server-state.ts";
+import { type AppointmentRecord, notFound, type Principal, type RoomRecord, type Store } from "./server-state.ts";
 
 const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
 /** So many wrong passcodes void a join link. */
 const TRIES = 5;
-/** States in which somebody has a place. */
-const PLACED: readonly PersonState[] = ["checking", "waiting", "disconnected", "admitting", "in_room"];
 
-function roomOf({ state }: Store, appointment: AppointmentId): RoomRecord {
-  const found = state.rooms.get(appointment);
-  const room: RoomRecord = found ?? {
-    version: 1,
-    locked: false,
-    hosts: new Map(),
-    people: new Map(),
-    emptiedMs: 0,
-    door: "closed",
-  };
-  state.rooms.set(appointment, room);
+function roomOf({ state }: Store, { times }: AppointmentRecord): RoomRecord {
+  const found = state.rooms.get(times.appointment);
+  const fresh = { version: 1, locked: false, hosts: new Map(), people: new Map(), told: "closed" } as const;
+  const room: RoomRecord = found ?? { ...fresh, door: newDoor(times.startMs, endOf(times)) };
+  state.rooms.set(times.appointment, room);
   return room;
 }
 
-function hasRoom({ times }: AppointmentRecord): boolean {
-  return !times.cancelled && times.modality !== "phone" && times.modality !== "in_person";
-}
-
-function inRoom(room: RoomRecord): number {
-  return [...room.people.values()].filter(({ state }) => state === "in_room").length;
-}
-
-/** How the door stands now. */
-export function doorOf(record: AppointmentRecord, room: RoomRecord, now: number): DoorState {
-  if (!hasRoom(record) || now < record.times.startMs - OPENS_BEFORE_MS) {
-    return "closed";
-  }
-  if (inRoom(room) > 0) {
-    return "in_session";
-  }
-  const end = endOf(record.times);
-  const over = room.emptiedMs > 0 ? room.emptiedMs : now >= end ? end : 0;
-  if (over > 0 && now >= over + GRACE_MS) {
-    return "closed";
-  }
-  const isHostThere = [...room.hosts.values()].some((heardMs) => now < heardMs + UNHEARD_MS);
-  return over > 0 ? "grace" : isHostThere ? "host_present" : "open_no_host";
+/** What is known of the door, with the appointment as it is now. */
+function doorOf({ times }: AppointmentRecord, room: RoomRecord): Door {
+  const exists = !times.cancelled && times.modality !== "phone" && times.modality !== "in_person";
+  const hostHeardMs = Math.max(0, ...room.hosts.values());
+  return withHost({ ...room.door, startMs: times.startMs, endMs: endOf(times), exists }, hostHeardMs);
 }
 
 function isHost(record: AppointmentRecord, who: Principal): boolean {
   return who.role !== "client" && isMember(record, who.account);
 }
 
-/** A person is different now. */
-function move(room: RoomRecord, person: PersonRecord, changes: Partial<PersonRecord>): void {
-  const wasIn = inRoom(room);
-  room.version += 1;
-  Object.assign(person, changes, { version: room.version });
-  if (changes.state !== "admitting") {
-    person.untilMs = 0;
+/** Something happens to somebody; false if it is nothing. */
+function happens(room: RoomRecord, account: AccountId, event: PersonEvent, now: number, told: Told = {}): boolean {
+  const held = room.people.get(account);
+  const before = held?.person ?? (told.device === undefined ? null : newPerson(told.device));
+  const after = before && step(before, event, now, told);
+  if (after === null) {
+    return false;
   }
-  if (wasIn > 0 && inRoom(room) === 0) {
-    room.emptiedMs = person.heardMs;
-  } else if (inRoom(room) > 0) {
-    room.emptiedMs = 0;
-  }
+  const isSame = held !== undefined && JSON.stringify(shown(after)) === JSON.stringify(shown(held.person));
+  room.version += isSame ? 0 : 1;
+  room.people.set(account, { person: after, version: isSame ? held.version : room.version });
+  const guests = [...room.people.values()].filter(({ person }) => person.state === "in_room").length;
+  room.door = withGuests(room.door, guests, now);
+  return true;
+}
+
+function shown({ state, device, sinceMs, checks, call }: ReturnType<typeof newPerson>): object {
+  return { state, device, sinceMs, checks, call };
 }
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
 /** The room as this account may see it. */
 function viewFor(store: Store, who: Principal, record: AppointmentRecord): RoomView {
-  const { appointment, startMs } = record.times;
-  const room = roomOf(store, appointment);
-  const people = [...room.people.values()].filter(({ account }) => isHost(record, who) || account === who.account);
+  const { appointment } = record.times;
+  const room = roomOf(store, record);
+  const people = [...room.people].filter(([account]) => isHost(record, who) || account === who.account);
   const { version, locked } = room;
-  const door = doorOf(record, room, store.now());
-  const shown = people.map((person): RoomPerson => {
-    const { account, device, state, sinceMs, checks, call } = person;
+  const door = doorOf(record, room);
+  const seen = people.map(([account, { person }]): RoomPerson => {
+    const { device, state, sinceMs, checks, call } = person;
     return { account, device, state, sinceMs, expected: isMember(record, account), checks, call };
   });
-  return { appointment, version, door, opensMs: startMs - OPENS_BEFORE_MS, locked, people: shown };
+  return { appointment, version, door: doorState(door, store.now()), opensMs: opensMs(door), locked, people: seen };
 }
 
 /** The appointment, if this device may see its room: a member, or let in by a join link. */
@@ -136,55 +112,25 @@ export function viewRoom(store: Store, who: Principal, appointment: AppointmentI
 
 // --- in front of the door --------------------------------------------------------------------------------------------
 
+const KNOCKS: Readonly<Record<string, PersonEvent>> = { checking: "check", waiting: "wait", leave: "leave" };
+
 /** See `room.knock`. */
 export function knock(store: Store, who: Principal, appointment: AppointmentId, asked: Knock): RoomView {
   const record = mayLook(store, who, appointment);
-  if (isHost(record, who)) {
-    throw new Rejected("rule_broken", "a host enters");
+  const event = KNOCKS[asked.step];
+  if (isHost(record, who) || event === undefined) {
+    throw new Rejected("rule_broken", "a host enters, others check, wait or leave");
   }
-  const room = roomOf(store, appointment);
-  const person = room.people.get(who.account);
+  const room = roomOf(store, record);
   const now = store.now();
-  const isOpen = doorOf(record, room, now) !== "closed";
-  const isPlaced = person !== undefined && PLACED.includes(person.state);
-  if (asked.step === "leave" && isPlaced) {
-    move(room, person, { state: person.state === "in_room" ? "left" : "gave_up", heardMs: now });
-  } else if (isOpen && (isPlaced || !room.locked) && person?.state !== "removed") {
-    come(room, who, asked, person, now);
+  const { account, device } = who;
+  const state = room.people.get(account)?.person.state ?? "invited";
+  const isOpen = mayKnock(doorState(doorOf(record, room), now), { locked: room.locked, hasPlace: hasPlace(state) });
+  if (event === "leave" || isOpen) {
+    happens(room, account, event, now, event === "leave" ? {} : { device, checks: asked.checks });
   }
   store.rooms();
   return viewFor(store, who, record);
-}
-
-function come(room: RoomRecord, who: Principal, asked: Knock, held: PersonRecord | undefined, now: number): void {
-  const { account, device } = who;
-  const { checks } = asked;
-  const step = asked.step === "checking" ? "checking" : "waiting";
-  const fresh: PersonRecord = {
-    account,
-    device,
-    state: step,
-    sinceMs: now,
-    heardMs: now,
-    checks,
-    call: null,
-    untilMs: 0,
-    version: 0,
-  };
-  if (held === undefined || !PLACED.includes(held.state)) {
-    room.people.set(account, fresh);
-    move(room, fresh, {});
-    return;
-  }
-  held.heardMs = now;
-  if (held.device !== device || held.checks !== checks) {
-    move(room, held, { device, checks });
-  }
-  if (held.state === "checking" && step === "waiting") {
-    move(room, held, { state: "waiting", sinceMs: now });
-  } else if (held.state === "disconnected") {
-    move(room, held, { state: step });
-  }
 }
 
 // --- hosts -----------------------------------------------------------------------------------------------------------
@@ -195,75 +141,93 @@ export function actInRoom(store: Store, who: Principal, appointment: Appointment
   if (!isHost(record, who)) {
     throw notFound();
   }
-  const room = roomOf(store, appointment);
+  const room = roomOf(store, record);
   const now = store.now();
-  if (act.act === "enter") {
-    if (!room.hosts.has(who.account)) {
-      room.version += 1;
-    }
-    room.hosts.set(who.account, now);
-  } else if (act.act === "leave") {
-    room.version += room.hosts.delete(who.account) ? 1 : 0;
-  } else if (act.act === "lock" || act.act === "unlock") {
-    const locked = act.act === "lock";
-    room.version += room.locked === locked ? 0 : 1;
-    room.locked = locked;
-  } else if (act.act === "admit_all") {
-    for (const person of room.people.values()) {
-      if (isMember(record, person.account) && person.state === "waiting") {
-        move(room, person, { state: "admitting", untilMs: now + ADMITTING_MS });
-      }
-    }
-  } else if (act.act !== "seen") {
-    onPerson(record, room, act, now);
+  switch (act.act) {
+    case "enter":
+      enter(room, who.account, now);
+      break;
+    case "leave":
+      room.version += room.hosts.delete(who.account) ? 1 : 0;
+      break;
+    case "lock":
+    case "unlock":
+      room.version += room.locked === (act.act === "lock") ? 0 : 1;
+      room.locked = act.act === "lock";
+      break;
+    case "seen":
+      break;
+    case "admit_all":
+      admitAll(record, room, now);
+      break;
+    default:
+      onPerson(record, room, act, now);
+  }
+  if (act.act === "admit" || act.act === "admit_all") {
+    enter(room, who.account, now);
   }
   store.rooms();
   return viewFor(store, who, record);
 }
 
-const ACTS: Readonly<Record<string, { readonly from: readonly PersonState[]; readonly to: PersonState }>> = {
-  admit: { from: ["waiting", "disconnected"], to: "admitting" },
-  decline: { from: ["checking", "waiting", "disconnected", "admitting"], to: "declined" },
-  send_back: { from: ["admitting", "in_room"], to: "waiting" },
-  remove: { from: [...PLACED, "left", "declined", "gave_up", "expired"], to: "removed" },
-};
-
-function onPerson(record: AppointmentRecord, room: RoomRecord, act: HostAct, now: number): void {
-  const rule = ACTS[act.act];
-  const person = act.account === null ? undefined : room.people.get(act.account);
-  if (rule === undefined || person === undefined) {
-    throw notFound();
-  }
-  if (act.act === "admit" && !act.sure && !isMember(record, person.account)) {
-    throw new Rejected("rule_broken", "not on this appointment");
-  }
-  if (person.state === rule.to && (act.call === null || person.call === act.call)) {
-    return;
-  }
-  if ((act.version > 0 && person.version > act.version) || !rule.from.includes(person.state)) {
-    throw new Rejected("conflict", "somebody else was faster");
-  }
-  const admitting = act.act === "admit" ? { call: act.call, untilMs: now + ADMITTING_MS } : {};
-  move(room, person, { state: rule.to, ...admitting });
+function enter(room: RoomRecord, host: AccountId, now: number): void {
+  room.version += room.hosts.has(host) ? 0 : 1;
+  room.hosts.set(host, now);
 }
 
-/** A call has been accepted, or has ended: if a host has offered it to somebody who is being admitted, they are in. */
+function admitAll(record: AppointmentRecord, room: RoomRecord, now: number): void {
+  for (const [account, { person }] of [...room.people]) {
+    if (isMember(record, account) && person.state === "waiting") {
+      admit(record, room, account, now, null);
+    }
+  }
+}
+
+/** A chat needs no call: whoever is admitted is in. */
+function admit(record: AppointmentRecord, room: RoomRecord, account: AccountId, now: number, call: MessageId | null) {
+  happens(room, account, "admit", now, { call });
+  if (record.times.modality === "chat") {
+    happens(room, account, "call_accepted", now, {});
+  }
+}
+
+const ACTS: readonly PersonEvent[] = ["admit", "decline", "send_back", "remove"];
+
+function onPerson(record: AppointmentRecord, room: RoomRecord, act: HostAct, now: number): void {
+  const { account, call } = act;
+  const event = ACTS.find((known) => known === act.act);
+  const held = account === null ? undefined : room.people.get(account);
+  if (event === undefined || account === null || held === undefined) {
+    throw notFound();
+  }
+  const needsCall = record.times.modality !== "chat" && call === null;
+  if (event === "admit" && (needsCall || (!act.sure && !isMember(record, account)))) {
+    throw new Rejected("rule_broken", "without a call, or not on this appointment");
+  }
+  const after = step(held.person, event, now, { call });
+  if (after === null || (act.version > 0 && held.version > act.version && after.state !== held.person.state)) {
+    throw new Rejected("conflict", "somebody else was faster");
+  }
+  if (event === "admit") {
+    admit(record, room, account, now, call);
+  } else {
+    happens(room, account, event, now);
+  }
+}
+
+const CALLS = { offered: "call_offered", accepted: "call_accepted", ended: "call_ended" } as const;
+
+/** A call between these two has come so far: if one of them is a host who has admitted the other, they are in, or out. */
 export function callMoved(
   store: Store,
   call: MessageId,
   [host, guest]: readonly [AccountId, AccountId],
-  phase: "offered" | "accepted" | "ended",
+  phase: keyof typeof CALLS,
 ): void {
   for (const [appointment, room] of store.state.rooms) {
     const record = store.state.appointments.get(appointment);
-    const person = room.people.get(guest);
-    if (record === undefined || person === undefined || !isMember(record, host)) {
-      continue;
-    }
-    if (person.state === "admitting" && (person.call ?? call) === call && phase !== "ended") {
-      move(room, person, phase === "accepted" ? { state: "in_room", call } : { state: "admitting", call });
-    } else if (person.state === "in_room" && person.call === call && phase === "ended") {
-      move(room, person, { state: "left", heardMs: store.now() });
+    if (record !== undefined && isMember(record, host)) {
+      happens(room, guest, CALLS[phase], store.now(), { call });
     }
   }
   store.rooms();
@@ -370,38 +334,43 @@ export class FakeRooms {
     if (record === undefined) {
       return [];
     }
-    for (const person of room.people.values()) {
-      const { state, heardMs, untilMs } = person;
-      if (state === "admitting" && untilMs > 0 && now >= untilMs) {
-        move(room, person, { state: "waiting", call: null });
-      } else if (state === "disconnected" && now >= heardMs + TICKET_MS) {
-        move(room, person, { state: "expired" });
-      } else if ((state === "waiting" || state === "checking") && now >= heardMs + UNHEARD_MS) {
-        move(room, person, { state: "disconnected" });
-      }
-    }
-    for (const [host, heardMs] of room.hosts) {
+    for (const [host, heardMs] of [...room.hosts]) {
       if (now >= heardMs + UNHEARD_MS) {
         room.hosts.delete(host);
         room.version += 1;
       }
     }
+    const dues: number[] = [];
+    for (const [account] of [...room.people]) {
+      for (let next = dueOf(room, account); next !== null; next = dueOf(room, account)) {
+        if (next[0] > now || !happens(room, account, next[1], now)) {
+          dues.push(next[0]);
+          break;
+        }
+      }
+    }
     this.#turnDoor(record, room, now);
-    return dueIn(record, room).filter((dueMs) => dueMs > now);
+    const changes = [doorChangesMs(doorOf(record, room), now), ...dues];
+    return changes.filter((dueMs) => dueMs > now);
   }
 
   #turnDoor(record: AppointmentRecord, room: RoomRecord, now: number): void {
-    const door = doorOf(record, room, now);
-    if (door === room.door) {
+    const state = doorState(doorOf(record, room), now);
+    if (state === room.told) {
       return;
     }
     room.version += 1;
-    const isOver = door === "closed" && now > record.times.startMs;
-    if (isOver && record.outcome === "" && hasRoom(record)) {
-      record.outcome = room.emptiedMs > 0 ? "completed" : "no_show";
-      tellMembers(this.#store, record.times.appointment);
+    room.told = state;
+    if (state === "closed" && now > record.times.startMs && !record.times.cancelled) {
+      for (const [account] of [...room.people]) {
+        happens(room, account, "closed", now);
+      }
+      if (record.outcome === "" && room.people.size > 0) {
+        record.outcome = room.door.togetherMs > 0 ? "completed" : "no_show";
+        record.minutesHeld = Math.round(room.door.togetherMs / MINUTE_MS);
+        tellMembers(this.#store, record.times.appointment);
+      }
     }
-    room.door = door;
   }
 
   #tell({ principal, send, told }: Seat): void {
@@ -438,19 +407,8 @@ export class FakeRooms {
   }
 }
 
-/** When time may do something in a room. */
-function dueIn(record: AppointmentRecord, room: RoomRecord): number[] {
-  const { startMs } = record.times;
-  const end = endOf(record.times);
-  const people = [...room.people.values()].flatMap(({ state, heardMs, untilMs }) =>
-    state === "admitting"
-      ? [untilMs]
-      : state === "disconnected"
-        ? [heardMs + TICKET_MS]
-        : ["waiting", "checking"].includes(state)
-          ? [heardMs + UNHEARD_MS]
-          : [],
-  );
-  const hosts = [...room.hosts.values()].map((heardMs) => heardMs + UNHEARD_MS);
-  return [...people, ...hosts, startMs - OPENS_BEFORE_MS, end, end + GRACE_MS, room.emptiedMs + GRACE_MS];
+/** What time does next to somebody, and when. */
+function dueOf(room: RoomRecord, account: AccountId): readonly [number, PersonEvent] | null {
+  const held = room.people.get(account);
+  return held === undefined ? null : due(held.person);
 }

@@ -26,7 +26,9 @@ import type { AppointmentTimes } from "../protocol/meeting.ts";
 import type { NoticeKind } from "../protocol/messages.ts";
 import type { Bundle, PushSubscription, Role } from "../protocol/requests.ts";
 import type { Rung } from "../protocol/urgent.ts";
-import type { DoorState, PersonState } from "../rooms/states.ts";
+import type { Door } from "../rooms/door.ts";
+import type { Person } from "../rooms/person.ts";
+import type { DoorState } from "../rooms/states.ts";
 
 /** Kinds of conversations: of an account's own devices, and of two people; groups are 2. */
 export const KIND_SELF = 0;
@@ -165,33 +167,20 @@ export interface AppointmentRecord {
   minutesHeld: number;
 }
 
-/**
- * Somebody at the door or in the room. untilMs: while admitting, when that lapses; 0 = it does not. version: of the room
- * when they last changed.
- */
+/** Somebody at the door or in the room. version: of the room when they last changed. */
 export interface PersonRecord {
-  readonly account: AccountId;
-  device: DeviceId;
-  state: PersonState;
-  sinceMs: number;
-  heardMs: number;
-  checks: number;
-  call: MessageId | null;
-  untilMs: number;
-  version: number;
+  readonly person: Person;
+  readonly version: number;
 }
 
-/**
- * One waiting room. hosts: when each host who is in it was last heard of. emptiedMs: when the last one left after
- * somebody had been in, 0 = nobody was, or somebody is. door: as it was told last.
- */
+/** One waiting room. hosts: when each host who is in it was last heard of. told: the door as it stood last. */
 export interface RoomRecord {
   version: number;
   locked: boolean;
   readonly hosts: Map<AccountId, number>;
   readonly people: Map<AccountId, PersonRecord>;
-  emptiedMs: number;
-  door: DoorState;
+  door: Door;
+  told: DoorState;
 }
 
 /** A join link. device: the one that is bound to it; tries: wrong passcodes so far. */

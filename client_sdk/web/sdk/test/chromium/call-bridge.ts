@@ -1,7 +1,8 @@
 /**
  * `node call-bridge.ts ORIGIN NAME=PROGRAM…`: a Chromium for each name, started by that program, with `call-page.ts` open
  * at the server's own address, for a harness that speaks JSON lines: `{"id", "who", "do", "args"}` calls the method `do`
- * of that page's `person` and is answered by `{"id", "value"}` or `{"id", "error"}`. It ends with its input.
+ * of that page's `person`, or one of those below, and is answered by `{"id", "value"}` or `{"id", "error"}`. It ends with
+ * its input.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,17 +10,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { bundled, CHROMIUM, staged } from "../../src/testing/chromium.ts";
+import { bundled, CHROMIUM_MEDIA, staged } from "../../src/testing/chromium.ts";
+import type {} from "./call-page.ts";
 
 const [origin = "", ...named] = process.argv.slice(2);
-/** What the pages have for camera and microphone, and that an address without TLS may use them. */
-const MEDIA = [
-  "--use-fake-device-for-media-stream",
-  "--use-fake-ui-for-media-stream",
-  "--allow-loopback-in-peer-connection",
-  `--unsafely-treat-insecure-origin-as-secure=${origin}`,
-];
-
 interface Order {
   readonly id: number;
   readonly who: string;
@@ -31,11 +25,10 @@ const folder = await mkdtemp(join(tmpdir(), "rapport-call-"));
 const program = await bundled(join(import.meta.dirname, "call-page.ts"));
 const contexts: BrowserContext[] = [];
 const pages = new Map<string, Page>();
-for (const person of named) {
-  const [name = "", executablePath = ""] = person.split("=", 2);
-  const options = { ...CHROMIUM, args: [...(CHROMIUM.args ?? []), ...MEDIA] };
+for (const one of named) {
+  const [name = "", executablePath = ""] = one.split("=", 2);
   const context = await chromium.launchPersistentContext(join(folder, name), {
-    ...options,
+    ...CHROMIUM_MEDIA,
     ...(executablePath === "" ? {} : { executablePath }),
   });
   contexts.push(context);
@@ -53,10 +46,14 @@ async function carriedOut(order: Order): Promise<unknown> {
   if (page === undefined) {
     throw new Error(`nobody is called ${order.who}`);
   }
-  return page.evaluate(async ([method, args]) => {
-    const { person } = globalThis as unknown as { person: Record<string, (...given: unknown[]) => Promise<unknown>> };
-    return person[method as string]?.(...(args as unknown[]));
-  }, [order.do, order.args] as const);
+  return page.evaluate(
+    async ([method, args]) => {
+      const methods = person as unknown as Record<string, unknown>;
+      const found = methods[method];
+      return typeof found === "function" ? ((await found(...args)) ?? null) : found;
+    },
+    [order.do, order.args] as const,
+  );
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

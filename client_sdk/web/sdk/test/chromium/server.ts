@@ -26,6 +26,10 @@ const UNLIMITED = [
   "CONNECT",
   "POST",
   "DIRECT",
+  "OFFER",
+  "CALL",
+  "SIGNAL",
+  "TURN",
 ];
 
 /** How many pieces of what the server logs are kept, for the case that it does not start. */
@@ -43,14 +47,14 @@ async function freePort(): Promise<number> {
 const PORTS = 5;
 
 /**
- * Makes a practice in `folder` and serves it, without limits of rate: one machine stands for many.
+ * Makes a practice in `folder` and serves it, without limits of rate: one machine stands for many. more: settings beside.
  *
  * Rejects with what the server has said when it ends before it listens.
  */
-export async function serve(folder: string): Promise<TestServer> {
+export async function serve(folder: string, more: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   for (let tried = 1; ; tried++) {
     try {
-      return await serveAt(await freePort(), join(folder, `data-${tried}`), folder);
+      return await serveAt(await freePort(), join(folder, `data-${tried}`), folder, more);
     } catch (problem) {
       if (tried === PORTS) {
         throw problem;
@@ -59,7 +63,12 @@ export async function serve(folder: string): Promise<TestServer> {
   }
 }
 
-async function serveAt(port: number, data: string, folder: string): Promise<TestServer> {
+async function serveAt(
+  port: number,
+  data: string,
+  folder: string,
+  more: Readonly<Record<string, string>>,
+): Promise<TestServer> {
   const limits = UNLIMITED.flatMap((name) => [
     [`RAPPORT_RATES__${name}__BURST`, "1000000"],
     [`RAPPORT_RATES__${name}__PER_S`, "100000"],
@@ -70,6 +79,7 @@ async function serveAt(port: number, data: string, folder: string): Promise<Test
     PATH: `${VENV}${delimiter}${process.env["PATH"] ?? ""}`,
     RAPPORT_SERVER__PORT: String(port),
     RAPPORT_STORE__PATH: join(data, "rapport.db"),
+    ...more,
   };
   const options = { cwd: folder, env };
   const { stdout } = await promisify(execFile)("python", ["-m", "rapport_server", "init", "--json"], options);

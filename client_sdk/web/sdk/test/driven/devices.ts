@@ -15,6 +15,10 @@
 //     membership [conv] where a conversation's chain stands
 //     officeOf [account], promiseIn [conv]   what a page shows of an office now, and of a text that is written now
 //     urgencyOf [conv, message]              what it shows of something urgent
+//     agreed            the appointments that it shows, by start; roomState [appointment]: ours at its door, "" = none
+//     letIn [appointment]   the call that lets this device in where it waits, null = none does
+//     callOffer [conv]      calls, with a description of its own; callAccept [call] answers with another one
+//     callEvent [call, what]   "hang_up", "decline", "media_connected"; callView [call]: how it stands, and its bubble
 //     move [base]       while it is closed: it takes this for the server's address
 
 import { createInterface } from "node:readline";
@@ -23,6 +27,7 @@ import { systemRandom } from "../../src/adapters/clock.ts";
 import { HttpApi } from "../../src/adapters/http.ts";
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
 import { WebSocketConnector } from "../../src/adapters/websocket.ts";
+import { appointmentsIn } from "../../src/client/appointments.ts";
 import { Answering } from "../../src/client/office.ts";
 import { urgencyIn } from "../../src/client/urgent.ts";
 import { newestList } from "../../src/engine/contacts.ts";
@@ -38,8 +43,15 @@ import { applyDelta, EMPTY_SNAPSHOT } from "../../src/local-device/mirror.ts";
 import type { News, Snapshot } from "../../src/local-device/types.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import { RapportError } from "../../src/protocol/errors.ts";
-import { type AccountId, type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
+import {
+  type AccountId,
+  type AppointmentId,
+  type ConversationId,
+  idOf,
+  type MessageId,
+} from "../../src/protocol/ids.ts";
 import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
+import { callStep } from "./calls.ts";
 import { ShiftedClock } from "./shifted-clock.ts";
 
 const clock = new ShiftedClock();
@@ -144,6 +156,22 @@ function inside(what: string, [first]: readonly unknown[]): Step<unknown> | unde
   return Object.hasOwn(steps, what) ? steps[what] : undefined;
 }
 
+function agreed(snapshot: Snapshot): object[] {
+  return appointmentsIn(snapshot).map(({ startMs, minutes, cancelled, members, differs }) => {
+    return { startMs, minutes, cancelled, members, differs };
+  });
+}
+
+function ownState({ rooms, identity }: Snapshot, appointment: string): string {
+  const people = rooms[appointment as AppointmentId]?.people ?? [];
+  return people.find(({ account }) => account === identity?.account)?.state ?? "";
+}
+
+function letIn({ calls }: Snapshot, appointment: string): MessageId | null {
+  const views = Object.values(calls).map(({ view }) => view);
+  return views.find((call) => call.appointment === appointment && call.admits)?.id ?? null;
+}
+
 /** What a page computes from the snapshot; undefined for everything else. */
 function shown(who: string, what: string, [first, second]: readonly unknown[]): unknown {
   const snapshot = snapshots.get(who) ?? EMPTY_SNAPSHOT;
@@ -156,6 +184,9 @@ function shown(who: string, what: string, [first, second]: readonly unknown[]): 
     const [conv, message] = [first, second].map((id) => fromHex(String(id)));
     return urgencyIn(snapshot, idOf<ConversationId>(conv as Uint8Array), idOf<MessageId>(message as Uint8Array), nowMs);
   }
+  if (what === "agreed") return agreed(snapshot);
+  if (what === "roomState") return ownState(snapshot, String(first));
+  if (what === "letIn") return letIn(snapshot, String(first));
   if (what !== "promiseIn") return undefined;
   const view = snapshot.views.find(({ id }) => id === first);
   return view === undefined ? null : new Answering(() => ({ view, snapshot })).promise(nowMs);
@@ -170,7 +201,7 @@ async function done({ who, do: what, with: given }: Order): Promise<unknown> {
   if (device === undefined) throw new RangeError("no such device");
   const page = shown(who, what, given);
   if (page !== undefined) return page;
-  const step = inside(what, given);
+  const step = inside(what, given) ?? callStep(what, given);
   if (step !== undefined) return await device["do"](step);
   const method: unknown = Reflect.get(device, what);
   if (typeof method !== "function") throw new RangeError("no such call");

@@ -333,6 +333,19 @@ describe("two calls", () => {
     assert.equal(note(kim, lower)?.outcome, "superseded");
   });
 
+  it("after one another have nothing to do with each other", async () => {
+    const first = call(dana, sdp("offer", "dana"), 9);
+    await quiet(dana, kim);
+    answer(kim, first);
+    await quiet(dana, kim);
+    connect(first, dana, kim);
+    dana.do((turn) => hangUpCall(turn, first));
+    await quiet(dana, kim);
+    const second = call(kim, null, 3);
+    await quiet(dana, kim);
+    assert.deepEqual([view(kim, second).phase, view(dana, second).phase], ["ringing_there", "ringing_here"]);
+  });
+
   it("of one device leave the later one", async () => {
     const first = call(dana);
     await quiet(dana, kim);

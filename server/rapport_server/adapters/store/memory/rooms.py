@@ -1,5 +1,6 @@
 """Waiting rooms and join links in memory."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -18,13 +19,20 @@ class MemoryRooms(MemoryState):
         """See RoomDirectory.room."""
         return self._rooms.get((practice, appointment))
 
-    async def rooms_of(self, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
+    async def rooms_of(
+        self, practice: PracticeId, accounts: Collection[AccountId]
+    ) -> dict[AccountId, list[AppointmentId]]:
         """See RoomDirectory.rooms_of."""
-        return sorted(
-            name
-            for (where, name), record in self._rooms.items()
-            if where == practice and not record.closed and record.visitor(account) is not None
-        )
+        found: dict[AccountId, list[AppointmentId]] = {}
+        for (where, name), record in sorted(self._rooms.items(), key=lambda each: each[0]):
+            for visitor in record.people if where == practice and not record.closed else ():
+                if visitor.account in accounts:
+                    found.setdefault(visitor.account, []).append(name)
+        return found
+
+    async def any_room(self) -> bool:
+        """See RoomDirectory.any_room."""
+        return any(not record.closed for record in self._rooms.values())
 
     async def write_room(self, before: RoomRecord | None, after: RoomRecord) -> bool:
         """See RoomDirectory.write_room."""

@@ -1,7 +1,9 @@
 """Waiting rooms and join links in a PostgreSQL store."""
 
+from collections.abc import Collection
+
 from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId, RoomLinkId
-from rapport_server.adapters.store.postgres.asking import of
+from rapport_server.adapters.store.postgres.asking import EVERYBODY, of
 from rapport_server.adapters.store.postgres.part import StorePart
 from rapport_server.adapters.store.sql import rooms
 from rapport_server.meetings import RoomLinkRecord, RoomRecord
@@ -16,9 +18,15 @@ class PostgresRooms(StorePart):
         """See RoomDirectory.room."""
         return await self._pool.read(of(practice), rooms.room, practice, appointment)
 
-    async def rooms_of(self, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
+    async def rooms_of(
+        self, practice: PracticeId, accounts: Collection[AccountId]
+    ) -> dict[AccountId, list[AppointmentId]]:
         """See RoomDirectory.rooms_of."""
-        return await self._pool.read(of(practice), rooms.rooms_of, practice, account)
+        return await self._pool.read(of(practice), rooms.rooms_of, practice, accounts)
+
+    async def any_room(self) -> bool:
+        """See RoomDirectory.any_room."""
+        return await self._pool.read(EVERYBODY, rooms.any_room)
 
     async def write_room(self, before: RoomRecord | None, after: RoomRecord) -> bool:
         """See RoomDirectory.write_room."""

@@ -130,7 +130,8 @@ def _begin_anew(db: Connection, owner_url: str, now_ms: int) -> None:
     # Nobody falls dormant because the copy is old.
     device = schema.device
     db.execute(sa.update(device).where(device.c.listed, ~device.c.dormant).values(seen_ms=now_ms))
-    for gone in (schema.token, schema.link, schema.link_step, schema.claim, schema.one_time_key):
+    used = (schema.room_link, schema.calendar_feed)  # what was used or voided since must not work again
+    for gone in (schema.token, schema.link, schema.link_step, schema.claim, schema.one_time_key, *used):
         db.execute(sa.delete(gone))
     db.execute(sa.update(schema.timer).values(leased_until_ms=0))
     # Positions that the lost one has handed out since do no harm: nobody remembers them.

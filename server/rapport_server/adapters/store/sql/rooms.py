@@ -1,6 +1,6 @@
 """Waiting rooms and join links in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,7 @@ from rapport_server.records import Timer
 
 __all__ = [
     "add_room_link",
+    "any_room",
     "bind_room_link",
     "drop_old_rooms",
     "opened_link",
@@ -53,15 +54,25 @@ def room(db: Connection, practice: PracticeId, appointment: AppointmentId) -> Ro
     return _record(row, people)
 
 
-def rooms_of(db: Connection, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
+def rooms_of(
+    db: Connection, practice: PracticeId, accounts: Collection[AccountId]
+) -> dict[AccountId, list[AppointmentId]]:
     """See RoomDirectory.rooms_of."""
-    found = db.execute(
-        select(_room.c.appointment)
+    rows = db.execute(
+        select(_person.c.account, _room.c.appointment)
         .join(_person, (_person.c.practice == _room.c.practice) & (_person.c.appointment == _room.c.appointment))
-        .where(_person.c.practice == practice, _person.c.account == account, ~_room.c.closed)
+        .where(_person.c.practice == practice, _person.c.account.in_(list(accounts)), ~_room.c.closed)
         .order_by(_room.c.appointment)
     )
-    return [AppointmentId(name) for name in found.scalars()]
+    found: dict[AccountId, list[AppointmentId]] = {}
+    for row in rows:
+        found.setdefault(AccountId(row.account), []).append(AppointmentId(row.appointment))
+    return found
+
+
+def any_room(db: Connection) -> bool:
+    """See RoomDirectory.any_room."""
+    return db.execute(select(_room.c.change).where(~_room.c.closed).limit(1)).first() is not None
 
 
 def write_room(tx: Transaction, before: RoomRecord | None, after: RoomRecord) -> bool:

@@ -91,5 +91,7 @@ def _begin_anew(connection: sqlite3.Connection, now: int) -> None:
     connection.execute("DELETE FROM link_step")
     connection.execute("DELETE FROM claim")
     connection.execute("DELETE FROM one_time_key")
+    connection.execute("DELETE FROM room_link")  # what was used or voided since must not work again
+    connection.execute("DELETE FROM calendar_feed")
     connection.execute("UPDATE timer SET leased_until_ms = 0")
     connection.execute("COMMIT")

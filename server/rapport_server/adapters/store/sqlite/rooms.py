@@ -1,5 +1,7 @@
 """Waiting rooms and join links in a SQLite store."""
 
+from collections.abc import Collection
+
 from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId, RoomLinkId
 from rapport_server.adapters.store.sql import rooms
 from rapport_server.adapters.store.sqlite.part import StorePart
@@ -15,9 +17,15 @@ class SqliteRooms(StorePart):
         """See RoomDirectory.room."""
         return await self._read(rooms.room, practice, appointment)
 
-    async def rooms_of(self, practice: PracticeId, account: AccountId) -> list[AppointmentId]:
+    async def rooms_of(
+        self, practice: PracticeId, accounts: Collection[AccountId]
+    ) -> dict[AccountId, list[AppointmentId]]:
         """See RoomDirectory.rooms_of."""
-        return await self._read(rooms.rooms_of, practice, account)
+        return await self._read(rooms.rooms_of, practice, accounts)
+
+    async def any_room(self) -> bool:
+        """See RoomDirectory.any_room."""
+        return await self._read(rooms.any_room)
 
     async def write_room(self, before: RoomRecord | None, after: RoomRecord) -> bool:
         """See RoomDirectory.write_room."""

@@ -156,9 +156,9 @@ def _rooms() -> None:
 def _calendar_finder() -> None:
     """A calendar program presents a token alone; the practice is found from its hash."""
     schema = op.get_bind().execute(sa.text("SELECT quote_ident(current_schema())")).scalar_one()
+    query = "SELECT practice FROM calendar_feed WHERE token_hash = $1"
     op.execute(
         "CREATE FUNCTION practice_of_calendar(bytea) RETURNS bytea LANGUAGE sql STABLE SECURITY DEFINER "
-        f"SET search_path = {schema}, pg_temp AS "
-        "$query$ SELECT practice FROM calendar_feed WHERE token_hash = $1 $query$"
+        f"SET search_path = {schema}, pg_temp AS $query$ {query} $query$"
     )
     op.execute("REVOKE ALL ON FUNCTION practice_of_calendar(bytea) FROM PUBLIC")

@@ -9,21 +9,22 @@ from typing import Final
 import structlog
 
 from rapport_protocol.ids import AccountId, AppointmentId, PracticeId
+from rapport_server.hints import RoomMoved
 from rapport_server.notifications import PushClass, Pusher
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rates
 from rapport_server.services.appointments import Appointments
 from rapport_server.services.rooms import RoomLinks, RoomNews, Rooms
 
-__all__ = ["PUSHES_MOST", "Meeting"]
+__all__ = ["PUSHES_MOST", "LiveHour"]
 
 PUSHES_MOST: Final = 256
 """Accounts that are being pushed to at a time; more are left out: their devices find the notice when they come."""
 
-_log = structlog.get_logger("rapport.meeting")
+_log = structlog.get_logger("rapport.live_hour")
 
 
-class Meeting:
+class LiveHour:
     """The services of chapters 22 and 23. pusher: None where the server does not push.
 
     `rooms.run` and `news.run` are to be run, timers go to `appointments.fire` and `rooms.fire`; `close` ends pushes.
@@ -39,6 +40,16 @@ class Meeting:
 
     def _moved(self, practice: PracticeId, appointment: AppointmentId) -> None:
         self.news.moved(practice, appointment)
+
+    def take(self, hint: RoomMoved) -> None:
+        """A hint from another node."""
+        self.rooms.note_open()
+        self.news.take(hint)
+
+    def look_again(self) -> None:
+        """Hints may have been lost."""
+        self.rooms.note_open()
+        self.news.look_again()
 
     def _push(self, practice: PracticeId, account: AccountId) -> None:
         """Begins a push of class `appointment`; a timer or a request must not wait for somebody outside."""

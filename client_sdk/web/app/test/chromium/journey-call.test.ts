@@ -1,0 +1,263 @@
+/**
+ * Invite, appointment, camera and sound, waiting room, admission, pictures, a network that drops, sound alone, the end, and
+ * a call that was missed: two people in two windows, with real media through a real relay.
+ *
+ * With SCREENS set to a folder, pictures of what they see are left there.
+ */
+
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import type { Locator, Page } from "playwright-core";
+import { House, inviteBy, joinWith, said, write } from "./people.ts";
+import { HAS_RELAY, Relay } from "./relay.ts";
+
+const MINUTE_MS = 60_000;
+const LONDON = { locale: "en-GB", timezoneId: "Europe/London" };
+const SCREENS = process.env["SCREENS"];
+
+let folder: string;
+let relay: Relay;
+let house: House;
+before(async () => {
+  if (HAS_RELAY) {
+    folder = await mkdtemp(join(tmpdir(), "rapport-relay-"));
+    relay = await Relay.start(folder);
+    house = await House.open(relay.settings);
+  }
+});
+after(async () => {
+  relay?.cut(false);
+  await house?.close();
+  await relay?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A picture of what somebody sees now, where pictures are wanted. */
+async function picture(page: Page, name: string): Promise<void> {
+  if (SCREENS !== undefined) {
+    await mkdir(SCREENS, { recursive: true });
+    await page.bringToFront();
+    await page.screenshot({ path: join(SCREENS, `journey-${name}.png`) });
+  }
+}
+
+/** Types a time so far from now into the form of an appointment. */
+async function typeTime(page: Page, minutesAhead: number): Promise<void> {
+  const written = await page.evaluate((ms) => {
+    const two = (number: number) => String(number).padStart(2, "0");
+    const at = new Date(Date.now() + ms);
+    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
+  }, minutesAhead * MINUTE_MS);
+  await page.locator("rapport-appointment-form #when").fill(written);
+}
+
+/** What has the focus, through all shadow roots. */
+function focused(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    let at = document.activeElement;
+    while (at?.shadowRoot?.activeElement) {
+      at = at.shadowRoot.activeElement;
+    }
+    return `${at?.localName} ${at?.textContent?.trim()}`;
+  });
+}
+
+/** Resolves once so many more pictures of the other person were drawn. */
+async function sees(page: Page, more: number): Promise<void> {
+  const video = page.locator("rapport-call video.remote:not(.out)");
+  await video.waitFor();
+  const frames = () =>
+    video.evaluate((element) => (element as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames);
+  const before = await frames();
+  await page.waitForFunction(
+    ([seen, wanted]) => {
+      const found = (root: ParentNode): HTMLVideoElement | null => {
+        for (const element of root.querySelectorAll("*")) {
+          const inside: HTMLVideoElement | null =
+            element instanceof HTMLVideoElement && element.matches(".remote")
+              ? element
+              : element.shadowRoot && found(element.shadowRoot);
+          if (inside !== null) {
+            return inside;
+          }
+        }
+        return null;
+      };
+      const now = found(document)?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
+      return now < seen || now >= seen + wanted; // a connection that was made anew counts from the beginning
+    },
+    [before, more] as const,
+  );
+}
+
+const ticket = (page: Page): Locator => page.locator("rapport-ticket");
+const thread = (page: Page): Locator => page.locator("rapport-thread");
+
+async function plan(dana: Page, mira: Page): Promise<void> {
+  await dana.locator("rapport-client-list button").filter({ hasText: "Mira" }).click();
+  await dana.locator("app-conversation").getByRole("button", { name: "Plan" }).click();
+  await typeTime(dana, 30);
+  await dana.locator("rapport-appointment-form #title").fill("Sleep, second part");
+  await picture(dana, "plan");
+  await dana.getByRole("button", { name: "Plan it" }).click();
+  await said(mira, "Sleep, second part").waitFor();
+  await thread(mira).getByRole("button", { name: "Show it" }).click();
+  await ticket(mira).getByRole("button", { name: "Test camera and sound" }).waitFor();
+  await picture(mira, "home");
+}
+
+async function test(mira: Page): Promise<void> {
+  await ticket(mira).getByRole("button", { name: "Test camera and sound" }).click();
+  const checks = mira.locator("rapport-precall");
+  await checks.getByText("Camera works").waitFor();
+  await checks.getByText("Microphone hears you").waitFor();
+  await checks.getByRole("button", { name: "Play tone" }).click();
+  await checks.getByRole("button", { name: "I heard it" }).click();
+  await checks.getByText("Sound works").waitFor();
+  await checks.getByText(/^Connection is (steady|enough)/).waitFor();
+  await picture(mira, "camera-and-sound");
+  await checks.getByRole("button", { name: "Done" }).click();
+}
+
+/** The appointment is moved to the next minutes: its room is open then. */
+async function move(dana: Page, mira: Page): Promise<void> {
+  await thread(dana).getByRole("button", { name: "Show it" }).click();
+  await dana.locator("rapport-appointment").getByRole("button", { name: "Move" }).click();
+  await typeTime(dana, 6);
+  await dana.getByRole("button", { name: "Move it" }).click();
+  await ticket(mira)
+    .getByText(/^Moved\. It was/)
+    .waitFor();
+}
+
+async function wait(dana: Page, mira: Page): Promise<void> {
+  await ticket(mira).getByRole("button", { name: "Go to the waiting room" }).click();
+  const room = mira.locator("rapport-waiting-room");
+  await room.getByRole("heading", { name: "Dana is not in yet" }).waitFor();
+  const card = dana.locator("rapport-waiting-now");
+  await card.getByText(/video, here 1 min/).waitFor();
+  assert.equal(await card.locator("[role=status]").innerText(), "Mira is waiting");
+  await picture(dana, "waiting-now");
+  await dana.keyboard.press("Shift"); // somebody is at the desk
+  await room.getByRole("heading", { name: "Dana knows you are here" }).waitFor();
+  assert.equal(await room.locator("h2").evaluate((h2) => h2.closest("[aria-live=polite]") !== null), true);
+  const microphone = room.getByRole("switch", { name: "Microphone" });
+  assert.equal(await microphone.isChecked(), false, "off at first");
+  await microphone.check();
+  await picture(mira, "waiting-room");
+  await card.getByRole("button", { name: "Admit Mira" }).click();
+}
+
+async function talk(dana: Page, mira: Page): Promise<void> {
+  await mira
+    .locator("rapport-app > [aria-live=assertive], [aria-live=assertive]")
+    .getByText("Come in. Connecting you with Dana.")
+    .first()
+    .waitFor({ state: "attached" });
+  await mira.locator("rapport-call h1").waitFor();
+  await mira.waitForFunction(() => document.title !== undefined);
+  assert.equal(await focused(mira), "h1 Dana Weiss");
+  await Promise.all([sees(dana, 20), sees(mira, 20)]);
+  await Promise.all([dana, mira].map((page) => page.locator("rapport-call").getByText("0 of 50 minutes").waitFor()));
+  await picture(dana, "call-desktop");
+  await picture(mira, "call-phone");
+
+  await mira.keyboard.press("m");
+  await mira.getByRole("button", { name: /^Mic, off/ }).waitFor();
+  await mira.keyboard.press("m");
+  await mira.getByRole("button", { name: /^Mic, on/ }).waitFor();
+  await mira.getByRole("button", { name: "Hide my picture" }).click();
+  await mira.getByRole("button", { name: "Show my picture" }).waitFor();
+  await mira.keyboard.press("c");
+  await write(mira, "This is the message I mentioned.");
+  await said(dana, "This is the message I mentioned.").waitFor();
+  await mira.keyboard.press("Escape");
+  await mira.locator("rapport-call aside").waitFor({ state: "detached" });
+}
+
+/** Nothing passes for a while, neither media nor messages. */
+async function cut(dana: Page, mira: Page): Promise<void> {
+  const address = mira.url();
+  relay.cut(true);
+  await mira.context().setOffline(true);
+  const alert = mira.locator("rapport-call [role=alert]");
+  await alert.getByText("Reconnecting").waitFor();
+  await alert.getByText("The network dropped. Your place with Dana is kept.").waitFor();
+  await alert.getByRole("button", { name: "Write instead" }).waitFor(); // after five seconds
+  await dana.locator("rapport-call [role=alert]").getByText("Reconnecting to Mira").waitFor();
+  await picture(mira, "reconnecting");
+  relay.cut(false);
+  await mira.context().setOffline(false);
+  await Promise.all([dana, mira].map((page) => page.locator("rapport-call .veil").waitFor({ state: "detached" })));
+  await Promise.all([sees(dana, 10), sees(mira, 10)]);
+  assert.equal(mira.url(), address, "the same call");
+  assert.equal(await mira.locator("rapport-call video.remote").count(), 1, "and no second picture");
+  await mira.getByRole("button", { name: "Show my picture" }).waitFor(); // it stays minimised
+}
+
+async function soundAlone(dana: Page, mira: Page): Promise<void> {
+  await dana.getByRole("button", { name: "Audio only" }).click();
+  await mira.getByText("Dana sends no picture").waitFor();
+  await mira.keyboard.press("v");
+  await mira.getByText("You hear each other clearly").waitFor();
+  await picture(mira, "audio-only");
+  await dana.getByRole("button", { name: "End", exact: true }).click();
+  await Promise.all([dana, mira].map((page) => page.getByText("The call has ended").waitFor()));
+  for (const page of [dana, mira]) {
+    await page.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+    await thread(page)
+      .getByText(/^Video call/)
+      .waitFor();
+  }
+}
+
+/** Dana calls while Mira is not there; Mira finds it later, and calls back. */
+async function miss(dana: Page, mira: Page): Promise<void> {
+  const home = mira.url();
+  await mira.goto("about:blank");
+  await dana.locator("app-conversation").getByRole("button", { name: "Call Mira" }).click();
+  await dana.locator("rapport-call").getByText("Calling Mira").first().waitFor();
+  await dana.getByRole("button", { name: "Leave" }).click();
+  await dana.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+  await thread(dana).getByText("before it was answered").waitFor();
+
+  await mira.goto(home);
+  const note = thread(mira).getByText(/^You missed a call from Dana at/);
+  await note.waitFor();
+  await picture(mira, "missed");
+  await thread(mira).getByRole("button", { name: "Call back" }).click();
+  const ringing = dana.getByRole("alertdialog");
+  await ringing.getByRole("heading", { name: "Mira" }).waitFor();
+  await dana.waitForFunction(() => document.activeElement !== document.body);
+  assert.equal(await focused(dana), "h2 Mira");
+  await dana.keyboard.press("Enter"); // answers nothing by accident
+  await picture(dana, "incoming-call");
+  await ringing.getByRole("button", { name: "Not now" }).click();
+  await mira.getByText("The call has ended").waitFor();
+  await mira.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+  await thread(mira)
+    .getByText(/could not take your call/)
+    .waitFor();
+}
+
+it("from the invitation to a call that was missed", { skip: !HAS_RELAY, timeout: 400_000 }, async () => {
+  const dana = await house.browser("dana", 1440, LONDON);
+  await joinWith(dana, house.server.ownerLink, "Dana Weiss");
+  const link = await inviteBy(dana, "Welcome.");
+  const mira = await house.browser("mira", 390, LONDON);
+  await joinWith(mira, link, "Mira");
+  await said(mira, "Welcome.").waitFor();
+
+  await plan(dana, mira);
+  await test(mira);
+  await move(dana, mira);
+  await wait(dana, mira);
+  await talk(dana, mira);
+  await cut(dana, mira);
+  await soundAlone(dana, mira);
+  await miss(dana, mira);
+  assert.deepEqual(house.complaints, []);
+});

@@ -1,0 +1,155 @@
+/** Calls as a page's program has them: who rings, who is called, and the one call whose media are in this page. */
+
+import { systemRandom } from "../adapters/clock.ts";
+import type { CallMedia, CallView } from "../call-views.ts";
+import type { CallShown } from "../engine/calls-shown.ts";
+import type { Snapshot } from "../local-device/types.ts";
+import { toHex } from "../protocol/bytes.ts";
+import { LocalError } from "../protocol/errors.ts";
+import { type AppointmentId, type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
+import { LiveCall } from "./live-call.ts";
+import type { Port } from "./port.ts";
+
+/** How somebody is called. id: one that was agreed before, as at the door of an appointment. */
+export interface OfferOptions {
+  readonly media?: CallMedia;
+  readonly appointment?: AppointmentId | null;
+  readonly id?: MessageId;
+}
+
+/**
+ * Calls of this account. A call's media are in one page of one device; other pages and devices see how it stands.
+ *
+ *     client.on("callRinging", ({ call }) => ring(client.calls.of(call)));
+ *     const live = client.calls.open(call);
+ *     await live.accept();
+ *     video.srcObject = live.remote;
+ */
+export class Calls {
+  /**
+   * Whether others may learn our address: true hides it behind the relay, false does not, null is as the practice wants
+   * it: hidden for clients. It counts from the next connection on.
+   */
+  hideAddress: boolean | null = null;
+  private readonly port: Port;
+  private readonly look: () => Snapshot;
+  private readonly page = toHex(systemRandom(16));
+  private readonly held = new Map<MessageId, LiveCall>();
+
+  constructor(port: Port, look: () => Snapshot) {
+    this.port = port;
+    this.look = look;
+  }
+
+  // --- what there is --------------------------------------------------------------------------------------------------
+
+  /** All that have not ended, here or on another device of ours; the newest first. */
+  live(): CallView[] {
+    const views = Object.values(this.look().calls).map(({ view }) => view);
+    return views.filter(({ phase }) => phase !== "ended").reverse();
+  }
+
+  /** One call; null when nothing is remembered of it. */
+  of(call: MessageId): CallView | null {
+    return this.shown(call)?.view ?? null;
+  }
+
+  /** The call whose media are in this page; null = none. */
+  get current(): LiveCall | null {
+    const found = Object.values(this.look().calls).find(({ view, page }) => view.here && page === this.page);
+    return found === undefined ? null : (this.held.get(found.view.id) ?? null);
+  }
+
+  private shown(call: MessageId): CallShown | null {
+    return this.look().calls[call] ?? null;
+  }
+
+  // --- calling --------------------------------------------------------------------------------------------------------
+
+  /**
+   * Calls the other one of a pair; resolves once the offer is in the vault. It leaves as soon as there is a connection,
+   * within 45 s or not at all.
+   *
+   * What camera and microphone do not give stands in `problem`. LocalError: forbidden outside of a pair, conflict while
+   * this device is in another call.
+   */
+  async offer(conversation: ConversationId, options: OfferOptions = {}): Promise<LiveCall> {
+    const { media = "video", appointment = null, id = idOf<MessageId>(systemRandom(16)) } = options;
+    const live = this.made(id);
+    try {
+      await live.start(media);
+      const description = this.isClient ? null : await live.describeFirst();
+      await this.port.call("offerCall", conversation, { media, description, appointment, id, page: this.page });
+    } catch (error) {
+      live.close();
+      this.held.delete(id);
+      throw error;
+    }
+    live.follow();
+    return live;
+  }
+
+  /** The call of that id, to be answered, refused or left. LocalError(not_found). */
+  open(call: MessageId): LiveCall {
+    if (this.shown(call) === null) {
+      throw new LocalError("not_found", "no such call");
+    }
+    return this.held.get(call) ?? this.made(call);
+  }
+
+  private get isClient(): boolean {
+    return this.look().identity?.role === "client";
+  }
+
+  private made(id: MessageId): LiveCall {
+    const grounds = {
+      port: this.port,
+      page: this.page,
+      look: () => this.shown(id),
+      relayOnly: () => this.hideAddress,
+      isClient: this.isClient,
+    };
+    const made = new LiveCall(id, grounds);
+    this.held.set(id, made);
+    return made;
+  }
+
+  // --- what the device says -------------------------------------------------------------------------------------------
+
+  /** The snapshot may be different: every call of this page follows it. */
+  follow(): void {
+    for (const [id, live] of this.held) {
+      live.follow();
+      if (live.isOver && this.shown(id) === null) {
+        this.held.delete(id);
+      }
+    }
+    for (const { view, page, orders } of Object.values(this.look().calls)) {
+      if (page === this.page && view.here && orders.start > 0 && !this.held.has(view.id)) {
+        void this.takeOver(view.id); // both have called: their call goes on with our media
+      }
+    }
+  }
+
+  private async takeOver(id: MessageId): Promise<void> {
+    const live = this.made(id);
+    await live.start(live.view.media);
+    live.follow();
+  }
+
+  /** The network of this machine is another one. */
+  moved(): void {
+    this.current?.moved();
+  }
+
+  /** This page goes away: the call that it has is left. */
+  close(): void {
+    const { current } = this;
+    if (current !== null) {
+      void current.hangUp().catch(() => undefined);
+    }
+    for (const live of this.held.values()) {
+      live.close();
+    }
+  }
+}

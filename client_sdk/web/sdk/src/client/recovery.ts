@@ -1,0 +1,104 @@
+/**
+ * Media that stand still are brought back: other ways are looked for first, then the connection is made anew.
+ *
+ * Nothing is tried before a fresh way through is to be had: that asks the server, and while nobody answers, a restart
+ * would only look for ways that are not there. The calling device restarts; the other one asks it to.
+ */
+
+import type { Description } from "../engine/meetings.ts";
+import type { Peer, Route } from "./peer.ts";
+
+/** New pictures must have come within this time after a restart, ms. */
+const RESTARTED_MS = 4_000;
+/** The same after a connection was made anew: it shakes hands too. */
+const REBUILT_MS = 6_000;
+/** How often is looked whether they have, ms. */
+const LOOK_EVERY_MS = 200;
+
+/** What it works with. */
+export interface Wards {
+  /** Whether media flow. */
+  flows(): boolean;
+  /** Fresh credentials; null when the call is over. Waits for as long as nobody answers. */
+  route(signal: AbortSignal): Promise<Route | null>;
+  /** Does something when nothing else is being done. */
+  run<T>(work: () => Promise<T>): Promise<T>;
+  peer(): Peer | null;
+  isOwner(): boolean;
+  /** Asks the calling device to restart. */
+  ask(description: Description): void;
+}
+
+/** At most one attempt at a time; each ends when media flow, or the call does. */
+export class Recovery {
+  private readonly wards: Wards;
+  private trying: AbortController | null = null;
+
+  constructor(wards: Wards) {
+    this.wards = wards;
+  }
+
+  /**
+   * Media stand still. asked: the other side says so, or the network is another one: it is tried though media seem to
+   * flow. Does nothing while it is being tried.
+   */
+  begin({ asked = false } = {}): void {
+    if (this.trying === null) {
+      const trying = new AbortController();
+      this.trying = trying;
+      this.tryUntil(asked, trying.signal)
+        .catch(() => undefined) // the connection was closed under it
+        .finally(() => {
+          this.trying = this.trying === trying ? null : this.trying;
+        });
+    }
+  }
+
+  /** The call is over. */
+  end(): void {
+    this.trying?.abort();
+    this.trying = null;
+  }
+
+  private async tryUntil(asked: boolean, signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const route = await this.wards.route(signal);
+      if (route === null || signal.aborted || ((attempt > 0 || !asked) && this.wards.flows())) {
+        return;
+      }
+      const isAnew = this.wards.isOwner() && attempt % 2 === 1;
+      await this.wards.run(() => this.once(route, isAnew));
+      if (await this.flowsWithin(isAnew ? REBUILT_MS : RESTARTED_MS, signal)) {
+        return;
+      }
+    }
+  }
+
+  private async once(route: Route, isAnew: boolean): Promise<void> {
+    const peer = this.wards.peer();
+    if (peer === null) {
+      return;
+    }
+    if (!this.wards.isOwner()) {
+      peer.by(route);
+      const { standing } = peer;
+      if (standing !== null) {
+        this.wards.ask(standing);
+      }
+    } else if (isAnew) {
+      await peer.rebuild(route);
+    } else {
+      await peer.restart(route);
+    }
+  }
+
+  private async flowsWithin(ms: number, signal: AbortSignal): Promise<boolean> {
+    for (let waited = 0; waited < ms && !signal.aborted; waited += LOOK_EVERY_MS) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      if (this.wards.flows()) {
+        return true;
+      }
+    }
+    return false;
+  }
+}

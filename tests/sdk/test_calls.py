@@ -1,0 +1,342 @@
+"""Calls between people with several devices: who rings, who answers, and what stands in the conversation afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rapport.calling import CallMissed, CallOutcome, CallRefused, CallRinging
+from rapport.engine import meetings
+from rapport.engine.calls_at_work import FORGED
+from rapport.engine.directs import put_content
+from rapport.engine.sessions import choose
+from rapport.engine.turn import Turn
+from rapport.ports import Description
+from rapport_protocol.calls import device_events
+from rapport_protocol.calls.moves import DevicePhase as P
+from rapport_protocol.errors import ErrorCode, LocalError
+from rapport_protocol.ids import MessageId
+from tests.sdk.calling import (
+    accept,
+    answer,
+    call,
+    describe,
+    fire,
+    happens,
+    lose_connection,
+    note,
+    of_kind,
+    phase,
+    reborn,
+    row,
+    sdp,
+    view,
+)
+from tests.sdk.linked import link
+from tests.sdk.relay import Device, Pair, later, quiet
+from tests.sdk.three import Three
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    pair = await Pair.start()
+    yield pair
+    await pair.close()
+
+
+@pytest.fixture
+async def three() -> AsyncIterator[Three]:
+    three = await Three.start()
+    yield three
+    await three.close()
+
+
+async def two_each(pair: Pair) -> list[Device]:
+    """Dana, her phone, Kim, Kim's phone."""
+    phone_d = await link(pair.dana, 11)
+    await quiet(pair.dana, pair.kim, phone_d)
+    phone_k = await link(pair.kim, 12)
+    devices = [pair.dana, phone_d, pair.kim, phone_k]
+    await quiet(*devices)
+    for device in devices:
+        device.events.clear()
+    return devices
+
+
+async def test_all_devices_ring_and_one_answers(pair: Pair) -> None:
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(*devices)
+    assert [phase(each, ident) for each in devices] == [P.RINGING_THERE, P.ELSEWHERE, P.RINGING_HERE, P.RINGING_HERE]
+    assert [len(of_kind(each, CallRinging)) for each in devices] == [0, 0, 1, 1]
+    await answer(dana, phone_k, ident, phone_d, kim)
+    assert [phase(each, ident) for each in devices] == [P.CONNECTED, P.ELSEWHERE, P.ELSEWHERE, P.CONNECTED]
+    assert view(kim, ident).answered_on == phone_k.me.device
+    assert view(phone_k, ident).answered_on is None
+    assert row(dana, ident).theirs is not None
+    await fire(130_000, *devices)
+    happens(phone_k, ident, device_events.HangUp())
+    await quiet(*devices)
+    assert {phase(each, ident) for each in devices} == {P.ENDED}
+    notes = [note(each, ident, pair.conv) for each in devices]
+    assert [each.outcome for each in notes] == [
+        CallOutcome.ANSWERED, CallOutcome.ANSWERED, CallOutcome.ANSWERED_ELSEWHERE, CallOutcome.ANSWERED,
+    ]  # fmt: skip
+    assert {each.minutes for each in notes} == {3}
+    assert [len(of_kind(each, CallMissed)) for each in devices] == [0, 0, 0, 0]
+
+
+async def test_a_call_that_nobody_answers_is_missed_everywhere(pair: Pair) -> None:
+    devices = await two_each(pair)
+    ident = call(pair.dana, pair.conv, sdp())
+    await fire(60_000, *devices)
+    assert {phase(each, ident) for each in devices} == {P.ENDED}
+    outcomes = [note(each, ident, pair.conv).outcome for each in devices]
+    assert outcomes == [CallOutcome.NO_ANSWER, CallOutcome.NO_ANSWER, CallOutcome.MISSED, CallOutcome.MISSED]
+    assert [len(of_kind(each, CallMissed)) for each in devices] == [0, 0, 1, 1]
+
+
+async def test_declined_on_one_device_is_declined_on_all(pair: Pair) -> None:
+    dana, _, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(*devices)
+    happens(kim, ident, device_events.Decline())
+    await fire(60_000, *devices)
+    assert {phase(each, ident) for each in devices} == {P.ENDED}
+    assert {note(each, ident, pair.conv).outcome for each in devices} == {CallOutcome.DECLINED}
+    assert of_kind(kim, CallMissed) == of_kind(phone_k, CallMissed) == []
+
+
+async def test_a_call_that_is_cancelled_stops_ringing_and_is_missed(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(dana, pair.conv)
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.RINGING_HERE
+    happens(dana, ident, device_events.HangUp())
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.ENDED
+    assert note(kim, ident, pair.conv).outcome is CallOutcome.MISSED
+    assert note(dana, ident, pair.conv).outcome is CallOutcome.CANCELLED
+    assert len(of_kind(kim, CallMissed)) == 1
+
+
+async def test_the_side_without_a_relay_describes_second(pair: Pair) -> None:
+    """A client calls without a description: the therapist's is the offer, and the client answers it."""
+    dana, kim = pair.dana, pair.kim
+    ident = call(kim, pair.conv)
+    await quiet(dana, kim)
+    accept(dana, ident, sdp("offer", "dd"))
+    await quiet(dana, kim)
+    theirs = row(kim, ident).theirs
+    assert theirs is not None and theirs.description == sdp("offer", "dd")
+    describe(kim, ident, sdp("answer", "cc"))
+    await quiet(dana, kim)
+    theirs = row(dana, ident).theirs
+    assert theirs is not None and theirs.description == sdp("answer", "cc")
+
+
+async def test_a_device_in_a_call_says_busy(three: Three) -> None:
+    anna, ben, kim = three.all
+    first = call(anna, three.client, sdp())
+    await quiet(*three.all)
+    await answer(anna, kim, first, ben)
+    second = call(ben, three.colleagues, sdp())
+    await quiet(*three.all)
+    assert phase(anna, second) is phase(ben, second) is P.ENDED
+    assert view(ben, second).reason == "busy"
+    assert note(ben, second, three.colleagues).outcome is CallOutcome.BUSY
+    assert note(anna, second, three.colleagues).outcome is CallOutcome.BUSY
+    assert of_kind(anna, CallRinging) == []
+    assert phase(anna, first) is P.CONNECTED
+
+
+async def test_both_call_and_the_higher_id_goes_on(three: Three) -> None:
+    anna, ben, _ = three.all
+    low, high = (
+        call(anna, three.colleagues, id=MessageId(bytes(16))),
+        call(ben, three.colleagues, sdp(), id=MessageId(b"\xff" * 16)),
+    )
+    await quiet(*three.all)
+    assert phase(anna, low) is phase(ben, low) is P.ENDED
+    assert phase(anna, high) in {P.ANSWERING, P.CONNECTING}
+    assert row(anna, low).goes_on_as == high
+    describe(anna, high, sdp("answer", "bb"))
+    await quiet(*three.all)
+    assert phase(anna, high) is phase(ben, high) is P.CONNECTING
+    assert of_kind(anna, CallRinging) == of_kind(ben, CallRinging) == []
+
+
+async def test_calling_again_replaces_the_first_call(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    first = call(dana, pair.conv)
+    await quiet(dana, kim)
+    second = call(dana, pair.conv)
+    await quiet(dana, kim)
+    assert (phase(kim, first), phase(kim, second)) == (P.ENDED, P.RINGING_HERE)
+    await answer(dana, kim, second)
+    assert phase(dana, second) is phase(kim, second) is P.CONNECTED
+
+
+# --- when nothing may ring --------------------------------------------------------------------------------------------
+
+
+async def test_what_waited_rings_only_while_the_server_says_so(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(kim)
+    rings, over = call(dana, pair.conv), None
+    await quiet(dana)
+    await kim.connect()
+    await quiet(dana, kim)
+    assert phase(kim, rings) is P.RINGING_HERE
+    lose_connection(kim)
+    happens(dana, rings, device_events.HangUp())
+    over = call(dana, pair.conv)
+    await quiet(dana)
+    happens(dana, over, device_events.HangUp())
+    await quiet(dana)
+    kim.events.clear()
+    await kim.connect()
+    await quiet(dana, kim)
+    assert phase(kim, rings) is phase(kim, over) is P.ENDED
+    assert of_kind(kim, CallRinging) == []
+    assert [event.call for event in of_kind(kim, CallMissed)] == [rings, over]
+
+
+async def test_an_old_offer_never_rings(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(kim)
+    ident = call(dana, pair.conv)
+    await fire(3_600_000, dana)
+    await kim.connect()
+    await quiet(dana, kim)
+    assert note(kim, ident, pair.conv).outcome is CallOutcome.MISSED
+    assert of_kind(kim, CallRinging) == []
+    assert len(of_kind(kim, CallMissed)) == 1
+
+
+async def test_a_lost_hint_does_not_let_it_ring_on(pair: Pair) -> None:
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv)
+    await quiet(*devices)
+    accept(phone_k, ident)
+    while phase(phone_k, ident) is not P.CONNECTING:
+        await quiet(dana, phone_d, phone_k)
+    assert kim.wire is not None
+    kim.wire.inbox.clear()  # neither the state nor `call.accepted` arrive
+    assert phase(kim, ident) is P.RINGING_HERE
+    await later(5_000, *devices)
+    assert phase(kim, ident) is P.ELSEWHERE
+
+
+async def test_it_rings_again_after_a_restart_once_the_server_has_said_so(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(dana, pair.conv)
+    await quiet(dana, kim)
+    await reborn(kim)
+    assert phase(kim, ident) is P.WAKING
+    assert of_kind(kim, CallRinging) == []
+    await kim.connect()
+    await quiet(dana, kim)
+    assert len(of_kind(kim, CallRinging)) == 1
+    await answer(dana, kim, ident)
+
+
+async def test_a_caller_that_dies_has_cancelled_when_it_is_back(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(dana, pair.conv)
+    await quiet(dana, kim)
+    await reborn(dana)
+    await dana.connect()
+    await quiet(dana, kim)
+    assert phase(dana, ident) is phase(kim, ident) is P.ENDED
+    assert note(kim, ident, pair.conv).outcome is CallOutcome.MISSED
+
+
+async def test_who_dies_in_a_call_has_hung_up_when_it_is_back(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(dana, pair.conv, sdp())
+    await quiet(dana, kim)
+    await answer(dana, kim, ident)
+    await reborn(kim)
+    await kim.connect()
+    await quiet(dana, kim)
+    assert phase(dana, ident) is phase(kim, ident) is P.ENDED
+    assert note(dana, ident, pair.conv).outcome is note(kim, ident, pair.conv).outcome is CallOutcome.ANSWERED
+
+
+async def test_an_offer_that_could_not_leave_is_given_up(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(dana)
+    ident = call(dana, pair.conv)
+    await later(61_000, dana)
+    await dana.connect()
+    await quiet(dana, kim)
+    assert note(dana, ident, pair.conv).outcome is CallOutcome.FAILED
+    assert ident not in [message.id for message in kim.shown(pair.conv)]
+    dana.say(pair.conv, "are you there?")
+    await quiet(dana, kim)
+    assert kim.texts(pair.conv)[-1] == "are you there?"
+
+
+async def test_an_offer_that_is_taken_back_before_it_left_is_never_sent(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(dana)
+    ident = call(dana, pair.conv)
+    happens(dana, ident, device_events.HangUp())
+    await dana.connect()
+    await quiet(dana, kim)
+    assert ident not in [message.id for message in kim.shown(pair.conv)]
+
+
+# --- keys and descriptions --------------------------------------------------------------------------------------------
+
+
+async def test_another_fingerprint_of_the_same_device_ends_the_call(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(dana, pair.conv, sdp())
+    await quiet(dana, kim)
+    await answer(dana, kim, ident)
+    describe(dana, ident, sdp("offer", "aa"), restart=True)
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.CONNECTED
+    describe(dana, ident, sdp("offer", "ee"), restart=True)
+    await quiet(dana, kim)
+    assert phase(dana, ident) is phase(kim, ident) is P.ENDED
+    assert len(of_kind(kim, CallRefused)) == 1
+    assert view(kim, ident).reason == FORGED
+
+
+async def test_a_description_of_a_device_that_has_not_the_call_is_not_taken(pair: Pair) -> None:
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(*devices)
+    await answer(dana, kim, ident, phone_d, phone_k)
+    before = row(dana, ident).theirs
+    lie = meetings.CallDescription(ident, sdp("offer", "ff"), restart=True)
+
+    def say(turn: Turn) -> None:
+        session = choose(turn, dana.me.device)
+        assert session is not None
+        put_content(turn, pair.conv, dana.me.device, session, lie)
+
+    phone_k.do(say)
+    await quiet(*devices)
+    assert row(dana, ident).theirs == before
+    assert phase(dana, ident) is P.CONNECTED
+
+
+async def test_descriptions_at_the_limit_and_above(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    with pytest.raises(LocalError) as refused:
+        call(dana, pair.conv, sdp(size=12_289))
+    assert refused.value.code is ErrorCode.TOO_LARGE
+    with pytest.raises(LocalError) as refused:
+        call(dana, pair.conv, Description("offer", "v=0\r\n"))
+    assert refused.value.code is ErrorCode.BAD_FORMAT
+    ident = call(dana, pair.conv, sdp(size=12_288))
+    await quiet(dana, kim)
+    accept(kim, ident, sdp("answer", "bb", size=12_288))
+    await quiet(dana, kim)
+    theirs = row(dana, ident).theirs
+    assert theirs is not None and theirs.description == sdp("answer", "bb", size=12_288)
