@@ -6,6 +6,7 @@ coturn, Chromium, Redis and PostgreSQL. Prints one JSON object:
 
     decoded          frames decoded on both sides after some seconds; candidate types; bytes that coturn relayed
     cuts             per length: seconds from the heal to the first new decoded frame, each and the median
+    python           frames of a call between Chromium and the Python SDK with aiortc, whoever calls
     killed_node      seconds from kill -9 until the other node has the call; frames meanwhile
 
 The exit code is 0 only when all of it held. With `--report-times`, for machines of an unknown kind, a bar that is
@@ -30,11 +31,15 @@ from typing import Any, Final
 
 import click
 
+from rapport import Client, join
+from rapport.adapters.aiortc_endpoint import AiortcEndpoint
 from rapport.demo.cluster import connected
 from rapport.testing.backing import PostgresProcess, RedisProcess
 from rapport.testing.nodes import NodeSet, make_database
 from rapport.testing.processes import ProcessProblem, free_port
 from rapport.testing.turn import TurnProcess
+from rapport_protocol.calls.moves import DevicePhase
+from rapport_protocol.ids import MessageId
 from tests.calls.bridge import Browsers
 from tests.calls.networks import HERE, PLACES, Places
 from tests.calls.turn_probe import CONFIGURATION
@@ -53,6 +58,8 @@ RELAYED_BYTES: Final = 100_000
 BARS_S: Final = {5: 4.0, 20: 6.0}
 """Length of a cut -> most seconds until new frames after it, median."""
 KILL_BAR_S: Final = 6.0
+MANY_FRAMES: Final = 30
+"""Pictures of a browser that a Python device has to decode: two seconds of them."""
 
 
 class Stage:
@@ -210,6 +217,51 @@ async def _moves(on: Stage, who: str, told: int) -> bool:
     return False
 
 
+async def with_python(on: Stage, folder: Path) -> dict[str, Any]:
+    """The therapist's browser calls a client whose device is the Python SDK with aiortc, and the other way round."""
+    invite = await on.browsers.do("one", "invite", "client")
+    await join(invite, vault=folder / "python", name="Sam")
+    report: dict[str, Any] = {"frames": {}, "candidates": {}}
+    async with Client(vault=folder / "python") as sam:
+        await until(partial(_knows, on.browsers, "Sam"), True, "the therapist has met the client")
+        (conversation,) = sam.conversations()
+        for caller in ("browser", "python"):
+            if caller == "browser":
+                call = await on.browsers.do("one", "call", conversation.id.hex())
+                await until(partial(_rings, sam), True, "it rings at the Python device")
+                live = sam.calls.open(MessageId(bytes.fromhex(call)))
+                endpoint = AiortcEndpoint()
+                await live.accept(endpoint)
+            else:
+                endpoint = AiortcEndpoint()
+                live = await sam.calls.offer(conversation.id, endpoint=endpoint)
+                call = live.id.hex()
+                await on.browsers.do("one", "waitRinging")
+                await on.browsers.do("one", "accept", call)
+            await new_picture(on.browsers, "one", call)
+            await until(partial(_many, endpoint), True, "the Python device decodes pictures")
+            await asyncio.sleep(3.0)
+            seen = await media(on.browsers, "one", call)
+            report["frames"][f"{caller} called"] = {"browser": seen["framesDecoded"], "python": endpoint.frames}
+            report["candidates"][f"{caller} called"] = (seen["local"], seen["remote"])
+            await live.hang_up()
+            await until(partial(_phase, on.browsers, "one", call), "ended", "the browser saw the end")
+    report["good"] = set(report["candidates"].values()) == {("relay", "relay")}
+    return report
+
+
+async def _knows(browsers: Browsers, name: str) -> bool:
+    return any(each["name"] == name for each in await browsers.do("one", "conversations"))
+
+
+async def _rings(client: Client) -> bool:
+    return any(view.phase is DevicePhase.RINGING_HERE for view in client.calls.live())
+
+
+async def _many(endpoint: AiortcEndpoint) -> bool:
+    return endpoint.frames >= MANY_FRAMES
+
+
 async def measured(lengths: list[int], rounds: int, folder: Path) -> dict[str, Any]:
     """All of it, in one stage."""
     report: dict[str, Any] = {"cuts": {}}
@@ -227,6 +279,7 @@ async def measured(lengths: list[int], rounds: int, folder: Path) -> dict[str, A
             report["cuts"][seconds] = {"each_s": took, "median_s": median, "good": median <= BARS_S[seconds]}
         report["killed_node"] = await killed(on, call)
         await on.hang_up(call)
+        report["python"] = await with_python(on, folder)
     relayed = relayed_bytes(on.relay.log)
     report["relay"] = {"bytes": relayed, "good": min(relayed.values()) > RELAYED_BYTES}
     return report
@@ -260,7 +313,7 @@ def main() -> int:
             return 1
     click.echo(json.dumps(report, indent=2))
     timed = [] if given.report_times else [report["killed_node"], *report["cuts"].values()]
-    return 0 if all(part["good"] for part in (report["decoded"], report["relay"], *timed)) else 1
+    return 0 if all(part["good"] for part in (report["decoded"], report["python"], report["relay"], *timed)) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A device of the pure world: `DeviceCall` for each call, an outbox, a person who answers or does not, and media.
 
-It watches its own machines: what they ask for must be allowed by what this device was told (`Watch`).
+It adds the little that an engine adds: posts are sent until they are taken, what comes twice is taken once, and
+`Online` is said when all that waited was. It watches its own machines: they ring for what this device was told alone.
 """
 
 from __future__ import annotations
@@ -173,11 +174,17 @@ class Phone:
 
     def does(self, name: str) -> None:
         """The person acts on whatever call lives here."""
-        event = {"accept": Accept, "decline": Decline, "busy": Busy, "hang_up": HangUp, "migrate": Migrate}[name]()
+        acts: dict[str, Event] = {
+            "accept": Accept(),
+            "decline": Decline(),
+            "busy": Busy(),
+            "hang_up": HangUp(),
+            "migrate": Migrate(),
+        }
         for call, machine in list(self.calls.items()):
             if self.alive and machine.phase is not DevicePhase.ENDED:
                 self._counts[f"act_{name}"] += 1
-                self.feed(call, event)
+                self.feed(call, acts[name])
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
@@ -222,13 +229,13 @@ class Phone:
                 self._hear(item.call, Described(item.id, item.device, "fingerprint of " + item.device.hex()))
             case Word():
                 own = item.account == self.account
-                event: Event = {
+                words: dict[str, Event] = {
                     "accepted": Accepted(item.device, own),
                     "declined": Declined(own),
                     "busy": Declined(own, busy=True),
                     "summary": Summary(own),
-                }[item.what]
-                self._hear(item.call, event)
+                }
+                self._hear(item.call, words[item.what])
 
     def _begin(self, offer: Offer) -> None:
         """A call is met: its machine, and what the other calls of the two make of it."""
@@ -308,14 +315,16 @@ class Phone:
             return
 
         def arrive() -> None:
-            answer = (
-                self.server.offer(self.link, post) if isinstance(post, Offer) else self.server.word(self.link, post)
-            )
+            answer = "accepted"
+            if isinstance(post, Offer):
+                answer = self.server.offer(self.link, post)
+            else:
+                self.server.word(self.link, post)
             self.link.later(self.server.delay_ms(), lambda: self._sent(post, answer))
 
         self.link.send(arrive)
 
-    def _sent(self, post: Offer | Word, answer: str | None) -> None:
+    def _sent(self, post: Offer | Word, answer: str) -> None:
         if post in self._outbox:
             self._outbox.remove(post)
             if isinstance(post, Offer):

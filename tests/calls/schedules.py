@@ -3,7 +3,7 @@
     python -m tests.calls.schedules --schedules 10000 --seed 1
 
 Two people with one to three devices each call each other once or twice, answer, refuse, hang up or do nothing, while
-the network loses hints and connections, repeats and reorders frames, nodes and programs are killed, and timers fire late.
+the network loses hints and connections, repeats and reorders frames, nodes and programs are killed, timers are late.
 Prints how often everything happened as JSON. What is wrong ends the run with exit code 1 and the schedule's name, which
 `--only` plays again.
 

@@ -1,9 +1,6 @@
-"""Two people with several devices each, one server, and a network that loses, delays, repeats and reorders: all pure.
+"""The server of a pure world, and the network before it, which loses, delays, repeats and reorders.
 
-The server is the arbiter with a store that survives; a device is `DeviceCall` with the little that an engine adds: posts are
-kept and sent until they are taken, what comes twice is taken once, and `Online` is said when all that waited was.
-
-Time is a number; a schedule of 200 s takes a few milliseconds.
+The server is the arbiter with a store that survives. Time is a number; a schedule of 260 s takes a few milliseconds.
 """
 
 from __future__ import annotations

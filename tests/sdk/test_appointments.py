@@ -22,6 +22,7 @@ from rapport_protocol.meeting import Appointments, AppointmentTimes, Appointment
 from rapport_protocol.messages import Notice
 from rapport_protocol.reminders import Reminder
 from rapport_protocol.requests import Role
+from tests.properties.backups import copy_of_store, restore_store
 from tests.sdk.linked import link
 from tests.sdk.relay import START_MS, Device, Pair, later, quiet
 from tests.sdk.three import Three, kinds, say
@@ -287,6 +288,40 @@ async def test_of_two_devices_one_is_faster(pair: Pair) -> None:
     assert len(starts) == 1
     assert starts <= {NEXT_MS + HOUR_MS, NEXT_MS + 2 * HOUR_MS}
     assert not any(one(device).pending or one(device).differs for device in (dana, kim, tablet))
+
+
+async def test_a_restored_server_gets_back_what_it_lacks(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    tablet = await link(dana, 7)
+    old, gone = times(dana, pair.conv), times(dana, pair.conv, NEXT_MS + HOUR_MS)
+    await quiet(dana, kim, tablet)
+    dana.do(lambda turn: planning.cancel(turn, gone))
+    await quiet(dana, kim, tablet)
+    copy = copy_of_store(pair.relay.store)
+    new = times(dana, pair.conv, NEXT_MS + 2 * HOUR_MS)
+    for hours in (3, 4, 5):
+        dana.do(lambda turn: planning.move(turn, old, NEXT_MS + hours * HOUR_MS))  # noqa: B023
+        await quiet(dana, kim, tablet)
+    before = {key: replace(each, reached=frozenset()) for key, each in known(kim).items()}
+    assert before[old].version == 4
+    for device in (dana, kim, tablet):
+        device.drop_connection()
+    await pair.relay.settle()
+    restore_store(pair.relay.store, copy, b"\x07" * 16)
+    await pair.relay.sign_in.start()
+    for device in (dana, tablet, kim):
+        await device.connect()
+    await later(3 * HOUR_MS, dana, kim, tablet)
+    for device in (kim, tablet, dana):
+        assert {key: replace(each, mine=False) for key, each in known(device).items()} == before, (
+            "nobody is told anything"
+        )
+    rows = await pair.relay.store.appointments_by_id(next(iter(pair.relay.store._owners)), [old, gone, new])
+    assert {key: (row.version, row.start_ms) for key, row in rows.items()} == {
+        old: (4, NEXT_MS + 5 * HOUR_MS),
+        gone: (2, NEXT_MS + HOUR_MS),
+        new: (1, NEXT_MS + 2 * HOUR_MS),
+    }
 
 
 # --- a server that lies -----------------------------------------------------------------------------------------------

@@ -44,8 +44,7 @@ class _Circle(Struct, frozen=True):
 
 
 class _Way(Struct, frozen=True):
-    """The last way of a device's signals: how those begin that go it (conversation, epoch, account, device), and where
-    they go."""
+    """Where a device's last signal went. head: how those begin that go the same way."""
 
     head: bytes
     devices: list[DeviceId]
@@ -133,8 +132,9 @@ class Signals:
                     circle = None
                 waiting = self._waiting.pop(place)
                 self._queued -= len(waiting)
-                for who, fields, signal in waiting if circle is not None else ():
-                    self._relay(who, circle, fields, signal)
+                if circle is not None:
+                    for who, fields, signal in waiting:
+                        self._relay(who, circle, fields, signal)
 
     def _relay(self, who: Principal, circle: _Circle, fields: SignalFields, signal: Signal) -> None:
         if circle.epoch != fields.epoch or who.account not in circle.accounts:

@@ -188,13 +188,8 @@ class DeviceCall(Struct):
                 return [CallSign.MISSED]
             case Unknown():
                 return [CallSign.OVER if self._is_plain() else CallSign.DOUBTED]
-            case Accepted():
-                if event.own != self.entry.incoming or event.device == self.entry.device:
-                    return []
-                self.accepted, self.answered_on, self.sent = True, event.device, True
-                return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
-            case Declined():
-                return [self._sign_of_declined(event)] if event.own is self.entry.incoming else []
+            case Accepted() | Declined():
+                return self._signs_of_word(event)
             case OtherOffer():
                 return [self._sign_of_other(event)]
             case Migrate() if self.server_phase not in (CallPhase.ACCEPTED, CallPhase.CONNECTED):
@@ -248,11 +243,19 @@ class DeviceCall(Struct):
         """Whether the server's word is enough, since it hides no call that was missed here."""
         return not self.entry.incoming or self.accepted or self.declined or self.superseded
 
-    def _sign_of_declined(self, event: Declined) -> CallSign:
+    def _signs_of_word(self, event: Accepted | Declined) -> list[CallSign]:
+        """Only the callee's devices accept or refuse; for the caller these are never its own."""
+        if event.own is not self.entry.incoming:
+            return []
+        if isinstance(event, Accepted):
+            if event.device == self.entry.device:
+                return []
+            self.accepted, self.answered_on, self.sent = True, event.device, True
+            return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
         self.declined = self.declined or not event.busy
         if self.phase not in IN_CALL:
             self.reason = self.reason or (EndReason.BUSY if event.busy else EndReason.DECLINED)
-        return CallSign.OWN_DECLINED if event.own else CallSign.DECLINED
+        return [CallSign.OWN_DECLINED if event.own else CallSign.DECLINED]
 
     def _sign_of_other(self, event: OtherOffer) -> CallSign:
         """Of two calls: after glare the higher id goes on, of the same device the later one."""

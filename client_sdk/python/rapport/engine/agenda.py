@@ -14,6 +14,7 @@ from rapport.engine import (
     appointment_rows,
     appointments,
     asking,
+    bringing_back,
     calls,
     catching_up,
     checkpoints,
@@ -176,6 +177,7 @@ _CALLS: Final[dict[ErrandKind, Callable[[Turn, Errand], Call | None]]] = {
     ErrandKind.APPOINTMENT_PUT: planning.put_call,
     ErrandKind.APPOINTMENTS: appointment_rows.rows_call,
     ErrandKind.APPOINTMENT_REACHED: appointment_rows.reached_call,
+    ErrandKind.APPOINTMENT_AGAIN: bringing_back.again_call,
 }
 
 
@@ -332,6 +334,9 @@ def _appointments(turn: Turn, errand: Errand, call: Call, answer: Appointments) 
         planning.put_answered(turn, errand, answer)
     elif errand.kind is ErrandKind.APPOINTMENTS:
         appointment_rows.rows_answered(turn, errand, call, answer)
+        bringing_back.bring_back(turn)
+    elif errand.kind is ErrandKind.APPOINTMENT_AGAIN:
+        bringing_back.again_answered(turn, errand, answer)
     else:
         appointment_rows.reached_told(turn, errand)
         appointment_rows.take_views(turn, answer.appointments)
@@ -398,6 +403,7 @@ _REFUSED: Final[dict[ErrandKind, Callable[[Turn, Errand, Rejected], None]]] = {
     ErrandKind.ACCEPT: _not_accepted,
     ErrandKind.URGENT_SEEN: lambda turn, errand, _refusal: urgent_seen.seen_told(turn, errand),
     ErrandKind.APPOINTMENT_PUT: planning.put_refused,
+    ErrandKind.APPOINTMENT_AGAIN: bringing_back.again_refused,
     ErrandKind.APPOINTMENT_REACHED: lambda turn, errand, _refusal: appointment_rows.reached_told(turn, errand),
 }
 """What a refusal for good means for these; all others are repeated after an hour."""

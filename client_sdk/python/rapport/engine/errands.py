@@ -87,6 +87,8 @@ class ErrandKind(StrEnum):
     """Ask for the rows of a planned, moved or cancelled appointment (its first appointment)."""
     APPOINTMENTS = "appointments"
     """Ask what the server says of appointments (none)."""
+    APPOINTMENT_AGAIN = "appointment_again"
+    """Put the row of an appointment that a restored server lacks (appointment)."""
     APPOINTMENT_REACHED = "appointment_reached"
     """Tell the server that a reminder has come (appointment and minutes)."""
 
@@ -164,6 +166,7 @@ NETWORK: Final = frozenset(
         ErrandKind.APPOINTMENT_PUT,
         ErrandKind.APPOINTMENTS,
         ErrandKind.APPOINTMENT_REACHED,
+        ErrandKind.APPOINTMENT_AGAIN,
     }
 )
 """Kinds that become calls."""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind, open_body
 from rapport.engine import errands, office_publishing, prekeys, reissuing
+from rapport.engine.appointments import rows_wanted
 from rapport.engine.archiving import Keyed, entry_for
 from rapport.engine.content import archived
 from rapport.engine.errands import ErrandKind
@@ -54,6 +55,7 @@ def _restored(turn: Turn, bases: Mapping[ConversationId, int]) -> None:
     prekeys.begin_anew(turn)
     reissuing.begin(turn)
     office_publishing.publish_again(turn)
+    rows_wanted(turn)
     lost: dict[ConversationId, list[tuple[int, MessageId, SentPost]]] = {}
     for key, sent in SENT.list(turn.tx, above=max(turn.now_ms - REPOSTED_MS, 0)):
         own = sent.outer[43:59] == turn.me.device

@@ -275,7 +275,7 @@ export class RapportCall extends RapportElement {
     press: () => void,
   ): TemplateResult {
     const { call: words } = this.texts;
-    const said = html`<span class="vh">, ${key === "C" ? (off ? words.shown : words.hidden) : off ? words.off : words.on}</span>`;
+    const said = html`<span class="vh">${key === "C" ? (off ? words.shown : words.hidden) : off ? words.off : words.on}</span>`;
     return html`<button class="ctl ${off ? "off" : ""}" aria-pressed=${off} aria-keyshortcuts=${key} @click=${press}><span class="disc">${icon(drawing, "l")}</span><span class="desk">${wide}</span><span class="phone">${narrow}</span>${said}</button>`;
   }
 

@@ -89,6 +89,7 @@ class Rooms:
         self._moved = moved
         self._called: dict[tuple[PracticeId, MessageId], CallRecord] = {}
         self._work = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._open = True
         self._noted = 0
         self._asked_s = -OPEN_KNOWN_S
@@ -175,6 +176,10 @@ class Rooms:
 
     async def catch_up(self) -> None:
         """Takes up every call that has changed so far. Raises Rejected(UNAVAILABLE); the rest is taken up later."""
+        async with self._turn:  # whoever asks for it finds everything taken up afterwards
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
         if not await self._may_be_open():
             self._called.clear()
             return

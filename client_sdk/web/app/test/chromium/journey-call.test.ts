@@ -166,9 +166,9 @@ async function talk(dana: Page, mira: Page): Promise<void> {
   await picture(mira, "call-phone");
 
   await mira.keyboard.press("m");
-  await mira.getByRole("button", { name: /^Mic, off/ }).waitFor();
+  await mira.getByRole("button", { name: /^Mic off/ }).waitFor();
   await mira.keyboard.press("m");
-  await mira.getByRole("button", { name: /^Mic, on/ }).waitFor();
+  await mira.getByRole("button", { name: /^Mic on/ }).waitFor();
   await mira.getByRole("button", { name: "Hide my picture" }).click();
   await mira.getByRole("button", { name: "Show my picture" }).waitFor();
   await mira.keyboard.press("c");
@@ -207,7 +207,7 @@ async function soundAlone(dana: Page, mira: Page): Promise<void> {
   await dana.getByRole("button", { name: "End", exact: true }).click();
   await Promise.all([dana, mira].map((page) => page.getByText("The call has ended").waitFor()));
   for (const page of [dana, mira]) {
-    await page.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+    await page.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
     await thread(page)
       .getByText(/^Video call/)
       .waitFor();
@@ -221,7 +221,7 @@ async function miss(dana: Page, mira: Page): Promise<void> {
   await dana.locator("app-conversation").getByRole("button", { name: "Call Mira" }).click();
   await dana.locator("rapport-call").getByText("Calling Mira").first().waitFor();
   await dana.getByRole("button", { name: "Leave" }).click();
-  await dana.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+  await dana.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
   await thread(dana).getByText("before it was answered").waitFor();
 
   await mira.goto(home);
@@ -237,7 +237,7 @@ async function miss(dana: Page, mira: Page): Promise<void> {
   await picture(dana, "incoming-call");
   await ringing.getByRole("button", { name: "Not now" }).click();
   await mira.getByText("The call has ended").waitFor();
-  await mira.locator("rapport-call").getByRole("button", { name: "Close" }).click();
+  await mira.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
   await thread(mira)
     .getByText(/could not take your call/)
     .waitFor();

@@ -16,13 +16,11 @@
  * Source: docs/protocol.md, section 20.2.
  */
 
-import type { DeviceId, MessageId } from "../protocol/ids.ts";
-import { type CallPhase, type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
+import { type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
+import { armExpiry, type DeviceCall, type Draft, endpointRuns, setTimer } from "./device-call.ts";
 import {
-  type Described,
   type DeviceEffect,
   type DeviceEvent,
-  type Entry,
   isOwnCall,
   type OtherOffer,
   type Post,
@@ -48,110 +46,13 @@ import {
   RESTART_EVERY_MS,
 } from "./moves.ts";
 
+export { type DeviceCall, deadlineMs, newCall } from "./device-call.ts";
+
 /** How many descriptions wait until it is known whether they count; further ones are dropped. */
 export const HELD_DESCRIPTIONS = 8;
 
 /** Timers, in the order in which they are looked at. */
 const TIMERS = ["expired", "stale", "restart", "again"] as const;
-
-/** What is known and under way; a plain value, stored as it is. */
-interface Draft {
-  readonly entry: Entry;
-  phase: DevicePhase;
-  /** Once ended; a sealed word that comes later may still change it. */
-  outcome: Outcome | null;
-  reason: EndReason | null;
-  /** From here to awayThere: as the server said last. ours, theirs: the devices in the call. */
-  version: number;
-  serverPhase: CallPhase | null;
-  untilMs: number;
-  ours: DeviceId | null;
-  theirs: DeviceId | null;
-  rings: boolean;
-  awayThere: boolean;
-  sent: boolean;
-  /** Somebody of the callee has, sealed; for the caller the server's word is enough. */
-  accepted: boolean;
-  /** Which device; says the server alone while `accepted` is false. */
-  answeredOn: DeviceId | null;
-  declined: boolean;
-  superseded: boolean;
-  /** A description came with another fingerprint. */
-  forged: boolean;
-  /** When this device came into the call. */
-  takenMs: number;
-  /** When media first flowed here. */
-  connectedMs: number;
-  online: boolean;
-  /** How this device came into the call. */
-  asks: "accept" | "migrate";
-  /** Its last word, until the server has heard it. */
-  goodbye: CallStep | null;
-  /** The sealed word that follows then. */
-  owes: Post | null;
-  /** The person has not hung up. */
-  waits: boolean;
-  /** A call of theirs that goes on instead of ours, if the server says so. */
-  other: MessageId | null;
-  /** The fingerprint of each of their devices. */
-  pins: Readonly<Record<DeviceId, string>>;
-  /** Descriptions that wait for the server's word. */
-  held: readonly Described[];
-  described: boolean;
-  flows: boolean;
-  /** What is due when. */
-  times: { readonly [timer in CallSign]?: number };
-}
-
-/** A call on a device, whole: a plain value. Made by `newCall`, changed by `step`. */
-export type DeviceCall = Readonly<Draft>;
-
-/**
- * A call as it begins on a device: offering, waking, or elsewhere if another device of ours calls. Tell it "online" if
- * the device is.
- */
-export function newCall(entry: Entry): DeviceCall {
-  const call: Draft = {
-    entry,
-    phase: entry.incoming ? "waking" : isOwnCall(entry) ? "offering" : "elsewhere",
-    outcome: null,
-    reason: null,
-    version: 0,
-    serverPhase: null,
-    untilMs: ringsUntilMs(entry),
-    ours: null,
-    theirs: entry.incoming ? entry.callerDevice : null,
-    rings: false,
-    awayThere: false,
-    sent: !isOwnCall(entry),
-    accepted: false,
-    answeredOn: null,
-    declined: false,
-    superseded: false,
-    forged: false,
-    takenMs: 0,
-    connectedMs: 0,
-    online: false,
-    asks: "accept",
-    goodbye: null,
-    owes: null,
-    waits: true,
-    other: null,
-    pins: entry.incoming && entry.fingerprint !== "" ? { [entry.callerDevice]: entry.fingerprint } : {},
-    held: [],
-    described: isOwnCall(entry) && entry.fingerprint !== "",
-    flows: false,
-    times: {},
-  };
-  setTimer(call, "expired", lastsUntil(call.phase, ringsUntilMs(entry), entry.atMs));
-  return call;
-}
-
-/** When the caller feeds "tick", by the server's time; null = nothing is due. */
-export function deadlineMs(call: DeviceCall): number | null {
-  const times = Object.values(call.times);
-  return times.length === 0 ? null : Math.min(...times);
-}
 
 /** Takes note of one event at server time `nowMs`; returns the call afterwards and what the caller does next, in order. */
 export function step(
@@ -200,16 +101,6 @@ const SHOWN = [
   "accepted",
   "untilMs",
 ] as const satisfies readonly (keyof Draft)[];
-
-/** Arms a timer, or with 0 takes it away. */
-function setTimer(call: Draft, timer: CallSign, atMs: number): void {
-  const { [timer]: _, ...times } = call.times;
-  call.times = atMs === 0 ? times : { ...times, [timer]: atMs };
-}
-
-function armExpiry(call: Draft, nowMs: number): void {
-  setTimer(call, "expired", lastsUntil(call.phase, ringsUntilMs(call.entry), nowMs, call.accepted));
-}
 
 // --- what it means ---------------------------------------------------------------------------------------------------
 
@@ -397,12 +288,6 @@ function posted(what: Post["what"], more: Partial<Post> = {}): Post {
   return { tag: "post", what, busy: false, beganMs: 0, endedMs: 0, reason: null, ...more };
 }
 
-/** Whether the endpoint runs: in the call, and before if our offer described it already. */
-function endpointRuns({ entry }: Draft, phase: DevicePhase): boolean {
-  const early = isOwnCall(entry) && entry.fingerprint !== "";
-  return isWithMedia(phase) || (early && (phase === "calling" || phase === "ringing_there"));
-}
-
 /** What a sign asks for in the phase that it has led to. */
 function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): readonly DeviceEffect[] {
   switch (sign) {
@@ -419,12 +304,16 @@ function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): 
     case "rings":
       if (call.phase === "ringing_here") setTimer(call, "stale", nowMs + KEPT_MS);
       return [];
-    case "own_accepted":
+    case "sent":
+    case "superseded":
     case "accepted":
+      if (isEarly(call.phase)) return say(call, nowMs); // a hint may be lost: the answer says how it stands
+      if (sign === "accepted" && call.phase === "elsewhere") armExpiry(call, nowMs);
+      return [];
+    case "own_accepted":
     case "there":
       if (call.phase === "elsewhere") armExpiry(call, nowMs);
-      // A hint may be lost: the answer says whose device it is.
-      return sign === "accepted" && isEarly(call.phase) ? say(call, nowMs) : [];
+      return [];
     default:
       return notedOfMedia(call, sign, event, nowMs);
   }

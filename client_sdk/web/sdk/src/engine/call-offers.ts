@@ -4,7 +4,7 @@
  * Source: docs/protocol.md, sections 20.2 and 20.3.
  */
 
-import { newCall } from "../calls/device.ts";
+import { newCall } from "../calls/device-call.ts";
 import { officeState } from "../office/status.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS } from "../protocol/limits.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { CallMedia, CallMode, ModeWhy } from "../call-views.ts";
-import type { DeviceCall } from "../calls/device.ts";
+import type { DeviceCall } from "../calls/device-call.ts";
 import type { AccountId, AppointmentId, ConversationId, DeviceId, MessageId } from "../protocol/ids.ts";
 import type { Direct } from "../protocol/messages.ts";
 import type { Description } from "./meetings.ts";

@@ -7,7 +7,7 @@
 
 import type { CallMedia, CallMode, ModeWhy } from "../call-views.ts";
 import { RING_MS } from "../calls/arbiter.ts";
-import { newCall } from "../calls/device.ts";
+import { newCall } from "../calls/device-call.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { idOf } from "../protocol/ids.ts";

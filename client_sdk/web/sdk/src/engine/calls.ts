@@ -10,7 +10,8 @@
  * Source: docs/protocol.md, section 20.2.
  */
 
-import { deadlineMs, step } from "../calls/device.ts";
+import { step } from "../calls/device.ts";
+import { deadlineMs } from "../calls/device-call.ts";
 import type { DeviceEffect, DeviceEvent } from "../calls/device-events.ts";
 import { stateOf } from "../calls/device-events.ts";
 import { parseCallMissed } from "../calls/notices.ts";
@@ -34,6 +35,8 @@ import type { Turn } from "./turn.ts";
 export const CALLS_KEPT = 64;
 /** So long after its end a call is remembered: words about it may still come. */
 export const ENDED_KEPT_MS = 3_600_000;
+/** The page with the media says every few seconds that it is there; after so long it is not. */
+const PAGE_GONE_MS = 20_000;
 /** Both have called, and the server was faster: the other offer is taken up within this time. */
 const LATELY_MS = 60_000;
 
@@ -253,7 +256,10 @@ function plan(turn: Turn, id: MessageId): void {
 /** Something of a call is due: a repetition, the end of a phase. */
 export function callDue(turn: Turn, id: MessageId): void {
   errands.drop(turn, "call", id);
-  if (CALLS.has(turn.tx, id)) {
+  const row = CALLS.get(turn.tx, id);
+  if (row !== null && isHere(row) && row.pageMs + PAGE_GONE_MS <= turn.nowMs) {
+    feed(turn, id, { tag: "restarted" }); // its media went with the page
+  } else if (row !== null) {
     repeatCandidates(turn, id);
     feed(turn, id, { tag: "tick" });
   }
