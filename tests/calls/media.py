@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -96,7 +96,7 @@ async def until(asked: Callable[[], Awaitable[Any]], wanted: Any, what: str) -> 
     while await asked() != wanted:
         if time.monotonic() - began > WITHIN_S:
             raise ProcessProblem(f"never: {what}")
-        await asyncio.sleep(LOOK_S)
+        await lasting(LOOK_S)
     return time.monotonic() - began
 
 
@@ -115,7 +115,14 @@ async def new_picture(browsers: Browsers, who: str, call: str, before: int = 0) 
             return time.monotonic() - began
         if time.monotonic() - began > WITHIN_S:
             raise ProcessProblem(f"{who} sees nothing new: {seen}; see {browsers.log}")
-        await asyncio.sleep(LOOK_S)
+        await lasting(LOOK_S)
+
+
+async def lasting(seconds: float) -> None:
+    """A cut lasts by the clock, and a page has nothing that tells when a picture was decoded."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -155,7 +162,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
 
 async def decoded(on: Stage, call: str) -> dict[str, Any]:
     """Five seconds of a call: frames on both sides, kinds of candidates, and what the relay has carried."""
-    await asyncio.sleep(5.0)
+    await lasting(5.0)
     sides = {who: await media(on.browsers, who, call) for who in PLACES}
     kinds = {who: (side["local"], side["remote"]) for who, side in sides.items()}
     carried = {who: side["bytesReceived"] for who, side in sides.items()}
@@ -171,9 +178,9 @@ async def decoded(on: Stage, call: str) -> dict[str, Any]:
 async def cut(on: Stage, call: str, seconds: float) -> float:
     """Cuts the client off; returns seconds from the heal to a new decoded frame on both sides. ProcessProblem."""
     on.places.cut("two")
-    await asyncio.sleep(1.0)  # what was on the way arrives
+    await lasting(1.0)  # what was on the way arrives
     still = {who: (await media(on.browsers, who, call))["packetsReceived"] for who in PLACES}
-    await asyncio.sleep(seconds - 1.0)
+    await lasting(seconds - 1.0)
     before = {who: await media(on.browsers, who, call) for who in PLACES}
     moved = {who: before[who]["packetsReceived"] - still[who] for who in PLACES}
     if max(moved.values()) > 0:  # fewer: a connection that was made meanwhile
@@ -201,7 +208,7 @@ async def killed(on: Stage, call: str) -> dict[str, Any]:
         await until(partial(on.browsers.do, who, "state"), "connected", f"{who} has found the other node")
     resumed = time.monotonic() - began
     phases = {who: await _phase(on.browsers, who, call) for who in PLACES}
-    await asyncio.sleep(2.0)
+    await lasting(2.0)
     frames = {who: (await media(on.browsers, who, call))["framesDecoded"] - before[who] for who in PLACES}
     good = resumed <= KILL_BAR_S and set(phases.values()) == {"connected"} and min(frames.values()) > 0
     await victim.start()
@@ -213,7 +220,7 @@ async def _moves(on: Stage, who: str, told: int) -> bool:
     for _ in range(20):
         if len(await on.browsers.do(who, "told")) > told:
             return True
-        await asyncio.sleep(LOOK_S)
+        await lasting(LOOK_S)
     return False
 
 
@@ -240,7 +247,7 @@ async def with_python(on: Stage, folder: Path) -> dict[str, Any]:
                 await on.browsers.do("one", "accept", call)
             await new_picture(on.browsers, "one", call)
             await until(partial(_many, endpoint), True, "the Python device decodes pictures")
-            await asyncio.sleep(3.0)
+            await lasting(3.0)
             seen = await media(on.browsers, "one", call)
             report["frames"][f"{caller} called"] = {"browser": seen["framesDecoded"], "python": endpoint.frames}
             report["candidates"][f"{caller} called"] = (seen["local"], seen["remote"])
@@ -274,7 +281,7 @@ async def measured(lengths: list[int], rounds: int, folder: Path) -> dict[str, A
             for _ in range(rounds):
                 took.append(round(await cut(on, call, seconds), 2))
                 click.echo(f"a cut of {seconds} s: new pictures after {took[-1]} s", err=True)
-                await asyncio.sleep(3.0)
+                await lasting(3.0)
             median = statistics.median(took)
             report["cuts"][seconds] = {"each_s": took, "median_s": median, "good": median <= BARS_S[seconds]}
         report["killed_node"] = await killed(on, call)

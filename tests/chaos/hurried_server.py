@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from rapport_protocol.urgent import Rung
-from rapport_server import app
+from rapport_server import wiring
 from rapport_server.adapters.store.sql import urgent as stored
 from rapport_server.cli import commands
 from rapport_server.records import UrgentRecord
@@ -34,7 +34,7 @@ _BORN_MS = int(time.time() * 1000)
 
 def hurry() -> None:
     """Everything that takes minutes takes seconds."""
-    replaced(app, "Urgent", partial(Urgent, times=TIMES))
+    replaced(wiring, "Urgent", partial(Urgent, times=TIMES))
     replaced(timers, "LEASE_MS", int(LEASE_S * 1000))
     replaced(timers, "LOOK_EVERY_S", LOOK_S)
 
@@ -66,7 +66,7 @@ def amnesia() -> None:
 
 def eager() -> None:
     """Nobody is given time to answer."""
-    replaced(app, "Urgent", partial(Urgent, times=Times(again_ms=200, cover_ms=400, end_ms=4_500)))
+    replaced(wiring, "Urgent", partial(Urgent, times=Times(again_ms=200, cover_ms=400, end_ms=4_500)))
 
 
 def gossip() -> None:

@@ -19,7 +19,7 @@ PACKAGES = {
     "rapport_server": ROOT / "server/rapport_server",
 }
 
-NOT_OURS = {".git", ".venv", "node_modules", "__pycache__", "dist", "build", ".rapport"}
+NOT_OURS = {".git", ".venv", "node_modules", "__pycache__", "dist", "build", "web_app", ".rapport"}
 
 
 @dataclass(frozen=True)

@@ -309,7 +309,7 @@ class Person:
 
     async def let_in(self, appointment: AppointmentId) -> MessageId | None:
         """The call by which the host lets them in: that this program would accept without asking."""
-        return self.client._running.rooms.admitted(appointment)
+        return self.client._running.rooms.places.admitted(appointment)
 
     async def do(self, step: Callable[[Turn], T]) -> T:
         """A step of this device's engine: what a malicious or compromised program of theirs could do."""

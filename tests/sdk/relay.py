@@ -298,7 +298,7 @@ class Device:
             case Void():
                 messaging.void(self.link, message)
             case Signal():
-                self.relay.signals.offer(self.link.principal, message)
+                self.relay.signals.offer(self.link, message)
             case SaidOfCall():
                 self.relay.broker.say(self.link, message)
 

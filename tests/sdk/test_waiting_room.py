@@ -364,4 +364,4 @@ async def test_nothing_is_done_without_a_connection(server: Served, tmp_path: Pa
         for act in acts:
             with pytest.raises(rapport.Unreachable):
                 await act
-        assert couple.kim._running.rooms.waits == frozenset()
+        assert couple.kim._running.rooms.places.waits == frozenset()

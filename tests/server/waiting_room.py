@@ -44,11 +44,8 @@ from rapport_protocol.meeting import (
     TurnWanted,
 )
 from rapport_protocol.messages import (
-    Accepted,
     Auth,
-    Blocked,
     Call,
-    CallState,
     ClientMessage,
     Direct,
     Failure,
@@ -73,6 +70,25 @@ __all__ = ["Leak", "Walk", "walk"]
 
 TESTED_MS = 120_000
 """Credentials for the test of devices come once in two minutes."""
+STORED = {
+    "account.register": ("account", "device", "conv", "invite"),
+    "devices.update": ("account", "device", "revoked", "signer"),
+    "devices.restore": ("account", "device"),
+    "linking.open": ("link",),
+    "invite.create": ("invite", "account", "device"),
+    "membership.append": ("checkpointed", "removed", "changed", "invite"),
+    "office.publish": ("account", "device"),
+    "appointment.put": ("appointment", "series"),
+    "room.link": ("link",),
+    "room.knock": ("link",),
+    "prekeys.claim": ("claim",),
+    "Post": ("id", "devices"),
+    "Direct": ("id", "device"),
+    "Signal": ("ref",),
+}
+"""Where an id becomes the name of something that belongs to whoever names it, and may be told to them later."""
+TRACED = 200
+"""Characters of a step in the way to a leak."""
 RENEWED_EVERY = 40
 """Steps after which everybody gets a new token."""
 
@@ -193,9 +209,7 @@ class Walk:
             act_until_ms=self.node.clock.now_ms() + 45_000,
         )  # fmt: skip
         await self.host.say(msgspec.structs.replace(post, keys=b"\x01" + (self.mark * 13)[:194]))
-        while not isinstance(message := await self.host.hear_any(), Accepted):
-            if isinstance(message, Failure | Blocked):
-                return
+        await _through(self.host)
 
     async def steps(self, step: CallStep) -> None:
         """The guest says a step, with a sealed description."""
@@ -204,9 +218,7 @@ class Walk:
         )
         sealed = Direct(outer.encode(), b"", b"", self.hour.host.device, b"\x01" + (self.mark * 13)[:194])
         await self.guest.say(Call(MessageId(self.call or b""), step, None if step is CallStep.HANGUP else sealed))
-        while not isinstance(message := await self.guest.hear_any(), CallState):
-            if isinstance(message, Failure):
-                return
+        await _through(self.guest)
 
     # --- what others try ----------------------------------------------------------------------------------------------
 
@@ -238,8 +250,8 @@ class Walk:
         if asked is None:
             row = ASKED[operation]
             places = [place for place in row.places if self.random.random() < 0.6]
-            asked = row.make(actor.resident, {place: self.any_id() for place in places})
-        self.trace.append(f"{actor.name}: {operation} {asked}")
+            asked = row.make(actor.resident, {place: self.id_for(operation, place) for place in places})
+        self.trace.append(f"{actor.name}: {operation} {asked}"[:TRACED])
         self.done[operation] += 1
         row_ = OPERATIONS[operation]
         headers = {
@@ -296,9 +308,9 @@ class Walk:
         elif kind is Call:
             message = Call(MessageId(self.call or self.any_id()), self.random.choice(list(CallStep)))
         else:
-            places = {place: self.any_id() for place in spoken.places if self.random.random() < 0.6}
+            places = {place: self.id_for(kind.__name__, place) for place in spoken.places if self.random.random() < 0.6}
             message = spoken.make(actor.resident, places, self.node.clock.now_ms())
-        self.trace.append(f"{actor.name} says {message}")
+        self.trace.append(f"{actor.name} says {message}"[:TRACED])
         self.done[kind.__name__] += 1
         await actor.device.say(message)
         said = actor.device.codec.encode(message)
@@ -307,6 +319,13 @@ class Walk:
 
     def any_id(self) -> bytes:
         return self.random.choice(self.known) if self.random.random() < 0.9 else os.urandom(16)
+
+    def id_for(self, what: str, place: str) -> bytes:
+        """An id for a place; where it becomes the name of something of the actor's own, none that is a secret here."""
+        found = self.any_id()
+        if place not in STORED.get(what, ()):
+            return found
+        return os.urandom(16) if found in self.secrets or found == self.call else found
 
     def any_appointment(self) -> AppointmentId:
         return AppointmentId(self.hour.id if self.random.random() < 0.6 else self.any_id())
@@ -342,6 +361,14 @@ class Walk:
     @property
     def practice(self) -> Any:
         return self.actors[0].who.practice
+
+
+async def _through(device: Device) -> None:
+    """Waits until everything that the device has said is committed: steps are answered in the order of posts."""
+    nothing = MessageId(os.urandom(16))
+    await device.say(Call(nothing, CallStep.KEEP))
+    while not (isinstance(message := await device.hear_any(), Failure) and message.re == nothing):
+        pass
 
 
 def _of(room: RoomRecord, account: bytes) -> object:
@@ -387,8 +414,10 @@ async def walk(seed: int) -> AsyncIterator[Walk]:
         }  # fmt: skip
         for actor in going.actors:
             actor.may_see |= {actor.who.account, actor.who.device}
-            going.known += [*actor.resident.named.ids().values()]
-        going.known += [*host.named.ids().values(), *client.named.ids().values()]
+        for resident in (host, client, *(actor.resident for actor in going.actors)):
+            ids = resident.named.ids()
+            # Whoever knows the id of an open invite or a link is answered, and is meant to be.
+            going.known += [ident for kind, ident in ids.items() if kind not in ("invite", "link")]
         await going.new_hour()
         yield going
 

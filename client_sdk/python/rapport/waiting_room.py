@@ -32,7 +32,7 @@ from rapport_protocol.meeting import (
 )
 from rapport_protocol.rooms.states import PersonState
 
-__all__ = ["LEAVE_WITHIN_S", "Meeting", "Place", "WaitingRoom"]
+__all__ = ["LEAVE_WITHIN_S", "Doors", "Meeting", "Place", "WaitingRoom"]
 
 LEAVE_WITHIN_S: Final = 3.0
 """How long saying goodbye to the server may take, seconds: it notices by itself within 25."""
@@ -104,24 +104,23 @@ class Place:
 
         LocalError(FORBIDDEN) once the server says that the host has declined or removed us; knock again to wait again.
         """
-        doors = self._engine.rooms
+        places = self._engine.rooms.places
         while True:
-            call = doors.admitted(self.appointment)
+            call = places.admitted(self.appointment)
             if call is not None:
-                doors.forget_admitted(self.appointment)
                 return call
             state = self.state
             if self._had and state in _OVER:
                 raise LocalError(ErrorCode.FORBIDDEN, _OVER[state])
-            await doors.change()
+            await places.change()
 
     async def leave(self) -> None:
         """Gives the place up. Again is harmless."""
         engine = self._engine
-        if self.appointment not in engine.rooms.waits:
+        if self.appointment not in engine.rooms.places.waits:
             return
         says_so = self.state not in _SILENT
-        engine.rooms.leave_place(self.appointment, engine.now_ms())
+        engine.rooms.places.leave(self.appointment)
         if says_so:
             try:
                 async with asyncio.timeout(LEAVE_WITHIN_S):
@@ -131,7 +130,7 @@ class Place:
 
     async def stay(self) -> None:
         """Ends without leaving: for a program that restarts and wants its place back."""
-        self._engine.rooms.leave_place(self.appointment, self._engine.now_ms())
+        self._engine.rooms.places.leave(self.appointment)
 
     async def _say(self) -> bool:
         """Still there. False when nothing is left to be said: whoever was removed is not heard any more."""
@@ -149,8 +148,8 @@ class Place:
         self._had = self._had or self.state in _HELD
 
 
-class WaitingRoom:
-    """The doors of appointments. Everything but looking needs a connection: Unreachable without one."""
+class Doors:
+    """Looking at doors, and knocking. A part of `WaitingRoom`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -162,7 +161,7 @@ class WaitingRoom:
 
         What is about to begin, runs, or holds our place is watched by itself.
         """
-        self._engine.rooms.watch(appointments, self._engine.now_ms())
+        self._engine.rooms.watch(appointments)
 
     def of(self, appointment: AppointmentId) -> Room | None:
         """How a room stands by the server's word; None if it has not been told."""
@@ -190,11 +189,11 @@ class WaitingRoom:
             known = engine.appointments.get(appointment)
             link = RoomLinkId(kept) if kept is not None and known is None else None
         place = Place(engine, appointment, checks, link, KnockStep.CHECKING if checking else KnockStep.WAITING)
-        engine.rooms.keep_place(appointment, place._say, engine.now_ms())
+        engine.rooms.places.keep(appointment, place._say)
         try:
             await place._knock(place._step)
         except BaseException:
-            engine.rooms.leave_place(appointment, engine.now_ms())
+            engine.rooms.places.leave(appointment)
             raise
         return place
 
@@ -213,7 +212,9 @@ class WaitingRoom:
         await engine.do(lambda turn: rooms.note_link(turn, link.appointment, link.id))
         return link.appointment
 
-    # --- hosts --------------------------------------------------------------------------------------------------------
+
+class WaitingRoom(Doors):
+    """The doors of appointments. Everything but looking needs a connection: Unreachable without one."""
 
     async def make_link(self, appointment: AppointmentId, passcode: str = "") -> str:
         """A link that lets one device wait at the door, until an hour after the end. A secret.
@@ -231,12 +232,12 @@ class WaitingRoom:
     async def enter(self, appointment: AppointmentId) -> Room:
         """We are in the room: said again every 10 s until `leave`, or this client is closed. Rejected, Unreachable."""
         room = await self._act(appointment, HostAct(RoomAct.ENTER))
-        self._engine.rooms.keep_hosting(appointment, lambda: self._enter_again(appointment), self._engine.now_ms())
+        self._engine.rooms.places.host(appointment, lambda: self._enter_again(appointment))
         return self.of(appointment) or room
 
     async def leave(self, appointment: AppointmentId) -> None:
         """We are not in the room any more; who waits goes on waiting."""
-        self._engine.rooms.leave_hosting(appointment, self._engine.now_ms())
+        self._engine.rooms.places.leave_room(appointment)
         await self._act(appointment, HostAct(RoomAct.LEAVE))
 
     async def _enter_again(self, appointment: AppointmentId) -> bool:

@@ -138,7 +138,7 @@ class DeviceCall(Struct):
         call.theirs = entry.caller_device if entry.incoming else None
         call.pins = ((entry.caller_device, entry.fingerprint),) if entry.fingerprint and entry.incoming else ()
         call.described = bool(entry.fingerprint) and entry.is_own_call
-        call._set(CallSign.EXPIRED, lasts_until(phase, entry.rings_until_ms, entry.at_ms))
+        call._arm(entry.at_ms)
         return call
 
     @property
@@ -168,13 +168,18 @@ class DeviceCall(Struct):
 
     def _shown(self) -> tuple[object, ...]:
         """What a person may see of it."""
-        ends = (self.phase, self.outcome, self.reason, self.forged)
-        return (*ends, self.rings, self.away_there, self.theirs, self.answered_on, self.accepted, self.until_ms)
+        there = (self.rings, self.away_there, self.theirs, self.answered_on, self.accepted, self.until_ms)
+        return (self.phase, self.outcome, self.reason, self.forged, *there)
 
     def _set(self, sign: CallSign, at_ms: int) -> None:
         """Arms a timer, or with 0 takes it away."""
         times = {each: when for each, when in self.times.items() if each is not sign}
         self.times = {**times, sign: at_ms} if at_ms else times
+
+    def _arm(self, now_ms: int) -> None:
+        """Sets when the phase is over by itself."""
+        over_ms = self.entry.rings_until_ms
+        self._set(CallSign.EXPIRED, lasts_until(self.phase, over_ms, now_ms, accepted=self.accepted))
 
     # --- what it means ------------------------------------------------------------------------------------------------
 
@@ -251,6 +256,7 @@ class DeviceCall(Struct):
             if event.device == self.entry.device:
                 return []
             self.accepted, self.answered_on, self.sent = True, event.device, True
+            self.reason = None if self.reason in MISSED else self.reason
             return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
         self.declined = self.declined or not event.busy
         if self.phase not in IN_CALL:
@@ -286,7 +292,7 @@ class DeviceCall(Struct):
         """Leaves one phase and enters the other."""
         had_media, has_media = self._has_media(before), self._has_media(after)
         self.phase, self.times = after, {}
-        self._set(CallSign.EXPIRED, lasts_until(after, self.entry.rings_until_ms, now_ms, accepted=self.accepted))
+        self._arm(now_ms)
         if self.online and after in EVERY_MS:
             self._set(CallSign.AGAIN, now_ms + EVERY_MS[after])
         effects: list[Effect] = [StopRing()] if before is _P.RINGING_HERE else []
@@ -341,8 +347,7 @@ class DeviceCall(Struct):
             case CallSign.ACCEPTED | CallSign.SUPERSEDED | CallSign.SENT if self.phase in EARLY:
                 return self._say(now_ms)  # a hint may be lost: the answer says how it stands
             case CallSign.OWN_ACCEPTED | CallSign.ACCEPTED | CallSign.THERE if self.phase is _P.ELSEWHERE:
-                over_ms = self.entry.rings_until_ms
-                self._set(CallSign.EXPIRED, lasts_until(self.phase, over_ms, now_ms, accepted=self.accepted))
+                self._arm(now_ms)
             case _:
                 return self._noted_of_media(sign, event, now_ms)
         return []
@@ -367,8 +372,6 @@ class DeviceCall(Struct):
                 return self._describe(event, now_ms)
             case CallSign.THEIR_DESCRIPTION if isinstance(event, Described) and self.phase is not _P.ENDED:
                 self.held = (*self.held, event)[:HELD_DESCRIPTIONS]
-            case _:
-                pass
         return []
 
     def _say(self, now_ms: int) -> list[Effect]:
@@ -466,8 +469,6 @@ class DeviceCall(Struct):
                 return self._silent(owes=self._decided())
             case CallSign.EXPIRED:
                 return self._silent(owes=True)
-            case _:
-                pass
         return []
 
     def _decided(self) -> bool:
@@ -486,10 +487,8 @@ class DeviceCall(Struct):
         """How the call has ended, from what is known now."""
         if self.accepted:
             return Outcome.ANSWERED
-        if not self.sent:
-            return Outcome.NOT_SENT
-        if self.declined:
-            return Outcome.DECLINED
+        if not self.sent or self.declined:
+            return Outcome.DECLINED if self.sent else Outcome.NOT_SENT
         gave_way = self.superseded and self.reason in (EndReason.GLARE, EndReason.REPLACED)
         return Outcome.SUPERSEDED if gave_way else Outcome.MISSED
 
@@ -497,5 +496,4 @@ class DeviceCall(Struct):
 def step(call: DeviceCall, event: Event, now_ms: int) -> tuple[DeviceCall, list[Effect]]:
     """As `handle`, on a copy: `call` stays as it is."""
     after = copy(call)
-    effects = after.handle(event, now_ms)
-    return after, effects
+    return after, after.handle(event, now_ms)

@@ -11,6 +11,7 @@ from rapport_protocol.ids import MessageId
 
 __all__ = ["CallTeller", "call_body", "call_line"]
 
+_HOW: Final = "Answer on a device with a microphone, or /decline."
 _INCOMING: Final = {
     CallOutcome.RINGING: "{name} is calling.",
     CallOutcome.LIVE: "A call with {name}; it goes on.",
@@ -52,7 +53,7 @@ def call_line(view: CallView, names: Names) -> str:
     if view.answered_elsewhere:
         return f"With {name} since {at}, on another of your devices."
     if view.can_answer:
-        return f"{name} is calling since {at}. Answer on a device with a microphone, or /decline."
+        return f"{name} is calling since {at}. {_HOW}"
     return f"With {name} since {at}."
 
 
@@ -68,7 +69,9 @@ class CallTeller:
         """A sentence about the event, "" for nothing."""
         match event:
             case CallRinging(_, call):
-                self._ringing[call] = f"{self._name(call)} is calling. Answer on a device with a microphone, or /decline."
+                self._ringing[call] = (
+                    f"{self._name(call)} is calling. Answer on a device with a microphone, or /decline."
+                )
                 return self._ringing[call]
             case CallMissed(_, call, at_ms):
                 return f"You missed a call from {self._name(call)} at {clock(at_ms)}."
@@ -76,7 +79,7 @@ class CallTeller:
                 name = self._name(call)
                 return (
                     f"The call with {name} was ended: all at once somebody else's device was at the other end. "
-                    f"Compare safety numbers before you call again: /verify."
+                    "Compare safety numbers before you call again: /verify."
                 )
             case CallChanged(_, call) if call in self._ringing and self._elsewhere(call):
                 return f"Another device of yours has answered the call of {self._name(call)}."

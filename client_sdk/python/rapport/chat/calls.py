@@ -1,12 +1,15 @@
-"""Commands about calls: `/calls`, and `/decline` while it rings. A terminal answers none: it has no picture or sound."""
+"""Commands about calls: `/calls`, and `/decline` while it rings. A terminal answers none: it has no sound."""
 
 from typing import Final
 
 from rapport.chat.call_words import call_line
-from rapport.chat.doors import decline as decline_at_the_door
+from rapport.chat.doors import DOORS
 from rapport.chat.face import Command, Face
 
 __all__ = ["CALLS"]
+
+
+_AT_THE_DOOR: Final = next(command for command in DOORS if command.name == "decline")
 
 
 async def _calls(face: Face, _: str) -> None:
@@ -18,7 +21,7 @@ async def _decline(face: Face, rest: str) -> None:
     """A call that rings comes before the door: it is louder."""
     ringing = [view for view in face.client.calls.live() if view.can_answer]
     if not ringing or rest:
-        await decline_at_the_door(face, rest)
+        await _AT_THE_DOOR.run(face, rest)
         return
     await face.client.calls.open(ringing[0].id).decline()
     face.tell(f"Declined. {face.names.of(ringing[0].with_account)} is told.")

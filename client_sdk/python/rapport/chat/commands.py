@@ -6,6 +6,7 @@ from typing import Final
 import rapport
 from rapport.chat.answering import ANSWERING
 from rapport.chat.appointments import APPOINTMENTS
+from rapport.chat.calls import CALLS
 from rapport.chat.cards import CARDS, show_crisis
 from rapport.chat.columns import two_columns
 from rapport.chat.covers import COVERS
@@ -56,6 +57,7 @@ COMMANDS: Final = {
         *ANSWERING,
         *APPOINTMENTS,
         *DOORS,
+        *CALLS,
         *CARDS[:1],
         *COVERS,
         *KEEPING,

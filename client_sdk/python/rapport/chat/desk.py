@@ -8,6 +8,7 @@ from typing import Final
 import rapport
 from rapport.agreements import UrgencyChanged
 from rapport.chat.appointment_words import DoorTeller
+from rapport.chat.call_words import CallTeller
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
 from rapport.chat.keys_help import KEYS_HELP
@@ -88,6 +89,7 @@ class Desk:
         self.farewell = ""
         """What is to be said once the screen is gone."""
         self._doors = DoorTeller(client, self.names)
+        self._calls = CallTeller(client, self.names)
         self._now_ms = now_ms
         self._changed = changed
         self._leaving = leaving
@@ -184,6 +186,8 @@ class Desk:
                     self.happened += 1
                     self._learn()
                     self.model.notify(self._doors.words(event, self._now_ms()))
+                    self.model.notify(self._calls.words(event))
+                    self.model.withdraw(self._calls.over(event))
                     if isinstance(event, CoverChanged):
                         await self._tell_cover(event.request)
                     if isinstance(event, UrgencyChanged):

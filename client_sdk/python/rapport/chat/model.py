@@ -186,6 +186,10 @@ class Model:
         """It is decided about somebody's changed identity: that notice says what is no longer so."""
         self.notices = [notice for notice in self.notices if notice.undecided != account]
 
+    def withdraw(self, text: str) -> None:
+        """What a notice says is no longer so."""
+        self.notices = [notice for notice in self.notices if notice.text != text]
+
     def put_away(self) -> bool:
         """The person has read the foremost notice. False when there was none."""
         found, self.notices = bool(self.notices), self.notices[1:]

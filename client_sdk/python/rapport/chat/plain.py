@@ -9,6 +9,7 @@ from typing import Final
 import rapport
 from rapport.agreements import UrgencyChanged
 from rapport.chat.appointment_words import DoorTeller, appointment_body
+from rapport.chat.call_words import CallTeller, call_body
 from rapport.chat.commands import obey
 from rapport.chat.covers import told
 from rapport.chat.face import Misuse
@@ -74,6 +75,7 @@ class PlainChat:
         self.place: Place | None = None
         """See Face."""
         self._doors = DoorTeller(client, self.names)
+        self._calls = CallTeller(client, self.names)
         self._online: bool | None = None
         self._recent: deque[Message] = deque(maxlen=_RECENT)
         self._look = Look()
@@ -209,6 +211,9 @@ class PlainChat:
         async for event in self._events:
             self._note(event)
             self._note_trouble(self._doors.words(event, now()))
+            self._note_trouble(self._calls.words(event))
+            if self._calls.over(event):
+                self._note_trouble("it rings no more")
             if isinstance(event, CoverChanged):
                 await self._tell_cover(event.request)
             self._tell_look()
@@ -279,6 +284,8 @@ class PlainChat:
         elif message.kind is MessageKind.APPOINTMENT and not message.deleted:
             own = message.account == self.client.account
             text = appointment_body(message, who, own=own).replace("\n", f"\n{_INDENT}")
+        elif message.kind is MessageKind.CALL and not message.deleted:
+            text = call_body(message.call, who)
         elif message.kind in COVER_WORDS and not message.deleted:
             own = message.account == self.client.account
             text = cover_body(message.kind, who, own=own, note=printable(message.text, indent=_INDENT))

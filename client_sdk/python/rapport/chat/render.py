@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from rapport.chat.appointment_words import appointment_body
+from rapport.chat.call_words import call_body
 from rapport.chat.layout import Line, centred, cut, padded, width_of, wrapped
 from rapport.chat.model import Model
 from rapport.chat.words import (
@@ -164,6 +165,8 @@ def _body(model: Model, message: Message) -> str:
         return f"{name} sent something that this program cannot show yet."
     if message.kind is MessageKind.APPOINTMENT:
         return appointment_body(message, name, own=message.account == model.own)
+    if message.kind is MessageKind.CALL:
+        return call_body(message.call, name)
     if message.kind in COVER_WORDS:
         return cover_body(message.kind, name, own=message.account == model.own, note=printable(message.text))
     return printable(message.text)

@@ -1,4 +1,4 @@
-"""After a restore: rows of appointments that the server lacks are put again by devices of their host, and told to nobody.
+"""After a restore: rows of appointments that the server lacks are put again by devices of their host, telling nobody.
 
 A row goes up by one version at a time, so it is put until it has the version of the sealed post. Several devices may do
 that at once: a conflict only says that another one was faster.

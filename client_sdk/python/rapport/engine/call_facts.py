@@ -12,14 +12,12 @@ from msgspec.structs import replace
 
 from rapport.calling import CallMedia, CallNote, CallOutcome
 from rapport.engine.tables import Row, Table
-from rapport_protocol.calls.arbiter import ACCEPTED_MS, EndReason
 from rapport_protocol.ids import DeviceId
 
 __all__ = ["CALL_WORDS", "WORDS_MOST", "CallFacts", "CallWord", "note_of", "with_word"]
 
 WORDS_MOST: Final = 256
 """Most calls of which answers are kept before their offer is here; the oldest go first."""
-_SET_UP_MS: Final = 2 * ACCEPTED_MS
 
 
 class CallWord(Row, frozen=True):
@@ -91,9 +89,8 @@ def note_of(facts: CallFacts) -> CallNote:
 
 
 def _was_answered(word: CallWord) -> CallOutcome:
-    """Of one that is over: whether the two were connected, or it failed within the time that this may take."""
-    set_up = word.reason == EndReason.FAILED and word.ended_ms - word.began_ms <= _SET_UP_MS
-    return CallOutcome.FAILED if set_up else CallOutcome.ANSWERED
+    """Of one that is over: whether the two were ever connected."""
+    return CallOutcome.FAILED if word.ended_ms and not word.began_ms else CallOutcome.ANSWERED
 
 
 def _incoming(facts: CallFacts) -> CallOutcome:

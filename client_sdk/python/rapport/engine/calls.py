@@ -34,7 +34,7 @@ from rapport.engine.showing import change_status
 from rapport.engine.turn import Turn
 from rapport.events import Status
 from rapport_protocol.calls.arbiter import EndReason
-from rapport_protocol.calls.device import DeviceCall, step
+from rapport_protocol.calls.device import step
 from rapport_protocol.calls.device_events import (
     Accept,
     AcceptOther,
@@ -43,12 +43,12 @@ from rapport_protocol.calls.device_events import (
     CloseMedia,
     Effect,
     Event,
-    HangUp,
     Offline,
     Online,
     OtherOffer,
     Post,
     Posted,
+    Restarted,
     RestartMedia,
     Ring,
     Say,
@@ -176,8 +176,9 @@ def _post(turn: Turn, row: CallRow, post: Post) -> None:
             hear(turn, row.conv, row.call, lambda word: word.declined(device, busy=post.busy, own=True))
         case Posted.SUMMARY:
             reason = EndReason.FAILED if row.failed else post.reason or ""
-            compose(turn, row.conv, CallSummary(row.call, post.began_ms, post.ended_ms, reason))
-            hear(turn, row.conv, row.call, lambda word: word.summed_up(post.began_ms, post.ended_ms, reason))
+            began_ms = row.machine.connected_ms  # 0: the two were never connected
+            compose(turn, row.conv, CallSummary(row.call, began_ms, post.ended_ms, reason))
+            hear(turn, row.conv, row.call, lambda word: word.summed_up(began_ms, post.ended_ms, reason))
         case _:
             assert_never(post.what)
 
@@ -274,14 +275,8 @@ def offline(turn: Turn) -> None:
 
 def begin(turn: Turn) -> None:
     """A process starts: media are gone, so calls that this device was in are over; what rang is asked about anew."""
-    for row in live_rows(turn):
-        phase = row.machine.phase
-        if phase in _HERE:
-            tell(turn, tell(turn, row, Offline()), HangUp())
-        elif phase in _RINGING:
-            tell(turn, replace(row, machine=DeviceCall.of(row.machine.entry), rings=False), Offline())
-        else:
-            tell(turn, row, Offline())
+    for call in [row.call for row in rows_of(turn)]:
+        tell(turn, replace(CALLS.need(turn.tx, call), rings=False), Restarted())
 
 
 def changed_calls(turn: Turn) -> list[CallRow] | None:

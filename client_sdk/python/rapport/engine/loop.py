@@ -83,7 +83,7 @@ class Engine:
         """Every appointment as it stands after the last turn."""
         self.rooms = self.core.rooms
         """Waiting rooms by the server's word, and the places that this device keeps."""
-        self.rooms.show, self.rooms.request = self._listeners.show, self.request
+        self.rooms.show, self.rooms.now_ms = self._listeners.show, self.now_ms
         self.calls = CallsAtWork(self._keeper.vigil.in_call)
         """Calls as they stand after the last turn."""
         self._changed = asyncio.Condition()
@@ -166,7 +166,7 @@ class Engine:
             self.offices.watch(self.views.values())
             self.urgent = {view.message: view for view in await self._turns.do(view_urgent)}
             self.appointments, words = await self._turns.do(lambda turn: (view_appointments(turn), all_words(turn)))
-            self.rooms.update(self.appointments, words, self.now_ms())
+            self.rooms.update(self.appointments, words)
             self.calls.update(await self._turns.do(rows_of))
             self.devices, listed = await self._turns.do(lambda turn: (all_devices(turn), is_listed(turn)))
             if not listed:
@@ -176,7 +176,7 @@ class Engine:
             tasks.append(asyncio.create_task(self._keeper.run(), name="rapport-keeper"))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await self.rooms.close()
+            await self.rooms.places.close()
             for task in reversed(tasks):  # the connection goes before the turns that it needs
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -221,7 +221,7 @@ class Engine:
                 self.presence.caught_up()
             if isinstance(event, SignedOut):  # it stops connecting, and never adds itself again
                 self._keeper.halt()
-            self.rooms.note(event)
+            self.rooms.places.note(event)
             self._listeners.show(event)
 
     def _answer_errands(self, done: Done) -> None:
@@ -242,7 +242,7 @@ class Engine:
             else:
                 self.appointments.pop(key, None)
         if done.appointments or done.words or self.now_ms() >= self.rooms.look_ms:
-            self.rooms.update(self.appointments, done.words, self.now_ms())
+            self.rooms.update(self.appointments, done.words)
 
     def _show_views(self, views: list[ConversationView], contacts: list[ContactView]) -> None:
         for view in views:

@@ -1,32 +1,27 @@
-"""Waiting rooms by the server's word: which ones this device watches, how they stand, where it keeps a place.
+"""Waiting rooms by the server's word: which ones this device watches, and how they stand.
 
     room (stream), answers of room.*  ─> the view of a room; of two the one with the higher version counts
-    a place, a host's presence        ─> said again every 10 s by a task of its own until it is ended
 
-The word holds for the connection that it was said on. What is about to begin, runs, or holds our place is watched by
-itself. Nothing here opens a door: see `rooms.py`.
+The word holds for the connection that it was said on. What is about to begin, runs, or is a door at which this device
+is, is watched by itself. Nothing here opens a door: see `rooms.py`.
 
 Source: docs/protocol.md, section 23.1.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
+from rapport.engine.room_places import RoomPlaces
 from rapport.events import Event
-from rapport.meeting import Admitted, Appointment, Room, RoomChanged, RoomPerson, RoomWord
-from rapport.ports import Unreachable
-from rapport_protocol.errors import ErrorCode, FormatError, Rejected, Retry
-from rapport_protocol.ids import AccountId, AppointmentId, MessageId
+from rapport.meeting import Appointment, Room, RoomChanged, RoomPerson, RoomWord
+from rapport_protocol.ids import AccountId, AppointmentId
 from rapport_protocol.limits import MAX_INTEGER, WATCHED_ROOMS
 from rapport_protocol.meeting import Modality, RoomView
 from rapport_protocol.meeting import RoomPerson as PersonSaid
 from rapport_protocol.messages import ClientMessage, WatchRoom
 from rapport_protocol.messages import Room as RoomSaid
 from rapport_protocol.requests import Role
-from rapport_protocol.rooms.states import GRACE_MS, KNOCK_EVERY_MS, OPENS_BEFORE_MS, DoorState, PersonState
+from rapport_protocol.rooms.states import GRACE_MS, OPENS_BEFORE_MS, DoorState, PersonState
 
 __all__ = ["RoomDoors", "has_room"]
 
@@ -37,30 +32,21 @@ _BEFORE_MS: Final = OPENS_BEFORE_MS + 60_000
 _AFTER_MS: Final = GRACE_MS + 3_600_000
 """And so long after its end: an hour may run over by an hour."""
 
-Request = Callable[[str, Mapping[str, bytes], Mapping[str, int | str], Struct | None], Awaitable[Struct]]
-"""One HTTP operation: its name, path, query, body. Rejected, Unreachable, FormatError."""
-
 
 def has_room(appointment: Appointment) -> bool:
     """Whether people meet here: not on the phone, not in person, and not when it is cancelled."""
     return appointment.modality in {Modality.VIDEO, Modality.AUDIO, Modality.CHAT} and not appointment.cancelled
 
 
-class _Place(Struct):
-    """A place that this device keeps at a door. admitted: the host's call, once it is here."""
-
-    task: "asyncio.Task[None]"
-    admitted: MessageId | None = None
-
-
 class RoomDoors:
-    """One device's view of waiting rooms. show: hands an event to the host; request: see Request. Set by the engine."""
+    """One device's view of waiting rooms. show: hands an event to the host; now_ms: the server's clock. Both are set."""
 
     def __init__(self, account: AccountId, role: Role | None) -> None:
         self.show: Callable[[Event], None] = lambda _: None
-        self.request: Request = _nobody
-        self.waits: frozenset[AppointmentId] = frozenset()
-        """At these doors this device waits. Replaced as a whole, since turns read it in the vault's thread."""
+        self.now_ms: Callable[[], int] = lambda: 0
+        self.places = RoomPlaces()
+        """Doors at which this device is."""
+        self.places.moved = self._moved
         self.look_ms = 0
         """When `look` finds something new next, milliseconds."""
         self._account = account
@@ -74,9 +60,6 @@ class RoomDoors:
         self._asked: tuple[AppointmentId, ...] = ()
         self._wanted: tuple[AppointmentId, ...] = ()
         self._watched: tuple[AppointmentId, ...] = ()
-        self._hosting: dict[AppointmentId, asyncio.Task[None]] = {}
-        self._places: dict[AppointmentId, _Place] = {}
-        self._changed = asyncio.Event()
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -108,47 +91,34 @@ class RoomDoors:
     # --- what has changed ---------------------------------------------------------------------------------------------
 
     def update(
-        self, appointments: Mapping[AppointmentId, Appointment], words: Mapping[AppointmentId, RoomWord], now_ms: int
+        self, appointments: Mapping[AppointmentId, Appointment], words: Mapping[AppointmentId, RoomWord]
     ) -> None:
         """After a turn: all appointments as they stand, and what hosts have just said."""
         self._words |= words
         self._appointments = dict(appointments)
-        self.look(now_ms)
+        self.look()
 
-    def note(self, event: Event) -> None:
-        """An event that is about to be shown."""
-        place = self._places.get(event.appointment) if isinstance(event, Admitted) else None
-        if place is not None and isinstance(event, Admitted):
-            place.admitted = event.call
-            self._wake()
-
-    def watch(self, appointments: Iterable[AppointmentId], now_ms: int) -> None:
+    def watch(self, appointments: Iterable[AppointmentId]) -> None:
         """These too, in place of those that were named before."""
         self._asked = tuple(dict.fromkeys(appointments))[:WATCHED_ROOMS]
-        self.look(now_ms)
+        self.look()
 
-    def look(self, now_ms: int) -> None:
-        """Says which rooms matter now: places first, then what was named, then what begins or runs."""
-        ahead = (each.start_ms - _BEFORE_MS for each in self._appointments.values() if has_room(each))
+    def look(self) -> None:
+        """Says which rooms matter now: where this device is, then what was named, then what begins or runs."""
+        now_ms, here = self.now_ms(), [each for each in self._appointments.values() if has_room(each)]
+        ahead = (each.start_ms - _BEFORE_MS for each in here)
         self.look_ms = min((at_ms for at_ms in ahead if at_ms > now_ms), default=MAX_INTEGER)
-        running = sorted(
-            (
-                each
-                for each in self._appointments.values()
-                if has_room(each) and each.start_ms - _BEFORE_MS <= now_ms < each.end_ms + _AFTER_MS
-            ),
-            key=lambda each: abs(each.start_ms - now_ms),
-        )
-        ids = dict.fromkeys([*self._places, *self._hosting, *self._asked, *(each.id for each in running)])
-        wanted = tuple(sorted([*ids][:WATCHED_ROOMS]))
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._say()
+        running = [each for each in here if each.start_ms - _BEFORE_MS <= now_ms < each.end_ms + _AFTER_MS]
+        nearest = sorted(running, key=lambda each: abs(each.start_ms - now_ms))
+        ids = dict.fromkeys([*self.places.all, *self._asked, *(each.id for each in nearest)])
+        self._wanted = tuple(sorted([*ids][:WATCHED_ROOMS]))
+        self._say()
 
     def _say(self) -> None:
-        """Says what is not yet said on this connection."""
+        """Says what is not yet said on this connection; what is not watched any more is forgotten."""
         if self._send is not None and self._wanted != self._watched:
             self._watched = self._wanted
+            self._views = {key: view for key, view in self._views.items() if key in self._watched}
             self._send(WatchRoom(b"".join(self._wanted)))
 
     # --- the host program ---------------------------------------------------------------------------------------------
@@ -167,99 +137,20 @@ class RoomDoors:
         door = DoorState(view.door) if view.door in _DOORS else DoorState.CLOSED
         return Room(
             appointment, door, view.opens_ms, view.locked, view.version, people, self._words.get(appointment),
-            appointment in self._hosting, appointment in self._places,
+            self.places.hosts(appointment), appointment in self.places.waits,
         )  # fmt: skip
 
     def all(self) -> list[Room]:
         """All that are watched and known."""
         return [room for key in self._watched if (room := self.of(key)) is not None]
 
-    def admitted(self, appointment: AppointmentId) -> MessageId | None:
-        """The host's call to whom we wait for, once it is here."""
-        place = self._places.get(appointment)
-        return place.admitted if place is not None else None
-
-    def forget_admitted(self, appointment: AppointmentId) -> None:
-        """That call is over or was taken: the next one counts anew."""
-        place = self._places.get(appointment)
-        if place is not None:
-            place.admitted = None
-
-    async def change(self) -> None:
-        """Returns with the next change of any room."""
-        await self._changed.wait()
+    def _moved(self, appointment: AppointmentId) -> None:
+        self.look()
+        self._tell(appointment)
 
     def _tell(self, appointment: AppointmentId) -> None:
-        self._wake()
+        self.places.wake()
         self.show(RoomChanged(appointment))
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    # --- what is said again and again ---------------------------------------------------------------------------------
-
-    def keep_place(self, appointment: AppointmentId, say: Callable[[], Awaitable[bool]], now_ms: int) -> None:
-        """This device waits there: `say` is called every 10 s until it returns False, or `leave_place`."""
-        self._end(self._places.pop(appointment, None))
-        task = asyncio.create_task(_repeat(say), name="rapport-place")
-        self._places[appointment] = _Place(task)
-        self.waits = frozenset(self._places)
-        self.look(now_ms)
-        self._tell(appointment)
-
-    def leave_place(self, appointment: AppointmentId, now_ms: int) -> None:
-        """It does not wait there any more."""
-        self._end(self._places.pop(appointment, None))
-        self.waits = frozenset(self._places)
-        self.look(now_ms)
-        self._tell(appointment)
-
-    def keep_hosting(self, appointment: AppointmentId, say: Callable[[], Awaitable[bool]], now_ms: int) -> None:
-        """This device is in the room as a host; the same."""
-        self.leave_hosting(appointment, now_ms)
-        self._hosting[appointment] = asyncio.create_task(_repeat(say), name="rapport-hosting")
-        self.look(now_ms)
-        self._tell(appointment)
-
-    def leave_hosting(self, appointment: AppointmentId, now_ms: int) -> None:
-        """It is not any more."""
-        task = self._hosting.pop(appointment, None)
-        if task is not None:
-            task.cancel()
-            self.look(now_ms)
-            self._tell(appointment)
-
-    @staticmethod
-    def _end(place: _Place | None) -> None:
-        if place is not None:
-            place.task.cancel()
-
-    async def close(self) -> None:
-        """Ends every task; nothing is said any more. Places are kept by the server for two minutes."""
-        tasks = [*self._hosting.values(), *(place.task for place in self._places.values())]
-        self._hosting, self._places, self.waits = {}, {}, frozenset()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _nobody(_operation: str, _path: object, _query: object, _body: object) -> Struct:
-    raise Unreachable
-
-
-async def _repeat(say: Callable[[], Awaitable[bool]]) -> None:
-    """Every 10 s until it returns False or is refused for good. Without an answer the next time is the next try."""
-    while True:
-        await asyncio.sleep(KNOCK_EVERY_MS / 1000)
-        try:
-            if not await say():
-                return
-        except Rejected as refusal:
-            if refusal.retry is Retry.NEVER and refusal.code is not ErrorCode.UNAUTHENTICATED:  # that is being renewed
-                return
-        except (Unreachable, FormatError):
-            pass
 
 
 def _person(person: PersonSaid, *, expected: bool) -> RoomPerson:

@@ -36,8 +36,6 @@ import {
   isByUs,
   isEarly,
   isInCall,
-  isWithMedia,
-  lastsUntil,
   lastWord,
   localReason,
   type Outcome,
@@ -120,6 +118,7 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
       if (event.own !== entry.incoming || event.device === entry.device) return [];
       call.accepted = call.sent = true;
       call.answeredOn = event.device;
+      call.reason = call.reason !== null && MISSED.includes(call.reason) ? null : call.reason;
       return [event.own ? "own_accepted" : "accepted"];
     case "declined":
       if (event.own !== entry.incoming) return [];

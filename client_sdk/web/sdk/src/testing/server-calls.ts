@@ -12,6 +12,7 @@ import { type AccountId, type DeviceId, idBytes, type MessageId } from "../proto
 import type { TurnCredentials, TurnWanted } from "../protocol/meeting.ts";
 import type { Call, CallState, ServerMessage } from "../protocol/messages.ts";
 import { type Outer, RING } from "../protocol/signed.ts";
+import { callMoved } from "./server-rooms.ts";
 import { KIND_PAIR, listedDevices, notFound, notify, type Principal, type Store } from "./server-state.ts";
 
 const TURN_MS = 600_000;
@@ -105,6 +106,10 @@ export class FakeCalls {
   #put(before: CallRecord | null, after: CallRecord): void {
     const { state } = this.#store;
     state.calls.set(after.id, after);
+    const phase = after.phase === "ringing" ? "offered" : after.phase;
+    if (before?.phase !== after.phase && phase !== "connected") {
+      callMoved(this.#store, after.id, [after.caller, after.callee], phase);
+    }
     if (before?.version !== after.version) {
       const devices = listedDevices(this.#store, new Set([after.caller, after.callee]));
       for (const device of devices) {

@@ -1,4 +1,7 @@
-/** Two people in two Chromium windows call each other over a real server, with real media between them. */
+/**
+ * Two people in two Chromium windows call each other over a real server, with real media between them: directly, and
+ * through a real relay; and the test before an appointment.
+ */
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,9 +11,11 @@ import { after, before, it } from "node:test";
 import type { BrowserContext, Page } from "playwright-core";
 import { bundled, CHROMIUM_MEDIA, launched, staged } from "../../src/testing/chromium.ts";
 import type {} from "./call-page.ts";
+import { relay, type TestRelay } from "./relay.ts";
 import { serve, type TestServer } from "./server.ts";
 
 let folder: string;
+let turn: TestRelay;
 let server: TestServer;
 const contexts: BrowserContext[] = [];
 /** Dana has two pages: the worker of the first holds her vault, the second one calls. */
@@ -20,7 +25,8 @@ let kim: Page;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "rapport-calls-"));
-  server = await serve(folder, { RAPPORT_TURN__RELAY_ONLY: "false" });
+  turn = await relay(folder);
+  server = await serve(folder, turn.settings);
   const program = await bundled(join(import.meta.dirname, "call-page.ts"));
   const open = async (name: string, pages: number): Promise<Page[]> => {
     const context = await launched(join(folder, name), CHROMIUM_MEDIA);
@@ -40,10 +46,12 @@ before(async () => {
   await dana.evaluate((link) => person.join(link, "Dana"), server.ownerLink);
   const link = await dana.evaluate(() => person.invite());
   await kim.evaluate((invite) => person.join(invite, "Kim"), link);
+  await kim.evaluate(() => person.hideAddress(false)); // as a client she would
 });
 after(async () => {
   await Promise.all(contexts.map((context) => context.close()));
   await server?.stop();
+  await turn?.stop();
   await rm(folder, { recursive: true, force: true, maxRetries: 10 });
 });
 
@@ -130,4 +138,58 @@ it("keeps its media when the worker that signals is gone, and another one goes o
   const seen = await dana.evaluate((id) => person.media(id), call);
   assert.deepEqual([seen?.connections, seen?.restarts, seen?.connectionState], [1, 0, "connected"]);
   await end(call, kim);
+});
+
+it("hides a client's address by default, and everybody's who wants it so", async () => {
+  await dana.evaluate(() => person.hideAddress(true));
+  await kim.evaluate(() => person.hideAddress(null));
+  const call = await kim.evaluate(() => person.call());
+  await dana.evaluate(() => person.waitRinging());
+  await dana.evaluate((id) => person.accept(id), call);
+  for (const page of [dana, kim]) {
+    await page.evaluate((id) => person.until(id, "connected"), call);
+    await page.evaluate((id) => person.frames(id, 10), call);
+    const seen = await page.evaluate((id) => person.media(id), call);
+    assert.deepEqual([seen?.local, seen?.remote, seen?.problem], ["relay", "relay", ""]);
+  }
+  await kim.evaluate((id) => person.hangUp(id), call);
+  await dana.evaluate((id) => person.until(id, "ended"), call);
+});
+
+it("is tested before an appointment, over UDP and TCP, with a verdict", async () => {
+  const planned = await dana.evaluate(async () => {
+    const [conversation] = person.client.conversations();
+    const startMs = Date.now() + 3_600_000;
+    const plan = { startMs, minutes: 50, modality: "video" } as const;
+    return conversation === undefined ? [] : await person.client.appointments.plan(conversation.id, plan as never);
+  });
+  const [appointment] = planned;
+  assert(appointment !== undefined);
+  await kim.waitForFunction((id) => person.client.appointments.of(id) !== null, appointment.id);
+  const state = await kim.evaluate(async (id) => {
+    const test = person.client.precall({ appointment: id });
+    const steps: string[] = [];
+    test.onChange(() => void steps.push(test.state.step));
+    const { stream, ...found } = await test.run();
+    const tracks = stream?.getTracks().length ?? 0;
+    test.stop();
+    return { ...found, tracks, live: stream?.getTracks().length ?? 0, steps: [...new Set(steps)] };
+  }, appointment.id);
+  assert.deepEqual([state.camera, state.microphone, state.tracks, state.live], ["ok", "ok", 2, 0]);
+  assert.deepEqual([state.udp, state.tcp], ["ok", "ok"]);
+  assert(state.kbps > 0 && state.kbps <= 1_100, String(state.kbps));
+  assert.deepEqual(state.steps, ["devices", "relay_udp", "throughput", "relay_tcp", "done"]);
+  assert(state.verdict !== null);
+});
+
+it("is left untested where there is nothing to test it by, and tells of what is missing", async () => {
+  const state = await kim.evaluate(async () => {
+    const test = person.client.precall({ camera: false });
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
+    const { stream: _, ...found } = await test.run();
+    test.stop();
+    return found;
+  });
+  assert.deepEqual([state.udp, state.tcp, state.microphone], ["untested", "untested", "denied"]);
+  assert.deepEqual([state.verdict, state.why[0]], ["poor", "denied"]);
 });

@@ -44,10 +44,11 @@ function happen(turn: Turn, call: MessageId, event: string): void {
 }
 
 function viewed(turn: Turn, call: MessageId): object {
-  const found = viewCalls(turn).find(({ view }) => view.id === call)?.view;
-  const { phase = "ended", reason = "", answeredElsewhere = false, answeredOn = null } = found ?? {};
+  const found = viewCalls(turn).find(({ view }) => view.id === call);
+  const { phase = "ended", reason = "", answeredElsewhere = false, answeredOn = null } = found?.view ?? {};
   const outcome = MESSAGES.get(turn.tx, call)?.call?.outcome ?? "";
-  return { phase, reason, answeredElsewhere, answeredOn, outcome };
+  const described = (found?.orders.taken ?? 0) > 0;
+  return { phase, reason, answeredElsewhere, answeredOn, outcome, described };
 }
 
 /** The step of an order about calls; undefined for every other order. */

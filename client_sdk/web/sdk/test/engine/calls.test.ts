@@ -210,14 +210,25 @@ describe("a call that is answered", () => {
     assert.equal(view(dana, id).phase, "connecting");
   });
 
-  it("leaves when its page is gone", async () => {
-    const id = await answered();
-    for (let at = 0; at < 20; at++) {
+  it("is left when its page is gone, and has been left when its program is", async () => {
+    const first = await answered();
+    for (let at = 0; at < 12; at++) {
       await later(2 * SECOND, dana, kim);
-      dana.do((turn) => callAlive(turn, id, pageOf(dana)));
+      dana.do((turn) => callAlive(turn, first, pageOf(dana)));
     }
     await later(2 * SECOND, dana, kim);
-    assert.deepEqual([view(dana, id).phase, view(dana, id).reason], ["ended", "left"]);
+    assert.equal(view(kim, first).phase, "ended");
+    assert.equal(view(dana, first).phase, "ended");
+    const second = await answered();
+    kim.dropConnection();
+    for (let at = 0; at < 9; at++) {
+      await later(4 * SECOND, dana);
+      dana.do((turn) => callAlive(turn, second, pageOf(dana)));
+      assert.equal(view(dana, second).awayThere || at < 2 || at > 6, true, String(at));
+    }
+    pair.relay.server.delivery.calls();
+    await quiet(dana);
+    assert.deepEqual([view(dana, second).phase, view(dana, second).reason], ["ended", "left"]);
   });
 });
 

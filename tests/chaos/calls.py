@@ -1,0 +1,340 @@
+"""`python -m tests.chaos.calls --rounds 200`: calls between three devices of two people, in processes that are killed.
+
+In each round one device calls; nobody answers, one or both of the callee's devices do, one declines, or the caller
+gives up; and `kill -9` ends the caller, a device that is called, or the server, at a random moment, and it is started
+again at once. The times of calls are shortened to seconds. `--nodes`: two nodes over PostgreSQL and Redis, of which one
+is killed. `--worlds`: so many trios at the same time.
+
+The exit code is 0 only when every call that the server took ended as answered, declined or missed on every device, the
+same on all; when never more than one device of the callee was in a call; and when, in rounds without a kill, ringing
+stopped elsewhere within two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from rapport.testing.backing import PostgresProcess, RedisProcess
+from rapport.testing.nodes import NodeSet, make_database
+from rapport.testing.processes import Player, ProcessProblem, ServerProcess
+from rapport_protocol.requests import Role
+from tests.chaos.hurried_calls import FAULTS
+from tests.chaos.pairs import UNLIMITED
+
+__all__ = ["Outcome", "run"]
+
+HERE: Final = Path(__file__).parent
+SETTLED_S: Final = 60.0
+"""Seconds until a call stands the same on every device, after everybody is back."""
+RINGS_S: Final = 7.0
+"""Seconds that somebody waits for a ring: longer than one lasts."""
+STOPS_S: Final = 2.0
+"""Seconds after an answer within which the other devices must not ring any more."""
+LOOK_EVERY_S: Final = 0.25
+ENDS: Final = ("nobody", "one", "both", "decline", "cancel")
+VICTIMS: Final = ("", "caller", "callee", "server", "server")
+ANSWERED: Final = frozenset({"answered", "answered_elsewhere", "failed"})
+"""Somebody has taken it. `failed`: and media never flowed, because one side was killed."""
+DECLINED: Final = frozenset({"declined"})
+MISSED: Final = frozenset({"missed", "cancelled", "no_answer", "busy"})
+_CALM: Final = {f"rates.{name}.{key}": "100000" for name in ("offer", "call", "signal") for key in ("burst", "per_s")}
+
+
+class Outcome(Struct):
+    """What came of it. ring_s_max: how long it rang elsewhere after an answer, in rounds without a kill, seconds."""
+
+    rounds: int
+    kills: dict[str, int] = {}
+    ended: dict[str, int] = {}
+    ring_s_max: float = 0.0
+    seconds: float = 0.0
+    missed: list[str] = []
+
+
+class Device:
+    """One device in a process of its own, which may be killed and started again."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self._stack = AsyncExitStack()
+        self._player: Player | None = None
+
+    async def start(self) -> None:
+        command = (sys.executable, str(HERE / "call_device.py"))
+        self._player = await self._stack.enter_async_context(Player.start(self.folder, self.name, command))
+
+    async def order(self, what: str, *, within_s: float = SETTLED_S, **arguments: Any) -> str:
+        """Gives an order; its answer's text. ProcessProblem when the process was killed meanwhile."""
+        if self._player is None:
+            raise ProcessProblem("killed")
+        reply = await self._player.order(what, self.name, within_s=within_s, **arguments)
+        return reply.link or reply.text
+
+    async def again(self) -> None:
+        """`kill -9`, and on with the same vault."""
+        player, self._player = self._player, None
+        if player is not None:
+            with suppress(ProcessLookupError):
+                player._process.kill()
+        await self._stack.aclose()
+        await self.start()
+        await self.order("open")
+        await self.order("follow")
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    def phases(self, call: str) -> list[tuple[float, str]]:
+        """When the call came to which phase here."""
+        path = self.folder / f"{self.name}-calls.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [(line["t"], line["phase"]) for line in lines if line["call"] == call]
+
+
+class World:
+    """Anna, Kim and Kim's phone, and the rounds that they play."""
+
+    def __init__(self, folder: Path, name: str, servers: Sequence[ServerProcess], chance: random.Random) -> None:
+        self.servers, self.chance = servers, chance
+        folder.mkdir()
+        self.anna, self.kim, self.phone = (Device(folder, f"{each}{name}") for each in ("anna", "kim", "phone"))
+        self.outcome = Outcome(0)
+
+    async def gather(self, link: str) -> None:
+        """Anna joins by this link, invites Kim, who links a phone."""
+        for device in (self.anna, self.kim, self.phone):
+            await device.start()
+        await self.anna.order("join", link=link)
+        await self.kim.order("join", link=await self.anna.order("invite"))
+        await self.anna.order("meet", count=1)
+        code = await self.kim.order("offer")
+        digits = await self.phone.order("link", link=code, name=self.phone.name)
+        await asyncio.gather(self.kim.order("confirm", text=digits), self.phone.order("arrive"))
+        for device in (self.anna, self.kim, self.phone):
+            await device.order("follow")
+
+    async def close(self) -> None:
+        for device in (self.anna, self.kim, self.phone):
+            await device.close()
+
+    # --- one round ----------------------------------------------------------------------------------------------------
+
+    async def play(self, number: int) -> None:
+        """One call, and what is made of it."""
+        call, end, victim = os.urandom(16).hex(), self.chance.choice(ENDS), self.chance.choice(VICTIMS)
+        caller = self.anna if self.chance.random() < 0.7 else self.kim
+        callees = [self.kim, self.phone] if caller is self.anna else [self.anna]
+        killing = asyncio.create_task(self._kill(victim, caller, self.chance.choice(callees)))
+        story = f"round {number}: {caller.name} calls, {end}, kill {victim or 'nobody'}"
+        try:
+            with suppress(ProcessProblem):
+                await caller.order("dial", text=call)
+            await asyncio.gather(*self._deeds(call, end, caller, callees))
+        finally:
+            await killing
+        await self._hang_up(call, caller, callees)
+        self.outcome.rounds += 1
+        self.outcome.kills[victim or "nobody"] = self.outcome.kills.get(victim or "nobody", 0) + 1
+        await self._judge(story, call, caller, callees, quiet=not victim)
+
+    def _deeds(self, call: str, end: str, caller: Device, callees: list[Device]) -> list[Any]:
+        if end == "cancel":
+            return [self._cancel(caller, call)]
+        who = callees if end == "both" else [self.chance.choice(callees)] if end in ("one", "decline") else []
+        return [self._answer(device, call, "refuse" if end == "decline" else "take") for device in who]
+
+    async def _answer(self, device: Device, call: str, what: str) -> None:
+        """A person at this device; if it is killed, they look once more."""
+        for _ in range(2):
+            with suppress(ProcessProblem):
+                if await device.order(what, text=call, rate=RINGS_S):
+                    return
+                return
+            await self._back(device)
+
+    async def _back(self, device: Device) -> None:
+        """Waits until a killed device obeys again."""
+        async with asyncio.timeout(SETTLED_S):
+            while device._player is None or device._player._reading.done():
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _cancel(self, caller: Device, call: str) -> None:
+        await asyncio.sleep(self.chance.uniform(0, 3))
+        with suppress(ProcessProblem):
+            await caller.order("drop", text=call)
+
+    async def _hang_up(self, call: str, caller: Device, callees: list[Device]) -> None:
+        """Whoever is in the call ends it after a while, one side or both."""
+        await asyncio.sleep(self.chance.uniform(0.2, 2))
+        both = [caller, *callees]
+        self.chance.shuffle(both)
+        for device in both if self.chance.random() < 0.3 else both[:1]:
+            with suppress(ProcessProblem):
+                await device.order("drop", text=call)
+
+    async def _kill(self, victim: str, caller: Device, callee: Device) -> None:
+        if not victim:
+            return
+        await asyncio.sleep(self.chance.choice((0.0, self.chance.uniform(0, 0.3), self.chance.uniform(0, 4))))
+        if victim == "server":
+            server = self.chance.choice(self.servers)
+            async with _one_at_a_time:
+                await server.kill()
+                await server.start()
+        else:
+            await (caller if victim == "caller" else callee).again()
+
+    # --- the verdict --------------------------------------------------------------------------------------------------
+
+    async def _judge(self, story: str, call: str, caller: Device, callees: list[Device], *, quiet: bool) -> None:
+        """Waits until the call stands the same everywhere, and says what is wrong."""
+        deadline, became, wrong = time.monotonic() + SETTLED_S, dict[str, str](), "nobody says"
+        devices = [self.anna, self.kim, self.phone]
+        while wrong and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_EVERY_S)
+            with suppress(ProcessProblem):
+                became = {device.name: await device.order("became", text=call) for device in devices}
+                wrong = _wrong(became, caller.name, [device.name for device in callees])
+        if wrong:
+            self.outcome.missed.append(f"{story}: {wrong}: {became}")
+        kind = became.get(callees[0].name, "") or "not offered"
+        self.outcome.ended[kind] = self.outcome.ended.get(kind, 0) + 1
+        self._judge_phases(story, call, callees, quiet=quiet)
+
+    def _judge_phases(self, story: str, call: str, callees: list[Device], *, quiet: bool) -> None:
+        phases = {device.name: device.phases(call) for device in callees}
+        inside = [name for name, seen in phases.items() if any(phase == "connected" for _, phase in seen)]
+        if len(inside) > 1:
+            self.outcome.missed.append(f"{story}: {len(inside)} devices were in the call")
+        over = min(
+            (at for seen in phases.values() for at, phase in seen if phase in ("connecting", "ended")), default=0
+        )
+        for seen in phases.values() if quiet and over else ():
+            for (_, phase), (until, _) in zip(seen, seen[1:], strict=False):
+                if phase == "ringing_here":
+                    rang_s = until - over
+                    self.outcome.ring_s_max = round(max(self.outcome.ring_s_max, rang_s), 2)
+                    if rang_s > STOPS_S:
+                        self.outcome.missed.append(f"{story}: it rang for {rang_s:.1f} s after it was over")
+
+
+def _wrong(became: dict[str, str], caller: str, callees: list[str]) -> str:
+    """What is not as it must be; "" when everything is."""
+    there = [became[name] for name in callees]
+    if not any(there):
+        return "" if became[caller] not in ("ringing", "live") else "the caller waits for a call that nobody has"
+    if any(each in ("", "ringing", "live") for each in became.values()):
+        return "it is not over, or not known, everywhere"
+    if there.count("answered") > 1:
+        return "answered twice"
+    kinds = {next((i for i, kind in enumerate((ANSWERED, DECLINED, MISSED)) if each in kind), -1) for each in there}
+    if len(kinds) != 1 or -1 in kinds:
+        return "the callee's devices disagree"
+    if kinds != {0} and became[caller] in ("answered", "answered_elsewhere"):
+        return "the caller takes it for answered"
+    return ""
+
+
+_one_at_a_time = asyncio.Lock()
+"""A server is not killed while it starts."""
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _one_server(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
+    async with ServerProcess(folder / "server", {**UNLIMITED, **_CALM}, command=command) as server:
+        owner_link = await server.init()
+        await server.start()
+        yield owner_link, [server]
+
+
+@asynccontextmanager
+async def _two_nodes(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisProcess(folder / "redis"))
+        postgres = stack.enter_context(PostgresProcess(folder / "postgres"))
+        database = await asyncio.to_thread(make_database, postgres)
+        settings = {**UNLIMITED, **_CALM}
+        nodes = NodeSet(folder, database, redis.url(), settings=settings, commands={1: command, 2: command})
+        await stack.enter_async_context(nodes)
+        owner_link = await nodes.init()
+        await nodes.start()
+        yield owner_link, nodes.nodes
+
+
+async def run(
+    folder: Path, *, rounds: int, seed: int, worlds: int = 2, nodes: bool = False, plant: str = "-"
+) -> Outcome:
+    """Runs it in `folder`. plant: a fault of `hurried_calls`. Raises ProcessProblem when somebody does not start."""
+    began, chance = time.monotonic(), random.Random(seed)
+    command = [sys.executable, str(HERE / "hurried_calls.py"), plant]
+    servers: Callable[..., Any] = _two_nodes if nodes else _one_server
+    async with servers(folder, command) as (owner_link, processes), AsyncExitStack() as stack:
+        owner = Device(folder, "owner")
+        stack.push_async_callback(owner.close)
+        await owner.start()
+        await owner.order("join", link=owner_link)
+        made = [World(folder / f"world{n}", str(n), processes, random.Random(chance.random())) for n in range(worlds)]
+        for world in made:
+            stack.push_async_callback(world.close)
+            await world.gather(await owner.order("invite", role=Role.THERAPIST))
+        left = iter(range(rounds))
+
+        async def play(world: World) -> None:
+            for number in left:
+                await world.play(number)
+
+        await asyncio.gather(*map(play, made))
+    return _together([world.outcome for world in made], time.monotonic() - began)
+
+
+def _together(outcomes: Sequence[Outcome], seconds: float) -> Outcome:
+    kills, ended = Counter[str](), Counter[str]()
+    for outcome in outcomes:
+        kills.update(outcome.kills)
+        ended.update(outcome.ended)
+    return Outcome(
+        sum(outcome.rounds for outcome in outcomes),
+        dict(kills),
+        dict(ended),
+        max(outcome.ring_s_max for outcome in outcomes),
+        round(seconds, 1),
+        [miss for outcome in outcomes for miss in outcome.missed],
+    )
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.calls", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--worlds", type=int, default=2, help="trios that call at the same time")
+    parser.add_argument("--nodes", action="store_true", help="two nodes over PostgreSQL and Redis")
+    parser.add_argument("--plant", choices=[name for name in FAULTS if name != "-"], default="-")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    chosen = vars(parser.parse_args())
+    with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as folder:
+        outcome = asyncio.run(run(Path(folder), **chosen))
+    sys.stdout.write(msgspec.json.encode({**msgspec.to_builtins(outcome), "seed": chosen["seed"]}).decode() + "\n")
+    return 1 if outcome.missed else 0
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
