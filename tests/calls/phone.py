@@ -53,7 +53,7 @@ from rapport_protocol.calls.device_events import (
     Tick,
     Unknown,
 )
-from rapport_protocol.calls.moves import DevicePhase
+from rapport_protocol.calls.moves import WITH_MEDIA, DevicePhase
 from rapport_protocol.ids import DeviceId, MessageId
 from tests.calls.world import Description, Item, Link, Missed, Offer, Server, Word
 
@@ -197,6 +197,8 @@ class Phone:
             self._carry_out(call, effect)
         if call in self.rings and call in self._may_not | self._taken:
             raise Wrong(f"{self.device!r} rings although it knows better, after {event}")
+        if self.alive and (machine.phase in WITH_MEDIA) > (call in self.media):
+            raise Wrong(f"{self.device!r} is {machine.phase} without media")
         deadline_ms = machine.deadline_ms
         if deadline_ms is not None:
             self.clock.at(deadline_ms, lambda: self._tick(call, deadline_ms))
@@ -297,11 +299,17 @@ class Phone:
             case _:
                 pass
 
+    def _dies_while_it_says(self, step: CallStep) -> None:
+        """Sometimes a program is killed just when it accepts."""
+        if step is CallStep.ACCEPT and not self.server.calm and self.server.chance(0.05, "killed_accepting"):
+            self.clock.at(self.clock.now_ms + self._random.randint(1, 200), self.kill)
+
     def _say(self, call: MessageId, step: CallStep, description: Description | None) -> None:
         """A frame to the server, and its answer; both may be lost with the connection."""
         self._counts[f"say_{step}"] += 1
         if not self.link.is_up:
             return
+        self._dies_while_it_says(step)
 
         def arrive() -> None:
             state = self.server.step(self.link, call, step, description)

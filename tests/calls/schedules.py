@@ -23,10 +23,11 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import Final
 
-from rapport_protocol.calls.arbiter import KEPT_MS, RING_MS, CallPhase, CallRecord, EndReason
+from rapport_protocol.calls.arbiter import KEPT_MS, LEFT_MS, RING_MS, CallPhase, CallRecord, EndReason, Leg
 from rapport_protocol.calls.device_events import MediaConnected, MediaFailed, MediaLost
 from rapport_protocol.calls.moves import DevicePhase, Outcome
 from rapport_protocol.ids import DeviceId, MessageId
@@ -40,6 +41,8 @@ TROUBLE_MS: Final = 70_000
 END_MS: Final = 260_000
 """By then everything has ended: the longest set-up, what follows a lost leg, and the last words."""
 HINTED_MS: Final = 2_000
+LATE_MS: Final = 6_000
+"""How late a timer may be."""
 LOST_MS: Final = 5_000
 
 
@@ -51,7 +54,8 @@ class Schedule:
         self.clock = Clock()
         self.start_ms = self.clock.now_ms
         self.calm = self.random.random() < 0.2
-        self.server = Server(self.clock, self.random, counts, 0.0 if self.calm else self.random.choice((0, 0.3, 1)))
+        hints_lost = 0.0 if self.calm else self.random.choice((0, 0.3, 1))
+        self.server = Server(self.clock, self.random, counts, hints_lost, calm=self.calm)
         self.server.on_change = self._changed
         self.phones = [
             self._phone(person, number) for person in (0, 1) for number in range(self.random.choice((1, 2, 2, 3)))
@@ -72,6 +76,8 @@ class Schedule:
         """The server has committed a change; when it stops to ring, and who was told of it."""
         if after.phase is not CallPhase.RINGING and after.id not in self.stops:
             self.stops[after.id] = self.clock.now_ms, heard
+        if any(leg.heard_ms + LEFT_MS + LATE_MS < self.clock.now_ms for leg in _legs(before)):
+            raise Wrong("a call went on although one side had left")
         if after.accepted_ms and not before.accepted_ms and after.callee_leg is not None:
             self.accepted_on[after.id] = after.callee_leg.device
 
@@ -175,6 +181,7 @@ class Schedule:
             if len(answered) > 1 or any(device != self.accepted_on.get(call) for device in answered):
                 raise Wrong(f"answered by {answered}, the server says {self.accepted_on.get(call)!r}")
             self._judge_call(call, record, answered=bool(answered))
+        self._judge_glare()
         for phone in self.phones:
             if phone.rings or phone.media:
                 raise Wrong(f"{phone.device!r} rings or has media after the end")
@@ -185,6 +192,15 @@ class Schedule:
                     raise Wrong(f"{phone.device!r} is still {machine.phase}")
                 if (machine.outcome is Outcome.NOT_SENT) != (call not in self.server.calls):
                     raise Wrong(f"{phone.device!r} says {machine.outcome} of a call that the server knows or not")
+
+    def _judge_glare(self) -> None:
+        """Two that called each other while it rang: the higher id went on."""
+        calls = sorted(self.server.calls.values(), key=lambda call: call.offered_ms)
+        for first, second in pairwise(calls):
+            crossed = first.caller != second.caller and second.offered_ms < self.stops[first.id][0]
+            lower = min(first, second, key=lambda call: call.id)
+            if crossed and lower.reason is not EndReason.GLARE:
+                raise Wrong(f"two called each other, and the lower id ended {lower.reason}")
 
     def _judge_call(self, call: MessageId, record: CallRecord, *, answered: bool) -> None:
         """What is shown of a call, on all devices."""
@@ -220,6 +236,13 @@ class Schedule:
             raise Wrong(f"{phone.device!r} rang on for {late_ms} ms, allowed are {bound_ms}")
         if rung.until_ms - rung.since_ms > RING_MS:
             raise Wrong("it rang for too long")
+
+
+def _legs(call: CallRecord) -> list[Leg]:
+    """The devices in a call that lives."""
+    if call.phase not in (CallPhase.ACCEPTED, CallPhase.CONNECTED) or call.callee_leg is None:
+        return []
+    return [call.caller_leg, call.callee_leg]
 
 
 def run(schedules: int, seed: str, only: str = "") -> tuple[Counter[str], str]:

@@ -122,9 +122,11 @@ class Link:
 
     def push(self, item: Item) -> int:
         """Sends a stored item, sometimes twice; it waits until it was taken."""
-        delay_ms = self.server.delay_ms()
         if not self.is_up:
             return 0
+        delay_ms = self.server.delay_ms()
+        if not self.server.calm and self.server.chance(0.05, "item_late"):
+            delay_ms += 1_000 * self.server.random.randint(2, 12)
         for extra_ms in [0] + ([self.server.delay_ms()] if self.server.chance(0.05, "item_twice") else []):
             self.later(delay_ms + extra_ms, lambda: self._take(item))
         return delay_ms
@@ -148,10 +150,10 @@ class Link:
 class Server:
     """The arbiter with a store and timers; on two nodes, between which a hint may be lost."""
 
-    def __init__(self, clock: Clock, random: Random, counts: Counter[str], hints_lost: float) -> None:
-        self.clock, self._random, self._counts, self._hints_lost = clock, random, counts, hints_lost
+    def __init__(self, clock: Clock, random: Random, counts: Counter[str], hints_lost: float, *, calm: bool) -> None:
+        self.clock, self.random, self.calm = clock, random, calm
+        self._counts, self._hints_lost = counts, hints_lost
         self.calls: dict[MessageId, CallRecord] = {}
-        self.acted: dict[MessageId, int] = {}
         self.links: list[Link] = []
         self.words: set[int] = set()
         self.directs: set[MessageId] = set()
@@ -162,11 +164,11 @@ class Server:
 
     def delay_ms(self) -> int:
         """Most frames are quick, some slow: they overtake each other."""
-        return self._random.randint(5, 80) if self._random.random() < 0.8 else self._random.randint(80, 400)
+        return self.random.randint(5, 80) if self.random.random() < 0.8 else self.random.randint(80, 400)
 
     def chance(self, share: float, name: str) -> bool:
         """A fault, counted when it happens."""
-        happens = self._random.random() < share
+        happens = self.random.random() < share
         if happens:
             self._counts[f"fault_{name}"] += 1
         return happens
@@ -208,7 +210,6 @@ class Server:
         before = self._aged(call)
         after = arbiter_step(before, said, link.account, link.device, self.clock.now_ms)
         if after is not None:
-            self.acted.setdefault(call, 0)
             if description is not None and description.id not in self.directs:
                 self.directs.add(description.id)
                 self._give(description)
@@ -253,7 +254,7 @@ class Server:
         return True
 
     def _arm(self, call: MessageId) -> None:
-        late_ms = self._random.randint(0, 5_000) if self.clock.now_ms < self.late_until_ms else 20
+        late_ms = self.random.randint(0, 5_000) if self.clock.now_ms < self.late_until_ms else 20
         due_ms = ends_ms(self.calls[call])
 
         def ring() -> None:

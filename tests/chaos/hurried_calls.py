@@ -1,7 +1,7 @@
 """Calls whose times are seconds, for the harness: in servers and devices alike. Never part of the product.
 
-`python hurried_calls.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault, so
-that the harness has something to find: `mute` tells nobody how a call stands but whoever asks, `generous` lets every
+`python hurried_calls.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault,
+so that the harness has something to find: `mute` tells nobody how a call stands but whoever asks, `generous` lets every
 device answer, `amnesia` keeps calls in memory only, `silent` leaves no notice of a missed call, `deaf` drops what comes
 with a step.
 """
@@ -53,7 +53,7 @@ def amnesia() -> None:
     """Calls are never written."""
     from rapport_server.adapters.store.sqlite.call_book import LedgerCalls
 
-    LedgerCalls.write = lambda self: self._changed.clear()  # type: ignore[method-assign, assignment]
+    LedgerCalls.write = lambda self: self._changed.clear()  # type: ignore[method-assign]
 
 
 def silent() -> None:

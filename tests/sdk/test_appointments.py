@@ -49,7 +49,7 @@ async def three() -> AsyncIterator[Three]:
 
 def sealed(*ids: AppointmentId, start_ms: int = NEXT_MS, version: int = 1, **others: Any) -> AppointmentContent:
     """What a host's device seals."""
-    fields = {"minutes": 50, "modality": "video", "zone": "Europe/London"} | others
+    fields: dict[str, Any] = {"minutes": 50, "modality": "video", "zone": "Europe/London"} | others
     occurrences = tuple(Occurrence(each, start_ms + place * 7 * DAY_MS) for place, each in enumerate(ids))
     return AppointmentContent(occurrences, version, **fields)
 
@@ -313,9 +313,8 @@ async def test_a_restored_server_gets_back_what_it_lacks(pair: Pair) -> None:
         await device.connect()
     await later(3 * HOUR_MS, dana, kim, tablet)
     for device in (kim, tablet, dana):
-        assert {key: replace(each, mine=False) for key, each in known(device).items()} == before, (
-            "nobody is told anything"
-        )
+        shown = {key: replace(each, mine=False) for key, each in known(device).items()}
+        assert shown == before, "for people nothing has happened"
     rows = await pair.relay.store.appointments_by_id(next(iter(pair.relay.store._owners)), [old, gone, new])
     assert {key: (row.version, row.start_ms) for key, row in rows.items()} == {
         old: (4, NEXT_MS + 5 * HOUR_MS),

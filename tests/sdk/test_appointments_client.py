@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -62,11 +63,11 @@ async def test_a_year_of_an_appointment(server: Served, tmp_path: Path) -> None:
         assert bubble.message.kind is MessageKind.APPOINTMENT
         assert bubble.message.appointment is not None
         assert (bubble.message.appointment.act, bubble.message.appointment.start_ms) == ("made", start_ms)
-        first = icalendar.Calendar.from_ical((await kim.appointments.calendar(made.id)).decode()).walk("VEVENT")[0]
+        first = entry(await kim.appointments.calendar(made.id))
         moved = await dana.appointments.move(made.id, start_ms + 60 * MINUTE_MS)
         assert (moved.start_ms, moved.moved_from_ms, moved.minutes) == (start_ms + 60 * MINUTE_MS, start_ms, 50)
         await seen(couple.kim_events, AppointmentChanged, lambda _: now_at(kim, made.id) == moved.start_ms)
-        second = icalendar.Calendar.from_ical((await kim.appointments.calendar(made.id)).decode()).walk("VEVENT")[0]
+        second = entry(await kim.appointments.calendar(made.id))
         assert (second["UID"], second["SEQUENCE"]) == (first["UID"], first["SEQUENCE"] + 1)
         assert "Third" not in second.to_ical().decode()
         await dana.appointments.late(made.id, 10, "The tram stands still.")
@@ -86,6 +87,11 @@ async def test_a_year_of_an_appointment(server: Served, tmp_path: Path) -> None:
             with pytest.raises(LocalError) as refused:
                 await act
             assert refused.value.code is ErrorCode.FORBIDDEN
+
+
+def entry(ics: bytes) -> Any:
+    """The one event of a calendar file."""
+    return icalendar.Calendar.from_ical(ics.decode()).walk("VEVENT")[0]
 
 
 def now_at(client: rapport.Client, appointment: rapport.AppointmentId) -> int:

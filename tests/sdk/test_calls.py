@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from rapport.calling import CallMissed, CallOutcome, CallRefused, CallRinging
-from rapport.engine import meetings
+from rapport.engine import meetings, office_publishing
+from rapport.engine.call_facts import CALL_WORDS, WORDS_MOST
 from rapport.engine.calls_at_work import FORGED
+from rapport.engine.composing import compose
 from rapport.engine.directs import put_content
 from rapport.engine.sessions import choose
 from rapport.engine.turn import Turn
@@ -16,7 +19,10 @@ from rapport.ports import Description
 from rapport_protocol.calls import device_events
 from rapport_protocol.calls.moves import DevicePhase as P
 from rapport_protocol.errors import ErrorCode, LocalError
-from rapport_protocol.ids import MessageId
+from rapport_protocol.ids import ConversationId, MessageId
+from rapport_protocol.messages import Deliver
+from rapport_protocol.office.hours import OfficeHours
+from rapport_protocol.signed import self_conversation
 from tests.sdk.calling import (
     accept,
     answer,
@@ -287,6 +293,84 @@ async def test_an_offer_that_is_taken_back_before_it_left_is_never_sent(pair: Pa
     await dana.connect()
     await quiet(dana, kim)
     assert ident not in [message.id for message in kim.shown(pair.conv)]
+
+
+# --- what hours and history make of it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("open_for_calls", "rings"), [(False, 0), (True, 1)])
+async def test_a_closed_office_is_silent_unless_its_rules_say_otherwise(
+    pair: Pair, open_for_calls: bool, rings: int
+) -> None:
+    dana, kim = pair.dana, pair.kim
+    hours = OfficeHours("Europe/London", (), ring_closed=open_for_calls)
+    dana.do(lambda turn: office_publishing.publish(turn, hours))
+    await quiet(dana, kim)
+    ident = call(kim, pair.conv)
+    await quiet(dana, kim)
+    assert len(of_kind(dana, CallRinging)) == rings
+    assert view(dana, ident).can_answer
+    happens(kim, ident, device_events.HangUp())
+    await quiet(dana, kim)
+    other = call(dana, pair.conv, sdp())
+    await quiet(dana, kim)
+    assert phase(kim, other) is P.RINGING_HERE, "from a therapist to a client everything rings"
+
+
+async def test_only_two_people_can_call_each_other(pair: Pair) -> None:
+    with pytest.raises(LocalError) as refused:
+        call(pair.dana, ConversationId(bytes(16)))
+    assert refused.value.code is ErrorCode.NOT_FOUND
+    alone = self_conversation(pair.dana.me.account)
+    with pytest.raises(LocalError) as refused:
+        call(pair.dana, alone)
+    assert refused.value.code is ErrorCode.FORBIDDEN
+
+
+async def test_a_device_that_is_linked_later_finds_how_calls_ended(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    answered = call(dana, pair.conv, sdp())
+    await quiet(dana, kim)
+    await answer(dana, kim, answered)
+    happens(kim, answered, device_events.HangUp())
+    await quiet(dana, kim)
+    missed = call(dana, pair.conv)
+    await fire(60_000, dana, kim)
+    declined = call(dana, pair.conv)
+    await quiet(dana, kim)
+    happens(kim, declined, device_events.Decline())
+    await fire(10_000, dana, kim)
+    phone = await link(kim, 12)
+    await later(5_000, kim, phone)
+    ended = [note(phone, ident, pair.conv).outcome for ident in (answered, missed, declined)]
+    assert ended == [CallOutcome.ANSWERED_ELSEWHERE, CallOutcome.MISSED, CallOutcome.DECLINED]
+    assert of_kind(phone, CallRinging) == of_kind(phone, CallMissed) == []
+
+
+async def test_words_that_come_before_their_offer_wait_for_it(pair: Pair) -> None:
+    """The offer could not be opened at first: what a sibling has answered is not rung for, nor missed."""
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    assert phone_k.wire is not None
+    ident = call(dana, pair.conv, sdp())
+    await quiet(dana, phone_d, kim)
+    held = [message for message in phone_k.wire.inbox if isinstance(message, Deliver)]
+    for message in held:
+        phone_k.wire.inbox.remove(message)
+    await answer(dana, kim, ident, phone_d, phone_k)
+    phone_k.wire.inbox.extend(held)
+    await quiet(*devices)
+    assert of_kind(phone_k, CallRinging) == of_kind(phone_k, CallMissed) == []
+    assert note(phone_k, ident, pair.conv).outcome is CallOutcome.ANSWERED_ELSEWHERE
+    assert view(phone_k, ident).answered_on == kim.me.device
+
+
+async def test_words_about_unknown_calls_are_bounded(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    for number in range(WORDS_MOST + 8):
+        accepted = meetings.CallAccepted(MessageId(number.to_bytes(16, "big")))
+        dana.do(partial(compose, conv=pair.conv, content=accepted))
+    await quiet(dana, kim)
+    assert kim.look(CALL_WORDS.count) == WORDS_MOST
 
 
 # --- keys and descriptions --------------------------------------------------------------------------------------------

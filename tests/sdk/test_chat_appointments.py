@@ -17,9 +17,9 @@ from rapport.chat.appointments import read_move
 from rapport.chat.moments import machine_zone, wall, zone_of
 from rapport.chat.names import Names
 from rapport.chat.plain import PlainChat
-from rapport.events import DeviceId, Message, MessageId, MessageKind, Status
+from rapport.events import Message, MessageKind, Status
 from rapport.meeting import Appointment, AppointmentSaid
-from rapport_protocol.ids import AccountId, AppointmentId, ConversationId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, MessageId
 from tests.sdk.practice import practice
 from tests.sdk.test_chat_care import looking, typed
 from tests.sdk.test_chat_commands import WITHIN_S, model_now, two_people
@@ -172,6 +172,7 @@ async def test_what_cannot_be_done_is_a_plain_sentence(tmp_path: Path) -> None:
             assert re.search(answer, toni.desk.said), (line, toni.desk.said)
         assert not await dana.types("/plan Tue 15:00 50 video")
         assert "Therapists plan appointments" in dana.desk.said
+        number = 0
         for modality, words in (("phone", "there is no door"), ("video", "no camera and no microphone")):
             await typed_ok(toni, f"/plan {soon()} 50 {modality}")
             command = "/knock" if modality == "phone" else "/admit"

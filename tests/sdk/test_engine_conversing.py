@@ -196,7 +196,8 @@ async def test_typing_is_seen_by_the_other_and_touches_no_ratchet(pair: Pair) ->
     assert core is not None
     kim.do(lambda turn: signals.send_typing(turn, core.signals, conv))
     assert kim.storage.rev == before
-    *_, frame = pair.relay.signals._queue.get_nowait()
+    ((_, _, signal),) = pair.relay.signals._waiting.popitem()[1]
+    frame = signal.frame
     pair.relay.delivery.take(Signalled(dana.me.device, frame))
     await quiet(dana)
     assert [event for event in dana.events if isinstance(event, Typing)] == [Typing(conv, kim.me.account)]

@@ -119,9 +119,9 @@ async def test_a_guest_waits_and_is_told_what_the_host_decides(server: Served, t
         async with await kim.waiting_room.knock(made.id) as place:
             assert place.state is PersonState.REMOVED
         await dana.waiting_room.leave(made.id)
-        room = dana.waiting_room.of(made.id)
-        assert room is not None
-        assert not room.as_host
+        left = dana.waiting_room.of(made.id)
+        assert left is not None
+        assert not left.as_host
 
 
 async def until_word(couple: Couple, appointment: AppointmentId, act: str, words: str) -> None:
@@ -152,6 +152,9 @@ async def test_only_the_hosts_sealed_call_lets_somebody_in(server: Served, tmp_p
             assert not admitted.done(), "the server says admitting, and calls name something else"
             call = await called(dana, kim.account, made.id)
             assert await asyncio.wait_for(admitted, WITHIN_S) == call
+            again = asyncio.create_task(place.admitted())
+            other = await called(dana, kim.account, made.id)
+            assert await asyncio.wait_for(again, WITHIN_S) == other, "sent back and called once more"
             told = await seen(couple.kim_events, Admitted)
             assert (told.conversation, told.appointment, told.call) == (couple.kims.id, made.id, call)
         expects = await kim._running.do(lambda turn: expects_call(turn, made.id, dana.account))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from rapport_protocol.calls.arbiter import RING_MS, CallStep
+from rapport_protocol.calls.arbiter import ACCEPTED_MS, KEPT_MS, LEFT_MS, RING_MS, CallStep, EndReason
+from rapport_protocol.calls.notices import CallMissed
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.messages import (
     Accepted,
@@ -18,17 +21,26 @@ from rapport_protocol.messages import (
     Deliver,
     Direct,
     Failure,
+    Notice,
+    Office,
     Ping,
     Pong,
     Post,
     ServerMessage,
+    WatchOffice,
 )
+from rapport_protocol.office.hours import OfficeHours, WeeklyWindow
+from rapport_protocol.requests import Role
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+from rapport_server.config import RateLimit
+from rapport_server.jobs import CallJob
 from tests.server.device import Device, Said, connected
-from tests.server.node import Node, running
+from tests.server.node import GENEROUS, Node, running
 from tests.server.people import Opened, Person
+from tests.server.test_office import publish
 
 MINUTE_MS = 60_000
+EVERY_DAY = tuple(WeeklyWindow(day, 0, 1_440) for day in range(7))
 
 
 def ring(device: Device, conv: ConversationId, *to: Person, message: bytes | None = None, **more: object) -> Post:
@@ -127,3 +139,155 @@ async def test_a_call_from_offer_to_hang_up(on_disk: bool, tmp_path: Path) -> No
             assert await theirs.says(call, CallStep.KEEP) == ended
             calls = node.app._parts.calls
             assert (calls.offered, calls.accepted, calls.connected, calls.missed) == (1, 1, 1, 0)
+
+
+async def later(node: Node, ms: int) -> None:
+    """So much later, with what is due by then."""
+    node.clock.pass_ms(ms)
+    await node.app._parts.due.fire_due()
+
+
+async def test_a_ring_nobody_answers_leaves_a_notice_and_is_told() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            call = await mine.offers(opened, client)
+            await later(node, RING_MS)
+            for caller in (mine, theirs):
+                state = await caller.told(call, phase="ended")
+                assert (state.reason, state.until) == ("missed", 0)
+                notice = await caller.hears(Notice, lambda notice: notice.kind == "call_missed")
+                about = CallMissed(call, therapist.account, EndReason.MISSED, node.clock.now_ms())
+                assert (notice.conv, notice.seq, CallMissed.parse(notice.about)) == (opened.conv, 0, about)
+            assert node.app._parts.calls.missed == 1
+
+
+async def test_time_goes_on_in_a_call() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            call = await mine.offers(opened, client)
+            await theirs.says(call, CallStep.ACCEPT)
+            await theirs.says(call, CallStep.CONNECTED)
+            node.clock.pass_ms(KEPT_MS - 1)
+            await mine.says(call, CallStep.KEEP)
+            await later(node, 1)
+            assert (await mine.told(call, away=client.device)).phase == "connected"
+            assert (await theirs.says(call, CallStep.KEEP)).away == b""
+            await mine.told(call, away=b"")
+            await later(node, LEFT_MS)
+            for caller in (mine, theirs):
+                assert (await caller.told(call, phase="ended")).reason == "left"
+            assert node.app._parts.calls.failed == 1
+            second = await theirs.offers(opened, therapist)
+            await mine.says(second, CallStep.ACCEPT)
+            for _ in range(ACCEPTED_MS // KEPT_MS):
+                node.clock.pass_ms(KEPT_MS - 1)
+                await mine.says(second, CallStep.KEEP)
+                await theirs.says(second, CallStep.KEEP)
+            await later(node, KEPT_MS)
+            assert (await mine.told(second, phase="ended")).reason == "failed"
+
+
+async def test_what_is_wrong_is_refused_and_nobody_is_told() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        _, other, elsewhere = await node.pair(Role.CLIENT, therapist)
+        async with calling(node, therapist) as mine, calling(node, client) as theirs, calling(node, other) as third:
+            call = await mine.offers(opened, client)
+            await theirs.told(call, phase="ringing")
+            assert await third.refused(call, "accept") == "not_found"
+            assert await theirs.refused(MessageId(os.urandom(16)), "accept") == "not_found"
+            assert await theirs.refused(call, "levitate") == "unsupported"
+            good = sealed(theirs.device, opened.conv, therapist)
+            now = node.clock.now_ms()
+            wrong = {
+                "forbidden": sealed(mine.device, opened.conv, therapist),
+                "bad_format": msgspec.structs.replace(good, key=b"\x05"),
+                "bad_time": msgspec.structs.replace(
+                    good,
+                    outer=theirs.device.outer(opened.conv, kind=MessageClass.DIRECT, act_until_ms=now).encode(),
+                ),
+                "not_found": sealed(theirs.device, elsewhere.conv, therapist),
+            }
+            for code, direct in wrong.items():
+                assert await theirs.refused(call, "accept", direct) == code
+            assert (await mine.says(call, CallStep.KEEP)).version == 1, "nothing of it counted"
+            refused = ring(mine.device, opened.conv, client, kind=MessageClass.CONTROL)
+            await mine.device.say(refused)
+            name = Outer.parse(refused.outer).id
+            await mine.hears(Accepted, lambda accepted: accepted.id == name)
+            assert await mine.refused(name, "keep") == "not_found", "only class 0 calls"
+
+
+async def test_steps_and_offers_have_a_rate() -> None:
+    rates = msgspec.structs.replace(GENEROUS, call=RateLimit(3, 0.001), offer=RateLimit(1, 0.001))
+    async with running(rates=rates) as node:
+        therapist, client, opened = await node.pair()
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            call = await mine.offers(opened, client)
+            for _ in range(3):
+                await theirs.says(call, CallStep.RINGING)
+            assert await theirs.refused(call, "ringing") == "rate_limited"
+            again = ring(mine.device, opened.conv, client)
+            await mine.device.say(again)
+            name = Outer.parse(again.outer).id
+            assert (await mine.hears(Failure, lambda failure: failure.re == name)).code == "rate_limited"
+
+
+async def test_a_node_that_may_have_missed_hints_tells_its_devices_how_calls_stand() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            call = await mine.offers(opened, client)
+            await theirs.told(call, phase="ringing")
+            await mine.told(call, phase="ringing")
+            # Another node takes the step, and its hint is lost.
+            practice = (await node.signed_in(client)).practice
+            taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            calls = node.app._parts.calls
+            tell, calls.tell = calls.tell, lambda job: None  # type: ignore[method-assign]
+            node.store.submit(CallJob(practice, client.account, client.device, call, CallStep.DECLINE, None, taken))
+            await taken
+            assert (await mine.says(call, CallStep.KEEP)).phase == "ended", "it has ended, and nobody was told"
+            calls.tell = tell  # type: ignore[method-assign]
+            calls.look_again()
+            for caller in (mine, theirs):
+                assert (await caller.told(call, phase="ended")).reason == "declined"
+
+
+async def test_an_office_is_in_session_while_a_call_with_a_client_lasts() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        _, other, _ = await node.pair(Role.CLIENT, therapist)
+        await publish(node, therapist, OfficeHours("Europe/London", weekly=EVERY_DAY))
+        async with (
+            calling(node, therapist) as mine,
+            calling(node, client) as theirs,
+            calling(node, other) as waiting,
+        ):
+            await waiting.device.say(WatchOffice(therapist.account))
+            before = await waiting.hears(Office)
+            assert before.status == "open"
+            call = await theirs.offers(opened, therapist)
+            await mine.says(call, CallStep.ACCEPT)
+            during = await waiting.hears(Office)
+            assert (during.status, during.until, during.document) == ("in_session", before.until, None)
+            await theirs.device.say(WatchOffice(therapist.account))
+            assert (await theirs.hears(Office)).status == "in_session", "who comes later, too"
+            await theirs.says(call, CallStep.HANGUP)
+            assert (await waiting.hears(Office)).status == "open"
+
+
+async def test_a_closed_door_stays_closed_during_a_call() -> None:
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        await publish(node, therapist, OfficeHours("Europe/London"))
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            await theirs.device.say(WatchOffice(therapist.account))
+            assert (await theirs.hears(Office)).status == "closed"
+            call = await mine.offers(opened, client)
+            await theirs.says(call, CallStep.ACCEPT)
+            await theirs.says(call, CallStep.HANGUP)
+            await publish(node, therapist, OfficeHours("Europe/London", weekly=EVERY_DAY), version=2)
+            assert (await theirs.hears(Office)).status == "open", "nothing was told in between"

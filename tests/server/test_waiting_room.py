@@ -1,4 +1,4 @@
-"""Who was not let in gets nothing, whatever they try. Short walks: `python -m tests.server.waiting_room` goes further."""
+"""Who was not let in gets nothing, whatever they try: short walks of `python -m tests.server.waiting_room`."""
 
 from __future__ import annotations
 

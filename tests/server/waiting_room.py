@@ -70,6 +70,8 @@ __all__ = ["Leak", "Walk", "walk"]
 
 TESTED_MS = 120_000
 """Credentials for the test of devices come once in two minutes."""
+NEAR = sorted(name for name in OPERATIONS if name.partition(".")[0] in {"turn", "appointment", "room"})
+"""What an hour is made of is asked as often as everything else together."""
 STORED = {
     "account.register": ("account", "device", "conv", "invite"),
     "devices.update": ("account", "device", "revoked", "signer"),
@@ -107,6 +109,8 @@ class Actor:
     device: Device
     may_see: set[bytes]
     guest: bool = False
+    own: set[bytes] = field(default_factory=set)
+    """Appointments that they are on, or have a link into."""
     tested_ms: int = -TESTED_MS
     heard: list[bytes] = field(default_factory=list)
 
@@ -145,7 +149,7 @@ class Walk:
         """What nobody outside may be shown, and what it is."""
         self.known: list[bytes] = []
         """Ids that everybody has heard of, and may name."""
-        self.link_secret = b""
+        self.link, self.link_secret = RoomLinkId(b""), b""
         self.trace: list[str] = []
         self.done: Counter[str] = Counter()
 
@@ -157,18 +161,19 @@ class Walk:
         appointment = times(self.node, opened, host, guest, in_ms=MINUTE_MS, minutes=10)
         await put(self.node, host, appointment)
         self.hour = Hour(self.node, host, guest, opened, appointment)
-        name, self.link_secret = await self.hour.link()
+        self.link, self.link_secret = await self.hour.link()
         for actor in self.actors:
             if actor.guest:
-                await self.hour.use(actor.resident.person, name, self.link_secret)
-        self.known += [self.hour.id, name]
+                await self.hour.use(actor.resident.person, self.link, self.link_secret)
+                actor.own.add(self.hour.id)
+        self.known += [self.hour.id, self.link]
         self.call = None
 
     async def goes_on(self) -> None:
         """Host and guest do something, or time passes."""
         what = self.random.choice(
             ["knock", "knock", "leave", "enter", "admit", "admit", "offer", "accept", "decline", "hangup", "send_back",
-             "remove", "lock", "unlock", "admit_all", "time", "time", "describe"]
+             "remove", "lock", "unlock", "admit_all", "time", "time", "describe", "relay"]
         )  # fmt: skip
         self.trace.append(f"the hour: {what}")
         hour, account = self.hour, self.hour.guest.account
@@ -182,6 +187,8 @@ class Walk:
             self.call = MessageId(os.urandom(16))
             self.known.append(self.call)
             await self.quietly(hour.admit(self.call))
+        elif what == "relay":
+            await self.guest_relays()
         elif what == "offer" and self.call is not None:
             await self.offers(self.call)
         elif what in ("accept", "hangup", "describe") and self.call is not None:
@@ -202,6 +209,18 @@ class Walk:
         """A host may be refused; that is not what is looked at here."""
         with suppress(Refused):
             await asking
+
+    async def guest_relays(self) -> None:
+        """The guest asks for the relay: theirs for a call only while the host's lives."""
+        if self.call is None:
+            return
+        call = await self.node.store.call(self.practice, self.call)
+        try:
+            await self.node.ask("turn.credentials", self.hour.guest, TurnWanted(call=self.call))
+        except Refused:
+            return
+        if call is None or not call.is_live:
+            raise Leak("the guest got credentials for a call that does not live\n" + "\n".join(self.trace[-12:]))
 
     async def offers(self, call: MessageId) -> None:
         post = self.host.post(
@@ -245,7 +264,7 @@ class Walk:
 
     async def asks(self, actor: Actor) -> None:
         """One HTTP operation, with anybody's ids in any place."""
-        operation = self.random.choice(sorted(OPERATIONS))
+        operation = self.random.choice(NEAR if self.random.random() < 0.5 else sorted(OPERATIONS))
         asked = self.own_way(actor, operation)
         if asked is None:
             row = ASKED[operation]
@@ -274,13 +293,13 @@ class Walk:
         account = pick([None, self.hour.guest.account, actor.who.account, self.any_id()])
         match operation:
             case "room.knock":
-                return Asked(room, Knock(pick(list(KnockStep)), 1, pick([None, RoomLinkId(self.any_id())])))
+                return Asked(room, Knock(pick(list(KnockStep)), 1, pick([None, RoomLinkId(self.any_id()), self.link])))
             case "room.act":
                 call = pick([None, self.call, MessageId(self.any_id())])
                 return Asked(room, HostAct(pick(list(RoomAct)), pick([0, 1, 99]), account, call, pick([True, False])))  # type: ignore[arg-type]
             case "room.use_link":
                 secret = pick([self.link_secret, bytes(32)])
-                return Asked({"link": self.any_id()}, RoomLinkUse(secret, pick(["", "1234"])))
+                return Asked({"link": pick([self.any_id(), self.link])}, RoomLinkUse(secret, pick(["", "1234"])))
             case "turn.credentials":
                 call, appointment = pick([(self.call, None), (None, self.any_appointment()), (self.any_id(), None)])
                 return Asked(body=TurnWanted(call, appointment))  # type: ignore[arg-type]
@@ -342,9 +361,11 @@ class Walk:
 
     async def answered(self, actor: Actor, operation: str, asked: Asked, body: bytes) -> None:
         """An answer that was no refusal: of this hour only what a guest by a link may ask, and no credentials."""
-        about_hour = self.hour.id in (asked.path.get("appointment"), getattr(asked.body, "appointment", None))
+        if isinstance(asked.body, PutAppointments):
+            actor.own |= {each.appointment for each in asked.body.appointments}
+        about = asked.path.get("appointment") or getattr(asked.body, "appointment", None)
         by_link = {"room.view", "room.knock", "turn.credentials"}
-        if about_hour and not (actor.guest and operation in by_link):
+        if about is not None and (about not in actor.own or (about == self.hour.id and operation not in by_link)):
             raise self.leak(actor, f"an answer to {operation}", "")
         if operation == "turn.credentials" and isinstance(asked.body, TurnWanted):
             now = self.node.clock.now_ms()
@@ -414,6 +435,9 @@ async def walk(seed: int) -> AsyncIterator[Walk]:
         }  # fmt: skip
         for actor in going.actors:
             actor.may_see |= {actor.who.account, actor.who.device}
+            person, residents = actor.resident.person, [*ours.residents.values(), *theirs.residents.values(), *others]
+            theirs_too = [each for each in residents if person in (each.person, each.peer)]
+            actor.own |= {each.named.appointment for each in theirs_too}
         for resident in (host, client, *(actor.resident for actor in going.actors)):
             ids = resident.named.ids()
             # Whoever knows the id of an open invite or a link is answered, and is meant to be.

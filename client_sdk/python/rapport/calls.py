@@ -42,7 +42,7 @@ from rapport_protocol.ids import AppointmentId, ConversationId, MessageId
 from rapport_protocol.meeting import TurnCredentials, TurnWanted
 from rapport_protocol.requests import Role
 
-__all__ = ["Calls", "LiveCall"]
+__all__ = ["Calling", "Calls", "LiveCall"]
 
 _log: Final = logging.getLogger("rapport.calls")
 
@@ -53,6 +53,19 @@ _GOODBYE_S: Final = 1.0
 _CREDENTIALS_AGAIN_S: Final = 1.0
 _CREDENTIALS_TRIES: Final = 3
 """A server without a relay, or one that does not answer, must not hold up two people on one network."""
+
+
+class Calling:
+    """Calls; a part of `Client`."""
+
+    _calls: "Calls | None" = None
+
+    @property
+    def calls(self) -> "Calls":
+        """Offering and answering calls, how they stand, and their media."""
+        if self._calls is None:
+            raise LocalError(ErrorCode.INTERNAL, "the client is used outside its `async with` block")
+        return self._calls
 
 
 class Calls:
@@ -332,12 +345,14 @@ class LiveCall:
     async def _restart(self, media: "_Media", row: CallRow) -> None:
         """ICE is to be restarted: by our new offer if we may, else by asking the calling device.
 
-        An endpoint that would have to begin anew for it does so only when the other side needs it.
+        An endpoint that would have to begin anew for it does so when the other side needs it, and asks for it itself
+        only if its way does not come back: after eight seconds.
         """
         asked, media.asked = row.asked > media.asked, row.asked
+        media.patience -= 1
         if row.restart_owner and (media.endpoint.restarts or asked):
             await self._describe(media, await media.endpoint.restart(await self._credentials()), restart=True)
-        elif not row.restart_owner and media.described is not None:
+        elif not row.restart_owner and media.described is not None and (media.endpoint.restarts or media.patience < 0):
             described = media.described
             await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, described, restart=True))
 
@@ -362,7 +377,7 @@ class LiveCall:
                 media.last = event.last
                 await self._say(media)
             case MediaConnected():
-                media.connected = True
+                media.connected, media.patience = True, 1
                 await self._do(device_events.MediaConnected())
             case MediaLost():
                 media.connected = False
@@ -397,6 +412,7 @@ class _Media:
         self.taken = 0
         self.restarts = 0
         self.asked = 0
+        self.patience = 1
         self.candidates: tuple[Candidate, ...] = ()
         self.ours: tuple[Candidate, ...] = ()
         self.last = False

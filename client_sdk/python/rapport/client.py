@@ -12,7 +12,7 @@ from rapport.adapters.http import HttpApi
 from rapport.adapters.vault_keys import wipe_vault
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.adapters.websocket import WebSocketConnector
-from rapport.calls import Calls
+from rapport.calls import Calling, Calls
 from rapport.conversation import Conversation
 from rapport.cover import Accepting
 from rapport.devices import Devices
@@ -36,7 +36,7 @@ INVITE_WITHIN_S = 30.0
 """How long `invite` waits for the server, seconds: a link that the server does not know is of no use to anybody."""
 
 
-class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
+class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting, Calling):
     """An account on this device. The vault must hold a registration (`rapport.join`).
 
         async with rapport.Client(vault=Path("dana")) as client:
@@ -55,7 +55,6 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._api: Api | None = None
-        self._calls: Calls | None = None
         self._conversations: dict[ConversationId, Conversation] = {}
 
     async def __aenter__(self) -> Self:
@@ -177,13 +176,6 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting):
         if conv not in self._running.views:
             raise LocalError(ErrorCode.NOT_FOUND, "no such conversation")
         return self._conversations.setdefault(conv, Conversation(self._running, conv))
-
-    @property
-    def calls(self) -> Calls:
-        """Calls: offering and answering them, how they stand, and their media."""
-        if self._calls is None:
-            raise LocalError(ErrorCode.INTERNAL, "the client is used outside its `async with` block")
-        return self._calls
 
     # --- doing --------------------------------------------------------------------------------------------------------
 

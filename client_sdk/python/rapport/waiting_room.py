@@ -64,6 +64,8 @@ class Place:
         self._engine = engine
         self._link = link
         self._step = step
+        self._taken: MessageId | None = None
+        """The call that `admitted` has returned last."""
         self._had = False
         """The server has given us this place; before that it may still show what was decided of an earlier one."""
 
@@ -100,14 +102,15 @@ class Place:
         await self._say()
 
     async def admitted(self) -> MessageId:
-        """Waits until the host calls us in; returns the call, to be accepted with `client.calls`.
+        """Waits until the host calls us in; returns the call, to be accepted with `client.calls`; each call once.
 
         LocalError(FORBIDDEN) once the server says that the host has declined or removed us; knock again to wait again.
         """
         places = self._engine.rooms.places
         while True:
             call = places.admitted(self.appointment)
-            if call is not None:
+            if call not in {None, self._taken}:
+                self._taken = call
                 return call
             state = self.state
             if self._had and state in _OVER:

@@ -32,6 +32,7 @@ __all__ = [
     "EndReason",
     "Leg",
     "Party",
+    "ended",
     "ends_ms",
     "expired",
     "met",

@@ -450,8 +450,7 @@ class DeviceCall(Struct):
         effects = self._say(now_ms)
         told = self.entry.incoming or self.reason is EndReason.HUNG_UP or sign is CallSign.SUMMARY  # by the other side
         if before in IN_CALL and (by_us or not told):
-            began_ms = self.connected_ms or self.taken_ms
-            effects.append(Post(Posted.SUMMARY, False, began_ms, now_ms, self.reason))
+            effects.append(Post(Posted.SUMMARY, False, self.connected_ms, now_ms, self.reason))
         return effects
 
     def _noted_late(self, sign: CallSign, now_ms: int) -> list[Effect]:

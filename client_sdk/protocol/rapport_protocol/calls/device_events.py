@@ -321,7 +321,7 @@ class Posted(StrEnum):
 
 
 class Post(Struct, frozen=True, tag="post"):
-    """Post `call.accepted`, `call.declined` or `call.summary`; began_ms and ended_ms belong to the last one."""
+    """Post `call.accepted`, `call.declined` or `call.summary`, which has the times; began_ms 0: media never flowed."""
 
     what: Posted
     busy: bool = False

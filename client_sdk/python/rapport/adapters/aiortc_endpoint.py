@@ -92,8 +92,8 @@ class AiortcEndpoint:
         self._peer: RTCPeerConnection | None = None
         self._credentials: TurnCredentials | None = None
         self._relay_only = False
-        self._offered = ""
-        """The ICE user name of the other side's newest offer."""
+        self._theirs = ""
+        """The ICE user name of the other side's newest description."""
         self._player: MediaPlayer | None = None
         self._recorder = MediaRecorder(str(sink)) if sink is not None else None
         self._sent: dict[str, MediaStreamTrack] = {}
@@ -170,9 +170,9 @@ class AiortcEndpoint:
     async def answer(self, offer: Description) -> Description:
         """See CallEndpoint."""
         name = _user_name(offer)
-        if self._offered and name != self._offered:
+        if self._theirs and name != self._theirs:
             await self._connect_anew()
-        self._offered, peer = name, self._connection
+        self._theirs, peer = name, self._connection
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
         return self._described()
@@ -185,6 +185,7 @@ class AiortcEndpoint:
 
     async def take(self, answer: Description) -> None:
         """See CallEndpoint."""
+        self._theirs = _user_name(answer)
         await self._connection.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
 
     async def add_candidates(self, candidates: Sequence[tuple[str, str]]) -> None:

@@ -20,7 +20,6 @@ from rapport.demo.practice import (
     SCRIPT,
     SINCE,
     THERAPIST,
-    Figures,
     Practice,
     performed,
     tell,
@@ -52,7 +51,7 @@ async def play(folder: Path | None, *, as_json: bool) -> int:
     return await performed(_story, folder, _HAPPENED, as_json=as_json)
 
 
-async def _story(folder: Path, stack: AsyncExitStack) -> Figures:
+async def _story(folder: Path, stack: AsyncExitStack) -> None:
     redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
     postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
     nodes = NodeSet(folder, await asyncio.to_thread(make_database, postgres), redis.url())
@@ -76,7 +75,6 @@ async def _story(folder: Path, stack: AsyncExitStack) -> Figures:
     tell("Waiting until everything has arrived.")
     await practice.settle()
     await nodes.stop()
-    return {}
 
 
 async def _burst_through_a_kill(practice: Practice, nodes: NodeSet) -> None:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from rapport.demo.hour import hour
+from rapport.demo.hour import hour, relay
 from rapport.demo.practice import (
     CLIENT,
     LOST_PHONE,
@@ -49,7 +49,7 @@ async def play(folder: Path | None, *, as_json: bool) -> int:
 
 async def _story(folder: Path, stack: AsyncExitStack) -> Figures:
     """From the first start of the server to its last."""
-    server = ServerProcess(folder / "server")
+    server = ServerProcess(folder / "server", await relay(folder / "turn", stack))
     practice = Practice(folder, _BURST)
     owner_link = await server.init()
     await stack.enter_async_context(server)

@@ -5,13 +5,16 @@ client's device is cut off for five seconds, signaling and media together.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from rapport.demo.practice import CLIENT, PHONES, THERAPIST, Figures, Practice, tell
 from rapport.testing.processes import ProcessProblem
+from rapport.testing.turn import TurnProcess
 
-__all__ = ["hour"]
+__all__ = ["hour", "relay"]
 
 _MINUTES: Final = 50
 _FRAMES: Final = 25
@@ -21,11 +24,23 @@ _MISSED: Final = frozenset({"missed", "cancelled"})
 """How a call stands in the conversation that nobody has answered before its caller hung up."""
 
 
+async def relay(folder: Path, stack: AsyncExitStack) -> dict[str, str]:
+    """Starts a relay for media, coturn, where it is installed. Returns the settings of a server that uses it, or none:
+
+    the two then find a direct way.
+    """
+    try:
+        turn = await stack.enter_async_context(TurnProcess(folder))
+    except ProcessProblem:
+        return {}
+    return {"turn.urls": ",".join(turn.urls()), "turn.secret": turn.secret}
+
+
 async def hour(practice: Practice) -> Figures:
     """Plays it. Returns frames_a, frames_b (pictures that therapist and client have decoded), packets_a, packets_b,
 
-    recovery_s (from the end of the cut to the next picture), missed_recorded. Nothing where the extra `calls` is not
-    installed. Raises ProcessProblem.
+    path (the client's candidate and the therapist's), recovery_s (from the end of the cut to the next picture),
+    missed_recorded. Nothing where the extra `calls` is not installed. Raises ProcessProblem.
     """
     if find_spec("aiortc") is None:
         tell("There is no call: the extra `calls` is not installed.")
@@ -42,6 +57,8 @@ async def hour(practice: Practice) -> Figures:
     tell("The client's device is cut off for five seconds.")
     recovery_s = float(await practice.order("cut", CLIENT, text=call, rate=_CUT_S))
     seen = await _both(practice, call)
+    way = await practice.order("path", CLIENT, text=call)
+    tell(f"Media went {'through the relay' if 'relay' in way else 'straight from one to the other'} ({way}).")
     await practice.order("hangup", THERAPIST, text=call)
     await asyncio.gather(*(practice.order("depart", person, text=appointment) for person in (CLIENT, THERAPIST)))
     tell("The therapist calls once more; nobody answers.")
@@ -50,7 +67,7 @@ async def hour(practice: Practice) -> Figures:
     await practice.order("hangup", THERAPIST, text=missed)
     told = await asyncio.gather(*(practice.order("missed", each, text=missed) for each in (CLIENT, PHONES[CLIENT])))
     recorded = all(outcome in _MISSED for outcome in told)
-    return {**seen, "recovery_s": round(recovery_s, 1), "missed_recorded": recorded}
+    return {**seen, "path": way, "recovery_s": round(recovery_s, 1), "missed_recorded": recorded}
 
 
 async def _both(practice: Practice, call: str) -> Figures:

@@ -56,10 +56,10 @@ SINCE: Final = (
     (PHONES[THERAPIST], "See you on Thursday."),
 )
 
-Figures: TypeAlias = dict[str, int | float | bool]
+Figures: TypeAlias = dict[str, int | float | bool | str]
 """What a story has counted, by name; False and 0 are failures."""
-Story: TypeAlias = Callable[[Path, AsyncExitStack], Awaitable[Figures]]
-"""Plays in a folder; what must end with it goes onto the stack."""
+Story: TypeAlias = Callable[[Path, AsyncExitStack], Awaitable[Figures | None]]
+"""Plays in a folder; what must end with it goes onto the stack. Returns figures, None for none of its own."""
 
 
 async def performed(story: Story, folder: Path | None, happened: str, *, as_json: bool) -> int:
@@ -75,7 +75,7 @@ async def performed(story: Story, folder: Path | None, happened: str, *, as_json
         place.mkdir(parents=True, exist_ok=True)
         try:
             async with AsyncExitStack() as stack:
-                figures = await story(place, stack)
+                figures = await story(place, stack) or {}
         except ProcessProblem as problem:
             click.echo(f"The demo could not be played: {problem}{_log_tail(place)}", err=True)
             return 1

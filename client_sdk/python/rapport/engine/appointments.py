@@ -273,13 +273,11 @@ def soon_due(turn: Turn, appointment: bytes) -> None:
 
 
 def _held_against(turn: Turn, appointment: AppointmentId, row: AppointmentRow, *, asked: bool) -> AppointmentRow:
-    """The row with what follows from the server's word. asked: the server has just answered, so its time runs."""
+    """The row with what follows from the server's word. asked: it has just been given; else the post is new here."""
     if row.said is not None and row.said.times.version == row.version:
         return replace(row, apart_ms=0, differs=_contradicts(turn, appointment, row, row.said))
-    if not asked:
-        return row
     since_ms = row.apart_ms or turn.now_ms
-    return replace(row, apart_ms=since_ms, differs=since_ms + APART_MS <= turn.now_ms)
+    return replace(row, apart_ms=since_ms, differs=asked and since_ms + APART_MS <= turn.now_ms)
 
 
 def note_said(turn: Turn, appointment: AppointmentId, said: AppointmentView | None) -> int:

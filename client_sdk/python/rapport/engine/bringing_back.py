@@ -37,9 +37,9 @@ def _held(row: AppointmentRow) -> int:
 
 
 def _lacks(turn: Turn, appointment: AppointmentId, row: AppointmentRow) -> bool:
-    """apart_ms: the server has been asked since the post. One that is cancelled and unknown there matters to nobody."""
+    """One that is cancelled and unknown there matters to nobody."""
     ours = row.host == turn.me.account and row.start_ms > turn.now_ms and not marked(turn, appointment)
-    return ours and row.apart_ms > 0 and _held(row) < row.version and (row.said is not None or not row.cancelled)
+    return ours and _held(row) < row.version and (row.said is not None or not row.cancelled)
 
 
 def again_call(turn: Turn, errand: Errand) -> Call | None:

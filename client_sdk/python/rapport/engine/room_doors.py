@@ -39,7 +39,7 @@ def has_room(appointment: Appointment) -> bool:
 
 
 class RoomDoors:
-    """One device's view of waiting rooms. show: hands an event to the host; now_ms: the server's clock. Both are set."""
+    """One device's view of waiting rooms. show: hands an event to the host; now_ms: the server's clock."""
 
     def __init__(self, account: AccountId, role: Role | None) -> None:
         self.show: Callable[[Event], None] = lambda _: None

@@ -12,6 +12,7 @@ import {
 } from "@rapport/elements";
 import type { AppointmentId, PrecallState, PrecallTest } from "@rapport/sdk";
 import { css, html, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { rememberChecked } from "./checked.ts";
 import { ClientElement, screen } from "./client-element.ts";
 import { appointmentView, modalityOf } from "./live-views.ts";
 import { serverNow } from "./office-views.ts";
@@ -84,7 +85,10 @@ export class CheckScreen extends ClientElement {
     }
     const test = this.client.precall({ appointment: this.appointment, camera: this.mode === "video" });
     this.#test = test;
-    test.onChange(() => this.requestUpdate());
+    test.onChange(() => {
+      rememberChecked(this.appointment, test.state);
+      this.requestUpdate();
+    });
     test.run().catch(() => undefined); // what was found stands in its state
   }
 

@@ -27,7 +27,8 @@ import { nameOf, otherName, serverNow } from "./office-views.ts";
 
 const MODALITIES: readonly string[] = ["video", "audio", "chat", "phone", "in_person"];
 const MINUTE_MS = 60_000;
-const DAY_MS = 24 * 60 * MINUTE_MS;
+/** The last reminder is due so long before the start; a little later it is said to have reached nobody. */
+const REMINDED_MS = 9 * MINUTE_MS;
 /** How long a note of somebody who has gone stays at a therapist's desk. */
 const GONE_SHOWN_MS = 10 * MINUTE_MS;
 
@@ -44,7 +45,8 @@ export function appointmentView(client: RapportClient, appointment: Appointment)
   const name = appointment.mine
     ? others.map((other) => nameOf(client, other)).join(", ")
     : nameOf(client, appointment.host);
-  const reminded = serverNow(client) >= startMs - DAY_MS && appointment.mine;
+  const hasReached = others.some((other) => reached.includes(other));
+  const reminded = serverNow(client) >= startMs - REMINDED_MS && serverNow(client) < startMs;
   return {
     id,
     conversation,
@@ -61,14 +63,15 @@ export function appointmentView(client: RapportClient, appointment: Appointment)
     lateMinutes: appointment.lateMinutes,
     lateWords: appointment.lateWords,
     differs: appointment.differs,
-    reached: reminded ? others.some((other) => reached.includes(other)) : null,
+    reached: appointment.mine && (hasReached || reminded) ? hasReached : null,
   };
 }
 
 /** The same with what only its host is shown. link: a join link that was made here. */
 export function heldView(client: RapportClient, appointment: Appointment, link: string): HeldView {
   const { pending, outcome, minutesHeld } = appointment;
-  return { appointment: appointmentView(client, appointment), pending, outcome, minutesHeld, link };
+  const inRoom = client.waitingRoom.of(appointment.id)?.asHost ?? false;
+  return { appointment: appointmentView(client, appointment), pending, outcome, minutesHeld, link, inRoom };
 }
 
 /** The call of this account that lives; null for none. here: on this device alone. */

@@ -3,15 +3,13 @@
 import { type AppointmentView, calledName, type Emitted, opensMs, textsFor, timesFor } from "@rapport/elements";
 import type { Appointment, AppointmentId, CallView } from "@rapport/sdk";
 import { css, html, type nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { checkedFor } from "./checked.ts";
 import { ClientElement, screen } from "./client-element.ts";
 import { appointmentView, doorNews, modalityOf } from "./live-views.ts";
 import { serverNow } from "./office-views.ts";
 import { OwnCamera } from "./own-camera.ts";
 import { joinAs } from "./preferences.ts";
 import { Ticking } from "./ticking.ts";
-
-/** What works, as bits: the microphone is not tried here, so a client who came without a test says none. */
-const CAMERA = 2;
 
 /** Knocks as soon as the door is open, and stays until the person leaves; the host's call is taken by the app. */
 export class WaitScreen extends ClientElement {
@@ -85,7 +83,7 @@ export class WaitScreen extends ClientElement {
   }
 
   #wait(): Promise<void> {
-    return this.client.waitingRoom.knock(this.appointment, { checks: this.camera ? CAMERA : 0 });
+    return this.client.waitingRoom.knock(this.appointment, { checks: checkedFor(this.appointment) });
   }
 
   /** As its host has said it; for a guest, as the link has. */

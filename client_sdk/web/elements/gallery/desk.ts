@@ -203,6 +203,7 @@ const HELD: HeldView = {
   outcome: "",
   minutesHeld: 0,
   link: "",
+  inRoom: false,
 };
 
 function held(
@@ -217,6 +218,7 @@ const helds: readonly Entry[] = [
   ["ahead", () => held({ reached: true, title: "Sleep, second part", note: "The list of the eleven lines." })],
   ["not reached", () => held({ reached: false, movedFromMs: at(15), zone: "America/New_York" }, { pending: true })],
   ["open", () => held({ startMs: NOW + 4 * MINUTE_MS, lateMinutes: 10, differs: true })],
+  ["in the room", () => held({ startMs: NOW + 4 * MINUTE_MS }, { inRoom: true })],
   ["phone", () => held({ startMs: NOW + 4 * MINUTE_MS, modality: "phone" })],
   ["cancelled", () => held({ cancelled: true })],
   ["over", () => held({ startMs: at(9), modality: "in_person" }, { outcome: "completed", minutesHeld: 48 })],

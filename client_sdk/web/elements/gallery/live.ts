@@ -212,11 +212,12 @@ interface More {
   readonly unread?: number;
   readonly ownShown?: boolean;
   readonly more?: boolean;
+  readonly held?: boolean;
 }
 
 function call(
   change: Partial<CallStage>,
-  { hosting = false, chat = false, unread = 0, ownShown = false, more = false }: More = {},
+  { hosting = false, chat = false, unread = 0, ownShown = false, more = false, held = false }: More = {},
 ): TemplateResult {
   const stage = { ...CALL, ...(hosting ? { name: "Mira Lindqvist" } : {}), ...change };
   const talk = chat
@@ -224,7 +225,7 @@ function call(
       <rapport-composer .nowMs=${NOW_MS} name=${stage.name}></rapport-composer></div>`
     : html``;
   return html`<rapport-call class="fills" .nowMs=${NOW_MS} .call=${stage} .remote=${pictureOf(hosting ? "mira" : "dana")} .own=${pictureOf("sam")} .spine=${hosting ? tintOf(conversationId(2)) : null}
-    .hosting=${hosting} .exit=${!hosting} .chat=${chat} .unread=${unread} .ownShown=${ownShown} .more=${more}>${talk}</rapport-call>`;
+    .hosting=${hosting} .exit=${!hosting} .chat=${chat} .unread=${unread} .ownShown=${ownShown} .more=${more} .held=${held}>${talk}</rapport-call>`;
 }
 
 const BESIDE: readonly Message[] = [
@@ -266,6 +267,7 @@ const calls: readonly Entry[] = [
   ["calling", () => call({ phase: "calling", connectedMs: 0, quality: "unknown" }, { hosting: true })],
   ["ringing there", () => call({ phase: "ringing", connectedMs: 0, quality: "unknown" }, { hosting: true })],
   ["connecting", () => call({ phase: "connecting", connectedMs: 0, quality: "unknown", name: LONG.name })],
+  ["waits for a touch", () => call({}, { held: true })],
   ["ended", () => call({ phase: "ended" })],
   ["ended to protect", () => call({ phase: "ended", refused: true })],
 ];

@@ -2,7 +2,7 @@
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
-import { icon } from "./icons.ts";
+import { door, icon } from "./icons.ts";
 import { ticketLook } from "./live-look.ts";
 import type { AppointmentView, HeldView, Outcome } from "./live-views.ts";
 import { elsewhereWords, kindWords, opensMs } from "./live-words.ts";
@@ -89,7 +89,7 @@ export class RapportAppointment extends RapportElement {
     const speech: Speech = { texts, times };
     const over = nowMs >= appointment.startMs + appointment.minutes * MINUTE_MS;
     return html`<section class="card ticket" aria-labelledby="what"><div><h2 class="small" id="what">${texts.held.title(inSentence(appointment.name, texts))}</h2><p class="clock num">${times.by(appointment.startMs)}</p></div>
-      ${this.#renderWords(held, speech)}${appointment.cancelled ? nothing : this.#renderPrimary(appointment, nowMs, over)}
+      ${this.#renderWords(held, speech)}${appointment.cancelled ? nothing : this.#renderPrimary(held, nowMs, over)}
       ${appointment.cancelled || over ? nothing : this.#renderActs(appointment, nowMs)}${this.asking === null ? nothing : this.#renderAsking(held)}
       ${over && !appointment.cancelled ? this.#renderOutcome(held) : nothing}</section>`;
   }
@@ -113,10 +113,13 @@ export class RapportAppointment extends RapportElement {
   }
 
   /** The one thing to do now: open the room, or write. */
-  #renderPrimary(appointment: AppointmentView, nowMs: number, over: boolean): TemplateResult {
+  #renderPrimary({ appointment, inRoom }: HeldView, nowMs: number, over: boolean): TemplateResult {
     const { held } = this.texts;
     const { id, conversation, modality } = appointment;
     const hasRoom = modality !== "phone" && modality !== "in_person";
+    if (inRoom && !over) {
+      return html`<p class="note">${door("", "open")}<span>${held.inRoom}</span></p>`;
+    }
     if (hasRoom && nowMs >= opensMs(appointment) && !over) {
       return html`<button class="btn primary wide" @click=${() => this.emit("rapport-enter", { appointment: id })}>${held.open}</button>`;
     }

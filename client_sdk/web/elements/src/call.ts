@@ -8,6 +8,7 @@ import { Escapes } from "./escapes.ts";
 import { type IconName, icon } from "./icons.ts";
 import { ctlLook } from "./live-look.ts";
 import type { CallStage } from "./live-views.ts";
+import { playing } from "./playing.ts";
 import { initialsOf, inSentence } from "./texts/texts.ts";
 
 /** Nothing is said of a gap that is shorter, milliseconds. */
@@ -35,6 +36,7 @@ export class RapportCall extends RapportElement {
     exit: { type: Boolean },
     more: { state: true },
     dismissed: { state: true },
+    held: { state: true },
   };
 
   /** How it stands; null draws nothing. */
@@ -56,6 +58,8 @@ export class RapportCall extends RapportElement {
   declare exit: boolean;
   declare protected more: boolean;
   declare protected dismissed: boolean;
+  /** Whether the browser waits for a touch before anything is heard: nobody has touched this page yet. */
+  declare protected held: boolean;
 
   #due: ReturnType<typeof setTimeout> | null = null;
 
@@ -72,6 +76,7 @@ export class RapportCall extends RapportElement {
     this.exit = false;
     this.more = false;
     this.dismissed = false;
+    this.held = false;
     new Escapes(
       this,
       () => this.exit,
@@ -99,6 +104,7 @@ export class RapportCall extends RapportElement {
 
   /** A gap is drawn by its age: draw again when that says something new. */
   protected override updated(): void {
+    this.#play();
     this.#rest();
     const { call } = this;
     if (call === null || call.lostMs === 0 || this.nowMs !== null) {
@@ -107,6 +113,20 @@ export class RapportCall extends RapportElement {
     const next = [VEIL_MS, OTHER_WAYS_MS].map((ms) => call.lostMs + ms - Date.now()).find((ms) => ms > 0);
     if (next !== undefined) {
       this.#due = setTimeout(() => this.requestUpdate(), next);
+    }
+  }
+
+  #play(): void {
+    const video = this.renderRoot.querySelector<HTMLVideoElement>("video.remote");
+    if (video?.paused && video.srcObject !== null) {
+      video.play().then(
+        () => {
+          this.held = false;
+        },
+        (error: unknown) => {
+          this.held = error instanceof DOMException && error.name === "NotAllowedError";
+        },
+      );
     }
   }
 
@@ -155,7 +175,7 @@ export class RapportCall extends RapportElement {
     const name = inSentence(call.name, texts);
     return html`<div class="view ${this.chat ? "with-chat" : ""} ${this.spine === null ? "" : `t${this.spine}`}">
       <section class="stage" aria-label=${texts.call.stage(name)}>${this.#renderTop(call)}
-        <div class="mid">${this.#renderRemote(call, name)}${this.#renderNews(call, name)}${this.#renderOwn(call)}${this.more ? this.#renderMore(call) : nothing}</div>
+        <div class="mid">${this.#renderRemote(call, name)}${this.#renderNews(call, name)}${this.#renderOwn(call)}${this.more ? this.#renderMore(call) : nothing}${this.held ? html`<div class="sheet back"><button class="btn primary wide" @click=${() => this.#play()}>${icon("audio")}${texts.call.soundOn}</button></div>` : nothing}</div>
         ${call.phase === "ended" ? nothing : this.#renderDock(call)}</section>
       ${this.chat ? this.#renderSide(call) : nothing}</div>`;
   }
@@ -182,7 +202,7 @@ export class RapportCall extends RapportElement {
     const pictured = live && this.remote !== null && call.modeThere === "video";
     const label = call.phase === "reconnecting" ? texts.call.last(name) : texts.call.picture(name);
     const words = pictured ? nothing : this.#renderVoice(call, name);
-    return html`${this.remote === null ? nothing : html`<video class="remote ${pictured ? "" : "out"}" aria-label=${label} aria-hidden=${pictured ? nothing : "true"} .srcObject=${this.remote} autoplay playsinline></video>`}${words}`;
+    return html`${this.remote === null ? nothing : html`<video class="remote ${pictured ? "" : "out"}" aria-label=${label} aria-hidden=${pictured ? nothing : "true"} autoplay playsinline ${playing(this.remote)}></video>`}${words}`;
   }
 
   #renderVoice(call: CallStage, name: string): TemplateResult {
@@ -212,7 +232,7 @@ export class RapportCall extends RapportElement {
       return nothing;
     }
     const turn = () => this.emit("rapport-own-view", { shown: !this.ownShown });
-    return html`<div class="own">${this.ownShown ? html`<video aria-label=${words.own} .srcObject=${this.own} .muted=${true} autoplay playsinline></video>` : nothing}
+    return html`<div class="own">${this.ownShown ? html`<video aria-label=${words.own} autoplay playsinline ${playing(this.own, true)}></video>` : nothing}
       <button class="selfmini" aria-expanded=${this.ownShown} @click=${turn}><span class="face s" aria-hidden="true">${icon("eye", "s")}</span><span>${this.ownShown ? words.hideOwn : words.showOwn}</span></button></div>`;
   }
 

@@ -186,6 +186,8 @@ export interface HeldView {
   readonly outcome: Outcome;
   readonly minutesHeld: number;
   readonly link: string;
+  /** This device is in the room: whoever waits is told that their host is there. */
+  readonly inRoom: boolean;
 }
 
 /** Somebody before the door. */

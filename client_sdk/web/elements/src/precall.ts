@@ -5,6 +5,7 @@ import { define, RapportElement, SHEETS } from "./element.ts";
 import { type IconName, icon } from "./icons.ts";
 import { choiceLook, ctlLook, previewLook } from "./live-look.ts";
 import type { AppointmentView, CallMode, CheckState, DeviceTrouble, MediaDevice, PrecallView } from "./live-views.ts";
+import { playing } from "./playing.ts";
 import { precallLook } from "./precall-look.ts";
 
 const BARS = 16;
@@ -105,7 +106,7 @@ export class RapportPrecall extends RapportElement {
     if (this.stream === null || !this.cameraOn || this.mode === "audio") {
       return html`<section aria-label=${precall.picture}><div class="preview empty">${icon("cameraOff", "l")}<p>${precall.noPicture}</p></div></section>`;
     }
-    return html`<section aria-label=${precall.picture}><div class="preview"><video aria-label=${precall.own} .srcObject=${this.stream} .muted=${true} autoplay playsinline></video>
+    return html`<section aria-label=${precall.picture}><div class="preview"><video aria-label=${precall.own} autoplay playsinline ${playing(this.stream, true)}></video>
       <span class="tag">${icon("eye", "s")}${precall.onlyYou}</span>
       <div class="dock">${this.#renderCtl(this.microphoneOn, "mic", "micOff", precall.microphoneOn, precall.microphoneOff, () => this.emit("rapport-microphone", { on: !this.microphoneOn }))}
       ${this.#renderCtl(this.cameraOn, "camera", "cameraOff", precall.cameraOn, precall.cameraOff, () => this.emit("rapport-camera", { on: !this.cameraOn }))}</div></div></section>`;

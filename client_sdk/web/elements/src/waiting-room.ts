@@ -6,6 +6,7 @@ import { door, icon } from "./icons.ts";
 import { choiceLook, previewLook, ticketLook } from "./live-look.ts";
 import type { AppointmentView, DoorNews } from "./live-views.ts";
 import { doorWords, elsewhereWords, minutesUntil, opensMs } from "./live-words.ts";
+import { playing } from "./playing.ts";
 import { inSentence } from "./texts/texts.ts";
 import type { OfficeStatus } from "./views.ts";
 
@@ -229,7 +230,7 @@ export class RapportWaitingRoom extends RapportElement {
     const video = appointment.modality === "video";
     const picture =
       this.stream !== null && this.camera
-        ? html`<div class="preview"><video aria-label=${precall.own} .srcObject=${this.stream} .muted=${true} autoplay playsinline></video></div>`
+        ? html`<div class="preview"><video aria-label=${precall.own} autoplay playsinline ${playing(this.stream, true)}></video></div>`
         : html`<div class="preview empty">${icon("cameraOff")}<p>${precall.noPicture}</p></div>`;
     const turn = (which: "rapport-camera" | "rapport-microphone") => (event: Event) => {
       const on = event.target instanceof HTMLInputElement && event.target.checked;

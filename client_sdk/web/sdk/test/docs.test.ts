@@ -49,7 +49,7 @@ test("every program in the pages passes the type check, and a wrong one does not
   const browser = await snippetsOf("browser.md");
   assert.deepEqual(
     [...browser.keys()],
-    ["main.ts", "echo.ts", "changes.ts", "office.ts", "meetings.ts", "thread.ts", "outage.test.ts"],
+    ["main.ts", "echo.ts", "changes.ts", "office.ts", "meetings.ts", "calls.ts", "thread.ts", "outage.test.ts"],
   );
   const readme = [...(await snippetsOf("../README.md"))].map(([name, text]) => [name, AROUND_README + text] as const);
   const programs = new Map([...browser, ...(await snippetsOf("testing.md")), ...readme]);
@@ -100,7 +100,9 @@ test("the page on browsers names every event and every call that is not repeated
   const page = await readFile(join(WEB, "../../docs/browser.md"), "utf8");
   const told = (
     await Promise.all(
-      ["events.ts", "agreements.ts", "meetings.ts", "client/events.ts"].map((name) => readFile(join(WEB, "sdk/src", name), "utf8")),
+      ["events.ts", "agreements.ts", "meetings.ts", "client/events.ts"].map((name) =>
+        readFile(join(WEB, "sdk/src", name), "utf8"),
+      ),
     )
   ).join("");
   const types = [...told.matchAll(/readonly type: "(\w+)"/gu)].map(([, type]) => type ?? "");

@@ -77,14 +77,19 @@ function decoded(page: Page): Promise<number> {
 
 /** Resolves once so many more pictures of the other person have come; the test's own time-out ends it otherwise. */
 async function sees(page: Page, more: number): Promise<void> {
-  await page.locator("rapport-call video.remote:not(.out)").waitFor();
+  const video = page.locator("rapport-call video.remote:not(.out)");
+  await video.waitFor();
   for (let from = await decoded(page); ; ) {
     const now = await decoded(page);
     if (now >= from + more) {
-      return;
+      break;
     }
     from = Math.min(from, now); // a connection that was made anew counts from the beginning
     await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const plays = () => video.evaluate((element) => element instanceof HTMLVideoElement && element.currentTime > 1);
+  while (!(await plays())) {
+    await new Promise((resolve) => setTimeout(resolve, 50)); // one that begins anew with every drawing never comes so far
   }
 }
 
@@ -133,6 +138,7 @@ async function wait(dana: Page, mira: Page): Promise<void> {
   const room = mira.locator("rapport-waiting-room");
   await room.getByRole("heading", { name: "Dana is not in yet" }).waitFor();
   const card = dana.locator("rapport-waiting-now");
+  await card.getByText("Camera and sound checked").waitFor();
   await card.getByText(/video, here 1 min/).waitFor();
   assert.equal(await card.locator("[role=status]").innerText(), "Mira is waiting");
   await picture(dana, "waiting-now");
@@ -217,7 +223,9 @@ async function miss(dana: Page, mira: Page): Promise<void> {
   await dana.locator("rapport-call").getByText("Calling Mira").first().waitFor();
   await dana.getByRole("button", { name: "Leave" }).click();
   await dana.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
-  await thread(dana).getByText(/did not answer at/).waitFor();
+  await thread(dana)
+    .getByText(/did not answer at/)
+    .waitFor();
 
   await mira.goto(home);
   const note = thread(mira).getByText(/^You missed a call from Dana at/);

@@ -100,6 +100,7 @@ export const deskDe: Same<typeof deskEn> = {
     cancelYes: "Absagen",
     cancelNo: "Behalten",
     open: "Das Wartezimmer öffnen",
+    inRoom: "Sie sind im Zimmer. Wer wartet, erfährt es und steht unter „Wartet jetzt“.",
     start: (name: string) => `${name} anrufen`,
     late: "Ich verspäte mich",
     lateMinutes: "Minuten später",

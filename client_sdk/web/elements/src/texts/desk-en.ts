@@ -97,6 +97,7 @@ export const deskEn = {
     cancelYes: "Cancel it",
     cancelNo: "Keep it",
     open: "Open the waiting room",
+    inRoom: "You are in the room. Whoever waits is told, and stands under “Waiting now”.",
     start: (name: string) => `Call ${name}`,
     late: "I am running late",
     lateMinutes: "Minutes later",

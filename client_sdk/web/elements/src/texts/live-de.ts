@@ -231,6 +231,7 @@ export const liveDe: Same<typeof liveEn> = {
     showOwn: "Mein Bild zeigen",
     hideOwn: "Mein Bild ausblenden",
     own: "Das Bild Ihrer eigenen Kamera",
+    soundOn: "Ton und Bild einschalten",
     dock: "Gespräch",
     microphone: "Mikrofon",
     microphoneShort: "Mikro",

@@ -221,6 +221,7 @@ export const liveEn = {
     showOwn: "Show my picture",
     hideOwn: "Hide my picture",
     own: "Your own camera picture",
+    soundOn: "Turn sound and picture on",
     dock: "Call",
     microphone: "Microphone",
     microphoneShort: "Mic",

@@ -121,7 +121,7 @@ export type DeviceEvent =
   | { readonly tag: "summary"; readonly own: boolean }
   | { readonly tag: "our_description"; readonly restart: boolean };
 
-/** A control post about a call: `call.accepted`, `call.declined` or `call.summary`, to which the times belong. */
+/** A control post about a call: `call.accepted`, `call.declined` or `call.summary`, to which the times belong; 0: never. */
 export interface Post {
   readonly tag: "post";
   readonly what: "accepted" | "declined" | "summary";

@@ -442,8 +442,7 @@ function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): r
   if (!isInCall(before) || (!byUs && told)) {
     return effects;
   }
-  const beganMs = call.connectedMs || call.takenMs;
-  return [...effects, posted("summary", { beganMs, endedMs: nowMs, reason: call.reason })];
+  return [...effects, posted("summary", { beganMs: call.connectedMs, endedMs: nowMs, reason: call.reason })];
 }
 
 /** After the end: whether the server has heard our last word. */

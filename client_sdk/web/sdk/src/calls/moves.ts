@@ -66,43 +66,43 @@ export type Outcome = "answered" | "declined" | "missed" | "superseded" | "not_s
 
 /** One row per sign, one letter per phase: the phase afterwards; a dot: stays, taken note of or too late to matter. */
 // The columns: Offering, Calling, ringing There, Waking, Ringing here, Answering, coNnecting, Up, lost (Y), Elsewhere,
-//              Settling, ended (X).
+//              Settling, ended (Z).
 const NEXT = {
   sent: "C...........",
-  refused: "X...........",
+  refused: "Z...........",
   still: "C...W.......",
   rings: "TT.R........",
-  here: "NNNXXN...XX.",
+  here: "NNNZZN...ZZ.",
   there: "EEEEEEEEE.E.",
-  missed: "XXXXXXXXXXX.",
-  over: "XXXXXXXXXXX.",
-  doubted: "XXXSSSXXXS..",
-  own_accepted: "...EEE....X.",
-  own_declined: "...XX.....X.",
+  missed: "ZZZZZZZZZZZ.",
+  over: "ZZZZZZZZZZZ.",
+  doubted: "ZZZSSSZZZS..",
+  own_accepted: "...EEE....Z.",
+  own_declined: "...ZZ.....Z.",
   accepted: "............",
-  declined: "XXX......X..",
-  summary: ".XXXXXXXXXX.",
+  declined: "ZZZ......Z..",
+  summary: ".ZZZZZZZZZZ.",
   accept: "...AA.......",
-  decline: "...XXX......",
-  busy: "...XX.......",
-  hang_up: "XXX..XXXX...",
+  decline: "...ZZZ......",
+  busy: "...ZZ.......",
+  hang_up: "ZZZ..ZZZZ...",
   migrate: ".........A..",
   our_description: "............",
   their_description: "............",
-  forged: ".XX..XXXX...",
+  forged: ".ZZ..ZZZZ...",
   media_connected: "......U.U...",
   media_lost: ".......Y....",
   media_failed: ".......Y....",
   moved: ".......Y....",
-  superseded: "...XX.....X.",
+  superseded: "...ZZ.....Z.",
   other_offer: "............",
   online: "............",
   offline: "............",
   restart: "............",
   again: "............",
-  restarted: "XXX.WWXXX...",
+  restarted: "ZZZ.WWZZZ...",
   stale: "....W.......",
-  expired: "XXXXXXX.XXX.",
+  expired: "ZZZZZZZ.ZZZ.",
 } as const;
 
 /**
@@ -118,7 +118,7 @@ export const CALL_SIGNS: readonly CallSign[] = Object.keys(NEXT) as CallSign[];
 
 /** The phase after a sign in a phase; defined for all pairs. */
 export function phaseAfter(phase: DevicePhase, sign: CallSign): DevicePhase {
-  return DEVICE_PHASES["OCTWRANUYESX".indexOf(NEXT[sign].charAt(DEVICE_PHASES.indexOf(phase)))] ?? phase;
+  return DEVICE_PHASES["OCTWRANUYESZ".indexOf(NEXT[sign].charAt(DEVICE_PHASES.indexOf(phase)))] ?? phase;
 }
 
 // --- what goes with phases -------------------------------------------------------------------------------------------

@@ -77,18 +77,10 @@ export function countsIn(report: RTCStatsReport, atMs: number): Counts {
   };
 }
 
-/** What is expected to come in. */
-export type Expected = "video" | "audio" | "nothing";
-
-/**
- * Since when media stand still. Fed with every look; a connection made anew counts from zero again, which is movement
- * only once something has come.
- */
+/** Since when nothing has come. Fed with every look; a connection made anew counts from zero again. */
 export class Flow {
   private packets = 0;
-  private frames = 0;
   private packetsMs = 0;
-  private framesMs = 0;
   private began = false;
 
   /** Something has come in at all. */
@@ -96,24 +88,13 @@ export class Flow {
     return this.began;
   }
 
-  /** Takes a look; how long nothing has come of what is expected, milliseconds. */
-  stillMs(counts: Counts, expected: Expected): number {
-    const { atMs } = counts;
-    if (counts.packets > this.packets) {
+  /** Takes a look; for how long no packet has come, milliseconds. Sound alone sends fifty a second, silence too. */
+  stillMs({ atMs, packets }: Counts): number {
+    if (packets > this.packets || this.packetsMs === 0) {
+      this.began ||= packets > 0;
       this.packetsMs = atMs;
-      this.began = true;
     }
-    if (counts.framesDecoded > this.frames || !this.framesMs) {
-      this.framesMs = atMs;
-    }
-    this.packetsMs ||= atMs;
-    this.packets = counts.packets;
-    this.frames = counts.framesDecoded;
-    if (expected === "nothing") {
-      return 0;
-    }
-    // Pictures may stand still with a stuck decoder while packets come; sound alone has packets at all times.
-    const since = expected === "video" ? Math.min(this.packetsMs, this.framesMs) : this.packetsMs;
-    return atMs - since;
+    this.packets = packets;
+    return atMs - this.packetsMs;
   }
 }

@@ -94,10 +94,11 @@ export class LiveCall {
     this.ladder = newLadder("video", Date.now());
     this.recovery = new Recovery({
       flows: () => !this.reconnecting,
+      pictures: () => (this.shown?.view.modeThere === "video" ? (this.counts?.framesDecoded ?? 0) : null),
       route: (signal) => this.route(signal),
       run: (work) => this.run(work),
       peer: () => this.peer,
-      isOwner: () => this.shown?.isOwnCall ?? false,
+      isOwner: () => this.shown?.polite === false,
       ask: (description) => this.say("describeCall", description, true),
     });
   }
@@ -141,7 +142,9 @@ export class LiveCall {
   private get sending(): OwnTracks {
     const { audio, video } = this.own.tracks;
     const { rung } = this.ladder;
-    return { audio: rung === "text" ? null : audio, video: rung === "video" || rung === "small" ? video : null };
+    const isSeen = rung === "video" || rung === "small";
+    // A browser that lies in a pocket takes the camera away for a while.
+    return { audio: rung === "text" ? null : audio, video: isSeen && !video?.muted ? video : null };
   }
 
   /** Who wants it so. */
@@ -207,6 +210,17 @@ export class LiveCall {
     }
   }
 
+  /** Takes the call over from another device of ours. LocalError(conflict): none is in it. */
+  async takeOver(): Promise<void> {
+    await this.start(this.view.media);
+    try {
+      await this.grounds.port.call("moveCall", this.id, this.grounds.page);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
   /** Refuses the call. */
   async decline(): Promise<void> {
     await this.grounds.port.call("declineCall", this.id);
@@ -242,6 +256,7 @@ export class LiveCall {
   async start(media: "audio" | "video"): Promise<void> {
     this.ladder = newLadder(media, Date.now());
     this.timers.push(setInterval(() => this.say("callAlive"), ALIVE_EVERY_MS));
+    this.timers.push(setInterval(() => void this.look(), LOOK_EVERY_MS));
     await this.own.use(media);
   }
 
@@ -265,10 +280,17 @@ export class LiveCall {
         changed: () => void this.look(),
       };
       this.peer = new Peer({ polite, certificate, words }, { credentials: null, relayOnly: true });
-      this.flow = new Flow();
-      this.timers.push(setInterval(() => void this.look(), LOOK_EVERY_MS));
     }
     return this.peer;
+  }
+
+  /** The connection has nobody to talk to any more: the next one is another one. */
+  private reset(): void {
+    this.peer?.close();
+    this.peer = null;
+    this.flow = new Flow();
+    this.said = "";
+    this.reconnecting = false;
   }
 
   /** Tells the device; a worker that dies is asked again by itself, and of a call that is over nothing is heeded. */
@@ -311,6 +333,10 @@ export class LiveCall {
 
   private obey(shown: CallShown): void {
     const { orders } = shown;
+    if (orders.close > this.done.close) {
+      this.done.close = orders.close;
+      this.attempt(async () => this.reset()); // the other side has moved to another device
+    }
     if (orders.start > this.done.start) {
       this.done.start = orders.start;
       this.attempt(() => this.begin());
@@ -395,9 +421,8 @@ export class LiveCall {
       return null;
     }
     const counts = countsIn(report, performance.now());
-    const expected = this.shown?.view.modeThere === "video" ? "video" : "audio";
-    const isQuiet = this.shown?.view.modeThere === "text";
-    const stillMs = this.flow.stillMs(counts, isQuiet ? "nothing" : expected);
+    const isQuiet = this.shown?.view.modeThere === "text"; // then nothing comes, and nothing is missing
+    const stillMs = isQuiet ? 0 : this.flow.stillMs(counts);
     const isUp = peer?.connectionState === "connected" && (isQuiet || this.flow.hasBegun);
     const isGone = peer?.connectionState === "failed";
     this.news(

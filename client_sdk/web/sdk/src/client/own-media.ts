@@ -81,6 +81,8 @@ export class OwnMedia {
           this.problem = kind === "audio" ? "no_microphone" : "no_camera";
           this.show();
         };
+        track.onmute = () => this.show();
+        track.onunmute = () => this.show();
         this.stream.addTrack(track);
       }
     } catch (error) {
@@ -91,6 +93,8 @@ export class OwnMedia {
   private drop(track: MediaStreamTrack | null): void {
     if (track !== null) {
       track.onended = null;
+      track.onmute = null;
+      track.onunmute = null;
       track.stop();
       this.stream.removeTrack(track);
     }

@@ -12,6 +12,8 @@ import type { Peer, Route } from "./peer.ts";
 const RESTARTED_MS = 4_000;
 /** The same after a connection was made anew: it shakes hands too. */
 const REBUILT_MS = 6_000;
+/** Attempts after which pictures are not waited for any more, as long as something comes. */
+const ENOUGH = 2;
 /** How often is looked whether they have, ms. */
 const LOOK_EVERY_MS = 200;
 
@@ -19,6 +21,8 @@ const LOOK_EVERY_MS = 200;
 export interface Wards {
   /** Whether media flow. */
   flows(): boolean;
+  /** How many pictures were decoded so far; null where none are expected. */
+  pictures(): number | null;
   /** Fresh credentials; null when the call is over. Waits for as long as nobody answers. */
   route(signal: AbortSignal): Promise<Route | null>;
   /** Does something when nothing else is being done. */
@@ -67,9 +71,13 @@ export class Recovery {
         return;
       }
       const isAnew = this.wards.isOwner() && attempt % 2 === 1;
+      const before = this.wards.pictures() ?? 0;
       await this.wards.run(() => this.once(route, isAnew));
-      if (await this.flowsWithin(isAnew ? REBUILT_MS : RESTARTED_MS, signal)) {
+      if (await this.flowsWithin(isAnew ? REBUILT_MS : RESTARTED_MS, before, signal)) {
         return;
+      }
+      if (attempt >= ENOUGH && this.wards.flows()) {
+        return; // packets come and no pictures: it is not the connection
       }
     }
   }
@@ -92,10 +100,12 @@ export class Recovery {
     }
   }
 
-  private async flowsWithin(ms: number, signal: AbortSignal): Promise<boolean> {
+  /** New pictures count, or new packets where there are no pictures; a connection made anew counts from zero. */
+  private async flowsWithin(ms: number, before: number, signal: AbortSignal): Promise<boolean> {
     for (let waited = 0; waited < ms && !signal.aborted; waited += LOOK_EVERY_MS) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-      if (this.wards.flows()) {
+      const pictures = this.wards.pictures();
+      if (this.wards.flows() && (pictures === null || (pictures !== before && pictures > 0))) {
         return true;
       }
     }

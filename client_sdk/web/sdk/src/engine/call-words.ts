@@ -54,7 +54,7 @@ function describedDirect(turn: Turn, call: MessageId, row: CallRow, step: string
 
 /** Tells the members, sealed, what has come of the call here. */
 export function postWord(turn: Turn, call: MessageId, effect: Extract<DeviceEffect, { tag: "post" }>): void {
-  const { conv } = CALLS.need(turn.tx, call);
+  const { conv, machine } = CALLS.need(turn.tx, call);
   const by = { account: turn.me.account, device: turn.me.device };
   switch (effect.what) {
     case "accepted":
@@ -66,7 +66,8 @@ export function postWord(turn: Turn, call: MessageId, effect: Extract<DeviceEffe
       noteWord(turn, conv, call, { declined: { account: by.account, busy: effect.busy } });
       break;
     case "summary": {
-      const { beganMs: began, endedMs: ended, reason } = effect;
+      const { endedMs: ended, reason } = effect;
+      const began = machine.connectedMs; // 0: the two were never connected
       compose(turn, conv, { type: "call.summary", call, began, ended, reason: reason ?? "" });
       const summary = { account: by.account, began, ended, reason: reason ?? "", seq: Number.MAX_SAFE_INTEGER };
       noteWord(turn, conv, call, { summary });

@@ -156,6 +156,20 @@ export function answerCall(turn: Turn, id: MessageId, page: string): void {
   feed(turn, id, { tag: "accept" });
 }
 
+/** The person takes the call over from another device of theirs. LocalError: "not_found", "conflict". */
+export function moveCall(turn: Turn, id: MessageId, page: string): void {
+  const row = needCall(turn, id);
+  if (row.page === page && isHere(row)) {
+    return; // asked for twice
+  }
+  if (row.machine.phase !== "elsewhere") {
+    throw new LocalError("conflict", "no other device is in the call");
+  }
+  requireFree(turn, id, row.conv);
+  amendCall(turn, id, { page, pageMs: turn.nowMs, theirs: null, candidates: [] });
+  feed(turn, id, { tag: "migrate" });
+}
+
 /** The person refuses the call. LocalError("not_found"). */
 export function declineCall(turn: Turn, id: MessageId): void {
   needCall(turn, id);

@@ -101,7 +101,8 @@ export function noteOf(
 ): CallNote {
   const { accepted, declined, summary } = words;
   const ours = incoming ? accepted?.account === me : accepted !== null && accepted.account !== me;
-  const minutes = summary === null ? 0 : Math.max(1, Math.ceil((summary.ended - summary.began) / 60_000));
+  const isLong = summary !== null && summary.began > 0;
+  const minutes = isLong ? Math.max(1, Math.ceil((summary.ended - summary.began) / 60_000)) : 0;
   const answeredOn = incoming && ours && accepted !== null ? accepted.device : null;
   const said = (outcome: CallOutcome): CallNote => ({ media, outcome, minutes, answeredOn });
   if (row !== null && isLive(row)) {
@@ -109,7 +110,7 @@ export function noteOf(
     return said(rings.includes(row.machine.phase) ? "ringing" : "live");
   }
   if (summary !== null) {
-    return said(summary.reason === "failed" && row?.machine.connectedMs === 0 ? "failed" : "answered");
+    return said(isLong ? "answered" : "failed");
   }
   if (ours) {
     return said(row?.machine.reason === "failed" ? "failed" : "answered");

@@ -82,6 +82,7 @@ export function beginCall(turn: Turn, id: MessageId, row: CallRow): void {
   makeRoom(turn);
   putCall(turn, id, row);
   plan(turn, id);
+  turn.show({ type: "callChanged", conversation: row.conv, call: id });
   if (isOnline(turn)) {
     feed(turn, id, { tag: "online" });
   }

@@ -19,6 +19,10 @@ export abstract class CallingDevice extends CoveringDevice implements CallingCal
     await this.do((turn) => calling.answerCall(turn, call, page));
   }
 
+  async moveCall(call: MessageId, page: string): Promise<void> {
+    await this.do((turn) => calling.moveCall(turn, call, page));
+  }
+
   async declineCall(call: MessageId): Promise<void> {
     await this.do((turn) => calling.declineCall(turn, call));
   }

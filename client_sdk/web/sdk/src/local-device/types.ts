@@ -18,8 +18,8 @@ import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
 import type { Knocking } from "../engine/rooms.ts";
-import type { Rooms } from "../engine/rooms-shown.ts";
 import type { HostWish } from "../engine/rooms-hosting.ts";
+import type { Rooms } from "../engine/rooms-shown.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
@@ -430,6 +430,8 @@ export interface CallingCalls {
   offerCall(conv: ConversationId, offering: Offering): Promise<void>;
   /** The person takes the call, with the media of this page. LocalError(conflict) if it cannot be taken any more. */
   answerCall(call: MessageId, page: string): Promise<void>;
+  /** The person takes the call over from another device of ours, with the media of this page. LocalError(conflict). */
+  moveCall(call: MessageId, page: string): Promise<void>;
   /** The person refuses the call. */
   declineCall(call: MessageId): Promise<void>;
   /** The person wants no more of it: takes the offer back, or leaves. */

@@ -58,7 +58,7 @@ export function newPerson(device: DeviceId): Person {
 }
 
 /** One row per event, one letter per state: the state afterwards; a dot: nothing changes. */
-// The columns: Invited, Checking, Waiting, Disconnected, Admitting, in Room, Left, decliNed, Gave up, Expired, removed (X).
+// The columns: Invited, Checking, Waiting, Disconnected, Admitting, in Room, Left, decliNed, Gave up, Expired, removed (Z).
 const NEXT = {
   check: "CCWWARCCCC.",
   wait: "WWWWARWWWW.",
@@ -66,7 +66,7 @@ const NEXT = {
   admit: "..AAA......",
   decline: ".NNNN..N...",
   send_back: "..W.WW.....",
-  remove: "XXXXXXXXXXX",
+  remove: "ZZZZZZZZZZZ",
   call_offered: "....A......",
   call_accepted: "....RR.....",
   call_ended: "....WL.....",
@@ -89,7 +89,7 @@ export const PERSON_EVENTS: readonly PersonEvent[] = Object.keys(NEXT) as Person
 
 /** The state after an event; null = it is not theirs to say, too late or of no matter. Defined for all pairs. */
 export function stateAfter(state: PersonState, event: PersonEvent): PersonState | null {
-  return PERSON_STATES["ICWDARLNGEX".indexOf(NEXT[event].charAt(PERSON_STATES.indexOf(state)))] ?? null;
+  return PERSON_STATES["ICWDARLNGEZ".indexOf(NEXT[event].charAt(PERSON_STATES.indexOf(state)))] ?? null;
 }
 
 /** What comes with an event. device, checks: with check and wait; call: with admit and what is said of calls. */

@@ -128,6 +128,23 @@ it("looks for other ways when a network has changed, on either side; the calling
   await end(call, dana);
 });
 
+it("becomes one call when both call at once, and nobody is asked", async () => {
+  const calls = await Promise.all([dana, kim].map((page) => page.evaluate(() => person.call())));
+  const live = await dana.waitForFunction(
+    () => person.client.calls.live().find(({ phase }) => phase === "connected")?.id,
+  );
+  const call = String(await live.jsonValue());
+  assert(calls.includes(call));
+  await kim.evaluate((id) => person.until(id, "connected"), call);
+  await moving(call, dana, kim);
+  const other = calls.find((id) => id !== call) ?? "";
+  for (const page of [dana, kim]) {
+    const view = await page.evaluate((id) => person.view(id), other);
+    assert.deepEqual([view?.phase, view?.reason], ["ended", "glare"]);
+  }
+  await end(call, dana);
+});
+
 it("keeps its media when the worker that signals is gone, and another one goes on", async () => {
   const call = await inCall(dana, kim);
   await moving(call, dana, kim);

@@ -15,6 +15,7 @@ import {
   describeCall,
   foundCandidates,
   hangUpCall,
+  moveCall,
   offerCall,
 } from "../../src/engine/calls-here.ts";
 import type { CallShown } from "../../src/engine/calls-shown.ts";
@@ -280,6 +281,20 @@ describe("a call that nobody answers", () => {
     assert.equal(view(dana, late).phase, "ended");
   });
 
+  it("is answered and never connected: said to have failed, by both", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    answer(kim, id);
+    await quiet(dana, kim);
+    await inCall(70 * SECOND, id, dana, kim);
+    for (const device of [dana, kim]) {
+      assert.deepEqual(
+        [view(device, id).phase, note(device, id)?.outcome, note(device, id)?.minutes],
+        ["ended", "failed", 0],
+      );
+    }
+  });
+
   it("is declined, or finds the other one busy", async () => {
     const declined = call(dana);
     await quiet(dana, kim);
@@ -308,6 +323,27 @@ describe("several devices", () => {
     await quiet(tablet, dana, kim);
     assert.deepEqual([note(kim, id)?.outcome, note(kim, id)?.answeredOn], ["answered", tablet.me.device]);
     assert.deepEqual(kim.told("callMissed"), []);
+  });
+
+  it("hand the call over, and the other side begins anew with the other one", async () => {
+    const tablet = await link(kim, 7, "Tablet");
+    const id = await answered();
+    await quiet(tablet);
+    assert.equal(view(tablet, id).phase, "elsewhere");
+    tablet.do((turn) => moveCall(turn, id, pageOf(tablet)));
+    assert.equal(shown(tablet, id).orders.start, 1);
+    tablet.do((turn) => describeCall(turn, id, pageOf(tablet), sdp("offer", "tablet"), false));
+    await quiet(tablet, dana, kim);
+    assert.deepEqual([view(tablet, id).phase, view(kim, id).phase], ["connecting", "elsewhere"]);
+    assert.equal(shown(dana, id).theirs?.description.sdp, sdp("offer", "tablet").sdp);
+    assert.deepEqual([shown(dana, id).orders.close, shown(dana, id).orders.start], [1, 2]);
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("answer", "dana"), false));
+    await quiet(tablet, dana, kim);
+    assert.equal(shown(tablet, id).theirs?.description.kind, "answer");
+    connect(id, dana, tablet);
+    await quiet(tablet, dana, kim);
+    assert.deepEqual([view(dana, id).phase, view(tablet, id).phase], ["connected", "connected"]);
+    assert.deepEqual(dana.told("callRefused"), []);
   });
 
   it("answer at the same moment: the server's first one is in the call", async () => {

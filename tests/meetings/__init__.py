@@ -1,0 +1,1 @@
+"""Appointments and waiting rooms, as far as they are pure."""
