@@ -161,7 +161,7 @@ def wire(
         presence=Presence(store, bus, roster, clock, rates, shown_to_clients=config.presence.shown_to_clients),
         news=news,
         hour=hour,
-        seen=Seen(store, delivery.devices, clock),
+        seen=Seen(store, lambda: [link.principal.device for link in delivery.links()], clock),
         services=services,
         due=due,
         rates=rates,

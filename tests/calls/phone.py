@@ -137,6 +137,8 @@ class Phone:
 
     def start(self, node: int) -> None:
         """The program again, with what it had stored."""
+        if self.alive:
+            return
         self.alive = True
         for call in list(self.calls):
             self.feed(call, Restarted())
@@ -302,7 +304,9 @@ class Phone:
     def _dies_while_it_says(self, step: CallStep) -> None:
         """Sometimes a program is killed just when it accepts."""
         if step is CallStep.ACCEPT and not self.server.calm and self.server.chance(0.05, "killed_accepting"):
-            self.clock.at(self.clock.now_ms + self._random.randint(1, 200), self.kill)
+            dies_ms = self.clock.now_ms + self._random.randint(1, 200)
+            self.clock.at(dies_ms, self.kill)
+            self.clock.at(dies_ms + self._random.randint(1_000, 20_000), lambda: self.start(self.link.node))
 
     def _say(self, call: MessageId, step: CallStep, description: Description | None) -> None:
         """A frame to the server, and its answer; both may be lost with the connection."""

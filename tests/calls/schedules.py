@@ -180,7 +180,8 @@ class Schedule:
             answered = [phone.device for phone in self.phones if (call, "accepted") in phone.posted]
             if len(answered) > 1 or any(device != self.accepted_on.get(call) for device in answered):
                 raise Wrong(f"answered by {answered}, the server says {self.accepted_on.get(call)!r}")
-            self._judge_call(call, record, answered=bool(answered))
+            moved = any((call, "summary") in phone.posted for phone in self.phones if phone.account == record.callee)
+            self._judge_call(call, record, answered=bool(answered) or moved)
         self._judge_glare()
         for phone in self.phones:
             if phone.rings or phone.media:

@@ -1,5 +1,6 @@
 """`python call_device.py FOLDER`: a player whose calls take seconds and whose media are silent; see `player`. Orders:
 
+- calm {client}: waits until it is connected and has taken everything
 - dial {client, text}: calls the other one of its conversation, under this id (hexadecimal)
 - take {client, text, rate}: accepts that call if it rings within so many seconds; "taken" or ""
 - refuse {client, text, rate}: the same, declining
@@ -24,7 +25,9 @@ from tests.chaos.hurried_calls import hurry
 
 hurry()
 
-from rapport.ports import Description, EndpointEvent, MediaConnected  # noqa: E402 - times are set before
+from rapport import ConnectionState  # noqa: E402 - times are set before
+from rapport.engine import calling_out  # noqa: E402
+from rapport.ports import Description, EndpointEvent, MediaConnected  # noqa: E402
 from rapport.testing import player  # noqa: E402
 from rapport.testing.journaled import JournaledClient  # noqa: E402
 from rapport.testing.orders import Order, Reply  # noqa: E402
@@ -32,6 +35,7 @@ from rapport_protocol.errors import LocalError  # noqa: E402
 from rapport_protocol.ids import MessageId  # noqa: E402
 from rapport_protocol.meeting import TurnCredentials  # noqa: E402
 
+calling_out.OFFER_MS = 8_000  # type: ignore[misc]
 _FOLDER = Path(sys.argv[1])
 
 
@@ -95,6 +99,13 @@ async def _watch(client: JournaledClient, path: Path) -> None:
         changed.clear()
 
 
+async def _calm(client: JournaledClient, order: Order) -> Reply:
+    """Connected, and nothing waits for it."""
+    await client.sdk.wait_until(ConnectionState.CONNECTED, timeout_s=60)
+    await client.sdk.caught_up()
+    return Reply(order.number)
+
+
 _watching: set[asyncio.Task[None]] = set()
 
 
@@ -152,9 +163,9 @@ async def _became(client: JournaledClient, order: Order) -> Reply:
     return Reply(order.number, text=notes[0] if notes else "")
 
 
-player._MORE.update(
-    {"follow": _follow, "dial": _dial, "take": _take, "refuse": _refuse, "drop": _drop, "became": _became}
-)
+player._MORE |= {
+    "calm": _calm, "follow": _follow, "dial": _dial, "take": _take, "refuse": _refuse, "drop": _drop, "became": _became,
+}  # fmt: skip
 
 if __name__ == "__main__":
     asyncio.run(player.main(_FOLDER))

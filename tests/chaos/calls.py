@@ -147,6 +147,8 @@ class World:
         call, end, victim = os.urandom(16).hex(), self.chance.choice(ENDS), self.chance.choice(VICTIMS)
         caller = self.anna if self.chance.random() < 0.7 else self.kim
         callees = [self.kim, self.phone] if caller is self.anna else [self.anna]
+        for device in (self.anna, self.kim, self.phone):
+            await device.order("calm")
         killing = asyncio.create_task(self._kill(victim, caller, self.chance.choice(callees)))
         story = f"round {number}: {caller.name} calls, {end}, kill {victim or 'nobody'}"
         dialled = True
@@ -181,13 +183,13 @@ class World:
                 await device.ready.wait()
 
     async def _cancel(self, caller: Device, call: str) -> None:
-        await asyncio.sleep(self.chance.uniform(0, 3))
+        await _pause(self.chance.uniform(0, 3))
         with suppress(ProcessProblem):
             await caller.order("drop", text=call)
 
     async def _hang_up(self, call: str, caller: Device, callees: list[Device]) -> None:
         """Whoever is in the call ends it after a while, one side or both."""
-        await asyncio.sleep(self.chance.uniform(0.2, 2))
+        await _pause(self.chance.uniform(0.2, 2))
         both = [caller, *callees]
         self.chance.shuffle(both)
         for device in both if self.chance.random() < 0.3 else both[:1]:
@@ -197,7 +199,7 @@ class World:
     async def _kill(self, victim: str, caller: Device, callee: Device) -> None:
         if not victim:
             return
-        await asyncio.sleep(self.chance.choice((0.0, self.chance.uniform(0, 0.3), self.chance.uniform(0, 4))))
+        await _pause(self.chance.choice((0.0, self.chance.uniform(0, 0.3), self.chance.uniform(0, 4))))
         if victim == "server":
             server = self.chance.choice(self.servers)
             async with _one_at_a_time:
@@ -213,7 +215,7 @@ class World:
         began, became, wrong = time.monotonic(), dict[str, str](), "nobody says"
         devices = [self.anna, self.kim, self.phone]
         while wrong and time.monotonic() < began + SETTLED_S:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await _pause(LOOK_EVERY_S)
             with suppress(ProcessProblem):
                 became = {device.name: await device.order("became", text=call) for device in devices}
                 wrong = _wrong(became, caller.name, [device.name for device in callees])
@@ -240,6 +242,12 @@ class World:
                     self.outcome.ring_s_max = round(max(self.outcome.ring_s_max, rang_s), 2)
                     if rang_s > STOPS_S:
                         self.outcome.missed.append(f"{story}: it rang for {rang_s:.1f} s after it was over")
+
+
+async def _pause(seconds: float) -> None:
+    """A moment of a call: nothing says when it is over but the clock."""
+    never = asyncio.get_running_loop().create_future()
+    await asyncio.wait({never}, timeout=seconds)
 
 
 def _wrong(became: dict[str, str], caller: str, callees: list[str]) -> str:

@@ -240,13 +240,14 @@ def appointments() -> dict[str, Any]:
     for name, hours, wall, minutes in TIMES:
         start_ms = _at(LONDON, wall)
         plain = None if hours is None else plain_hours(hours)
-        found = bool(warnings(start_ms, minutes, [], hours))
-        closed.append({"name": name, "hours": plain, "start": start_ms, "minutes": minutes, "closed": found})
+        is_closed = bool(warnings(start_ms, minutes, [], hours))
+        closed.append({"name": name, "hours": plain, "start": start_ms, "minutes": minutes, "closed": is_closed})
     conflicts = []
     for wall, minutes in (("09:00", 30), ("09:29", 10), ("10:20", 10), ("10:50", 10), ("11:00", 60), ("08:00", 61)):
         start_ms = _at(LONDON, f"2024-06-10 {wall}")
-        found_ids = [name_of(each.appointment) for each in warnings(start_ms, minutes, others, None) if _is_one(each)]
-        conflicts.append({"start": start_ms, "minutes": minutes, "meets": found_ids})
+        found = warnings(start_ms, minutes, others, None)
+        meets = [name_of(each.appointment) for each in found if isinstance(each, Conflict)]
+        conflicts.append({"start": start_ms, "minutes": minutes, "meets": meets})
     return {
         "about": "Appointments: weekly series, closed hours and conflicts. Written by tests/meetings/scenario.py.",
         "series": series,
@@ -254,10 +255,6 @@ def appointments() -> dict[str, Any]:
         "others": [{"id": name_of(slot.id), "start": slot.start_ms, "minutes": slot.minutes} for slot in others],
         "conflicts": conflicts,
     }
-
-
-def _is_one(found: object) -> bool:
-    return isinstance(found, Conflict)
 
 
 if __name__ == "__main__":

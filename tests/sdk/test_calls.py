@@ -20,7 +20,7 @@ from rapport_protocol.calls import device_events
 from rapport_protocol.calls.moves import DevicePhase as P
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
-from rapport_protocol.messages import Deliver
+from rapport_protocol.messages import CaughtUp, Deliver
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.signed import self_conversation
 from tests.sdk.calling import (
@@ -209,11 +209,44 @@ async def test_what_waited_rings_only_while_the_server_says_so(pair: Pair) -> No
     assert [event.call for event in of_kind(kim, CallMissed)] == [rings, over]
 
 
+async def test_nothing_rings_before_everything_that_waited_is_here(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(kim)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(dana)
+    await kim.connect()
+    await pair.relay.settle()
+    assert kim.wire is not None
+    *waited, end = kim.wire.inbox
+    assert isinstance(end, CaughtUp)
+    kim.wire.inbox.clear()
+    kim.take(*waited)
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.WAKING
+    kim.take(end)
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.RINGING_HERE
+
+
+async def test_what_another_device_answered_meanwhile_is_not_missed(pair: Pair) -> None:
+    dana, phone_d, kim, phone_k = await two_each(pair)
+    lose_connection(phone_k)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(dana, phone_d, kim)
+    await answer(dana, kim, ident, phone_d)
+    await fire(60_000, dana, phone_d, kim)
+    await phone_k.connect()
+    await quiet(dana, phone_d, kim, phone_k)
+    assert of_kind(phone_k, CallMissed) == of_kind(phone_k, CallRinging) == []
+    assert note(phone_k, ident, pair.conv).outcome is CallOutcome.ANSWERED_ELSEWHERE
+
+
 async def test_an_old_offer_never_rings(pair: Pair) -> None:
     dana, kim = pair.dana, pair.kim
     lose_connection(kim)
     ident = call(dana, pair.conv)
-    await fire(3_600_000, dana)
+    await fire(60_000, dana)
+    pair.relay.clock.forward(3_600_000)
     await kim.connect()
     await quiet(dana, kim)
     assert note(kim, ident, pair.conv).outcome is CallOutcome.MISSED
@@ -283,6 +316,23 @@ async def test_an_offer_that_could_not_leave_is_given_up(pair: Pair) -> None:
     dana.say(pair.conv, "are you there?")
     await quiet(dana, kim)
     assert kim.texts(pair.conv)[-1] == "are you there?"
+
+
+async def test_an_offer_whose_sending_was_lost_is_taken_back(pair: Pair) -> None:
+    """It was sealed and has its place among our posts: it is sent again, and cancelled at once."""
+    dana, kim = pair.dana, pair.kim
+    dana.hold_outgoing = True
+    ident = call(dana, pair.conv)
+    dana.outgoing.clear()
+    dana.hold_outgoing = False
+    happens(dana, ident, device_events.HangUp())
+    await quiet(dana, kim)
+    lose_connection(dana)
+    await dana.connect()
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.ENDED
+    assert note(kim, ident, pair.conv).outcome is CallOutcome.MISSED
+    assert note(dana, ident, pair.conv).outcome is CallOutcome.CANCELLED
 
 
 async def test_an_offer_that_is_taken_back_before_it_left_is_never_sent(pair: Pair) -> None:
@@ -408,6 +458,28 @@ async def test_a_description_of_a_device_that_has_not_the_call_is_not_taken(pair
     await quiet(*devices)
     assert row(dana, ident).theirs == before
     assert phase(dana, ident) is P.CONNECTED
+
+
+@pytest.mark.parametrize("again", ["a new connection", "the old one"])
+async def test_a_description_that_was_lost_is_said_again(pair: Pair, again: str) -> None:
+    dana, kim = pair.dana, pair.kim
+    ident = call(kim, pair.conv)
+    await quiet(dana, kim)
+    accept(dana, ident, sdp("offer", "dd"))
+    await quiet(dana, kim)
+    kim.hold_outgoing = True
+    describe(kim, ident, sdp("answer", "cc"))
+    kim.outgoing.clear()
+    kim.hold_outgoing = False
+    if again == "a new connection":
+        lose_connection(kim)
+        await kim.connect()
+        await quiet(dana, kim)
+    else:
+        await later(10_000, dana, kim)
+    theirs = row(dana, ident).theirs
+    assert theirs is not None
+    assert theirs.description == sdp("answer", "cc")
 
 
 async def test_descriptions_at_the_limit_and_above(pair: Pair) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rapport import ConnectionState
+from rapport.engine.vigil import Vigil
 from rapport_protocol.messages import ClientMessage, Hello, Ping, ServerMessage
 from tests.malicious.proxy import Liar, Wire
 from tests.malicious.stage import Person, Stage, a_stage
@@ -38,10 +39,11 @@ class Stuck(Liar):
         return [message]
 
 
-def hurried(person: Person) -> None:
+def hurried(person: Person) -> Vigil:
     """So that a test does not wait for real seconds."""
     vigil = person.client._running._keeper.vigil
     vigil.ping_every_s, vigil.silent_s = PING_S, SILENT_S
+    return vigil
 
 
 def pings(stage: Stage, person: Person) -> int:
@@ -87,14 +89,15 @@ async def test_the_first_one_may_break_before_the_second_is_signed_in(stage: Sta
     await stage.verdict()
 
 
-async def test_outside_of_calls_nobody_pings(stage: Stage) -> None:
+async def test_it_is_at_work_in_calls_alone(stage: Stage) -> None:
     dana, kim = await stage.pair()
-    hurried(kim)
-    await dana.say("good morning to you")
-    await kim.hears("good morning to you")
-    assert pings(stage, kim) == 0
+    vigil = hurried(kim)
+    assert not vigil.at_work
     call = await dana.offers(kim.talk.id)
     await kim.until(lambda: kim.rung == [call])
-    assert pings(stage, kim) == 0, "ringing is no call yet"
+    assert not vigil.at_work, "ringing is no call yet"
     await kim.picks_up(call)
+    await kim.turns_until(lambda: vigil.at_work)
     await kim.turns_until(lambda: pings(stage, kim) > 0)
+    await kim.hangs_up(call)
+    await kim.turns_until(lambda: not vigil.at_work)

@@ -28,7 +28,7 @@ import msgspec
 
 from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.codec import BodyCodec
-from rapport_protocol.ids import AppointmentId, MessageId, RoomLinkId
+from rapport_protocol.ids import AppointmentId, MessageId, RoomLinkId, split_ids
 from rapport_protocol.meeting import (
     AppointmentOutcome,
     AppointmentTimes,
@@ -57,7 +57,7 @@ from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import OPERATIONS, OfficePublish, Role
 from rapport_protocol.signed import MessageClass, MessageFlags
 from rapport_server.config import RateLimits, Turn
-from rapport_server.meetings import RoomRecord
+from rapport_server.meetings import RoomRecord, meeting_key
 from rapport_server.records import Principal
 from tests.server.device import SOON_S, Closed, Device, connected
 from tests.server.furnished import Resident, furnish, moved_in
@@ -244,6 +244,8 @@ class Walk:
     async def tries(self) -> None:
         """Somebody who is not admitted asks or says something."""
         actor = self.random.choice(self.actors)
+        # What time alone has brought is no work of theirs.
+        await self.node.app._parts.hour.rooms.fire(meeting_key(self.practice, self.hour.id))
         before = await self.standing()
         try:
             await (self.asks(actor) if self.random.random() < 0.7 else self.says(actor))
@@ -257,10 +259,9 @@ class Walk:
         """The hour as it is in the store; guests by links may come and go."""
         store, practice = self.node.store, self.practice
         room = await store.room(practice, self.hour.id)
-        if room is not None:
-            room = _of(room, self.hour.guest.account)
+        own = _of(room or RoomRecord(practice, self.hour.id, self.hour.times.start_ms), self.hour.guest.account)
         call = None if self.call is None else await store.call(practice, self.call)
-        return await store.appointment(practice, self.hour.id), room, call
+        return await store.appointment(practice, self.hour.id), own, call
 
     async def asks(self, actor: Actor) -> None:
         """One HTTP operation, with anybody's ids in any place."""
@@ -347,7 +348,8 @@ class Walk:
         return os.urandom(16) if found in self.secrets or found == self.call else found
 
     def any_appointment(self) -> AppointmentId:
-        return AppointmentId(self.hour.id if self.random.random() < 0.6 else self.any_id())
+        elsewhere = [actor.resident.named.appointment for actor in self.actors]
+        return AppointmentId(self.random.choice([self.hour.id] * len(elsewhere) + [*elsewhere, self.any_id()]))
 
     # --- what must not be ---------------------------------------------------------------------------------------------
 
@@ -362,7 +364,10 @@ class Walk:
     async def answered(self, actor: Actor, operation: str, asked: Asked, body: bytes) -> None:
         """An answer that was no refusal: of this hour only what a guest by a link may ask, and no credentials."""
         if isinstance(asked.body, PutAppointments):
-            actor.own |= {each.appointment for each in asked.body.appointments}
+            for each in asked.body.appointments:
+                for member in self.actors:
+                    if member.who.account in split_ids(each.members):
+                        member.own.add(each.appointment)
         about = asked.path.get("appointment") or getattr(asked.body, "appointment", None)
         by_link = {"room.view", "room.knock", "turn.credentials"}
         if about is not None and (about not in actor.own or (about == self.hour.id and operation not in by_link)):

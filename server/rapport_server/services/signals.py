@@ -21,7 +21,7 @@ from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
 
-__all__ = ["Signals"]
+__all__ = ["Link", "Signals"]
 
 CIRCLES_KEPT: Final = 4096
 """Conversations whose members are remembered, at most 3 KB each; then all are looked up again."""

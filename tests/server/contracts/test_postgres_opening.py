@@ -17,6 +17,7 @@ from rapport_server.adapters.store.postgres.tables import metadata
 from rapport_server.adapters.store.postgres.version import FUNCTIONS, begin_anew, initialise, migrate
 from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.notifications import Delivery, WebhookRecord
+from tests.server.contracts.call_contract import offer
 from tests.server.contracts.meeting_contract import live_through_a_meeting
 from tests.server.contracts.postgres_databases import OWNER, SERVER, Databases
 from tests.server.contracts.urgent_contract import urgent_post
@@ -176,6 +177,7 @@ async def two_practices(database: str, databases: Databases) -> tuple[World, lis
         await world.store.claim(owner.on(), world.claim_id(), client.devices, clock.now, lambda _: True)
         await world.store.publish_office(owner.practice, owner.account, 1, b"office hours")
         await urgent_post(world, client, conv)
+        await offer(world, client.on(), conv)
         await live_through_a_meeting(world, owner, client, conv)
         await world.store.subscribe(owner.on(), b"sealed", None)
         webhook = WebhookRecord(owner.practice, fresh(), b"sealed", clock.now)

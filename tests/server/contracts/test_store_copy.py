@@ -15,6 +15,7 @@ from rapport_server.adapters.store.problem import StoreProblem
 from rapport_server.adapters.store.sqlite import SqliteStore
 from rapport_server.notifications import Delivery, WebhookRecord
 from rapport_server.records import Timer
+from tests.server.contracts.call_contract import offer
 from tests.server.contracts.meeting_contract import live_through_a_meeting
 from tests.server.contracts.postgres_databases import SERVER, Databases
 from tests.server.contracts.test_sqlite_store import HURRIED
@@ -73,6 +74,7 @@ class Lived:
         await world.store.put_deliveries(
             [Delivery(owner.practice, fresh(), webhook.id, b"{}", self.clock.now, 0, self.clock.now)]
         )
+        self.call = (await offer(world, client.on(), self.conv)).id
         self.appointment = await live_through_a_meeting(world, owner, client, self.conv)
         await world.removal(self.conv, owner, owner, client)
         self.seen = await self.view(world)
@@ -97,6 +99,7 @@ class Lived:
         seen.append(await store.subscriptions(self.owner.devices))
         seen.append(await store.webhooks(None))
         seen.append(await store.urgent(self.owner.practice, self.both.id))
+        seen.append(await store.call(self.owner.practice, self.call))
         seen.append(await store.appointments(self.owner.practice, self.client.account, 0, 1 << 50, 9))
         seen.append(await store.room(self.owner.practice, self.appointment.id))
         return [*seen, await store.server_seed(), await store.store_epoch()]
@@ -108,7 +111,7 @@ async def test_a_copy_has_everything_and_a_server_goes_on_with_it(
     lived = await Lived(path).live()
     same = await copy(path, databases.owner_url(target), SERVER, ignore)
     rows = {table.table: table.rows for table in same}
-    assert (rows["server"], rows["envelope"], rows["archive_entry"], rows["timer"]) == (1, 6, 2, 4)
+    assert (rows["server"], rows["envelope"], rows["archive_entry"], rows["timer"]) == (1, 8, 2, 5)
     assert all(table.rows and len(table.hash) == 64 for table in same if table.table not in EMPTY)
 
     world = World(PostgresStore(databases.url(target), lived.clock), lived.clock)

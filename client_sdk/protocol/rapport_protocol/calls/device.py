@@ -60,8 +60,8 @@ from rapport_protocol.calls.moves import (
     ANSWERED,
     BY_US,
     EARLY,
-    EVERY_MS,
     GOODBYE_MS,
+    HELD_DESCRIPTIONS,
     IN_CALL,
     MOVES,
     PATIENCE_MS,
@@ -73,13 +73,11 @@ from rapport_protocol.calls.moves import (
     last_word,
     lasts_until,
     local_reason,
+    says_every_ms,
 )
 from rapport_protocol.ids import DeviceId, MessageId
 
-__all__ = ["HELD_DESCRIPTIONS", "DeviceCall", "step"]
-
-HELD_DESCRIPTIONS: Final = 8
-"""How many descriptions wait until it is known whether they count; further ones are dropped."""
+__all__ = ["DeviceCall", "step"]
 
 _P = DevicePhase
 _TIMERS: Final = (CallSign.EXPIRED, CallSign.STALE, CallSign.RESTART, CallSign.AGAIN)
@@ -192,6 +190,7 @@ class DeviceCall(Struct):
                 self.reason, self.server_phase = event.reason, CallPhase.ENDED
                 return [CallSign.MISSED]
             case Unknown():
+                self.server_phase = CallPhase.ENDED
                 return [CallSign.OVER if self._is_plain() else CallSign.DOUBTED]
             case Accepted() | Declined():
                 return self._signs_of_word(event)
@@ -271,10 +270,9 @@ class DeviceCall(Struct):
             return CallSign.OTHER_OFFER
         if glare and entry.is_own_call:
             self.other = max(self.other or event.call, event.call)
-        if self.phase not in EARLY | IN_CALL and self.server_phase is not CallPhase.ENDED:
-            self.reason = EndReason.GLARE if glare else EndReason.REPLACED
         self.superseded = True
-        return CallSign.SUPERSEDED
+        is_over = self.phase is _P.SETTLING and self.server_phase is CallPhase.ENDED
+        return CallSign.OVER if is_over else CallSign.SUPERSEDED
 
     def _may_ring(self, now_ms: int) -> bool:
         return self.entry.may_ring and now_ms < self.entry.rings_until_ms
@@ -293,8 +291,8 @@ class DeviceCall(Struct):
         had_media, has_media = self._has_media(before), self._has_media(after)
         self.phase, self.times = after, {}
         self._arm(now_ms)
-        if self.online and after in EVERY_MS:
-            self._set(CallSign.AGAIN, now_ms + EVERY_MS[after])
+        if self.online:
+            self._set(CallSign.AGAIN, now_ms + says_every_ms(after, accepted=self.accepted))
         effects: list[Effect] = [StopRing()] if before is _P.RINGING_HERE else []
         if had_media and not has_media:
             effects.append(CloseMedia())
@@ -306,9 +304,9 @@ class DeviceCall(Struct):
             case _P.ANSWERING:
                 self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
             case _P.CONNECTING:
-                self.taken_ms = now_ms
+                self.taken_ms, self.accepted = now_ms, True
                 if self.entry.incoming and self.asks is CallStep.ACCEPT:
-                    self.accepted, self.answered_on = True, self.entry.device
+                    self.answered_on = self.entry.device
                     effects.append(Post(Posted.ACCEPTED))
             case _P.CONNECTED:
                 self.connected_ms = self.connected_ms or now_ms
@@ -336,7 +334,8 @@ class DeviceCall(Struct):
             case CallSign.ONLINE:
                 self.online = True
                 restarted = self._restart(now_ms) if self.phase is _P.RECONNECTING else []
-                return restarted + self._say(now_ms)
+                unsure = self.phase is _P.ENDED and self.goodbye is None and self.server_phase is not CallPhase.ENDED
+                return [Say(CallStep.KEEP)] if unsure else restarted + self._say(now_ms)
             case CallSign.OFFLINE:
                 self.online = False
                 self._set(CallSign.AGAIN, 0)
@@ -380,7 +379,7 @@ class DeviceCall(Struct):
         if not self.online or word is None:
             self._set(CallSign.AGAIN, 0)
             return []
-        self._set(CallSign.AGAIN, now_ms + EVERY_MS[self.phase])
+        self._set(CallSign.AGAIN, now_ms + says_every_ms(self.phase, accepted=self.accepted))
         return [word]
 
     def _word(self, now_ms: int) -> Say | None:
@@ -439,19 +438,22 @@ class DeviceCall(Struct):
         by_us = sign in BY_US
         self.reason = local_reason(before, sign) or self.reason or (EndReason.MISSED if by_us else None)
         self.waits = self.waits and not by_us
-        self.goodbye = last_word(before, sign)
         if sign is CallSign.DECLINE or (before is _P.ANSWERING and sign is CallSign.HANG_UP):
             self.declined = True
             self.owes = Post(Posted.DECLINED) if self.asks is not CallStep.MIGRATE else None
         elif sign is CallSign.BUSY:
             self.owes = Post(Posted.DECLINED, busy=True)
-        if self.goodbye is not None:
-            self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
-        effects = self._say(now_ms)
+        effects = self._leave(last_word(before, sign), now_ms)
         told = self.entry.incoming or self.reason is EndReason.HUNG_UP or sign is CallSign.SUMMARY  # by the other side
         if before in IN_CALL and (by_us or not told):
             effects.append(Post(Posted.SUMMARY, False, self.connected_ms, now_ms, self.reason))
         return effects
+
+    def _leave(self, word: CallStep | None, now_ms: int) -> list[Effect]:
+        """The last word, repeated until the server has heard it."""
+        self.goodbye = word
+        self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS if word is not None else 0)
+        return self._say(now_ms)
 
     def _noted_late(self, sign: CallSign, now_ms: int) -> list[Effect]:
         """After the end: whether the server has heard our last word."""
@@ -459,9 +461,9 @@ class DeviceCall(Struct):
             case CallSign.STILL | CallSign.RINGS if self.goodbye is CallStep.HANGUP and self.declined:
                 self.goodbye = CallStep.DECLINE  # what we had accepted with did not arrive
             case CallSign.HERE if self.goodbye not in (CallStep.HANGUP, CallStep.CANCEL):
-                self.goodbye = CallStep.HANGUP
-                self._set(CallSign.EXPIRED, now_ms + GOODBYE_MS)
-                return self._say(now_ms)
+                return self._leave(CallStep.HANGUP, now_ms)
+            case CallSign.SENT | CallSign.STILL | CallSign.RINGS if self.entry.is_own_call and self.goodbye is None:
+                return self._leave(CallStep.CANCEL, now_ms)  # it rings for somebody who has given up
             case CallSign.THERE | CallSign.OWN_ACCEPTED:
                 return self._silent(owes=False)
             case CallSign.MISSED | CallSign.OVER | CallSign.DOUBTED:

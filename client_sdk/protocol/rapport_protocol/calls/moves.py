@@ -19,6 +19,7 @@ __all__ = [
     "EARLY",
     "EVERY_MS",
     "GOODBYE_MS",
+    "HELD_DESCRIPTIONS",
     "IN_CALL",
     "LOOK_EVERY_MS",
     "MOVES",
@@ -32,6 +33,7 @@ __all__ = [
     "last_word",
     "lasts_until",
     "local_reason",
+    "says_every_ms",
 ]
 
 
@@ -51,6 +53,9 @@ SETTLE_MS: Final = 5_000
 """How long the server's word is given to arrive, or a sealed one to follow it."""
 GOODBYE_MS: Final = 60_000
 """How long a last word is repeated: by then the server has ended the call by itself."""
+
+HELD_DESCRIPTIONS: Final = 8
+"""How many descriptions wait on a device until it is known whether they count; further ones are dropped."""
 
 
 # --- phases and signs -------------------------------------------------------------------------------------------------
@@ -78,7 +83,8 @@ class DevicePhase(StrEnum):
     ELSEWHERE = "elsewhere"
     """Another device of this account is in the call, or calls; says itself, or says the server."""
     SETTLING = "settling"
-    """The server says that it is over because somebody of ours has acted; their sealed word is not here yet."""
+    """It rings here no more: over, says the server, but the sealed word of a device of ours is missing; or another call
+    of the two goes on instead, but the server has not said so."""
     ENDED = "ended"
     """Over on this device. `outcome` says how."""
 
@@ -195,7 +201,7 @@ _NEXT: Final[dict[CallSign, tuple[DevicePhase | None, ...]]] = {
     CallSign.MEDIA_LOST:        (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.MEDIA_FAILED:      (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
     CallSign.MOVED:             (__,  __,  __,  __,  __,  __,  __,  _RE, __,  __,  __,  __),
-    CallSign.SUPERSEDED:        (__,  __,  __,  _X,  _X,  __,  __,  __,  __,  __,  _X,  __),
+    CallSign.SUPERSEDED:        (__,  __,  __,  _SE, _SE, __,  __,  __,  __,  __,  __,  __),
     CallSign.OTHER_OFFER:       (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.ONLINE:            (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
     CallSign.OFFLINE:           (__,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __,  __),
@@ -233,6 +239,7 @@ BY_US: Final = frozenset(
 )
 """Signs by which this device ends a call."""
 EVERY_MS: Final = {
+    DevicePhase.OFFERING: CHECK_EVERY_MS,
     DevicePhase.CALLING: CHECK_EVERY_MS,
     DevicePhase.RINGING_THERE: CHECK_EVERY_MS,
     DevicePhase.WAKING: CHECK_EVERY_MS,
@@ -246,6 +253,11 @@ EVERY_MS: Final = {
     DevicePhase.ENDED: ANSWER_EVERY_MS,
 }
 """How often something is said in a phase, while there is a stream."""
+
+
+def says_every_ms(phase: DevicePhase, *, accepted: bool) -> int:
+    """How often something is said: a device that does not know yet who has answered asks as often as one that rings."""
+    return CHECK_EVERY_MS if phase is DevicePhase.ELSEWHERE and not accepted else EVERY_MS[phase]
 
 
 def lasts_until(phase: DevicePhase, rings_until_ms: int, now_ms: int, *, accepted: bool = False) -> int:

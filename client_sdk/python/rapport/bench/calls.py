@@ -50,7 +50,7 @@ from rapport_protocol.messages import (
 )
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer, SignalFields
 
-__all__ = ["BAR_PER_CORE_S", "FRAMES", "CallsReport", "Settings", "calls"]
+__all__ = ["BAR_PER_CORE_S", "FRAMES", "CallSetups", "CallsReport", "Settings", "calls"]
 
 BAR_PER_CORE_S: Final = 800
 """Set-ups per core-second that are asked for; the goal is 1,500."""

@@ -18,6 +18,7 @@ from rapport.engine.promises import sides_of
 from rapport.engine.records import CONVERSATIONS, Conversation
 from rapport.engine.tables import must
 from rapport.engine.turn import Turn
+from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.calls.device import HELD_DESCRIPTIONS, DeviceCall
 from rapport_protocol.calls.device_events import (
     Accepted,
@@ -37,7 +38,7 @@ from rapport_protocol.errors import ErrorCode, FormatError
 from rapport_protocol.ids import MessageId
 from rapport_protocol.limits import DESCRIPTION_BYTES
 from rapport_protocol.membership_entries import ConversationKind
-from rapport_protocol.messages import CallState, Failure, Notice
+from rapport_protocol.messages import Call, CallState, Failure, Notice
 from rapport_protocol.office.status import OfficeStatus, office_state
 from rapport_protocol.signed import MessageFlags
 
@@ -176,12 +177,18 @@ def _take_mode(turn: Turn, message: OpenedMessage, content: meetings.CallMode) -
 
 
 def offer_taken(turn: Turn, call: MessageId, key: bytes) -> None:
-    """The server has accepted our offer. key: its K; candidates are sealed under it."""
+    """The server has accepted our offer. key: its K; candidates are sealed under it.
+
+    One that was given up meanwhile, its first sending being lost, is taken back at once.
+    """
     row = CALLS.get(turn.tx, call)
-    if row is not None:
-        if row.ours is not None and row.ours.id == call:
-            row = replace(row, ours=replace(row.ours, key=key))
-        tell(turn, row, Sent())
+    if row is None:
+        return
+    if row.ours is not None and row.ours.id == call:
+        row = replace(row, ours=replace(row.ours, key=key))
+    tell(turn, row, Sent())
+    if not row.is_live:
+        turn.send(Call(call, CallStep.CANCEL))
 
 
 def offer_refused(turn: Turn, call: MessageId) -> None:

@@ -26,9 +26,10 @@ from rapport.engine.tables import amend
 from rapport.engine.turn import Turn
 from rapport.events import MessageKind, Status
 from rapport.ports import Description
-from rapport_protocol.calls.arbiter import CallStep
+from rapport_protocol.calls.arbiter import RING_MS, CallStep
 from rapport_protocol.calls.device import DeviceCall
 from rapport_protocol.calls.device_events import Entry, Event, HangUp, MediaConnected, OurDescription
+from rapport_protocol.calls.moves import SETTLE_MS
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ID_BYTES, AppointmentId, ConversationId, MessageId
 from rapport_protocol.limits import DESCRIPTION_BYTES
@@ -46,8 +47,8 @@ __all__ = [
     "the_call",
 ]
 
-OFFER_MS: Final = 60_000
-"""Longest life of an offer, from its being written on; it rings for 45 s of that at most."""
+OFFER_MS: Final = RING_MS + SETTLE_MS
+"""Life of an offer from its being written on: then its caller has given up, and nobody rings any more."""
 _MODE_MS: Final = 60_000
 """A word about what is sent is of no use later."""
 _NOWHERE: Final = MessageId(bytes(ID_BYTES))

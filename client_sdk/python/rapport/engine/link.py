@@ -182,7 +182,7 @@ class Link:
                 message = await stream.receive()
             except StreamClosed:
                 return
-            if message is None or self._core.flight is not self._flight:  # another connection has taken its place
+            if message is None:
                 return
             self._events.heard(self)
             match message:

@@ -116,9 +116,6 @@ def _send_posts(turn: Turn, flight: Flight, conv: ConversationId) -> None:
             continue
         if not flight.room:
             return
-        if post.act_until_ms and post.act_until_ms <= turn.now_ms and post.sealed is None:
-            _give_up(turn, post)  # nobody is called when the time for it is over
-            continue
         conversation = CONVERSATIONS.need(turn.tx, conv)
         if post.sealed and _blocked(turn, conversation):  # sealed before there was reason to doubt somebody's identity
             hold(turn, conv, Hold.ALARM)
@@ -414,10 +411,9 @@ def _failed(turn: Turn, flight: Flight, answer: Failure) -> None:
 
 
 def _give_up(turn: Turn, post: OutgoingPost) -> None:
-    """It will never be taken. The chain ends with it if it has a place there, so that nobody waits for it to come."""
+    """The server will never take it. The chain ends with it, so that nobody waits for it to come."""
     OUTBOX.delete(turn.tx, post.id)
-    if post.chain:
-        amend(CONVERSATIONS, turn.tx, post.conv, chain=0, sseq=0, prev=None)
+    amend(CONVERSATIONS, turn.tx, post.conv, chain=0, sseq=0, prev=None)
     record = MESSAGES.get(turn.tx, post.id)
     if record is not None:
         change_status(turn, record, Status.FAILED)

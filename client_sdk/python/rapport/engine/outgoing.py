@@ -68,7 +68,7 @@ class OutgoingPost(Row, frozen=True):
     promised_ms: int = 0
     """The body's `promised`; these two 0 = left out."""
     act_until_ms: int = 0
-    """Of the outer: when its ring ends; it is not sent later. 0 = it does not ring."""
+    """Of the outer: when its ring ends; 0 = it does not ring. `calls.py` takes it back before that."""
 
 
 class Hold(StrEnum):

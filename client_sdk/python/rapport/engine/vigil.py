@@ -40,6 +40,11 @@ class Vigil:
         self._wanted = asyncio.Event()
         self._heard_s = 0.0
 
+    @property
+    def at_work(self) -> bool:
+        """Whether it pings."""
+        return self._wanted.is_set()
+
     def in_call(self, *, live: bool) -> None:
         """Whether this device is in a call."""
         if live and not self._wanted.is_set():

@@ -6,6 +6,7 @@ import { css, html, nothing, type PropertyDeclarations, type PropertyValues, typ
 import { ClientElement } from "./client-element.ts";
 import { nameOf, serverNow } from "./office-views.ts";
 import { ownView, setJoinAs, setOwnView } from "./preferences.ts";
+import { forgetSentBack, markSentBack } from "./sent-back.ts";
 import { Speaking } from "./speaking.ts";
 import { Ticking } from "./ticking.ts";
 
@@ -83,10 +84,28 @@ export class CallScreen extends ClientElement {
       this.#open();
     }
     this.#last = this.client.calls.of(this.call) ?? this.#last;
+    if (this.#last?.appointment && this.#last.phase === "connected") {
+      forgetSentBack(this.#last.appointment);
+    }
     const { live } = this;
     const lost = live !== null && (live.reconnecting || this.#last?.phase === "reconnecting");
     this.#lostMs = lost ? this.#lostMs || Date.now() - 1_000 : 0; // a second ago: only then is it said to stand still
     this.#speaking.hear(live !== null && this.#last?.phase === "connected" ? live.remote : null);
+  }
+
+  /** Whoever is asked to wait outside is before the door again, with the host's words. */
+  protected override updated(): void {
+    const view = this.#last;
+    const held = view?.appointment ?? null;
+    if (view?.phase !== "ended" || held === null || !this.#isClient) {
+      return;
+    }
+    const room = this.client.waitingRoom.of(held);
+    const back = room?.words?.act === "send_back" && room.words.atMs >= view.connectedMs;
+    if (back || room?.place?.state === "waiting") {
+      markSentBack(held, serverNow(this.client));
+      this.go({ at: "wait", appointment: held });
+    }
   }
 
   get #isClient(): boolean {
@@ -181,6 +200,7 @@ export class CallScreen extends ClientElement {
       view.appointment !== null &&
       (await this.attempt(this.client.waitingRoom.sendBack(view.appointment, view.withAccount)))
     ) {
+      markSentBack(view.appointment, serverNow(this.client));
       await this.attempt(this.live?.hangUp());
     }
   }

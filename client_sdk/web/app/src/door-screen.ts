@@ -134,6 +134,9 @@ export class DoorScreen extends ClientElement {
       media: modality === "video" ? "video" : "audio",
     });
     this.go({ at: "call", call });
+    if ((client.appointments.of(id)?.lateMinutes ?? 0) > 0) {
+      await client.appointments.late(id, 0); // it has begun: whoever is sent back is not told of a delay
+    }
     if (modality === "chat") {
       await live.setMode("text");
     }

@@ -31,9 +31,17 @@ export class HomeScreen extends ClientElement {
       this.go({ at, appointment: event.detail.appointment as AppointmentId });
     return html`<rapport-client-home .appointments=${appointments} .rows=${rows} .inCall=${inCall}
       @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}
+      @rapport-call-person=${(event: CustomEvent<Emitted["rapport-call-person"]>) => void this.#call(event.detail.conversation)}
       @rapport-go=${() => this.go({ at: "settings" })} @rapport-test=${to("check")} @rapport-enter=${to("wait")}
       @rapport-return=${() => this.#return()} @rapport-move=${(event: CustomEvent<Emitted["rapport-move"]>) => this.#move(event.detail.appointment)}
       @rapport-calendar=${(event: CustomEvent<Emitted["rapport-calendar"]>) => void this.attempt(saveCalendar(client, event.detail.appointment))}></rapport-client-home>`;
+  }
+
+  async #call(conversation: Emitted["rapport-call-person"]["conversation"]): Promise<void> {
+    const calling = this.client.calls.offer(conversation);
+    if (await this.attempt(calling)) {
+      this.go({ at: "call", call: (await calling).id });
+    }
   }
 
   #return(): void {

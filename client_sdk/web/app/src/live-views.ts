@@ -24,6 +24,7 @@ import type {
   RoomPerson,
 } from "@rapport/sdk";
 import { nameOf, otherName, serverNow } from "./office-views.ts";
+import { sentBackMs } from "./sent-back.ts";
 
 const MODALITIES: readonly string[] = ["video", "audio", "chat", "phone", "in_person"];
 const MINUTE_MS = 60_000;
@@ -206,11 +207,11 @@ function openNews(client: RapportClient, appointment: AppointmentView, room: Roo
     const before = nowMs < appointment.startMs - 10 * MINUTE_MS;
     return quiet(before ? "closed" : room?.door === "closed" ? "over" : room?.locked ? "locked" : "knocking");
   }
-  if (room.words?.act === "send_back" && room.words.atMs >= room.place.sinceMs) {
-    return { news: "sent_back" as const, words: back };
-  }
   if (appointment.lateMinutes) {
     return { news: "late" as const, words: appointment.lateWords };
+  }
+  if (sentBackMs(appointment.id as AppointmentId) !== null) {
+    return { news: "sent_back" as const, words: back };
   }
   if (room.place.heardMs === 0) {
     return quiet("knocking");
@@ -253,7 +254,9 @@ export function waitingPeople(client: RapportClient): WaitingPerson[] {
 function waitingPerson(client: RapportClient, appointment: Appointment, room: Room, person: RoomPerson): WaitingPerson {
   const { account, sinceMs, checks, expected } = person;
   const states = ["waiting", "checking", "disconnected", "admitting", "gave_up"] as const;
-  const state = states.find((one) => one === person.state) ?? "waiting";
+  const found = states.find((one) => one === person.state) ?? "waiting";
+  const backMs = found === "waiting" ? sentBackMs(room.appointment) : null;
+  const state = backMs === null ? found : "sent_back";
   return {
     appointment: room.appointment,
     account,
@@ -261,7 +264,7 @@ function waitingPerson(client: RapportClient, appointment: Appointment, room: Ro
     name: nameOf(client, account),
     startMs: appointment.startMs,
     modality: modalityOf(appointment.modality),
-    sinceMs,
+    sinceMs: backMs ?? sinceMs,
     state,
     microphone: (checks & 1) !== 0,
     camera: (checks & 2) !== 0,

@@ -63,8 +63,53 @@ const PICTURES: readonly Picture[] = [
   { name: "expired-link", state: "rapport-state/expiredLink", ...PHONE },
   { name: "storage-lost", state: "rapport-state/storageLost", ...PHONE },
   { name: "server-down", state: "rapport-state/serverDown", ...PHONE },
+  { name: "client-home", state: "screen/client home", ...PHONE },
+  { name: "client-home-dark", state: "screen/client home", ...PHONE, query: { theme: "dark" } },
+  { name: "client-home-320", state: "screen/client home", width: 320, height: 700, query: { lang: "de" } },
+  { name: "precall", state: "screen/camera and sound", width: 375, height: 980 },
+  { name: "precall-refused", state: "screen/camera refused", ...PHONE },
+  { name: "waiting-room", state: "screen/waiting room", width: 390, height: 844 },
+  {
+    name: "waiting-room-320",
+    state: "screen/waiting room",
+    width: 320,
+    height: 760,
+    query: { lang: "de", theme: "dark" },
+  },
+  { name: "call-phone", state: "rapport-call/picture", ...PHONE },
+  { name: "call-phone-320", state: "rapport-call/own picture shown", width: 320, height: 640 },
+  { name: "call-phone-audio", state: "rapport-call/audio only, weak network", ...PHONE },
+  { name: "call-phone-reconnecting", state: "rapport-call/reconnecting for a while", ...PHONE },
+  { name: "call-phone-chat", state: "rapport-call/in writing", ...PHONE },
+  { name: "call-desktop", state: "rapport-call/beside the chat", width: 1440, height: 900 },
+  { name: "call-desktop-reconnecting", state: "rapport-call/reconnecting, as a host", width: 1440, height: 900 },
+  { name: "call-forced-colors", state: "rapport-call/picture", ...PHONE, forced: true },
+  { name: "incoming-call", state: "rapport-incoming-call/video", ...PHONE },
+  { name: "thread-calls", state: "rapport-thread/calls and appointments", ...PHONE },
+  { name: "day-light", state: "rapport-console/the day", width: 1440, height: 900 },
+  { name: "day-dark", state: "rapport-console/the day", width: 1440, height: 900, query: { theme: "dark" } },
+  { name: "day-768", state: "rapport-console/the day", width: 768, height: 1024 },
+  { name: "day-320", state: "rapport-console/the day, narrow", width: 320, height: 700 },
+  { name: "waiting-now", state: "rapport-waiting-now/decline", width: 375, height: 480 },
+  { name: "wrong-client", state: "rapport-wrong-client/Sam is not on it", width: 768, height: 480 },
+  { name: "plan", state: "rapport-appointment-form/weekly, worth a second look", width: 768, height: 900 },
   { name: "settings", state: "rapport-settings/passphrase set", ...PHONE },
 ];
+
+/** Resolves once every video shows a picture. */
+async function drawn(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const videos = (root: ParentNode): HTMLVideoElement[] =>
+      [...root.querySelectorAll("*")].flatMap((element) => [
+        ...(element instanceof HTMLVideoElement ? [element] : []),
+        ...(element.shadowRoot ? videos(element.shadowRoot) : []),
+      ]);
+    while (videos(document).some(({ readyState }) => readyState < HTMLMediaElement.HAVE_CURRENT_DATA)) {
+      await new Promise(requestAnimationFrame);
+    }
+    await new Promise(requestAnimationFrame);
+  });
+}
 
 async function take(gallery: Gallery, picture: Picture, folder: string): Promise<void> {
   const { width, height, query = {} } = picture;
@@ -78,6 +123,7 @@ async function take(gallery: Gallery, picture: Picture, folder: string): Promise
     colorScheme: theme === "dark" ? "dark" : "light",
   });
   await show(page, picture.state);
+  await drawn(page);
   await page.screenshot({ path: join(folder, `${picture.name}.png`), fullPage: true });
   await page.context().close();
 }

@@ -111,7 +111,8 @@ export class RapportClientHome extends RapportElement {
     const zone = office?.hours?.zone ?? "";
     return html`<section><div class="sect"><h2>${texts.office.of(name)}</h2>${zone ? html`<span class="meta">${texts.office.zone(placeOf(zone))}</span>` : nothing}</div>
       <ul class="list">${office === null ? nothing : html`<li><button @click=${open}>${door("", office.status)}<span class="grow"><span class="label">${stateLine(office, speech)}</span>${this.#renderPromise(office, speech)}</span>${icon("go", "s go flip")}</button></li>`}
-      <li><button @click=${open}>${icon("talk")}<span class="grow"><span>${texts.home.write(name)}</span><span class="small">${this.#news(row)}</span></span>${icon("go", "s go flip")}</button></li></ul></section>`;
+      <li><button @click=${open}>${icon("talk")}<span class="grow"><span>${texts.home.write(name)}</span><span class="small">${this.#news(row)}</span></span>${icon("go", "s go flip")}</button></li>
+      <li><button @click=${() => this.emit("rapport-call-person", { conversation: row.conversation })}>${icon("call")}<span class="grow">${texts.calls.call(name)}</span>${icon("go", "s go flip")}</button></li></ul></section>`;
   }
 
   #renderPromise(office: OfficeView, speech: Speech): TemplateResult {

@@ -171,7 +171,8 @@ export interface Emitted {
   "rapport-answer": { readonly call: MessageId; readonly media: "audio" | "video" };
   "rapport-decline-call": { readonly call: MessageId };
   "rapport-reply-call": { readonly call: MessageId };
-  /** Call the person of this conversation. */
+  /** Call the person of that conversation; of the one that is open. */
+  "rapport-call-person": { readonly conversation: ConversationId };
   "rapport-call-back": { readonly media: "audio" | "video" };
   /** The day with this moment, Unix milliseconds, is to be shown. */
   "rapport-day": { readonly dayMs: number };

@@ -5,7 +5,7 @@ hint: a device that missed one asks by repeating its step. Source: docs/protocol
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -25,7 +25,7 @@ from rapport_server.rates import Rates
 from rapport_server.records import Principal
 from rapport_server.services.calls.waking import Waking
 
-__all__ = ["CallStore", "Calls", "call_state"]
+__all__ = ["CallStore", "Calls", "Connection", "Devices", "Link", "call_state"]
 
 GAP_MS: Final = 60_000
 """After hints may have been lost, calls that have ended so lately are told too: as long as they ring or are set up."""
@@ -69,8 +69,8 @@ class Devices(Protocol):
     def say(self, devices: Iterable[DeviceId], frame: bytes) -> list[DeviceId]:
         """Says something that nobody waits for to those that are connected here; returns the others."""
 
-    def principals(self) -> list[Principal]:
-        """Whose devices are connected here."""
+    def links(self) -> Sequence[Link]:
+        """All connections."""
 
 
 class Calls:
@@ -230,7 +230,8 @@ class Calls:
     async def _look(self) -> None:
         """Raises Rejected(UNAVAILABLE)."""
         here: dict[tuple[PracticeId, AccountId], list[DeviceId]] = {}
-        for who in self._devices.principals():
+        for link in self._devices.links():
+            who = link.principal
             here.setdefault((who.practice, who.account), []).append(who.device)
         devices, since_ms = [device for some in here.values() for device in some], self._now_ms() - GAP_MS
         for start in range(0, len(devices), LOOK_DEVICES):

@@ -13,9 +13,8 @@ from rapport_protocol.ids import DeviceId, PracticeId
 from rapport_server.calling import Calls
 from rapport_server.notifications import PushClass, PushDirectory, Pusher
 from rapport_server.ports import Bus
-from rapport_server.records import Principal
 
-__all__ = ["Waking", "WakingStore"]
+__all__ = ["Connected", "Waking", "WakingStore"]
 
 ELSEWHERE_S: Final = 0.5
 """Where there are other nodes, seconds that a device has to take the offer before it counts as not connected to any."""
@@ -32,11 +31,8 @@ class WakingStore(Calls, PushDirectory, Protocol):
 class Connected(Protocol):
     """Who is connected to this node."""
 
-    def principals(self) -> list[Principal]:
-        """Whose devices are connected here."""
-
     def has(self, device: DeviceId) -> bool:
-        """Whether this one is."""
+        """Whether this device is."""
 
 
 class Waking:

@@ -116,17 +116,9 @@ class Delivery:
         """How many devices are connected to this node."""
         return len(self._links)
 
-    def devices(self) -> list[DeviceId]:
-        """Which devices are connected to this node."""
-        return list(self._links)
-
     def has(self, device: DeviceId) -> bool:
         """Whether the device is connected to this node."""
         return device in self._links
-
-    def principals(self) -> list[Principal]:
-        """Whose devices are connected to this node."""
-        return [link.principal for link in self._links.values()]
 
     def links(self) -> list[Link]:
         """All links of this node."""
@@ -342,7 +334,7 @@ class Delivery:
     async def _look_again(self) -> None:
         while self._look_more:
             self._look_more = False
-            devices = self.devices()
+            devices = list(self._links)
             for start in range(0, len(devices), LOOK_DEVICES):
                 some = devices[start : start + LOOK_DEVICES]
                 try:

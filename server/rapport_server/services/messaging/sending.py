@@ -34,7 +34,7 @@ from rapport_server.rates import Rates
 from rapport_server.records import AckJob, CallJob, CallNews, DirectJob, Job, PostJob
 from rapport_server.services.messaging.links import ACKNOWLEDGING, BLOCKED_CONVERSATIONS, Link
 
-__all__ = ["RING_MS", "Messaging"]
+__all__ = ["RING_MS", "CallSteps", "Messaging"]
 
 RING_MS: Final = 60_000
 """Longest life of a ring."""

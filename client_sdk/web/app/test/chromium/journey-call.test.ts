@@ -179,6 +179,45 @@ async function talk(dana: Page, mira: Page): Promise<void> {
   await mira.locator("rapport-call aside").waitFor({ state: "detached" });
 }
 
+/** Outside for a moment, with a word about how long, and in again. */
+async function backAndForth(dana: Page, mira: Page): Promise<void> {
+  await dana.getByRole("button", { name: "Send back" }).click();
+  const room = mira.locator("rapport-waiting-room");
+  await room.getByRole("heading", { name: "Dana asked you to wait outside for a moment" }).waitFor();
+  await room.getByText("Nobody sees or hears you here.").waitFor();
+  await dana.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
+  const card = dana.locator("rapport-waiting-now");
+  await card.getByText(/^Sent back at/).waitFor();
+  await more(dana, "Ask to wait", "Two minutes, I’m sorry.", "Tell them");
+  await room.getByText("“Two minutes, I’m sorry.” Your place is kept.").waitFor();
+  await card.getByRole("button", { name: "Admit Mira" }).click();
+  await Promise.all([sees(dana, 5), sees(mira, 5)]);
+}
+
+/** Something else than admitting, with words. */
+async function more(dana: Page, act: string, words: string, send: string): Promise<void> {
+  const card = dana.locator("rapport-waiting-now");
+  await card.getByRole("button", { name: "More: write, ask to wait, decline" }).click();
+  await card.getByRole("button", { name: act, exact: true }).click();
+  await card.locator("textarea").fill(words);
+  await card.getByRole("button", { name: send }).click();
+}
+
+async function declined(dana: Page, mira: Page): Promise<void> {
+  await mira.locator("rapport-top-bar").getByRole("button", { name: "Back" }).click();
+  await ticket(mira).getByRole("button", { name: "Go to the waiting room" }).click();
+  await dana.locator("rapport-waiting-now").getByRole("button", { name: "Admit Mira" }).waitFor();
+  await more(dana, "Decline", "Let’s speak tomorrow.", "End the waiting");
+  const room = mira.locator("rapport-waiting-room");
+  await room.getByRole("heading", { name: "Dana ended the waiting" }).waitFor();
+  await room.getByText("“Let’s speak tomorrow.” Your messages are open as always.").waitFor();
+  await room.getByRole("button", { name: "To your messages" }).click();
+  await mira
+    .locator("rapport-client-home")
+    .getByRole("button", { name: /^Write to Dana/ })
+    .click();
+}
+
 /** Nothing passes for a while, neither media nor messages. */
 async function cut(dana: Page, mira: Page): Promise<void> {
   const address = mira.url();
@@ -259,8 +298,10 @@ it("from the invitation to a call that was missed", { skip: !HAS_RELAY, timeout:
   await move(dana, mira);
   await wait(dana, mira);
   await talk(dana, mira);
+  await backAndForth(dana, mira);
   await cut(dana, mira);
   await soundAlone(dana, mira);
+  await declined(dana, mira);
   await miss(dana, mira);
   assert.deepEqual(house.complaints, []);
 });

@@ -69,7 +69,10 @@ const NAMES: readonly string[] = [
   "compare open invite make-invite go remove-device name-device sign-out offer digits link-end take-link verify",
   "acknowledge act rename look language passphrase unlock help ask-slot extend cover-answer cover-card send-cover-card",
   "ask-cover step-away come-back hours-draft preview publish discard holidays card country own-person tell-help",
-  "urgent-seen sound push quiet",
+  "urgent-seen sound push quiet test enter return move calendar appointment microphone camera choose-device",
+  "check-again play-tone tone-heard mode checked leave knock use-room-link audio-only chat own-view send-back hang-up",
+  "call-person call-closed answer decline-call reply-call call-back day plan-wanted plan-draft plan-left plan cancel-appointment",
+  "late outcome make-room-link admit admit-sure keep-waiting decline",
 ].flatMap((line) => line.split(" ").map((name) => `rapport-${name}`));
 
 /** Begins to write down what elements emit; `heard` gives it. */

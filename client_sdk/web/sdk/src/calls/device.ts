@@ -31,8 +31,8 @@ import {
   ANSWERED,
   type CallSign,
   type DevicePhase,
-  EVERY_MS,
   GOODBYE_MS,
+  HELD_DESCRIPTIONS,
   isByUs,
   isEarly,
   isInCall,
@@ -42,12 +42,10 @@ import {
   PATIENCE_MS,
   phaseAfter,
   RESTART_EVERY_MS,
+  saysEveryMs,
 } from "./moves.ts";
 
 export { type DeviceCall, deadlineMs, newCall } from "./device-call.ts";
-
-/** How many descriptions wait until it is known whether they count; further ones are dropped. */
-export const HELD_DESCRIPTIONS = 8;
 
 /** Timers, in the order in which they are looked at. */
 const TIMERS = ["expired", "stale", "restart", "again"] as const;
@@ -113,6 +111,7 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
       call.serverPhase = "ended";
       return ["missed"];
     case "unknown":
+      call.serverPhase = "ended";
       return [isPlain(call) ? "over" : "doubted"];
     case "accepted":
       if (event.own !== entry.incoming || event.device === entry.device) return [];
@@ -208,11 +207,8 @@ function signOfOther(call: Draft, event: OtherOffer): CallSign {
   if (glare && isOwnCall(entry) && (call.other === null || event.call > call.other)) {
     call.other = event.call;
   }
-  if (!isEarly(phase) && !isInCall(phase) && call.serverPhase !== "ended") {
-    call.reason = glare ? "glare" : "replaced";
-  }
   call.superseded = true;
-  return "superseded";
+  return phase === "settling" && call.serverPhase === "ended" ? "over" : "superseded";
 }
 
 function mayRing(call: Draft, nowMs: number): boolean {
@@ -237,8 +233,8 @@ function move(call: Draft, after: DevicePhase, sign: CallSign, nowMs: number): D
   call.phase = after;
   call.times = {};
   armExpiry(call, nowMs);
-  if (call.online && EVERY_MS[after] > 0) {
-    setTimer(call, "again", nowMs + EVERY_MS[after]);
+  if (call.online) {
+    setTimer(call, "again", nowMs + saysEveryMs(after, call.accepted));
   }
   const effects: DeviceEffect[] = before === "ringing_here" ? [{ tag: "stop_ring" }] : [];
   if (hadMedia && !hasMedia) {
@@ -266,8 +262,8 @@ function entered(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number
       return [];
     case "connecting":
       call.takenMs = nowMs;
-      if (!call.entry.incoming || call.asks !== "accept") return [];
       call.accepted = true;
+      if (!call.entry.incoming || call.asks !== "accept") return [];
       call.answeredOn = call.entry.device;
       return [posted("accepted")];
     case "connected":
@@ -292,6 +288,9 @@ function noted(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): 
   switch (sign) {
     case "online":
       call.online = true;
+      if (call.phase === "ended" && call.goodbye === null && call.serverPhase !== "ended") {
+        return [{ tag: "say", step: "keep", withDescription: false }]; // it ended here while nobody could be asked
+      }
       return [...(call.phase === "reconnecting" ? restarted(call, nowMs) : []), ...say(call, nowMs)];
     case "offline":
       call.online = false;
@@ -355,7 +354,7 @@ function say(call: Draft, nowMs: number): readonly DeviceEffect[] {
     setTimer(call, "again", 0);
     return [];
   }
-  setTimer(call, "again", nowMs + EVERY_MS[call.phase]);
+  setTimer(call, "again", nowMs + saysEveryMs(call.phase, call.accepted));
   return [{ tag: "say", step, withDescription: call.phase === "answering" && call.described }];
 }
 
@@ -427,17 +426,13 @@ function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): r
   const byUs = isByUs(sign);
   call.reason = localReason(before, sign) ?? call.reason ?? (byUs ? "missed" : null);
   call.waits &&= !byUs;
-  call.goodbye = lastWord(before, sign);
   if (sign === "decline" || (before === "answering" && sign === "hang_up")) {
     call.declined = true;
     call.owes = call.asks === "migrate" ? null : posted("declined");
   } else if (sign === "busy") {
     call.owes = posted("declined", { busy: true });
   }
-  if (call.goodbye !== null) {
-    setTimer(call, "expired", nowMs + GOODBYE_MS);
-  }
-  const effects = say(call, nowMs);
+  const effects = leave(call, lastWord(before, sign), nowMs);
   const told = incoming || call.reason === "hung_up" || sign === "summary"; // by the other side
   if (!isInCall(before) || (!byUs && told)) {
     return effects;
@@ -445,20 +440,30 @@ function end(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number): r
   return [...effects, posted("summary", { beganMs: call.connectedMs, endedMs: nowMs, reason: call.reason })];
 }
 
+/** The last word, repeated until the server has heard it. */
+function leave(call: Draft, word: CallStep | null, nowMs: number): readonly DeviceEffect[] {
+  call.goodbye = word;
+  setTimer(call, "expired", word === null ? 0 : nowMs + GOODBYE_MS);
+  return say(call, nowMs);
+}
+
+/** Our own call rings on for somebody who has given up. */
+function cancelled(call: Draft, nowMs: number): readonly DeviceEffect[] {
+  return isOwnCall(call.entry) && call.goodbye === null ? leave(call, "cancel", nowMs) : [];
+}
+
 /** After the end: whether the server has heard our last word. */
 function notedLate(call: Draft, sign: CallSign, nowMs: number): readonly DeviceEffect[] {
   switch (sign) {
+    case "sent":
     case "still":
     case "rings":
-      if (call.goodbye === "hangup" && call.declined) {
+      if (sign !== "sent" && call.goodbye === "hangup" && call.declined) {
         call.goodbye = "decline"; // what we had accepted with did not arrive
       }
-      return [];
+      return cancelled(call, nowMs);
     case "here":
-      if (call.goodbye === "hangup" || call.goodbye === "cancel") return [];
-      call.goodbye = "hangup";
-      setTimer(call, "expired", nowMs + GOODBYE_MS);
-      return say(call, nowMs);
+      return call.goodbye === "hangup" || call.goodbye === "cancel" ? [] : leave(call, "hangup", nowMs);
     case "there":
     case "own_accepted":
       return silenced(call, false);

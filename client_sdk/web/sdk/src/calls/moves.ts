@@ -25,6 +25,8 @@ export const PATIENCE_MS = 3_000;
 export const SETTLE_MS = 5_000;
 /** How long a last word is repeated: by then the server has ended the call by itself. */
 export const GOODBYE_MS = 60_000;
+/** How many descriptions wait on a device until it is known whether they count; further ones are dropped. */
+export const HELD_DESCRIPTIONS = 8;
 
 // --- phases and signs ------------------------------------------------------------------------------------------------
 
@@ -52,7 +54,8 @@ export const DEVICE_PHASES = [
  * silent. "answering": the person here has accepted, or moves the call here; whether this device is the one is not known
  * yet. "connecting": this device is in the call; media do not flow yet. "reconnecting": media have flowed and do not any
  * more. "elsewhere": another device of this account is in the call, or calls; says itself, or says the server.
- * "settling": the server says that it is over because somebody of ours has acted; their sealed word is not here yet.
+ * "settling": it rings here no more: over, says the server, but the sealed word of a device of ours is missing; or
+ * another call of the two goes on instead, but the server has not said so.
  * "ended": over on this device, `outcome` says how.
  */
 export type DevicePhase = (typeof DEVICE_PHASES)[number];
@@ -94,7 +97,7 @@ const NEXT = {
   media_lost: ".......Y....",
   media_failed: ".......Y....",
   moved: ".......Y....",
-  superseded: "...ZZ.....Z.",
+  superseded: "...SS.......",
   other_offer: "............",
   online: "............",
   offline: "............",
@@ -148,9 +151,9 @@ export function isByUs(sign: CallSign): boolean {
   return BY_US.includes(sign);
 }
 
-/** How often something is said in a phase, while there is a stream; 0 = nothing is. */
-export const EVERY_MS: { readonly [phase in DevicePhase]: number } = {
-  offering: 0,
+/** How often something is said in a phase, while there is a stream. */
+const EVERY_MS: { readonly [phase in DevicePhase]: number } = {
+  offering: CHECK_EVERY_MS,
   calling: CHECK_EVERY_MS,
   ringing_there: CHECK_EVERY_MS,
   waking: CHECK_EVERY_MS,
@@ -163,6 +166,11 @@ export const EVERY_MS: { readonly [phase in DevicePhase]: number } = {
   settling: CHECK_EVERY_MS,
   ended: ANSWER_EVERY_MS,
 };
+
+/** How often something is said: a device that does not know yet who has answered asks as often as one that rings. */
+export function saysEveryMs(phase: DevicePhase, accepted: boolean): number {
+  return phase === "elsewhere" && !accepted ? CHECK_EVERY_MS : EVERY_MS[phase];
+}
 
 /** When a phase that begins now is over by itself; 0 = it is not. accepted: it is proven that somebody has. */
 export function lastsUntil(phase: DevicePhase, ringsUntilMs: number, nowMs: number, accepted = false): number {

@@ -40,7 +40,7 @@ const FAILED_MS = 3_000;
 /** How often the page says that it is there, ms. */
 const ALIVE_EVERY_MS = 4_000;
 /** Between two requests for a way through, ms. */
-const AGAIN_MS = 1_000;
+const AGAIN_MS = 500;
 
 /** What a call stands on. relayOnly: null = as the practice wants it for our role. isClient: we are one. */
 export interface Grounds {
@@ -386,6 +386,10 @@ export class LiveCall {
       return;
     }
     this.done.taken = shown.orders.taken;
+    const route = shown.theirs.restart ? await this.route(this.over.signal) : null;
+    if (route !== null) {
+      peer.by(route); // ways are looked for anew, and credentials are looked at then
+    }
     await peer.take(shown.theirs.description);
     peer.add(shown.candidates);
   }

@@ -86,6 +86,11 @@ export class Peer {
     return this.connection?.iceConnectionState ?? "new";
   }
 
+  /** Whether the other side has answered our newest description. */
+  get isAnswered(): boolean {
+    return this.theirs !== null && this.connection?.signalingState === "stable";
+  }
+
   /** What the browser counts; null without a connection. */
   async stats(): Promise<RTCStatsReport | null> {
     return (await this.connection?.getStats()) ?? null;

@@ -12,6 +12,8 @@ import type { Peer, Route } from "./peer.ts";
 const RESTARTED_MS = 4_000;
 /** The same after a connection was made anew: it shakes hands too. */
 const REBUILT_MS = 6_000;
+/** An answer is waited for as long as the other side may be away: then the call has ended, ms. */
+const ANSWERED_MS = 30_000;
 /** Attempts after which pictures are not waited for any more, as long as something comes. */
 const ENOUGH = 2;
 /** How often is looked whether they have, ms. */
@@ -73,7 +75,10 @@ export class Recovery {
       const isAnew = this.wards.isOwner() && attempt % 2 === 1;
       const before = this.wards.pictures() ?? 0;
       await this.wards.run(() => this.once(route, isAnew));
-      if (await this.flowsWithin(isAnew ? REBUILT_MS : RESTARTED_MS, before, signal)) {
+      // Who cannot be reached cannot answer: another attempt would only take away what may come back by itself.
+      await this.within(ANSWERED_MS, signal, () => this.wards.peer()?.isAnswered !== false || this.hasNew(before));
+      const isBack = () => this.hasNew(before);
+      if (await this.within(isAnew ? REBUILT_MS : RESTARTED_MS, signal, isBack)) {
         return;
       }
       if (attempt >= ENOUGH && this.wards.flows()) {
@@ -101,11 +106,16 @@ export class Recovery {
   }
 
   /** New pictures count, or new packets where there are no pictures; a connection made anew counts from zero. */
-  private async flowsWithin(ms: number, before: number, signal: AbortSignal): Promise<boolean> {
+  private hasNew(before: number): boolean {
+    const pictures = this.wards.pictures();
+    return this.wards.flows() && (pictures === null || (pictures !== before && pictures > 0));
+  }
+
+  /** Whether it has become so in time. */
+  private async within(ms: number, signal: AbortSignal, isSo: () => boolean): Promise<boolean> {
     for (let waited = 0; waited < ms && !signal.aborted; waited += LOOK_EVERY_MS) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-      const pictures = this.wards.pictures();
-      if (this.wards.flows() && (pictures === null || (pictures !== before && pictures > 0))) {
+      if (isSo()) {
         return true;
       }
     }

@@ -21,6 +21,7 @@ import type {
 } from "../protocol/requests.ts";
 import * as accepting from "./accepting.ts";
 import * as appointments from "./appointments.ts";
+import * as appointmentsAgain from "./appointments-again.ts";
 import * as planning from "./appointments-planning.ts";
 import * as asking from "./asking.ts";
 import { callDue } from "./calls.ts";
@@ -289,6 +290,11 @@ const NETWORK: { readonly [kind in NetworkKind]: Row } = {
   ),
   urgent_seen: row<"urgent.seen">(urgentSeen.seenCall, urgentSeen.seenTold, urgentSeen.seenTold),
   appointment_put: row<"appointment.put">(planning.putCall, planning.putTaken, planning.putRefused),
+  appointment_again: row<"appointment.put">(
+    appointmentsAgain.againCall,
+    appointmentsAgain.againTaken,
+    appointmentsAgain.againRefused,
+  ),
   appointments: row<"appointment.list">(
     planning.listCall,
     (turn, errand, answer, _body, query) => planning.listed(turn, errand, answer, query),

@@ -34,6 +34,7 @@ import {
   takeLate,
   takeRows,
 } from "./appointments.ts";
+import { bringBack } from "./appointments-again.ts";
 import { compose } from "./composing.ts";
 import { accountsOf } from "./conversations.ts";
 import type { Errand } from "./errands.ts";
@@ -348,6 +349,8 @@ export function listed(turn: Turn, { subject }: Errand, answer: Appointments, as
   );
   if (isFull && last > from) {
     errands.plan(turn, "appointments", `${FROM}${last}`);
+  } else if (!isOne) {
+    bringBack(turn);
   }
 }
 

@@ -32,6 +32,8 @@ export const EACH_MOST = 512;
 export const SAID_MOST = 8;
 /** After this time a row of another version is no matter of what comes first. */
 export const DIFFERS_MS = 60_000;
+/** While a row differs it is asked for again so often. */
+const ASKED_AGAIN_MS = 3_600_000;
 /** Rows of appointments that ended longer ago are not looked at any more. */
 const JUDGED_MS = 30 * 86_400_000;
 const MINUTE_MS = 60_000;
@@ -63,13 +65,15 @@ interface Late {
 
 /**
  * One appointment on this device. conv, host: of the first post that named it, or ours that is under way; null while only
- * the server has spoken of it. row: the server's newest word, null = it has none; askedMs: when it was asked last, 0 =
- * never. oddMs: since when the versions differ, 0 = they do not. put: of ours that is under way, "" = none.
+ * the server has spoken of it. saidMs: when the last post about it was taken in. row: the server's newest word, null = it
+ * has none; askedMs: when it was asked last, 0 = never. oddMs: since when the versions differ, 0 = they do not. put: of
+ * ours that is under way, "" = none.
  */
 export interface AppointmentRecord {
   readonly id: AppointmentId;
   readonly conv: ConversationId | null;
   readonly host: AccountId | null;
+  readonly saidMs: number;
   readonly row: AppointmentView | null;
   readonly askedMs: number;
   readonly oddMs: number;
@@ -88,6 +92,7 @@ export interface Put {
 const NEW_RECORD = {
   conv: null,
   host: null,
+  saidMs: 0,
   row: null,
   askedMs: 0,
   oddMs: 0,
@@ -169,7 +174,7 @@ export function takeAppointments(turn: Turn, spoken: Spoken, content: Appointmen
       for (const old of saidOf(turn, id).slice(SAID_MOST)) {
         SAID.delete(turn.tx, `${id}:${old.message}`);
       }
-      return { conv, host: account };
+      return { conv, host: account, saidMs: turn.nowMs };
     });
   }
   if (seq > 0 && news.some(([, { start }]) => start > turn.nowMs)) {
@@ -291,8 +296,8 @@ export function missRows(turn: Turn, ids: readonly AppointmentId[]): void {
 
 /** Whether the row is of the same version and says something else; "other": of another version, or there is none. */
 function compare(turn: Turn, record: AppointmentRecord, said: Said): "same" | "wrong" | "other" {
-  const { row, conv, askedMs, host } = record;
-  if (askedMs === 0 || said.start + said.minutes * MINUTE_MS < turn.nowMs - JUDGED_MS) {
+  const { row, conv, host } = record;
+  if (said.start + said.minutes * MINUTE_MS < turn.nowMs - JUDGED_MS) {
     return "same";
   }
   const times = row?.times;
@@ -337,7 +342,7 @@ function judged(turn: Turn, record: AppointmentRecord): AppointmentRecord {
     return { ...record, oddMs, differs: record.differs };
   }
   errands.drop(turn, "appointment_odd", record.id);
-  return { ...record, oddMs, differs: true };
+  return { ...record, oddMs, differs: record.differs || record.askedMs >= record.saidMs };
 }
 
 /** A minute is over since the row was found to be of another version. */
@@ -355,6 +360,9 @@ export function change(turn: Turn, id: AppointmentId, work: () => Partial<Appoin
   const before = viewOf(turn, id);
   const changes = work();
   const record = judged(turn, { ...recordOf(turn, id), ...changes });
+  if (record.differs) {
+    errands.plan(turn, "appointments", id, { dueMs: turn.nowMs + ASKED_AGAIN_MS });
+  }
   const start = plannedIn(turn, record)?.start ?? standing(turn, id)?.start ?? record.row?.times.startMs ?? 0;
   if (record.put === "" && record.row === null && standing(turn, id) === null) {
     forget(turn, id);

@@ -64,6 +64,8 @@ export type NetworkKind =
   | "urgent_seen"
   /** Make, move or cancel appointments (put). */
   | "appointment_put"
+  /** Put a row that a restored server lacks (appointment). */
+  | "appointment_again"
   /** Fetch the server's rows of appointments (appointment, or none for all around now). */
   | "appointments"
   /** Tell the server that a reminder has come (appointment, minutes). */

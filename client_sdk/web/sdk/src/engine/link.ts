@@ -240,8 +240,10 @@ export class Link {
     path: Readonly<Record<string, string>>,
     query: Readonly<Record<string, number | string>>,
     body: RequestOf<Name>,
+    signal?: AbortSignal,
   ): Promise<ResponseOf<Name>> {
-    return await this.api.call(operation, body, { path, query, token: this.token });
+    const options = { path, query, token: this.token };
+    return await this.api.call(operation, body, signal === undefined ? options : { ...options, signal });
   }
 
   /** Makes a call and brings its answer in, unless the connection ends first: then the errand is as it was. */

@@ -175,18 +175,22 @@ export class Engine {
     }
   }
 
-  /** One HTTP request over the present connection's token. Unreachable without a connection; Rejected. */
+  /**
+   * One HTTP request over the present connection's token, given up when the signal is aborted. Unreachable without a
+   * connection; Rejected.
+   */
   async request<Name extends OperationName>(
     operation: Name,
     path: Readonly<Record<string, string>>,
     query: Readonly<Record<string, number | string>>,
     body: RequestOf<Name>,
+    signal?: AbortSignal,
   ): Promise<ResponseOf<Name>> {
     const { link } = this.keeper;
     if (link === null || this.state !== "connected") {
       throw new Unreachable();
     }
-    return await link.request(operation, path, query, body);
+    return await link.request(operation, path, query, body, signal);
   }
 
   // --- running -----------------------------------------------------------------------------------------------------

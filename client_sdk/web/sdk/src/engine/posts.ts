@@ -245,10 +245,14 @@ function happen(turn: Turn, message: OpenedMessage, content: Content | null, exp
       takeSeen(turn, message, content);
       break;
     case "appointment.late":
-      takeLate(turn, spokenIn(message), content);
+      if (message.known.listed) {
+        takeLate(turn, spokenIn(message), content);
+      }
       break;
     case "room.words":
-      takeWords(turn, { account, seq: message.envelope.seq, atMs: message.envelope.at }, content);
+      if (message.known.listed) {
+        takeWords(turn, { account, seq: message.envelope.seq, atMs: message.envelope.at }, content);
+      }
       break;
     case "call.accepted":
     case "call.declined":
@@ -285,7 +289,7 @@ function takesCover(turn: Turn, message: OpenedMessage, content: CoverContent): 
 }
 
 function takesAppointments(turn: Turn, message: OpenedMessage, content: AppointmentContent): boolean {
-  return takeAppointments(turn, spokenIn(message), content);
+  return message.known.listed && takeAppointments(turn, spokenIn(message), content);
 }
 
 function spokenIn({ outer: { conv, account, id }, envelope: { seq } }: OpenedMessage) {

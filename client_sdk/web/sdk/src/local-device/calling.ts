@@ -9,6 +9,9 @@ import type { TurnCredentials, TurnWanted } from "../protocol/meeting.ts";
 import { CoveringDevice } from "./covering.ts";
 import type { CallingCalls } from "./types.ts";
 
+/** What hangs in a connection that was cut is asked for anew: TCP repeats itself after ever longer waits. */
+const CREDENTIALS_MS = 2_000;
+
 /** The part of `LocalDevice` that calls. See `CallingCalls`, which says what each method does. */
 export abstract class CallingDevice extends CoveringDevice implements CallingCalls {
   async offerCall(conv: ConversationId, offering: calling.Offering): Promise<void> {
@@ -58,6 +61,16 @@ export abstract class CallingDevice extends CoveringDevice implements CallingCal
   }
 
   async turnCredentials(wanted: TurnWanted): Promise<TurnCredentials> {
-    return await this.engine.request("turn.credentials", {}, {}, wanted);
+    const over = new AbortController();
+    const late = new AbortController();
+    this.clock.sleep(CREDENTIALS_MS, late.signal).then(
+      () => over.abort(),
+      () => undefined, // it was answered
+    );
+    try {
+      return await this.engine.request("turn.credentials", {}, {}, wanted, over.signal);
+    } finally {
+      late.abort();
+    }
   }
 }

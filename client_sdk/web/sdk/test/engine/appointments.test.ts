@@ -334,6 +334,24 @@ describe("the server's rows", () => {
     assert.equal(one(kim, id).differs, true);
   });
 
+  it("that a restored server lacks are put again by their host, and nobody is told", async () => {
+    const backup = pair.relay.server.backup();
+    const id = await planOne();
+    dana.do((turn) => planning.move(turn, id, inHours(60), null));
+    await quiet(dana, kim);
+    const before = one(kim, id);
+    const said = news(kim).length;
+    pair.relay.server.restore(backup);
+    for (const device of [dana, kim]) {
+      device.dropConnection();
+      await device.connect();
+    }
+    await later(MINUTE * 2, dana, kim);
+    assert.deepEqual([held(id).times.version, held(id).times.startMs], [2, before.startMs]);
+    await askAgain();
+    assert.deepEqual([one(kim, id), news(kim).length], [before, said]);
+  });
+
   it("without a sealed post are shown to nobody", async () => {
     const id = await planOne();
     const { times } = held(id);

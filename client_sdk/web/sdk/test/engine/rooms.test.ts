@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { parseRoomLink } from "../../src/crypto/room-links.ts";
 import * as planning from "../../src/engine/appointments-planning.ts";
+import { viewCalls } from "../../src/engine/calls.ts";
 import { compose } from "../../src/engine/composing.ts";
 import * as rooms from "../../src/engine/rooms.ts";
 import * as hosting from "../../src/engine/rooms-hosting.ts";
@@ -20,6 +21,7 @@ import {
   type MessageId,
 } from "../../src/protocol/ids.ts";
 import type { RoomView } from "../../src/protocol/meeting.ts";
+import { RING } from "../../src/protocol/signed.ts";
 import { DECLINED_MS } from "../../src/rooms/person.ts";
 import { KNOCK_EVERY_MS, TICKET_MS, UNHEARD_MS } from "../../src/rooms/states.ts";
 import { callMoved } from "../../src/testing/server-rooms.ts";
@@ -252,6 +254,24 @@ describe("a host", () => {
     await quiet(dana, kim);
     assert.deepEqual([people(), room(kim).place], [{ Kim: "left" }, null]);
     assert.ok(!expects(dana.me.account));
+  });
+
+  it("and the call with which they are let in does not ring", async () => {
+    knock(kim);
+    await quiet(dana, kim);
+    const offer = (appointment: AppointmentId | null) =>
+      dana.do((turn) => {
+        const content = { type: "call.offer", media: "audio", description: null, appointment } as const;
+        return compose(turn, conv, content, { flags: RING, actUntilMs: turn.nowMs + 45_000 });
+      });
+    const call = offer(hour);
+    await quiet(dana, kim);
+    const [view] = kim.do(viewCalls).map((shown) => shown.view);
+    assert.deepEqual([view?.id, view?.appointment, view?.admits], [call, hour, true]);
+    assert.deepEqual(
+      kim.told("callRinging").map((event) => event.call),
+      [call],
+    );
   });
 
   it("falls back to waiting when no call follows", async () => {

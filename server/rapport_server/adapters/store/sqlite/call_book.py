@@ -22,7 +22,8 @@ CALLS_KEPT: Final = 4096
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _ONE: Final = f"SELECT {_NAMES} FROM call WHERE practice = ? AND call = ?"  # noqa: S608 - constants of this file
 _LIVE: Final = f"SELECT {_NAMES} FROM call WHERE practice = ? AND conv = ? AND ended_ms = 0"  # noqa: S608 - the same
-_KEEP: Final = f"INSERT OR REPLACE INTO call ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_PLACES: Final = ", ".join("?" * len(COLUMNS))
+_KEEP: Final = f"INSERT OR REPLACE INTO call ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - the same
 _TIMED: Final = "INSERT OR REPLACE INTO timer (kind, key, due_ms, leased_until_ms) VALUES (?, ?, ?, 0)"
 _UNTIMED: Final = "DELETE FROM timer WHERE kind = ? AND key = ?"
 
