@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rapport_protocol.calls import arbiter
 from rapport_protocol.calls.arbiter import CallPhase, CallStep, EndReason, Party
@@ -95,7 +95,7 @@ stateDiagram-v2
 
 | time | |
 |---|---|
-| {check} s | how often a device asks the server whether it still rings, and a calling one whether somebody has answered |
+| {check} s | how often a device asks the server whether it still rings, a calling one whether somebody has answered |
 | {kept} s | after so long without an answer to that it stops to ring |
 | {answer} s | how often `accept`, `migrate` and a last word are repeated |
 | {settle} s | how long the server's word, or a sealed one, is waited for after the end of the ring |
@@ -151,7 +151,7 @@ stateDiagram-v2
 | {declined} s | so long a knock after a decline changes nothing: it may have been under way |
 | {alerts} s | after somebody came: the hosts are alerted, until one of them has acted |
 
-Every pair of state and event; `·` stays, `–` nothing changes and whoever asked is told so.
+Every pair of state and event; `·` stays, `-` nothing changes and whoever asked is told so.
 
 | event | {states} |
 |---|{state_rule}
@@ -174,12 +174,12 @@ def _collected(moves: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], l
     return found
 
 
-def _rows(names: Iterable[StrEnum], cells: Mapping[tuple[str, str], str | None], columns: type[StrEnum]) -> str:
+def _rows(names: Iterable[StrEnum], cells: Mapping[tuple[Any, Any], str | None], columns: type[StrEnum]) -> str:
     """A table with one row per name: where each column leads."""
 
     def cell(column: str, name: str) -> str:
         after = cells[column, name]
-        return "–" if after is None else "·" if after == column else after
+        return "-" if after is None else "·" if after == column else after
 
     return "\n".join(f"| {name} | " + " | ".join(cell(column, name) for column in columns) + " |" for name in names)
 
@@ -190,13 +190,9 @@ def _calls() -> str:
         for (phase, step), moves in arbiter.MOVES.items()
     }
     steps = [(phase, to, str(step)) for (phase, step), moves in after.items() for to in moves.values()]
-    times = [
-        (CallPhase.RINGING, "ended", "time"),
-        (CallPhase.ACCEPTED, "ended", "time"),
-        (CallPhase.CONNECTED, "ended", "time"),
-    ]
+    times = [(phase, "ended", "time") for phase in CallPhase if phase is not CallPhase.ENDED]
     server_rows = [
-        f"| {phase} | {step} | " + " | ".join(moves.get(who, "–").replace(phase, "·") for who in Party) + " |"
+        f"| {phase} | {step} | " + " | ".join(moves.get(who, "-").replace(phase, "·") for who in Party) + " |"
         for phase in CallPhase
         for step in CallStep
         if (moves := arbiter.MOVES.get((phase, step)))
@@ -232,8 +228,9 @@ def _rooms() -> str:
         Span.AFTER: ("the end", f"{grace} min after the end, or after the last guest has left if that is later"),
         Span.OVER: ("then", ""),
     }
+    facts = ((False, False), (True, False), (True, True))
     door_rows = [
-        f"| {span} | {since} | {until} | {DOORS[span, False, False]} | {DOORS[span, True, False]} | {DOORS[span, True, True]} |"
+        f"| {span} | {since} | {until} | " + " | ".join(DOORS[span, host, guest] for host, guest in facts) + " |"
         for span, (since, until) in spans.items()
     ]
     moves = [(state, person.MOVES[state, event] or state, str(event)) for state in PersonState for event in PersonEvent]
@@ -260,7 +257,8 @@ def _door_moves() -> Iterable[tuple[DoorState, DoorState, str]]:
         if span is not Span.OVER:
             yield state, DOORS[spans[spans.index(span) + 1], host, guest], "time"
         yield state, DOORS[span, not host, guest], "a host leaves" if host else "a host enters"
-        yield state, DOORS[span, host, not guest], "the last guest leaves" if guest else "a guest is let in"
+        if guest or state is not DoorState.CLOSED:
+            yield state, DOORS[span, host, not guest], "the last guest leaves" if guest else "a guest is let in"
 
 
 def drawings() -> dict[Path, str]:

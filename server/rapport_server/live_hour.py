@@ -4,11 +4,12 @@ Source: docs/protocol.md, chapters 22 and 23.
 """
 
 import asyncio
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
 
-from rapport_protocol.ids import AccountId, AppointmentId, PracticeId
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId
 from rapport_server.hints import RoomMoved
 from rapport_server.notifications import PushClass, Pusher
 from rapport_server.ports import Bus, Clock, Store
@@ -27,11 +28,21 @@ _log = structlog.get_logger("rapport.live_hour")
 class LiveHour:
     """The services of chapters 22 and 23. pusher: None where the server does not push.
 
-    `rooms.run` and `news.run` are to be run, timers go to `appointments.fire` and `rooms.fire`; `close` ends pushes.
+    connected: devices that are told by their connection to this node, and are not pushed to. `rooms.run` and `news.run`
+    are to be run, timers go to `appointments.fire` and `rooms.fire`; `close` ends pushes.
     """
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock, rates: Rates, pusher: Pusher | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        rates: Rates,
+        pusher: Pusher | None,
+        connected: Callable[[], Collection[DeviceId]] = tuple,
+    ) -> None:
         self._pusher = pusher
+        self._connected = connected
         self._pushes: set[asyncio.Task[None]] = set()
         self.news = RoomNews(store, bus, clock, rates)
         self.appointments = Appointments(store, bus, clock, self._push, self._moved)
@@ -59,10 +70,9 @@ class LiveHour:
         self._pushes.add(task)
         task.add_done_callback(self._pushes.discard)
 
-    @staticmethod
-    async def _pushed(pusher: Pusher, practice: PracticeId, account: AccountId) -> None:
+    async def _pushed(self, pusher: Pusher, practice: PracticeId, account: AccountId) -> None:
         try:
-            await pusher.push(practice, account, PushClass.APPOINTMENT)
+            await pusher.push(practice, account, PushClass.APPOINTMENT, but=self._connected())
         except Exception as problem:  # the notice waits, and the next alert follows
             _log.warning("push about an appointment failed", error=type(problem).__name__)
 

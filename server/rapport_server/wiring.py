@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from rapport_protocol.calls.arbiter import CallPhase, CallRecord
-from rapport_protocol.ids import PracticeId
+from rapport_protocol.ids import DeviceId, PracticeId
 from rapport_server.calling import CALL_TIMER
 from rapport_server.claim_limits import ClaimLimits
 from rapport_server.config import Config, RateLimits
@@ -118,7 +118,7 @@ def wire(
     claims = ClaimLimits(clock, shared=shared)
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
-    hour = LiveHour(store, bus, clock, rates, outward.notifying)
+    hour = LiveHour(store, bus, clock, rates, outward.notifying, partial(_connected, delivery))
     news = OfficeNews(store, bus, clock, rates)
     waking = Waking(store, delivery, bus, outward.notifying)
     calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, hour, news, outward))
@@ -170,6 +170,11 @@ def wire(
     )
     bus.subscribe(parts.take, parts.look_again)
     return parts
+
+
+def _connected(delivery: Delivery) -> frozenset[DeviceId]:
+    """The devices that are connected to this node."""
+    return frozenset(link.principal.device for link in delivery.links())
 
 
 def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs: Collection[Job]) -> None:

@@ -39,13 +39,14 @@ from rapport_protocol.calls.ladder import step as ladder_step
 from rapport_protocol.calls.moves import MOVES, CallSign, DevicePhase
 from rapport_protocol.calls.quality import Level, Precall, Quality, Sample, precall_verdict, quality_of
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
+from tests.calls.moves_told import told_moves
 from tests.calls.stories import LADDERS, PRECALLS, RECORDS, SAMPLES, STORIES, Story
 from tests.house.tree import ROOT
 
-__all__ = ["FILE", "bytes_of", "event_of", "made", "words"]
+__all__ = ["FILE", "bytes_of", "entry_of", "event_of", "made", "name_of", "named", "record", "text", "words"]
 
 FILE: Final = ROOT / "client_sdk/protocol/scenarios/calls.json"
-WALKS: Final = 40
+WALKS: Final = 16
 WALK_STEPS: Final = 16
 
 
@@ -170,7 +171,7 @@ def _drawn(random: Random, *, incoming: bool, at_ms: int) -> dict[str, Any]:
     )
 
 
-def _record(name: str, steps: list[tuple[int, str, str]]) -> dict[str, Any]:
+def record(name: str, steps: list[tuple[int, str, str]]) -> dict[str, Any]:
     """A story of the server: steps by devices a1, a2 (the caller's), b1, b2, or `time`; how the call stands then."""
     account = {"a": AccountId(bytes_of("a0")), "b": AccountId(bytes_of("b0"))}
     conv = ConversationId(bytes_of("99"))
@@ -237,8 +238,8 @@ def made() -> dict[str, Any]:
             "that stand for sixteen bytes; effects are short words. Written by tests/calls/scenario.py."
         ),
         "tables": _tables(),
-        "devices": [_told(story) for story in STORIES] + [_walk(number) for number in range(WALKS)],
-        "records": [_record(name, steps) for name, steps in RECORDS],
+        "devices": [_told(story) for story in (*STORIES, *told_moves())] + [_walk(number) for number in range(WALKS)],
+        "records": [record(name, steps) for name, steps in RECORDS],
         "quality": quality,
         "precall": precall,
         "ladder": [_ladder(name, steps) for name, steps in LADDERS],

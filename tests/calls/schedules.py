@@ -27,7 +27,7 @@ from itertools import pairwise
 from random import Random
 from typing import Final
 
-from rapport_protocol.calls.arbiter import KEPT_MS, LEFT_MS, RING_MS, CallPhase, CallRecord, EndReason, Leg
+from rapport_protocol.calls.arbiter import KEPT_MS, LEFT_MS, RING_MS, CallPhase, CallRecord, CallStep, EndReason, Leg
 from rapport_protocol.calls.device_events import MediaConnected, MediaFailed, MediaLost
 from rapport_protocol.calls.moves import DevicePhase, Outcome
 from rapport_protocol.ids import DeviceId, MessageId
@@ -62,6 +62,7 @@ class Schedule:
         ]
         self.stops: dict[MessageId, tuple[int, dict[DeviceId, bool]]] = {}
         self.accepted_on: dict[MessageId, DeviceId] = {}
+        self.legs: dict[MessageId, set[DeviceId]] = {}
 
     def _phone(self, person: int, number: int) -> Phone:
         device = DeviceId(id16(f"{'ab'[person]}{number}"))
@@ -78,8 +79,9 @@ class Schedule:
             self.stops[after.id] = self.clock.now_ms, heard
         if any(leg.heard_ms + LEFT_MS + LATE_MS < self.clock.now_ms for leg in _legs(before)):
             raise Wrong("a call went on although one side had left")
-        if after.accepted_ms and not before.accepted_ms and after.callee_leg is not None:
-            self.accepted_on[after.id] = after.callee_leg.device
+        if after.callee_leg is not None:
+            self.accepted_on.setdefault(after.id, after.callee_leg.device)
+            self.legs.setdefault(after.id, set()).add(after.callee_leg.device)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -177,9 +179,12 @@ class Schedule:
             self.counts[f"end_{record.reason}"] += 1
             if record.is_live:
                 raise Wrong(f"call still {record.phase} at the server")
-            answered = [phone.device for phone in self.phones if (call, "accepted") in phone.posted]
-            if len(answered) > 1 or any(device != self.accepted_on.get(call) for device in answered):
-                raise Wrong(f"answered by {answered}, the server says {self.accepted_on.get(call)!r}")
+            answered = [phone for phone in self.phones if (call, "accepted") in phone.posted]
+            first = [phone.device for phone in answered if phone.calls[call].asks is CallStep.ACCEPT]
+            if len(first) > 1 or any(device != self.accepted_on.get(call) for device in first):
+                raise Wrong(f"answered by {first}, the server says {self.accepted_on.get(call)!r}")
+            if not {phone.device for phone in answered} <= self.legs.get(call, set()):
+                raise Wrong("a device says that it has answered, and the server never named it")
             moved = any((call, "summary") in phone.posted for phone in self.phones if phone.account == record.callee)
             self._judge_call(call, record, answered=bool(answered) or moved)
         self._judge_glare()
@@ -206,22 +211,12 @@ class Schedule:
     def _judge_call(self, call: MessageId, record: CallRecord, *, answered: bool) -> None:
         """What is shown of a call, on all devices."""
         declined = any((call, "declined") in phone.posted for phone in self.phones)
-        merged = record.reason in (EndReason.GLARE, EndReason.REPLACED)
         for phone in self.phones:
             if call not in phone.calls:
                 raise Wrong(f"{phone.device!r} has never heard of the call")
             shown = phone.calls[call].outcome
             self.counts[f"shown_{shown}"] += 1
-            if phone.account == record.callee:
-                right = {Outcome.ANSWERED} if answered else {Outcome.DECLINED} if declined else {Outcome.MISSED}
-                if merged and not answered and not declined:
-                    right = {Outcome.SUPERSEDED}
-            elif record.accepted_ms or answered:
-                right = {Outcome.ANSWERED, Outcome.DECLINED} if declined and not answered else {Outcome.ANSWERED}
-            elif record.reason is EndReason.DECLINED or declined:
-                right = {Outcome.DECLINED}
-            else:
-                right = {Outcome.SUPERSEDED} if merged else {Outcome.MISSED}
+            right = _right(record, callee=phone.account == record.callee, answered=answered, declined=declined)
             if shown not in right:
                 raise Wrong(f"{phone.device!r} shows {shown} of a call that ended {record.reason}, not {right}")
 
@@ -237,6 +232,19 @@ class Schedule:
             raise Wrong(f"{phone.device!r} rang on for {late_ms} ms, allowed are {bound_ms}")
         if rung.until_ms - rung.since_ms > RING_MS:
             raise Wrong("it rang for too long")
+
+
+def _right(record: CallRecord, *, callee: bool, answered: bool, declined: bool) -> set[Outcome]:
+    """What may be shown of a call. answered, declined: a device of the callee says so, sealed."""
+    merged = record.reason in (EndReason.GLARE, EndReason.REPLACED)
+    open_end = {Outcome.SUPERSEDED} if merged else {Outcome.MISSED}
+    if answered:
+        return {Outcome.ANSWERED}
+    if callee:
+        return {Outcome.DECLINED} if declined else open_end
+    if record.accepted_ms:  # and over before the device that had accepted could say so
+        return {Outcome.ANSWERED} | ({Outcome.DECLINED} if declined else open_end - {Outcome.MISSED})
+    return {Outcome.DECLINED} if declined or record.reason is EndReason.DECLINED else open_end
 
 
 def _legs(call: CallRecord) -> list[Leg]:

@@ -7,7 +7,22 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-__all__ = ["LADDERS", "PRECALLS", "RECORDS", "SAMPLES", "STORIES", "Story"]
+__all__ = [
+    "LADDERS",
+    "OURS",
+    "PRECALLS",
+    "RECORDS",
+    "RINGS",
+    "SAMPLES",
+    "STORIES",
+    "TAKEN",
+    "Story",
+    "T",
+    "called",
+    "calls",
+    "described",
+    "state",
+]
 
 
 class Story(NamedTuple):
@@ -28,53 +43,57 @@ SENT: Final = {"type": "sent"}
 OURS: Final = {"type": "our_description"}
 
 
-def _calls(device: str = "a1", **more: Any) -> dict[str, Any]:
+def calls(device: str = "a1", **more: Any) -> dict[str, Any]:
+    """One of the caller's devices."""
     return {"device": device, "caller_device": "a1", "incoming": False, "at_ms": T, **more}
 
 
-def _called(device: str = "b1", **more: Any) -> dict[str, Any]:
+def called(device: str = "b1", **more: Any) -> dict[str, Any]:
+    """One of the callee's devices."""
     return {"device": device, "caller_device": "a1", "incoming": True, "at_ms": T, **more}
 
 
-def _state(phase: str, version: int, ours: str | None, theirs: str | None, **more: Any) -> dict[str, Any]:
+def state(phase: str, version: int, ours: str | None, theirs: str | None, **more: Any) -> dict[str, Any]:
+    """The server's word."""
     return {"type": "state", "phase": phase, "version": version, "ours": ours, "theirs": theirs, **more}
 
 
-def _described(message: str, device: str, fingerprint: str = "f1", **more: Any) -> dict[str, Any]:
+def described(message: str, device: str, fingerprint: str = "f1", **more: Any) -> dict[str, Any]:
+    """A sealed description."""
     return {"type": "described", "message": message, "device": device, "fingerprint": fingerprint, **more}
 
 
-RINGS: Final = _state("ringing", 1, None, "a1")
-TAKEN: Final = _state("accepted", 3, "b1", "a1")
+RINGS: Final = state("ringing", 1, None, "a1")
+TAKEN: Final = state("accepted", 3, "b1", "a1")
 FLOWS: Final = {"type": "media_connected"}
 
 STORIES: Final = [
     Story(
         "it rings, is accepted, connected and hung up here",
-        _called(fingerprint="f1"),
+        called(fingerprint="f1"),
         [
             (T + 100, ONLINE),
             (T + 150, RINGS),
             (T + 4_150, TICK),
-            (T + 4_200, _state("ringing", 2, None, "a1", rings=True)),
+            (T + 4_200, state("ringing", 2, None, "a1", rings=True)),
             (T + 5_000, ACCEPT),
             (T + 5_300, OURS),
             (T + 5_350, TAKEN),
             (T + 6_000, FLOWS),
-            (T + 6_050, _state("connected", 4, "b1", "a1")),
+            (T + 6_050, state("connected", 4, "b1", "a1")),
             (T + 11_050, TICK),
             (T + 60_000, HANG_UP),
-            (T + 60_100, _state("ended", 5, "b1", "a1", reason="hung_up")),
+            (T + 60_100, state("ended", 5, "b1", "a1", reason="hung_up")),
         ],
     ),
     Story(
         "nothing rings before this device is caught up, nor when the server is not asked",
-        _called(),
+        called(),
         [(T + 50, RINGS), (T + 100, ONLINE), (T + 110, OFFLINE), (T + 120, RINGS), (T + 500, ONLINE), (T + 600, RINGS)],
     ),
     Story(
         "a ring that the server does not confirm any more stops, and begins again",
-        _called(),
+        called(),
         [
             (T, ONLINE),
             (T + 50, RINGS),
@@ -86,7 +105,7 @@ STORIES: Final = [
     ),
     Story(
         "answered on another device, says the server first and then the device itself",
-        _called("b2"),
+        called("b2"),
         [
             (T, ONLINE),
             (T + 50, RINGS),
@@ -97,12 +116,12 @@ STORIES: Final = [
     ),
     Story(
         "answered on another device, says the server alone: shown as missed",
-        _called("b2"),
+        called("b2"),
         [(T, ONLINE), (T + 50, RINGS), (T + 3_000, TAKEN), (T + 50_000, TICK)],
     ),
     Story(
         "missed, and corrected by a sealed word that came late",
-        _called("b2"),
+        called("b2"),
         [
             (T, ONLINE),
             (T + 50, RINGS),
@@ -112,111 +131,111 @@ STORIES: Final = [
     ),
     Story(
         "refused here while the server cannot be reached: the last word is repeated, the sealed one follows",
-        _called(),
+        called(),
         [
             (T, ONLINE),
             (T + 50, RINGS),
             (T + 1_000, {"type": "decline"}),
             (T + 1_500, OFFLINE),
             (T + 4_000, ONLINE),
-            (T + 4_100, _state("ended", 3, None, "a1", reason="declined")),
+            (T + 4_100, state("ended", 3, None, "a1", reason="declined")),
         ],
     ),
     Story(
         "accepted too late: the other device is the one",
-        _called(),
+        called(),
         [
             (T, ONLINE),
             (T + 50, RINGS),
             (T + 1_000, ACCEPT),
             (T + 1_100, OURS),
-            (T + 1_200, _state("accepted", 3, "b2", "a1")),
+            (T + 1_200, state("accepted", 3, "b2", "a1")),
             (T + 1_300, {"type": "accepted", "device": "b2", "own": True}),
             (T + 2_000, {"type": "migrate"}),
             (T + 2_200, OURS),
-            (T + 2_300, _state("accepted", 4, "b1", "a1")),
+            (T + 2_300, state("accepted", 4, "b1", "a1")),
         ],
     ),
     Story(
         "the server says glare: missed, unless our own call is known",
-        _called(call="bb"),
+        called(call="bb"),
         [
             (T, ONLINE),
             (T + 50, RINGS),
-            (T + 100, _state("ended", 2, None, "a1", reason="glare")),
+            (T + 100, state("ended", 2, None, "a1", reason="glare")),
             (T + 200, {"type": "other_offer", "call": "dd", "at_ms": T + 60, "incoming": False}),
         ],
     ),
     Story(
         "we call: it rings there, is accepted; the description waits for the server's word",
-        _calls(fingerprint="f0"),
+        calls(fingerprint="f0"),
         [
             (T, ONLINE),
             (T + 100, SENT),
-            (T + 300, _state("ringing", 2, "a1", None, rings=True)),
-            (T + 4_000, _described("e1", "b2")),
-            (T + 4_050, _described("e2", "b1")),
-            (T + 4_100, _state("accepted", 3, "a1", "b1")),
+            (T + 300, state("ringing", 2, "a1", None, rings=True)),
+            (T + 4_000, described("e1", "b2")),
+            (T + 4_050, described("e2", "b1")),
+            (T + 4_100, state("accepted", 3, "a1", "b1")),
             (T + 4_500, FLOWS),
             (T + 9_000, {"type": "media_lost"}),
             (T + 12_000, TICK),
             (T + 12_100, {"type": "our_description", "restart": True}),
-            (T + 12_400, _described("e3", "b1")),
+            (T + 12_400, described("e3", "b1")),
             (T + 13_000, FLOWS),
-            (T + 20_000, _state("ended", 6, "a1", "b1", reason="left")),
+            (T + 20_000, state("ended", 6, "a1", "b1", reason="left")),
         ],
     ),
     Story(
         "another fingerprint: the call ends and the person is warned",
-        _calls(),
+        calls(),
         [
             (T, ONLINE),
             (T + 100, SENT),
-            (T + 4_000, _state("accepted", 3, "a1", "b1")),
-            (T + 4_100, _described("e1", "b1", "f1")),
-            (T + 4_200, _described("e2", "b1", "f2")),
+            (T + 4_000, state("accepted", 3, "a1", "b1")),
+            (T + 4_100, described("e1", "b1", "f1")),
+            (T + 4_200, described("e2", "b1", "f2")),
         ],
     ),
     Story(
         "the other side moves to another device, whose fingerprint counts anew, and asks for a restart",
-        _calls(),
+        calls(),
         [
             (T, ONLINE),
             (T + 100, SENT),
-            (T + 4_000, _state("accepted", 3, "a1", "b1")),
-            (T + 4_100, _described("e1", "b1", "f1")),
+            (T + 4_000, state("accepted", 3, "a1", "b1")),
+            (T + 4_100, described("e1", "b1", "f1")),
             (T + 5_000, FLOWS),
-            (T + 9_000, _state("connected", 5, "a1", "b2")),
-            (T + 9_100, _described("e2", "b2", "f2")),
-            (T + 9_200, _described("e3", "b2", "f2", restart=True)),
+            (T + 9_000, state("connected", 5, "a1", "b2")),
+            (T + 9_100, described("e2", "b2", "f2")),
+            (T + 9_200, described("e3", "b2", "f2", restart=True)),
         ],
     ),
     Story(
         "both call: the higher id is answered without asking",
-        _calls(call="bb"),
+        calls(call="bb"),
         [
             (T, ONLINE),
             (T + 100, SENT),
             (T + 150, {"type": "other_offer", "call": "dd", "at_ms": T + 50, "incoming": True}),
-            (T + 200, _state("ended", 2, "a1", None, reason="glare")),
+            (T + 200, state("ended", 2, "a1", None, reason="glare")),
         ],
     ),
     Story(
         "cancelled while it was accepted: hung up",
-        _calls(),
+        calls(),
         [
             (T, ONLINE),
             (T + 100, SENT),
             (T + 5_000, HANG_UP),
-            (T + 5_100, _state("accepted", 3, "a1", "b1")),
+            (T + 5_100, state("accepted", 3, "a1", "b1")),
             (T + 7_000, TICK),
-            (T + 7_100, _state("ended", 4, "a1", "b1", reason="hung_up")),
+            (T + 7_100, state("ended", 4, "a1", "b1", reason="hung_up")),
         ],
     ),
-    Story("never sent", _calls(), [(T + 50_000, TICK), (T + 60_000, {"type": "refused"})]),
+    Story("never sent", calls(), [(T + 50_000, TICK), (T + 60_000, {"type": "refused"})]),
     Story(
         "the program is started anew in a call",
-        _called(),
+        called(),
         [
             (T, ONLINE),
             (T + 50, RINGS),
@@ -225,19 +244,24 @@ STORIES: Final = [
             (T + 1_200, TAKEN),
             (T + 5_000, {"type": "restarted"}),
             (T + 5_100, ONLINE),
-            (T + 5_200, _state("ended", 4, "b1", "a1", reason="hung_up")),
+            (T + 5_200, state("ended", 4, "b1", "a1", reason="hung_up")),
         ],
     ),
     Story(
         "another device of ours calls",
-        _calls("a2"),
+        calls("a2"),
         [
             (T, ONLINE),
-            (T + 50, _state("ringing", 2, "a1", None, rings=True)),
+            (T + 50, state("ringing", 2, "a1", None, rings=True)),
             (T + 9_000, {"type": "accepted", "device": "b1", "own": False}),
-            (T + 90_000, _state("ended", 5, "a1", "b1", reason="hung_up")),
+            (T + 90_000, state("ended", 5, "a1", "b1", reason="hung_up")),
         ],
     ),
+]
+
+_IN_CALL: Final = [
+    *[(said, by) for said in ("connected", "describe", "restart", "keep", "hangup") for by in ("a1", "b1")],
+    *[("cancel", "a1"), ("accept", "b1"), ("migrate", "a2"), ("migrate", "b2")],
 ]
 
 RECORDS: Final[list[tuple[str, list[tuple[int, str, str]]]]] = [
@@ -257,6 +281,21 @@ RECORDS: Final[list[tuple[str, list[tuple[int, str, str]]]]] = [
             (T + 9_200, "hangup", "a1"),
         ],
     ),
+    (
+        "rings, is described while it rings, refused",
+        [
+            (T + 10, "ringing", "b1"),
+            (T + 20, "describe", "a1"),
+            (T + 30, "keep", "a1"),
+            (T + 40, "decline", "b2"),
+        ],
+    ),
+    ("hung up while it rings", [(T + 10, "hangup", "a1")]),
+    *[(f"{said} by {by} while accepted", [(T + 10, "accept", "b1"), (T + 20, said, by)]) for said, by in _IN_CALL],
+    *[
+        (f"{said} by {by} while connected", [(T + 10, "accept", "b1"), (T + 15, "connected", "a1"), (T + 20, said, by)])
+        for said, by in _IN_CALL
+    ],
     ("cancelled", [(T + 10, "cancel", "a2"), (T + 20, "cancel", "a1"), (T + 30, "accept", "b1")]),
     ("nobody answers", [(T + 44_999, "time", ""), (T + 45_000, "time", ""), (T + 45_001, "accept", "b1")]),
     (

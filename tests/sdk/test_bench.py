@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
 
 from rapport.bench import idle as idle_bench
+from rapport.bench.calls import Settings, calls
 from rapport.bench.cli import bench
 from rapport.bench.idle import idle
 from rapport.bench.resume import resume
@@ -38,6 +40,18 @@ def test_resume_counts_what_came_back() -> None:
     assert (report["wire_messages"], report["sdk_messages"]) == (70, 15)
     assert 0 < report["wire_ms"]["min"] <= report["wire_ms"]["max"]
     assert report["sdk_s"] > 0
+
+
+@pytest.mark.slow
+def test_calls_are_set_up_and_stand_in_the_store() -> None:
+    cores = os.sched_getaffinity(0)
+    try:
+        report = calls(Settings(pairs=2, rounds=1, warm_up_s=0.2, measure_s=0.5), lambda _: None)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert report["frames_per_setup"] == 23
+    assert report["calls_in_store"] > 0
+    assert report["setups_per_core_s"]["median"] > 0
 
 
 def test_payloads_that_came_too_early_are_put_back_whole() -> None:

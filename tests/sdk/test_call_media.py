@@ -13,6 +13,7 @@ import pytest
 import rapport
 from rapport.adapters.aiortc_endpoint import AiortcEndpoint
 from rapport.calling import CallMissed, CallMode, CallOutcome, CallRinging
+from rapport.engine.listeners import Listener
 from rapport.events import Event
 from rapport.ports import Description, MediaConnected, MediaFailed
 from rapport.testing.calling import cut_off
@@ -34,7 +35,7 @@ class Somebody:
         self._news = asyncio.Condition()
         self._task = asyncio.create_task(self._listen(client.events()))
 
-    async def _listen(self, events: rapport.Listener) -> None:
+    async def _listen(self, events: Listener) -> None:
         async for event in events:
             async with self._news:
                 self.events.append(event)

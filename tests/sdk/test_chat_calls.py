@@ -11,6 +11,7 @@ from rapport.adapters.aiortc_endpoint import AiortcEndpoint
 from rapport.calling import CallMedia, CallNote, CallOutcome
 from rapport.chat.call_words import call_body
 from rapport.chat.plain import PlainChat
+from tests.sdk.test_chat import Terminal
 from tests.sdk.test_chat_care import typed
 from tests.sdk.test_chat_commands import WITHIN_S, two_people
 
@@ -51,33 +52,15 @@ async def test_a_call_is_shown_declined_and_missed(tmp_path: Path) -> None:
 
 async def test_plain_lines_say_it_too(tmp_path: Path) -> None:
     async with two_people(tmp_path) as (toni, dana):
-        conv = toni.desk.here().id
-        shown: list[str] = []
-        lines: asyncio.Queue[str | None] = asyncio.Queue()
-        news = asyncio.Event()
-
-        def show(text: str) -> None:
-            shown.append(text)
-            news.set()
-
-        async def typing():  # type: ignore[no-untyped-def]
-            while (line := await lines.get()) is not None:
-                yield line
-
-        async def said(words: str) -> None:
-            async with asyncio.timeout(WITHIN_S):
-                while not any(words in line for line in shown):
-                    news.clear()
-                    await news.wait()
-
-        chat = asyncio.create_task(PlainChat(dana.client, typing(), show).run())
-        await said("Welcome")
-        call = await toni.client.calls.offer(conv, endpoint=AiortcEndpoint())
-        await said("(Toni is calling. Answer on a device with a microphone, or /decline.)")
+        terminal = Terminal()
+        chat = asyncio.create_task(PlainChat(dana.client, terminal, terminal.show).run())
+        await terminal.sees("Welcome")
+        call = await toni.client.calls.offer(toni.desk.here().id, endpoint=AiortcEndpoint())
+        await terminal.sees(r"\(Toni is calling. Answer on a device with a microphone, or /decline.\)")
         await call.hang_up()
-        await said("(it rings no more)")
-        await said("(You missed a call from Toni at ")
-        await said("A call from Toni that nobody answered.")
-        lines.put_nowait(None)
+        await terminal.sees(r"\(it rings no more\)")
+        await terminal.sees("A call from Toni that nobody answered.")
+        await terminal.sees("You missed a call from Toni at ")
+        terminal.type("/quit")
         async with asyncio.timeout(WITHIN_S):
             await chat

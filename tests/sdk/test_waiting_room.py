@@ -150,6 +150,8 @@ async def test_only_the_hosts_sealed_call_lets_somebody_in(server: Served, tmp_p
             await couple.danas.send_text("these were no admission")
             await seen(couple.kim_events, rapport.MessageReceived, lambda event: event.message.text.startswith("these"))
             assert not admitted.done(), "the server says admitting, and calls name something else"
+            for caller in (kim.account, AccountId(b"s" * 16)):
+                assert not await kim._running.do(lambda turn: expects_call(turn, made.id, caller)), "not the host"  # noqa: B023
             call = await called(dana, kim.account, made.id)
             assert await asyncio.wait_for(admitted, WITHIN_S) == call
             again = asyncio.create_task(place.admitted())

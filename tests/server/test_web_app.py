@@ -64,7 +64,7 @@ async def got(url: str, encoding: str = "identity") -> aiohttp.ClientResponse:
 
 @pytest.mark.parametrize("path", SHELL_PATHS)
 async def test_every_address_that_people_open_gives_the_shell(app: App, path: str) -> None:
-    opened = path.format(invite="AAAA", conversation="00" * 16)
+    opened = path.format(invite="AAAA", conversation="00" * 16, appointment="00" * 16, call="00" * 16)
     answer = await got(f"{app.url}{opened}?anything=1")
     assert answer.status == 200
     assert await answer.read() == SHELL

@@ -98,6 +98,8 @@ class CallOutcome(StrEnum):
     """It could not be offered, or the two could not be connected."""
     NO_ANSWER = "no_answer"
     """We called, and nobody has answered."""
+    SUPERSEDED = "superseded"
+    """Both called, or the same device called again: another call went on."""
 
 
 class CallNote(Struct, frozen=True):

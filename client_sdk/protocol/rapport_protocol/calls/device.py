@@ -304,10 +304,10 @@ class DeviceCall(Struct):
             case _P.ANSWERING:
                 self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
             case _P.CONNECTING:
-                self.taken_ms, self.accepted = now_ms, True
-                if self.entry.incoming and self.asks is CallStep.ACCEPT:
+                if not self.accepted:  # who moves it here speaks for one that has not said it
                     self.answered_on = self.entry.device
                     effects.append(Post(Posted.ACCEPTED))
+                self.taken_ms, self.accepted = now_ms, True
             case _P.CONNECTED:
                 self.connected_ms = self.connected_ms or now_ms
                 effects += self._say(now_ms)

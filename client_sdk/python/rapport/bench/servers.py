@@ -108,8 +108,8 @@ def running(
 
 
 def until_open(port: int, path: str) -> None:
-    """Polls until the server upgrades this path, at most 10 s. OSError."""
-    deadline = time.monotonic() + 10
+    """Polls until the server upgrades this path, at most a minute: a busy machine starts slowly. OSError."""
+    deadline = time.monotonic() + 60
     while True:
         try:
             raw, _ = open_socket("127.0.0.1", port, path, SUBPROTOCOL_MSGPACK if path == "/v1/stream" else None)

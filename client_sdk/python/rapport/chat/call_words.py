@@ -23,6 +23,7 @@ _INCOMING: Final = {
     CallOutcome.ANSWERED_ELSEWHERE: "A call with {name}{minutes}, answered on another of your devices.",
     CallOutcome.FAILED: "A call from {name}; the two devices could not be connected.",
     CallOutcome.NO_ANSWER: "A call from {name} that nobody answered.",
+    CallOutcome.SUPERSEDED: "A call from {name}, in whose place another one went on.",
 }
 _OUTGOING: Final = {
     CallOutcome.RINGING: "You are calling.",
@@ -35,6 +36,7 @@ _OUTGOING: Final = {
     CallOutcome.ANSWERED_ELSEWHERE: "You called{minutes}.",
     CallOutcome.FAILED: "You called; it could not be put through.",
     CallOutcome.NO_ANSWER: "You called; nobody answered.",
+    CallOutcome.SUPERSEDED: "You called; another call went on in its place.",
 }
 
 

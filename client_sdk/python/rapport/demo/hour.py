@@ -25,9 +25,9 @@ _MISSED: Final = frozenset({"missed", "cancelled"})
 
 
 async def relay(folder: Path, stack: AsyncExitStack) -> dict[str, str]:
-    """Starts a relay for media, coturn, where it is installed. Returns the settings of a server that uses it, or none:
+    """Starts a relay for media, coturn, where it is installed. Returns the settings of a server that uses it.
 
-    the two then find a direct way.
+    Without it there are none, and the two find a direct way.
     """
     try:
         turn = await stack.enter_async_context(TurnProcess(folder))
@@ -37,10 +37,10 @@ async def relay(folder: Path, stack: AsyncExitStack) -> dict[str, str]:
 
 
 async def hour(practice: Practice) -> Figures:
-    """Plays it. Returns frames_a, frames_b (pictures that therapist and client have decoded), packets_a, packets_b,
+    """Plays it, and returns what was counted; nothing where the extra `calls` is not installed. ProcessProblem.
 
-    path (the client's candidate and the therapist's), recovery_s (from the end of the cut to the next picture),
-    missed_recorded. Nothing where the extra `calls` is not installed. Raises ProcessProblem.
+    frames_a, frames_b: pictures that therapist and client have decoded; packets_a, packets_b; path: the client's
+    candidate and the therapist's; recovery_s: from the end of the cut to the next picture; missed_recorded.
     """
     if find_spec("aiortc") is None:
         tell("There is no call: the extra `calls` is not installed.")
@@ -67,7 +67,7 @@ async def hour(practice: Practice) -> Figures:
     await practice.order("hangup", THERAPIST, text=missed)
     told = await asyncio.gather(*(practice.order("missed", each, text=missed) for each in (CLIENT, PHONES[CLIENT])))
     recorded = all(outcome in _MISSED for outcome in told)
-    return {**seen, "path": way, "recovery_s": round(recovery_s, 1), "missed_recorded": recorded}
+    return {**seen, "path": way, "recovery_s": round(recovery_s, 2), "missed_recorded": recorded}
 
 
 async def _both(practice: Practice, call: str) -> Figures:

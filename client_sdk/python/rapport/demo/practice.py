@@ -57,7 +57,7 @@ SINCE: Final = (
 )
 
 Figures: TypeAlias = dict[str, int | float | bool | str]
-"""What a story has counted, by name; False and 0 are failures."""
+"""What a story has counted, by name; False, 0 and "" are failures, but a time may be 0.0."""
 Story: TypeAlias = Callable[[Path, AsyncExitStack], Awaitable[Figures | None]]
 """Plays in a folder; what must end with it goes onto the stack. Returns figures, None for none of its own."""
 
@@ -81,7 +81,7 @@ async def performed(story: Story, folder: Path | None, happened: str, *, as_json
             return 1
         verdict = check(_journals(place))
     _report(verdict, figures, time.monotonic() - began, happened, as_json=as_json)
-    whole = verdict.sent == verdict.accepted and all(figures.values())
+    whole = verdict.sent == verdict.accepted and all(figure or isinstance(figure, float) for figure in figures.values())
     return 0 if whole and verdict.flawless and verdict.unanswered_at_kill >= UNANSWERED_AT_LEAST else 1
 
 

@@ -19,7 +19,7 @@ from rapport.engine.records import CONVERSATIONS, Conversation
 from rapport.engine.tables import must
 from rapport.engine.turn import Turn
 from rapport_protocol.calls.arbiter import CallStep
-from rapport_protocol.calls.device import HELD_DESCRIPTIONS, DeviceCall
+from rapport_protocol.calls.device import DeviceCall
 from rapport_protocol.calls.device_events import (
     Accepted,
     Declined,
@@ -33,6 +33,7 @@ from rapport_protocol.calls.device_events import (
     Summary,
     Unknown,
 )
+from rapport_protocol.calls.moves import HELD_DESCRIPTIONS
 from rapport_protocol.calls.notices import CallMissed
 from rapport_protocol.errors import ErrorCode, FormatError
 from rapport_protocol.ids import MessageId

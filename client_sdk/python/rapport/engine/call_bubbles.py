@@ -58,7 +58,9 @@ def call_ended(turn: Turn, row: CallRow) -> None:
     if record is None or record.call is None:
         return
     machine, gave_up = row.machine, ""
-    if not machine.entry.incoming and machine.outcome is Outcome.NOT_SENT:
+    if machine.outcome is Outcome.SUPERSEDED:
+        gave_up = CallOutcome.SUPERSEDED
+    elif not machine.entry.incoming and machine.outcome is Outcome.NOT_SENT:
         gave_up = CallOutcome.FAILED
     elif not machine.entry.incoming and machine.reason is EndReason.CANCELLED:
         gave_up = CallOutcome.CANCELLED

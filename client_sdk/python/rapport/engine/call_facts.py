@@ -57,7 +57,7 @@ class CallFacts(Row, frozen=True):
     """A call in the conversation. incoming: of the other account. over: its ring is.
 
     ended: the call is, as far as this device knows. gave_up: `cancelled` or `failed`, of an offer of ours that this
-    device or the server has given up. here: the accepted one of ours is this device.
+    device or the server has given up, or `superseded`. here: the accepted one of ours is this device.
     """
 
     media: CallMedia
@@ -101,6 +101,8 @@ def _incoming(facts: CallFacts) -> CallOutcome:
         return _was_answered(word) if facts.ended or word.ended_ms else CallOutcome.LIVE
     if word.own_declined is not None:
         return CallOutcome.BUSY if word.own_busy else CallOutcome.DECLINED
+    if facts.gave_up:
+        return CallOutcome(facts.gave_up)
     return CallOutcome.MISSED if facts.over else CallOutcome.RINGING
 
 

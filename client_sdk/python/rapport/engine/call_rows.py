@@ -144,8 +144,7 @@ def put_call(turn: Turn, row: CallRow) -> None:
 
 
 def _refs(row: CallRow) -> set[MessageId]:
-    sides = (row.theirs, *row.held) if row.is_live else ()
-    return {side.id for side in sides if side is not None}
+    return {side.id for side in (row.theirs, *row.held) if side is not None}
 
 
 def drop_call(turn: Turn, call: MessageId) -> None:

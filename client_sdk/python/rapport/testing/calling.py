@@ -37,7 +37,7 @@ def _endpoint() -> "AiortcEndpoint":
 
     Loaded here alone: players that do not call need no media.
     """
-    ice = importlib.import_module("aioice.ice")
+    ice: Any = importlib.import_module("aioice.ice")
     if not ice.get_host_addresses(use_ipv4=True, use_ipv6=True):
         ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]  # noqa: ARG005
     made: AiortcEndpoint = importlib.import_module("rapport.adapters.aiortc_endpoint").AiortcEndpoint()

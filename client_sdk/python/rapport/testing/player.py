@@ -46,7 +46,7 @@ from rapport.testing.orders import Order, Reply
 
 __all__ = ["main"]
 
-_MORE: Final = AGREED | CALLING | COVERED | HOSTING
+_MORE = AGREED | CALLING | COVERED | HOSTING
 """Orders of the other modules."""
 _CONNECTED_WITHIN_S: Final = 60.0
 """Seconds until a client is connected for the first time, also through a server's restart."""

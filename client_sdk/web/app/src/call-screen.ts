@@ -84,7 +84,7 @@ export class CallScreen extends ClientElement {
       this.#open();
     }
     this.#last = this.client.calls.of(this.call) ?? this.#last;
-    if (this.#last?.appointment && this.#last.phase === "connected") {
+    if (changed.has("call") && this.#last?.appointment && this.#last.phase !== "ended") {
       forgetSentBack(this.#last.appointment);
     }
     const { live } = this;

@@ -204,7 +204,9 @@ export class RapportConsole extends RapportElement {
   protected override render(): TemplateResult {
     const texts = this.texts.console;
     return html`<div class="desk">
-      <nav class="rail" aria-label=${texts.nav}><span class="mark">${door("", this.own)}</span>${PLACES.map(
+      <nav class="rail" aria-label=${texts.nav}><span class="mark">${door("", this.own)}</span>${PLACES.filter(
+        ([place]) => place !== "today" || this.withDay,
+      ).map(
         ([place, drawing]) =>
           html`<button aria-current=${place === this.place ? "page" : nothing} @click=${() => this.emit("rapport-go", { place })}>${icon(drawing)}<span>${texts[place]}</span></button>`,
       )}</nav>

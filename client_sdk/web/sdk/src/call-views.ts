@@ -105,11 +105,12 @@ export type CallOutcome =
   | "superseded";
 
 /**
- * A call in its conversation. minutes: how long it was, begun ones count; 0 = it was not answered. answeredOn: our own
- * device that has answered, null for calls of ours and where none has said so.
+ * A call in its conversation. incoming: somebody else has called. minutes: how long it was, begun ones count; 0 = it was
+ * not answered. answeredOn: our own device that has answered, null for calls of ours and where none has said so.
  */
 export interface CallNote {
   readonly media: CallMedia;
+  readonly incoming: boolean;
   readonly outcome: CallOutcome;
   readonly minutes: number;
   readonly answeredOn: DeviceId | null;

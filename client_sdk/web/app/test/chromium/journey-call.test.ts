@@ -250,6 +250,7 @@ async function soundAlone(dana: Page, mira: Page): Promise<void> {
     await page.locator("rapport-call").getByRole("button", { name: "Close", exact: true }).click();
     await thread(page)
       .getByText(/^Video call/)
+      .last()
       .waitFor();
   }
 }

@@ -71,9 +71,7 @@ export function step(
     }
   }
   effects.push(...released(call, nowMs));
-  if (call.phase === "ended") {
-    call.outcome = judged(call);
-  }
+  if (call.phase === "ended") call.outcome = judged(call);
   if (call.other !== null && call.waits && call.phase === "ended" && call.reason === "glare") {
     effects.push({ tag: "accept_other", call: call.other });
     call.waits = false;
@@ -262,8 +260,8 @@ function entered(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number
       return [];
     case "connecting":
       call.takenMs = nowMs;
-      call.accepted = true;
-      if (!call.entry.incoming || call.asks !== "accept") return [];
+      if (call.accepted) return [];
+      call.accepted = true; // who moves it here speaks for one that has not said it
       call.answeredOn = call.entry.device;
       return [posted("accepted")];
     case "connected":

@@ -16,12 +16,12 @@ import { Table } from "./tables.ts";
 export type Candidate = readonly [mid: string, candidate: string];
 
 /**
- * Our newest description. message: the offer or direct that carried it; key: that one's K, empty for the offer, whose
- * key the outbox knows. step, direct: how it was said, for saying it again; null = with the offer, or not said yet.
- * device: whom it was sealed for.
+ * Our newest description. message: the offer or direct that carried it, null = it is not sealed yet; key: that one's K,
+ * empty for the offer, whose key the outbox knows. step, direct: how it was said, for saying it again. device: whom it was
+ * sealed for.
  */
 export interface OurSide {
-  readonly message: MessageId;
+  readonly message: MessageId | null;
   readonly key: Uint8Array;
   readonly description: Description;
   readonly restart: boolean;

@@ -34,7 +34,8 @@ const SIGNAL_LEAST = 1_024;
 
 function isSaying(row: CallRow): boolean {
   const { found, ours, flows } = row;
-  const fits = found !== null && ours !== null && found.userName === userNameOf(ours.description);
+  const fits =
+    found !== null && ours !== null && ours.message !== null && found.userName === userNameOf(ours.description);
   return isHere(row) && fits && !flows && found.candidates.length > 0;
 }
 
@@ -47,7 +48,8 @@ export function repeatMs(row: CallRow): number | null {
 export function repeatCandidates(turn: Turn, id: MessageId): void {
   const row = CALLS.need(turn.tx, id);
   const { found, ours, saidMs } = row;
-  if (found === null || ours === null || !isSaying(row) || turn.nowMs < saidMs + REPEAT_MS) {
+  const ref = ours?.message ?? null;
+  if (found === null || ours === null || ref === null || !isSaying(row) || turn.nowMs < saidMs + REPEAT_MS) {
     return;
   }
   CALLS.put(turn.tx, id, { ...row, saidMs: turn.nowMs }, { order: row.machine.entry.atMs });
@@ -59,9 +61,9 @@ export function repeatCandidates(turn: Turn, id: MessageId): void {
   const { account, device } = turn.me;
   const { signals } = turn;
   for (const content of contents(id, found.candidates, found.last)) {
-    const place = { conv: row.conv, epoch: epochOf(conversation), account, device, ref: ours.message };
+    const place = { conv: row.conv, epoch: epochOf(conversation), account, device, ref };
     const fields: SignalFields = { ...place, ctr: signals.next(), tsMs: turn.nowMs };
-    const frame = sealSignal(fields, signalKey(key, ours.message, device), content, turn.random, SIGNAL_LEAST);
+    const frame = sealSignal(fields, signalKey(key, ref, device), content, turn.random, SIGNAL_LEAST);
     turn.send({ tag: "signal", frame });
   }
 }

@@ -198,8 +198,8 @@ export function describeCall(
 ): void {
   requireSize(description);
   if (mayDescribe(turn, id, page)) {
-    const none = { message: id, key: new Uint8Array(0), device: null, step: "", direct: null };
-    amendCall(turn, id, { ours: { ...none, description, restart }, flows: false, pageMs: turn.nowMs });
+    const unsaid = { message: null, key: new Uint8Array(0), device: null, step: "", direct: null };
+    amendCall(turn, id, { ours: { ...unsaid, description, restart }, flows: false, pageMs: turn.nowMs });
     feed(turn, id, { tag: "our_description", restart });
     sayCandidates(turn, id);
   }

@@ -104,7 +104,7 @@ export function noteOf(
   const isLong = summary !== null && summary.began > 0;
   const minutes = isLong ? Math.max(1, Math.ceil((summary.ended - summary.began) / 60_000)) : 0;
   const answeredOn = incoming && ours && accepted !== null ? accepted.device : null;
-  const said = (outcome: CallOutcome): CallNote => ({ media, outcome, minutes, answeredOn });
+  const said = (outcome: CallOutcome): CallNote => ({ media, incoming, outcome, minutes, answeredOn });
   if (row !== null && isLive(row)) {
     const rings = ["offering", "calling", "ringing_there", "waking", "ringing_here", "settling"];
     return said(rings.includes(row.machine.phase) ? "ringing" : "live");

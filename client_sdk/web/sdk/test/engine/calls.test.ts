@@ -211,6 +211,25 @@ describe("a call that is answered", () => {
     assert.equal(view(dana, id).phase, "connecting");
   });
 
+  it("says on the next connection what was described without one", async () => {
+    const id = await answered();
+    kim.dropConnection();
+    kim.do(callsOffline);
+    dana.do((turn) => callMedia(turn, id, pageOf(dana), "failed"));
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "other", "dana"), true));
+    kim.do((turn) => describeCall(turn, id, pageOf(kim), sdp("answer", "unsaid", "kim"), false));
+    kim.do((turn) =>
+      foundCandidates(turn, id, pageOf(kim), "unsaid", [["0", "1 1 udp 1 192.0.2.3 9 typ relay"]], true),
+    );
+    await quiet(dana);
+    await kim.connect();
+    await quiet(kim, dana);
+    await later(3 * SECOND, kim, dana);
+    assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "unsaid", "kim").sdp);
+    assert.equal(shown(dana, id).candidates.length, 1);
+    assert.equal(shown(kim, id).theirs?.restart, true);
+  });
+
   it("is left when its page is gone, and has been left when its program is", async () => {
     const first = await answered();
     for (let at = 0; at < 12; at++) {
