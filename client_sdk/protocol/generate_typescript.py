@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, 
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct, UnsetType
 
-from rapport_protocol import answering, crisis, ids, limits, meeting, messages, requests
+from rapport_protocol import answering, crisis, device_requests, ids, limits, meeting, messages, requests, watching
 from rapport_protocol.errors import ErrorCode, Retry
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.requests import OPERATIONS, Operation, Role
@@ -303,7 +303,7 @@ def _limits() -> str:
 
 
 def _messages() -> str:
-    close, notice, presence = messages.CloseCode, messages.NoticeKind, messages.PresenceState
+    close, notice, presence = messages.CloseCode, messages.NoticeKind, watching.PresenceState
     close_docs, notice_docs, presence_docs = _class_docs(close), _class_docs(notice), _class_docs(presence)
     codes = [
         f"{_comment(close_docs[name])}\nexport const CLOSE_{name} = {getattr(close, name)};" for name in close_docs
@@ -323,7 +323,7 @@ def _messages() -> str:
         *codes,
         _union("NoticeKind", inspect.getdoc(notice) or "", notices),
         _union("PresenceState", inspect.getdoc(presence) or "", states),
-        *map(_interface, _structs(messages)),
+        *map(_interface, (*_structs(watching), *_structs(messages))),
         *unions,
     ]
     return "\n\n".join((_comment(_source(messages)), _imports(parts), *parts))
@@ -342,7 +342,7 @@ def _requests() -> str:
         table.append(f'  "{row.name}": ["{row.method}", "{row.path}", {body}, "{row.response.__name__}"],')
     parts = [
         _union("Role", inspect.getdoc(Role) or "", ((role.value, role_docs[role.value]) for role in Role)),
-        *map(_interface, (*_structs(requests), *_structs(answering))),
+        *map(_interface, (*_structs(device_requests), *_structs(requests), *_structs(answering))),
         _said(
             "Request and response body of every HTTP operation by its name.",
             "\n".join(("export interface Operations {", *types, "}")),
@@ -380,7 +380,11 @@ def _meeting() -> str:
 
 
 def _field_table() -> str:
-    structs = [struct for module in (messages, requests, meeting, answering) for struct in _structs(module)]
+    structs = [
+        struct
+        for module in (watching, messages, device_requests, requests, meeting, answering)
+        for struct in _structs(module)
+    ]
     rows = [f'  {_key(struct)}: "{_described(struct)}",' for struct in structs if struct.__struct_config__.array_like]
     asked = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ClientMessage))
     answered = ", ".join(f'"{_key(arm)}"' for arm in get_args(messages.ServerMessage))

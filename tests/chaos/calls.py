@@ -116,8 +116,10 @@ class Device:
 class World:
     """Anna, Kim and Kim's phone, and the rounds that they play."""
 
-    def __init__(self, folder: Path, name: str, servers: Sequence[ServerProcess], chance: random.Random) -> None:
-        self.servers, self.chance = servers, chance
+    def __init__(
+        self, folder: Path, name: str, servers: Sequence[ServerProcess], chance: random.Random, *, calm: bool
+    ) -> None:
+        self.servers, self.chance, self.calm = servers, chance, calm
         folder.mkdir()
         self.anna, self.kim, self.phone = (Device(folder, f"{each}{name}") for each in ("anna", "kim", "phone"))
         self.outcome = Outcome(0)
@@ -144,7 +146,8 @@ class World:
 
     async def play(self, number: int) -> None:
         """One call, and what is made of it."""
-        call, end, victim = os.urandom(16).hex(), self.chance.choice(ENDS), self.chance.choice(VICTIMS)
+        call, end = os.urandom(16).hex(), self.chance.choice(ENDS)
+        victim = "" if self.calm else self.chance.choice(VICTIMS)
         caller = self.anna if self.chance.random() < 0.7 else self.kim
         callees = [self.kim, self.phone] if caller is self.anna else [self.anna]
         for device in (self.anna, self.kim, self.phone):
@@ -162,7 +165,10 @@ class World:
         self.outcome.rounds += 1
         self.outcome.kills[victim or "nobody"] = self.outcome.kills.get(victim or "nobody", 0) + 1
         if dialled:
-            await self._judge(story, call, caller, callees, quiet=not victim)
+            became = await self._judge(story, call, caller, callees)
+            self._judge_phases(story, call, callees, quiet=not victim)
+            if not victim and end in ("one", "both") and became[caller.name] != "answered":
+                self.outcome.missed.append(f"{story}: nobody was killed, and they were not connected: {became}")
         else:
             self.outcome.missed.append(f"{story}: it was in another call still")
 
@@ -210,7 +216,7 @@ class World:
 
     # --- the verdict --------------------------------------------------------------------------------------------------
 
-    async def _judge(self, story: str, call: str, caller: Device, callees: list[Device], *, quiet: bool) -> None:
+    async def _judge(self, story: str, call: str, caller: Device, callees: list[Device]) -> dict[str, str]:
         """Waits until the call stands the same everywhere, and says what is wrong."""
         began, became, wrong = time.monotonic(), dict[str, str](), "nobody says"
         devices = [self.anna, self.kim, self.phone]
@@ -225,7 +231,7 @@ class World:
             self.outcome.missed.append(f"{story}: {wrong}: {became}")
         kind = became.get(callees[0].name, "") or "not offered"
         self.outcome.ended[kind] = self.outcome.ended.get(kind, 0) + 1
-        self._judge_phases(story, call, callees, quiet=quiet)
+        return became
 
     def _judge_phases(self, story: str, call: str, callees: list[Device], *, quiet: bool) -> None:
         phases = {device.name: device.phases(call) for device in callees}
@@ -297,9 +303,12 @@ async def _two_nodes(folder: Path, command: Sequence[str]) -> AsyncIterator[tupl
 
 
 async def run(
-    folder: Path, *, rounds: int, seed: int, worlds: int = 2, nodes: bool = False, plant: str = "-"
+    folder: Path, *, rounds: int, seed: int, worlds: int = 2, nodes: bool = False, calm: bool = False, plant: str = "-"
 ) -> Outcome:
-    """Runs it in `folder`. plant: a fault of `hurried_calls`. Raises ProcessProblem when somebody does not start."""
+    """Runs it in `folder`. calm: nobody is killed. plant: a fault of `hurried_calls`.
+
+    Raises ProcessProblem when somebody does not start.
+    """
     began, chance = time.monotonic(), random.Random(seed)
     command = [sys.executable, str(HERE / "hurried_calls.py"), plant]
     servers: Callable[..., Any] = _two_nodes if nodes else _one_server
@@ -308,7 +317,10 @@ async def run(
         stack.push_async_callback(owner.close)
         await owner.start()
         await owner.order("join", link=owner_link)
-        made = [World(folder / f"world{n}", str(n), processes, random.Random(chance.random())) for n in range(worlds)]
+        made = [
+            World(folder / f"world{n}", str(n), processes, random.Random(chance.random()), calm=calm)
+            for n in range(worlds)
+        ]
         for world in made:
             stack.push_async_callback(world.close)
             await world.gather(await owner.order("invite", role=Role.THERAPIST))
@@ -343,6 +355,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--worlds", type=int, default=2, help="trios that call at the same time")
     parser.add_argument("--nodes", action="store_true", help="two nodes over PostgreSQL and Redis")
+    parser.add_argument("--calm", action="store_true", help="nobody is killed")
     parser.add_argument("--plant", choices=[name for name in FAULTS if name != "-"], default="-")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     chosen = vars(parser.parse_args())

@@ -1,9 +1,8 @@
 """Calls whose times are seconds, for the harness: in servers and devices alike. Never part of the product.
 
 `python hurried_calls.py - serve …` is the real server with shorter times. In the place of the dash may stand a fault,
-so that the harness has something to find: `mute` tells nobody how a call stands but whoever asks, `generous` lets every
-device answer, `amnesia` keeps calls in memory only, `silent` leaves no notice of a missed call, `deaf` drops what comes
-with a step.
+so that the harness has something to find: `polite` tells everybody who accepts that they are the one, `amnesia` keeps
+calls in memory only, `deaf` drops what comes with a step.
 """
 
 from __future__ import annotations
@@ -35,18 +34,20 @@ def hurry() -> None:
     moves.EVERY_MS.update(dict.fromkeys(moves.EVERY_MS, 1_000))
 
 
-def mute() -> None:
-    """Nobody is told of a change."""
+def polite() -> None:
+    """Whoever accepts is told that they are the one."""
+    from rapport_protocol.calls.arbiter import CallStep, Leg
+    from rapport_server.jobs import CallJob
     from rapport_server.services.calls import Calls
 
-    Calls.tell = lambda _self, _job: None  # type: ignore[method-assign, assignment]
+    answer = Calls.answer
 
+    def agree(self: Calls, job: CallJob) -> None:
+        if job.step is CallStep.ACCEPT and job.call is not None and job.call.is_live:
+            job.call = replace(job.call, callee_leg=Leg(job.device), version=job.call.version + 1)
+        answer(self, job)
 
-def generous() -> None:
-    """The last one to accept wins, too."""
-    from rapport_protocol.calls.arbiter import MOVES, CallPhase, CallStep, Party
-
-    MOVES[CallPhase.ACCEPTED, CallStep.ACCEPT] = dict.fromkeys((Party.CALLEE, Party.CALLEE_OTHER), CallPhase.ACCEPTED)
+    Calls.answer = agree  # type: ignore[method-assign]
 
 
 def amnesia() -> None:
@@ -54,13 +55,6 @@ def amnesia() -> None:
     from rapport_server.adapters.store.sqlite.call_book import LedgerCalls
 
     LedgerCalls.write = lambda self: self._changed.clear()  # type: ignore[method-assign]
-
-
-def silent() -> None:
-    """Nobody is left a notice."""
-    from rapport_server.adapters.store.sqlite.call_book import LedgerCalls
-
-    LedgerCalls.miss = lambda _self, _practice, _call, news: news.woken.clear()  # type: ignore[method-assign, assignment]
 
 
 def deaf() -> None:
@@ -72,7 +66,7 @@ def deaf() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    "-": lambda: None, "mute": mute, "generous": generous, "amnesia": amnesia, "silent": silent, "deaf": deaf,
+    "-": lambda: None, "polite": polite, "amnesia": amnesia, "deaf": deaf,
 }  # fmt: skip
 
 if __name__ == "__main__":

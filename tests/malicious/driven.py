@@ -309,7 +309,7 @@ class Driven(Person):
         return Alarm(seen_by, shown["rung"] == "confirmed", shown["silent"])
 
     async def offers(self, conv: ConversationId) -> MessageId:
-        return MessageId(bytes.fromhex(await self.client.ask("callOffer", conv.hex())))
+        return MessageId(read(await self.client.ask("callOffer", conv.hex()), bytes))
 
     async def picks_up(self, call: MessageId) -> None:
         await self.client.ask("callAccept", call.hex())

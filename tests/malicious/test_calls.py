@@ -16,18 +16,19 @@ from rapport_protocol.messages import Call, CallState, ClientMessage, Deliver, S
 from rapport_protocol.signed import MessageFlags, Outer
 from tests.malicious.proxy import Liar, Wire
 from tests.malicious.rows import catches
-from tests.malicious.stage import Person, Stage
+from tests.malicious.stage import WITHIN_S, Person, Stage
 
 pytestmark = [pytest.mark.malicious, pytest.mark.victim("Kim")]
 
 
 async def shows(person: Person, call: MessageId, **wanted: object) -> None:
     """Waits until the call is shown so."""
-    while True:
-        seen = await person.call_seen(call)
-        if all(getattr(seen, name) == value for name, value in wanted.items()):
-            return
-        await person.turn()
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            seen = await person.call_seen(call)
+            if all(getattr(seen, name) == value for name, value in wanted.items()):
+                return
+            await person.turn()
 
 
 def state_of(dana: Person, kim: Person, call: MessageId, phase: CallPhase, version: int, **more: object) -> CallState:
@@ -82,7 +83,7 @@ async def test_an_offer_that_was_held_back_is_a_missed_call(stage: Stage) -> Non
     stage.lie(liar)
     call = await dana.offers(kim.talk.id)
     if stage.lying:
-        await asyncio.wait_for(liar.held.wait(), 60)
+        await asyncio.wait_for(liar.held.wait(), WITHIN_S)
         await stage.later(61)
         stage.honest()
         await stage.later(1)

@@ -12,7 +12,8 @@ from rapport.ports import Description
 from rapport_protocol.calls import device_events
 from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.ids import AppointmentId, ConversationId, MessageId
-from tests.sdk.relay import Device, later, quiet
+from tests.sdk.linked import link
+from tests.sdk.relay import Device, Pair, later, quiet
 
 T = TypeVar("T")
 
@@ -103,3 +104,15 @@ def lose_connection(device: Device) -> None:
     """The stream breaks, as the shell tells it."""
     device.drop_connection()
     device.do(calls.offline)
+
+
+async def two_each(pair: Pair) -> list[Device]:
+    """Dana, her phone, Kim, Kim's phone."""
+    phone_d = await link(pair.dana, 11)
+    await quiet(pair.dana, pair.kim, phone_d)
+    phone_k = await link(pair.kim, 12)
+    devices = [pair.dana, phone_d, pair.kim, phone_k]
+    await quiet(*devices)
+    for device in devices:
+        device.events.clear()
+    return devices

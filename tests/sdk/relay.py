@@ -120,9 +120,7 @@ class Relay:
         notifying = Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None)
         self.hour = LiveHour(self.store, self.bus, self.clock, rates, notifying)
         waking = Waking(self.store, self.delivery, self.bus, None)
-        self.broker = Calls(
-            self.store, self.delivery, self.bus, self.clock, rates, waking, self.hour.rooms.call_moved
-        )
+        self.broker = Calls(self.store, self.delivery, self.bus, self.clock, rates, waking, self.hour.rooms.call_moved)
         timers = {
             URGENT_TIMER: self.urgent.fire,
             CALL_TIMER: self.broker.fire,
@@ -143,9 +141,7 @@ class Relay:
             Publishing(self.store, self.clock, lambda _, __: None),
             self.urgent,
             notifying,
-            RelayedMedia(
-                self.store, self.clock, rates, TurnRelay((), b"", 60, True), self.hour.appointments.may_test
-            ),
+            RelayedMedia(self.store, self.clock, rates, TurnRelay((), b"", 60, True), self.hour.appointments.may_test),
             self.hour.appointments,
             self.hour.rooms,
             self.hour.links,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rapport import ConnectionState
 from rapport.engine.vigil import Vigil
 from rapport_protocol.messages import ClientMessage, Hello, Ping, ServerMessage
 from tests.malicious.proxy import Liar, Wire
-from tests.malicious.stage import Person, Stage, a_stage
+from tests.malicious.stage import WITHIN_S, Person, Stage, a_stage
 
 PING_S, SILENT_S = 0.1, 0.4
 
@@ -57,8 +58,9 @@ async def in_call(stage: Stage) -> tuple[Person, Person]:
     call = await dana.offers(kim.talk.id)
     await kim.until(lambda: kim.rung == [call])
     await kim.picks_up(call)
-    while (await kim.call_seen(call)).phase != "connecting":
-        await kim.turn()
+    async with asyncio.timeout(WITHIN_S):
+        while (await kim.call_seen(call)).phase != "connecting":
+            await kim.turn()
     return dana, kim
 
 

@@ -308,7 +308,7 @@ async def test_messages(node: Node, role: Role) -> None:
     foreign = await furnish(node)
     before = await snapshot(node, foreign)
     async with listening(node, foreign) as theirs:
-        # Posts, directs, and those of calls in practices of their own: an id that the one has taken is not absent for the other.
+        # Posts, directs, and those of calls in practices of their own: what one has taken is not absent for another.
         for kinds in ({Direct}, {Call}, set(SAID) - {Direct, Call, Auth}):
             own = await furnish(node)
             async with listening(node, own) as ours:

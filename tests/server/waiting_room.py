@@ -28,7 +28,7 @@ import msgspec
 
 from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.codec import BodyCodec
-from rapport_protocol.ids import AppointmentId, MessageId, RoomLinkId, split_ids
+from rapport_protocol.ids import AccountId, AppointmentId, MessageId, RoomLinkId, split_ids
 from rapport_protocol.meeting import (
     AppointmentOutcome,
     AppointmentTimes,
@@ -290,20 +290,20 @@ class Walk:
 
     def own_way(self, actor: Actor, operation: str) -> Asked | None:
         """Bodies that a row of the table does not make: acts, steps, another one's version, a link that was used."""
-        pick, room = self.random.choice, {"appointment": self.any_appointment()}
-        account = pick([None, self.hour.guest.account, actor.who.account, self.any_id()])
+        pick, room = self.random.choice, {"appointment": bytes(self.any_appointment())}
+        account = pick([None, self.hour.guest.account, actor.who.account, AccountId(self.any_id())])
         match operation:
             case "room.knock":
                 return Asked(room, Knock(pick(list(KnockStep)), 1, pick([None, RoomLinkId(self.any_id()), self.link])))
             case "room.act":
                 call = pick([None, self.call, MessageId(self.any_id())])
-                return Asked(room, HostAct(pick(list(RoomAct)), pick([0, 1, 99]), account, call, pick([True, False])))  # type: ignore[arg-type]
+                return Asked(room, HostAct(pick(list(RoomAct)), pick([0, 1, 99]), account, call, pick([True, False])))
             case "room.use_link":
                 secret = pick([self.link_secret, bytes(32)])
                 return Asked({"link": pick([self.any_id(), self.link])}, RoomLinkUse(secret, pick(["", "1234"])))
             case "turn.credentials":
-                call, appointment = pick([(self.call, None), (None, self.any_appointment()), (self.any_id(), None)])
-                return Asked(body=TurnWanted(call, appointment))  # type: ignore[arg-type]
+                about = pick([(self.call, None), (None, self.any_appointment()), (self.any_id(), None)])
+                return Asked(body=TurnWanted(*about))  # type: ignore[arg-type]
             case "appointment.put" if self.random.random() < 0.5:
                 moved: AppointmentTimes = msgspec.structs.replace(
                     self.hour.times, version=2, cancelled=pick([True, False])
@@ -358,7 +358,8 @@ class Walk:
         for secret, what in self.secrets.items():
             if secret in given and secret not in said and secret not in actor.may_see:
                 raise self.leak(actor, what, f"in {given.hex()}")
-        if self.call is not None and self.call in given and self.call not in said:
+        call = bytes(self.call or b"")
+        if call and call in given and call not in said:
             raise self.leak(actor, "a call", f"in {given.hex()}")
 
     async def answered(self, actor: Actor, operation: str, asked: Asked, body: bytes) -> None:

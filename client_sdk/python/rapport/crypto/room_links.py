@@ -14,7 +14,8 @@ from msgspec import Struct
 from rapport.crypto.invites import fragment_bytes, fragment_text
 from rapport_protocol.errors import ErrorCode, FormatError
 from rapport_protocol.ids import AppointmentId, RoomLinkId
-from rapport_protocol.signed import exact, h256
+from rapport_protocol.rooms.links import link_hash, link_id
+from rapport_protocol.signed import exact
 
 __all__ = ["RoomDoorLink", "parse_room_link"]
 
@@ -35,12 +36,12 @@ class RoomDoorLink(Struct, frozen=True):
     @property
     def id(self) -> RoomLinkId:
         """What the server knows the link by, 16 bytes."""
-        return RoomLinkId(h256("room-link-id", self.secret)[:16])
+        return link_id(self.secret)
 
     @property
     def hash(self) -> bytes:
         """What the server keeps of the secret, 32 bytes."""
-        return h256("room-link", self.secret)
+        return link_hash(self.secret)
 
     def encode(self) -> str:
         """The link as text."""

@@ -5,7 +5,6 @@ Source: docs/protocol.md, chapter 21.
 """
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from rapport_protocol.calls.arbiter import CallPhase, CallRecord, Party, expired, party
+from rapport_protocol.calls.relay import opaque_name
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AppointmentId, MessageId
 from rapport_protocol.meeting import TurnCredentials, TurnWanted
@@ -23,12 +23,10 @@ from rapport_server.ports import AccountDirectory, Clock, ConversationDirectory
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
 
-__all__ = ["TEST_S", "Relay", "Turn", "TurnStore", "opaque_name"]
+__all__ = ["TEST_S", "Relay", "Turn", "TurnStore"]
 
 TEST_S: Final = 60
 """Life of credentials for the test before an appointment, seconds."""
-_NAME_BYTES: Final = 16
-
 MayTest = Callable[[Principal, AppointmentId], Awaitable[None]]
 """Whether somebody may test their devices for an appointment now. Raises Rejected(NOT_FOUND)."""
 
@@ -48,12 +46,6 @@ class Relay(Struct, frozen=True):
     def __repr__(self) -> str:
         """Without the secret."""
         return f"Relay({len(self.urls)})"
-
-
-def opaque_name(seed: bytes, who: Principal, about: bytes) -> str:
-    """Stands for a person in one call or before one appointment: the relay's quota counts it, and learns no more."""
-    mac = hmac.new(seed, b"turn" + who.practice + who.account + about, hashlib.sha256)
-    return mac.digest()[:_NAME_BYTES].hex()
 
 
 class Turn:
@@ -98,7 +90,7 @@ class Turn:
     async def _made(self, who: Principal, about: bytes, life_s: int) -> TurnCredentials:
         relay = self._relay
         until_s = self._clock.now_ms() // 1000 + life_s
-        name = f"{until_s}:{opaque_name(await self._store.server_seed(), who, about)}"
+        name = f"{until_s}:{opaque_name(await self._store.server_seed(), who.practice, who.account, about)}"
         credential = base64.b64encode(hmac.digest(relay.secret, name.encode(), "sha1")).decode() if relay.urls else ""
         self.given += 1
         return TurnCredentials(

@@ -15,7 +15,7 @@ from nacl.exceptions import InvalidkeyError
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AppointmentId, RoomLinkId
 from rapport_protocol.meeting import RoomLink, RoomLinkOpened, RoomLinkUse
-from rapport_protocol.signed import h256
+from rapport_protocol.rooms.links import link_hash
 from rapport_server.meetings import (
     LINKS_MOST,
     PASSCODE_TRIES,
@@ -84,7 +84,7 @@ class RoomLinks:
         """
         found, now = await self._store.room_link(who.practice, link), self._clock.now_ms()
         known = bytes(32) if found is None else found.secret_hash
-        right = hmac.compare_digest(known, h256("room-link", asked.secret))
+        right = hmac.compare_digest(known, link_hash(asked.secret))
         if found is None or not right or not found.not_before_ms <= now < found.expires_ms:
             raise not_found()
         record = await self._store.appointment(who.practice, found.appointment)

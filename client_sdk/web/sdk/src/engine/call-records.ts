@@ -18,7 +18,7 @@ export type Candidate = readonly [mid: string, candidate: string];
 /**
  * Our newest description. message: the offer or direct that carried it, null = it is not sealed yet; key: that one's K,
  * empty for the offer, whose key the outbox knows. step, direct: how it was said, for saying it again. device: whom it was
- * sealed for.
+ * sealed for. madeMs: when.
  */
 export interface OurSide {
   readonly message: MessageId | null;
@@ -28,6 +28,7 @@ export interface OurSide {
   readonly device: DeviceId | null;
   readonly step: string;
   readonly direct: Direct | null;
+  readonly madeMs: number;
 }
 
 /** A description of theirs. key: K of the message that carried it. */

@@ -83,7 +83,7 @@ export function offerCall(turn: Turn, conv: ConversationId, offering: Offering):
     machine: newCall(entry),
     page,
     pageMs: turn.nowMs,
-    ours: side && { ...side, device: null, step: "", direct: null },
+    ours: side && { ...side, device: null, step: "", direct: null, madeMs: turn.nowMs },
     modeThere: media,
   };
   beginCall(turn, id, row);
@@ -198,7 +198,7 @@ export function describeCall(
 ): void {
   requireSize(description);
   if (mayDescribe(turn, id, page)) {
-    const unsaid = { message: null, key: new Uint8Array(0), device: null, step: "", direct: null };
+    const unsaid = { message: null, key: new Uint8Array(0), device: null, step: "", direct: null, madeMs: turn.nowMs };
     amendCall(turn, id, { ours: { ...unsaid, description, restart }, flows: false, pageMs: turn.nowMs });
     feed(turn, id, { tag: "our_description", restart });
     sayCandidates(turn, id);

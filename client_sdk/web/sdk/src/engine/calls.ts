@@ -37,6 +37,8 @@ export const CALLS_KEPT = 64;
 export const ENDED_KEPT_MS = 3_600_000;
 /** The page with the media says every few seconds that it is there; after so long it is not. */
 const PAGE_GONE_MS = 20_000;
+/** A description is said again on every new connection for so long: nobody says that it has arrived. */
+const AGAIN_MS = 60_000;
 /** Both have called, and the server was faster: the other offer is taken up within this time. */
 const LATELY_MS = 60_000;
 
@@ -293,8 +295,9 @@ export function callsOffline(turn: Turn): void {
 function sayAgain(turn: Turn, id: MessageId): void {
   const row = CALLS.get(turn.tx, id);
   const isIn = row !== null && ["connecting", "connected", "reconnecting"].includes(row.machine.phase);
-  if (isIn && row.ours !== null && row.ours.message !== id && !row.flows) {
-    sayStep(turn, id, row.ours.restart ? "restart" : "describe", true);
+  const { ours = null } = row ?? {};
+  if (isIn && ours !== null && ours.message !== id && ours.madeMs + AGAIN_MS > turn.nowMs) {
+    sayStep(turn, id, ours.restart ? "restart" : "describe", true);
   }
 }
 

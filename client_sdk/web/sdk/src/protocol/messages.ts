@@ -82,6 +82,87 @@ export type PresenceState =
   /** Only said by devices: connected, and nobody is to see it. */
   | "hidden";
 
+/**
+ * How this device wants to be seen: `online`, `away` or `hidden`; another text counts as hidden. Not answered.
+ *
+ * Holds for the connection. Until it is said, a client's device is hidden and anybody else's is online; one that comes
+ * back within the grace of a lost connection is as it was.
+ */
+export interface Present {
+  readonly tag: "present";
+  /** At most 16 characters. */
+  readonly state: string;
+}
+
+/**
+ * Whose presence this device wants to be told, instead of whom it named before on this connection.
+ *
+ * Answered by a `Presence` for each of them that may be seen and is not offline; then every change is told.
+ */
+export interface Watch {
+  readonly tag: "watch";
+  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as offline. */
+  readonly accounts: Uint8Array;
+}
+
+/**
+ * The account is now `online`, `away` or `offline`, says the server; unsigned, so it is shown as its word.
+ *
+ * Dropped first under pressure, but the last state is always told.
+ */
+export interface Presence {
+  readonly tag: "presence";
+  readonly account: AccountId;
+  /** At most 16 characters. */
+  readonly state: string;
+}
+
+/**
+ * Whose office hours this device wants to be told, instead of whom it named before on this connection.
+ *
+ * Answered by an `Office` for each of them that publishes hours and may be seen; then every change is told, and every
+ * opening and closing as it comes.
+ */
+export interface WatchOffice {
+  readonly tag: "watch_office";
+  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as without hours. */
+  readonly accounts: Uint8Array;
+}
+
+/**
+ * How an office stands now, says the server, and on a change the signed document that says so itself.
+ *
+ * The server's word can only make an office less available than the document does. Dropped first under pressure, but
+ * the last state is always told.
+ */
+export interface Office {
+  readonly tag: "office";
+  readonly account: AccountId;
+  /** At most 16 characters. An `OfficeStatus`; one that a client does not know counts as closed. */
+  readonly status: string;
+  /** When the server expects that to change; 0 = not known. */
+  readonly until: number;
+  /** At most 16,509 bytes. Nil: the one that was told last on this connection still stands. */
+  readonly document: Uint8Array | null;
+}
+
+/**
+ * Which waiting rooms this device wants to be told of, instead of those that it named before on this connection.
+ *
+ * Answered by a `Room` for each that the asker may see; then every change is told.
+ */
+export interface WatchRoom {
+  readonly tag: "watch_room";
+  /** At most 1,024 bytes. Appointment ids, joined. */
+  readonly appointments: Uint8Array;
+}
+
+/** A waiting room as this device may see it. Dropped first under pressure, but the last one is always told. */
+export interface Room {
+  readonly tag: "room";
+  readonly room: RoomView;
+}
+
 /** The server's first word. The device answers `Auth` within 5 s. */
 export interface Challenge {
   readonly tag: "challenge";
@@ -284,70 +365,6 @@ export interface CaughtUp {
 }
 
 /**
- * How this device wants to be seen: `online`, `away` or `hidden`; another text counts as hidden. Not answered.
- *
- * Holds for the connection. Until it is said, a client's device is hidden and anybody else's is online; one that comes
- * back within the grace of a lost connection is as it was.
- */
-export interface Present {
-  readonly tag: "present";
-  /** At most 16 characters. */
-  readonly state: string;
-}
-
-/**
- * Whose presence this device wants to be told, instead of whom it named before on this connection.
- *
- * Answered by a `Presence` for each of them that may be seen and is not offline; then every change is told.
- */
-export interface Watch {
-  readonly tag: "watch";
-  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as offline. */
-  readonly accounts: Uint8Array;
-}
-
-/**
- * The account is now `online`, `away` or `offline`, says the server; unsigned, so it is shown as its word.
- *
- * Dropped first under pressure, but the last state is always told.
- */
-export interface Presence {
-  readonly tag: "presence";
-  readonly account: AccountId;
-  /** At most 16 characters. */
-  readonly state: string;
-}
-
-/**
- * Whose office hours this device wants to be told, instead of whom it named before on this connection.
- *
- * Answered by an `Office` for each of them that publishes hours and may be seen; then every change is told, and every
- * opening and closing as it comes.
- */
-export interface WatchOffice {
-  readonly tag: "watch_office";
-  /** At most 16,000 bytes. Account ids, joined; ids that the asker may not see are as good as without hours. */
-  readonly accounts: Uint8Array;
-}
-
-/**
- * How an office stands now, says the server, and on a change the signed document that says so itself.
- *
- * The server's word can only make an office less available than the document does. Dropped first under pressure, but
- * the last state is always told.
- */
-export interface Office {
-  readonly tag: "office";
-  readonly account: AccountId;
-  /** At most 16 characters. An `OfficeStatus`; one that a client does not know counts as closed. */
-  readonly status: string;
-  /** When the server expects that to change; 0 = not known. */
-  readonly until: number;
-  /** At most 16,509 bytes. Nil: the one that was told last on this connection still stands. */
-  readonly document: Uint8Array | null;
-}
-
-/**
  * What this device says about a call. Answered by `CallState`, whether it changed anything or not, or `Failure`.
  *
  * step: a `CallStep`. direct: a sealed message to a device of the other side, committed together with the step, and
@@ -385,23 +402,6 @@ export interface CallState {
   /** At most 32 bytes. */
   readonly away: Uint8Array;
   readonly version: number;
-}
-
-/**
- * Which waiting rooms this device wants to be told of, instead of those that it named before on this connection.
- *
- * Answered by a `Room` for each that the asker may see; then every change is told.
- */
-export interface WatchRoom {
-  readonly tag: "watch_room";
-  /** At most 1,024 bytes. Appointment ids, joined. */
-  readonly appointments: Uint8Array;
-}
-
-/** A waiting room as this device may see it. Dropped first under pressure, but the last one is always told. */
-export interface Room {
-  readonly tag: "room";
-  readonly room: RoomView;
 }
 
 /**

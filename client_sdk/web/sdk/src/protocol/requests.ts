@@ -22,22 +22,6 @@ export type Role =
   /** Is led. */
   | "client";
 
-/**
- * An open invite as anybody who knows its id may see it.
- *
- * The secret that opens `card` is only in the link's fragment.
- */
-export interface InviteView {
-  readonly conv: ConversationId;
-  /** At most 32,768 bytes. */
-  readonly card: Uint8Array;
-  /** The conversation's membership entries, from genesis. */
-  readonly chain: readonly Uint8Array[];
-  /** Device lists of the accounts whose entries stand in the chain. */
-  readonly lists: readonly AccountDevices[];
-  readonly serverTimeMs: number;
-}
-
 /** A device's prekeys: signed prekey, last-resort key and up to 50 one-time bundles. */
 export interface Prekeys {
   /** 108 bytes. */
@@ -46,28 +30,6 @@ export interface Prekeys {
   readonly lastResort: Uint8Array;
   /** At most 100. */
   readonly oneTime: readonly Uint8Array[];
-}
-
-/**
- * First registration of an account: exactly one of `join` and `ownerToken`. Idempotent by identical bytes.
- *
- * list: device list 1 with its signature. join: membership entry `join` of the invite's conversation.
- */
-export interface Register {
-  /** At most 8,192 bytes. */
-  readonly list: Uint8Array;
-  readonly prekeys: Prekeys;
-  /** At most 4,096 bytes. */
-  readonly join: Uint8Array | null;
-  /** 32 bytes. */
-  readonly ownerToken: Uint8Array | null;
-}
-
-/** The account exists; the device may sign in. */
-export interface Registered {
-  readonly role: Role;
-  /** seq of the join entry, 0 for an owner. */
-  readonly seq: number;
 }
 
 /**
@@ -179,6 +141,44 @@ export interface LinkState {
   readonly expiresMs: number;
   readonly serverTimeMs: number;
   readonly steps: readonly Uint8Array[];
+}
+
+/**
+ * An open invite as anybody who knows its id may see it.
+ *
+ * The secret that opens `card` is only in the link's fragment.
+ */
+export interface InviteView {
+  readonly conv: ConversationId;
+  /** At most 32,768 bytes. */
+  readonly card: Uint8Array;
+  /** The conversation's membership entries, from genesis. */
+  readonly chain: readonly Uint8Array[];
+  /** Device lists of the accounts whose entries stand in the chain. */
+  readonly lists: readonly AccountDevices[];
+  readonly serverTimeMs: number;
+}
+
+/**
+ * First registration of an account: exactly one of `join` and `ownerToken`. Idempotent by identical bytes.
+ *
+ * list: device list 1 with its signature. join: membership entry `join` of the invite's conversation.
+ */
+export interface Register {
+  /** At most 8,192 bytes. */
+  readonly list: Uint8Array;
+  readonly prekeys: Prekeys;
+  /** At most 4,096 bytes. */
+  readonly join: Uint8Array | null;
+  /** 32 bytes. */
+  readonly ownerToken: Uint8Array | null;
+}
+
+/** The account exists; the device may sign in. */
+export interface Registered {
+  readonly role: Role;
+  /** seq of the join entry, 0 for an owner. */
+  readonly seq: number;
 }
 
 /**

@@ -225,6 +225,7 @@ describe("a call that is answered", () => {
     await kim.connect();
     await quiet(kim, dana);
     await later(3 * SECOND, kim, dana);
+    connect(id, kim); // media come in at one side though the other one lacks the answer
     assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "unsaid", "kim").sdp);
     assert.equal(shown(dana, id).candidates.length, 1);
     assert.equal(shown(kim, id).theirs?.restart, true);

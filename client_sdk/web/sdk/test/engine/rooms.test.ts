@@ -187,6 +187,7 @@ describe("a place", () => {
     kim.dropConnection();
     await pass(TICKET_MS + UNHEARD_MS, dana);
     assert.deepEqual(people(), { Kim: "expired" });
+    assert.ok(!kim.do((turn) => rooms.expectsCall(turn, hour, dana.me.account)), "a place of long ago lets nobody in");
     await kim.connect();
     await quiet(dana, kim);
     assert.deepEqual(people(), { Kim: "waiting" });
@@ -251,6 +252,12 @@ describe("a host", () => {
     assert.deepEqual([room(kim).door, room(dana).asHost], ["host_present", true]);
     await pass(40_000, dana, kim);
     assert.equal(room(kim).door, "host_present");
+    dana.dropConnection();
+    await dana.connect();
+    await quiet(dana, kim);
+    knock(kim, hour, { checks: 5 });
+    await quiet(dana, kim);
+    assert.equal(room(dana).people[0]?.checks, 5, "watched anew on the new connection");
     dana.do((turn) => rooms.leave(turn, hour));
     await quiet(dana, kim);
     assert.deepEqual([room(kim).door, room(dana).asHost, people()], ["open_no_host", false, { Kim: "waiting" }]);
