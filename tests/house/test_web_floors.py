@@ -39,7 +39,7 @@ TOGETHER = {frozenset({"ports", "events"}), frozenset({"worker", "client"}), fro
 #: Package -> what its sources may import beside their own files.
 DOORS = {
     "sdk": {"@msgpack/msgpack", "libsodium-wrappers-sumo"},
-    "elements": {"@rapport/sdk", "lit", "uqr"},
+    "elements": {"@rapport/sdk", "lit", "lit/directive.js", "uqr"},
     "app": {"@rapport/elements", "@rapport/sdk", "lit"},
 }
 

@@ -140,7 +140,8 @@ class AiortcEndpoint:
         """With the same certificate, so that the other side knows whom it talks to."""
         before = self._connection
         before.remove_all_listeners()
-        tracks = [sender.track for sender in before.getSenders() if sender.track is not None]
+        sent: list[MediaStreamTrack | None] = [sender.track for sender in before.getSenders()]
+        tracks = [track for track in sent if track is not None]
         for sender in before.getSenders():
             sender.replaceTrack(None)  # closing must not end what goes on being sent
         self._connect(tracks, getattr(before, _CERTIFICATES))

@@ -8,11 +8,12 @@ import {
   type StorageNote,
   textsFor,
 } from "@rapport/elements";
-import { type CallView, type Identity, type Kept, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
+import { type CallView, type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { Admission } from "./admission.ts";
 import { ClientElement, tool } from "./client-element.ts";
 import { focusHeading } from "./focus.ts";
+import { KeptCount } from "./kept-count.ts";
 import { Latest } from "./latest.ts";
 import { ownOffice, serverNow, waitingRows } from "./office-views.ts";
 import { setUrgentSound, urgentSound } from "./preferences.ts";
@@ -57,14 +58,6 @@ export class App extends ClientElement {
       .rest {
         min-block-size: 0;
       }
-      .vh {
-        position: absolute;
-        inline-size: 1px;
-        block-size: 1px;
-        overflow: hidden;
-        clip-path: inset(50%);
-        white-space: nowrap;
-      }
       .page {
         display: grid;
         grid-template-rows: auto minmax(0, 1fr);
@@ -98,7 +91,7 @@ export class App extends ClientElement {
   declare protected said: string;
 
   #latest: Latest | null = null;
-  #kept: Kept | null = null;
+  #kept: KeptCount | null = null;
   readonly #knock = new Knock();
   /** Whether Help now was opened from another screen of this page: closing it goes back there. */
   #helpFrom = false;
@@ -163,8 +156,10 @@ export class App extends ClientElement {
       this.#helpFrom = true;
       this.#open({ at: "help" });
     });
+    const kept = new KeptCount(this.client, () => this.requestUpdate());
+    this.#kept = kept;
     for (const type of ["promiseChanged", "changed"] as const) {
-      this.hear(type, () => void this.#countKept());
+      this.hear(type, () => void kept.count());
     }
     addEventListener("popstate", this.#follow);
     addEventListener("hashchange", this.#follow);
@@ -439,7 +434,7 @@ export class App extends ClientElement {
     const nowMs = serverNow(this.client);
     const override = hours?.override ?? null;
     const overridden = override !== null && override.sinceMs <= nowMs && nowMs < override.untilMs;
-    return html`<rapport-own-office slot="list" .office=${office} .overridden=${overridden} .pending=${pending} .kept=${this.#kept}
+    return html`<rapport-own-office slot="list" .office=${office} .overridden=${overridden} .pending=${pending} .kept=${this.#kept?.kept ?? null}
       @rapport-step-away=${(event: CustomEvent<Emitted["rapport-step-away"]>) => void this.attempt(this.client.office.stepAway(event.detail.untilMs))}
       @rapport-come-back=${() => void this.attempt(this.client.office.comeBack())}></rapport-own-office>`;
   }
@@ -448,32 +443,6 @@ export class App extends ClientElement {
     return html`<rapport-waiting-list slot="list" .rows=${waitingRows(this.client)} .current=${current}
       @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#open({ at: "conversation", ...event.detail, comparing: false })}></rapport-waiting-list>`;
   }
-
-  /** Promises of this calendar month that were kept: counted on this device, for its therapist alone. */
-  async #countKept(): Promise<void> {
-    const { client } = this;
-    if (client.identity === null || client.identity.role === "client" || this.#counting) {
-      return;
-    }
-    this.#counting = true;
-    const now = new Date(serverNow(client));
-    const since = new Date(now.getFullYear(), now.getMonth(), 1).getTime();
-    try {
-      const kept = await client.kept(since, now.getTime());
-      if (kept.kept !== this.#kept?.kept || kept.of !== this.#kept.of) {
-        this.#kept = kept;
-        this.requestUpdate();
-      }
-    } catch (error) {
-      if (!(error instanceof RapportError)) {
-        throw error;
-      }
-    } finally {
-      this.#counting = false;
-    }
-  }
-
-  #counting = false;
 
   #goTo(place: Place): void {
     this.#open(place === "clients" ? { at: "home" } : { at: place });

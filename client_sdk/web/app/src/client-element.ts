@@ -11,6 +11,14 @@ export const page = css`
     display: block;
     color: var(--ink);
   }
+  .vh {
+    position: absolute;
+    inline-size: 1px;
+    block-size: 1px;
+    overflow: hidden;
+    clip-path: inset(50%);
+    white-space: nowrap;
+  }
   .scroller {
     overflow-y: auto;
     padding: var(--s4);
