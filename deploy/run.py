@@ -118,7 +118,7 @@ def missing_system_packages(job: str, arguments: list[str]) -> list[str]:
         missing.append("python3-venv")
     wanted = {
         "demo": SERVERS if "--cluster" in arguments else {},
-        "web": {"chromium": "chromium"},
+        "web": {"chromium": "chromium", **RELAY},
         "nodes": {**SERVERS, **RELAY},
         "deploy": DEPLOY_PROGRAMS,
         "cluster": CLUSTER_PROGRAMS,
