@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import BytesType, IntType, ListType, Metadata, NoneType, StrType, StructType, UnionType
 
-from rapport_protocol import answering, meeting, requests
+from rapport_protocol import answering, device_requests, meeting, requests
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.requests import OPERATIONS, Operation, Role
 from rapport_server.config import Config
@@ -255,7 +255,7 @@ def _kinds() -> list[type[Struct]]:
             pending.extend(inner for field in msgspec.structs.fields(kind) for inner in _inside(field.type))
     return [
         kind
-        for module in (requests, meeting, answering)
+        for module in (device_requests, requests, meeting, answering)
         for kind in vars(module).values()
         if isinstance(kind, type) and kind in found and kind.__module__ == module.__name__
     ]

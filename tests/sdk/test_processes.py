@@ -62,7 +62,7 @@ def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
             assert b"talk" in demo.stderr.readline()
             listed = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text()
             children = [int(number) for number in listed.split()]
-            assert len(children) == 3, "a server and two players"
+            assert len(children) >= 3, "a server, two players, and a relay where there is one"
             demo.terminate()
             assert demo.wait(60) == 128 + signal.SIGTERM
         finally:

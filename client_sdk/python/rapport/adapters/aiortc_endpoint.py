@@ -42,6 +42,8 @@ LOST_AFTER_S: Final = 2.0
 """Seconds without a packet after which media count as interrupted; of silence one comes every 20 ms."""
 _LOOK_EVERY_S: Final = 0.5
 _CLOSE_WITHIN_S: Final = 2.0
+_GATHER_WITHIN_S: Final = 6.0
+"""aioice gives a relay 5 s to answer."""
 _EVENTS_MOST: Final = 64
 """Events that wait for their reader; further counts are left out, since the next ones hold them."""
 _CERTIFICATES: Final = "_RTCPeerConnection__certificates"
@@ -98,6 +100,7 @@ class AiortcEndpoint:
         self._recorder = MediaRecorder(str(sink)) if sink is not None else None
         self._sent: dict[str, MediaStreamTrack] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._gathering: set[asyncio.Task[None]] = set()
         self._events: asyncio.Queue[EndpointEvent | None] = asyncio.Queue()
         self._way = False
         """ICE and DTLS stand."""
@@ -165,7 +168,7 @@ class AiortcEndpoint:
     async def describe(self) -> Description:
         """See CallEndpoint."""
         peer = self._connection
-        await peer.setLocalDescription(await peer.createOffer())
+        await self._gather(peer, await peer.createOffer())
         return self._described()
 
     async def answer(self, offer: Description) -> Description:
@@ -175,8 +178,15 @@ class AiortcEndpoint:
             await self._connect_anew()
         self._theirs, peer = name, self._connection
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-        await peer.setLocalDescription(await peer.createAnswer())
+        await self._gather(peer, await peer.createAnswer())
         return self._described()
+
+    async def _gather(self, peer: RTCPeerConnection, description: RTCSessionDescription) -> None:
+        """To its end, cancelled or not: aioice forgets the sockets of a gathering that is broken off."""
+        gathering = asyncio.create_task(peer.setLocalDescription(description), name="rapport-media-gather")
+        self._gathering.add(gathering)
+        gathering.add_done_callback(self._gathering.discard)
+        await asyncio.shield(gathering)
 
     def _described(self) -> Description:
         local = self._connection.localDescription
@@ -304,6 +314,8 @@ class AiortcEndpoint:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        if self._gathering:
+            await asyncio.wait(self._gathering, timeout=_GATHER_WITHIN_S)
         if peer is not None:
             peer.remove_all_listeners()
             await _closed(peer)
