@@ -57,7 +57,7 @@ def make(folder: Path, postgres: str = "postgres:5432", redis: str = "redis:6379
         "notification_key": _text(secrets.token_bytes(32)),
         "vapid_key": _text((secrets.randbelow(P256_ORDER - 1) + 1).to_bytes(32, "big")),
         "turn_secret": turn,
-        "turnserver.conf": f"{relay}\nstatic-auth-secret={turn}\n",
+        "turnserver_conf": f"{relay}\nstatic-auth-secret={turn}\n",
         "redis_users": users.replace("{PASSWORD_SHA256}", hashlib.sha256(bus.encode()).hexdigest()),
     }
     for name, content in contents.items():

@@ -253,7 +253,8 @@ def opened_link(
     """See RoomLinkDirectory.opened_link."""
     here = (_link.c.practice == practice, _link.c.appointment == appointment)
     theirs = (_link.c.account == account, _link.c.device == device, _link.c.expires_ms > now)
-    found = db.execute(select(func.min(_link.c.link)).where(*here, *theirs)).scalar_one()
+    first = select(_link.c.link).where(*here, *theirs).order_by(_link.c.link).limit(1)
+    found = db.execute(first).scalar_one_or_none()
     return None if found is None else RoomLinkId(found)
 
 
