@@ -1,4 +1,4 @@
-"""Two nodes of Rapport with PostgreSQL, Redis and Caddy in front, all on this machine, from Debian's packages.
+"""Two nodes of Rapport with PostgreSQL, Redis, coturn and Caddy in front, all on this machine, from Debian's packages.
 
     python3 deploy/run.py cluster [--folder FOLDER]
     python3 deploy/run.py cluster --check
@@ -29,6 +29,7 @@ from rapport.testing.backing import PostgresProcess, RedisProcess
 from rapport.testing.nodes import NodeSet
 from rapport.testing.processes import ProcessProblem, free_port
 from rapport.testing.programs import Program, find_program
+from rapport.testing.turn import TurnProcess
 
 __all__ = ["Caddy", "LocalCluster", "main"]
 
@@ -36,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 BURST = dict.fromkeys((THERAPIST, CLIENT, *PHONES.values()), 12)
 HAPPENED = "A node behind the proxy was killed while {unanswered} sends were unanswered"
 #: Ports that are kept in the folder: the vaults know the server by its address.
-PORTS = ("site", "node-1", "node-2", "postgres", "redis")
+PORTS = ("site", "node-1", "node-2", "postgres", "redis", "relay")
 #: Setting of `store` -> file of the secrets.
 URLS = {"url": "store_url", "owner_url": "owner_url"}
 
@@ -80,10 +81,23 @@ class LocalCluster:
         self.redis = RedisProcess(folder / "redis", self.ports["redis"], options=users)
         self.postgres = PostgresProcess(folder / "postgres", self.ports["postgres"])
         behind = [self.ports["node-1"], self.ports["node-2"]]
+        # The deployment's own rules, but for this machine: people of a cluster on loopback are on loopback.
+        self.relay = TurnProcess(
+            folder / "relay",
+            port=self.ports["relay"],
+            base=HERE / "coturn/turnserver.conf",
+            secret=(secrets / "turn_secret").read_text().strip(),
+            lines=["allow-loopback-peers", "allowed-peer-ip=127.0.0.1"],
+        )
         self.proxy = Caddy(folder / "caddy", self.ports["site"], behind)
         database = {f"store.{name}": (secrets / file).read_text().strip() for name, file in URLS.items()}
         bus_url = (secrets / "bus_url").read_text().strip()
-        settings = {"server.trust_proxy": "true", "server.public_url": self.address}
+        settings = {
+            "server.trust_proxy": "true",
+            "server.public_url": self.address,
+            "turn.urls": ",".join(self.relay.urls()),
+            "turn.secret": self.relay.secret,
+        }
         self.nodes = NodeSet(folder, database, bus_url, ports=behind, settings=settings)
 
     @property
@@ -96,6 +110,7 @@ class LocalCluster:
         remembered = self.folder / "owner_link"
         await stack.enter_async_context(self.redis)
         await stack.enter_async_context(self.postgres)
+        await stack.enter_async_context(self.relay)
         if not remembered.exists():
             roles = (HERE / "postgres/roles.sql").read_text(encoding="utf-8")
             await asyncio.to_thread(self.postgres.ask, roles.replace("/run/secrets", str(self.folder / "secrets")))

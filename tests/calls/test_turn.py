@@ -41,3 +41,12 @@ async def test_a_name_that_has_ended_or_was_not_made_with_the_secret_gets_nothin
         client = await allocate(relay, *credentials(relay.secret))
         assert await permission(client, "8.8.8.8") == 0
         await client.delete()
+
+
+async def test_a_relay_for_one_machine_reaches_that_machine_alone(tmp_path: Path) -> None:
+    """As `deploy/local_cluster.py` runs it."""
+    lines = ["allow-loopback-peers", "allowed-peer-ip=127.0.0.1"]
+    async with TurnProcess(tmp_path / "turn", base=CONFIGURATION, lines=lines, secret="kept") as relay:
+        client = await allocate(relay, *credentials("kept"))
+        assert [await permission(client, peer) for peer in ("127.0.0.1", "10.0.0.1")] == [0, FORBIDDEN]
+        await client.delete()

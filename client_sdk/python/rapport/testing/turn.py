@@ -23,7 +23,8 @@ class TurnProcess(Program):
     """One coturn.
 
     address: where it listens and relays. port: a free one unless given. base: a configuration file to begin with, like
-    the one of a deployment; without one it relays to everybody, the loopback address included. lines: further lines.
+    the one of a deployment; without one it relays to everybody, the loopback address included. secret: a new one unless
+    given. lines: further lines.
     """
 
     def __init__(
@@ -33,12 +34,13 @@ class TurnProcess(Program):
         port: int | None = None,
         *,
         base: Path | None = None,
+        secret: str = "",
         lines: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, "turnserver", "coturn")
         self.address = address
         self.port = port or free_port()
-        self.secret = secrets.token_urlsafe(_SECRET_BYTES)
+        self.secret = secret or secrets.token_urlsafe(_SECRET_BYTES)
         """What user names and credentials are made with (`turn.secret` of a server)."""
         self._base = base
         self._lines = [*lines]
