@@ -74,6 +74,12 @@ class Calls:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._live: dict[MessageId, LiveCall] = {}
+        self.hide_address: bool | None = None
+        """Whether media take the relay alone, so that nobody in a call learns our address.
+
+        None = as the practice wants it: of clients yes, unless its server says otherwise. False where two people on one
+        network are to find each other without a relay.
+        """
 
     def live(self) -> list[CallView]:
         """Calls that have not ended on this device, newest first."""
@@ -87,7 +93,8 @@ class Calls:
     @property
     def current(self) -> "LiveCall | None":
         """The one that has media on this device."""
-        return next((call for call in self._live.values() if call.view.here), None)
+        views = ((call, self.of(call.id)) for call in self._live.values())
+        return next((call for call, view in views if view is not None and view.here), None)
 
     async def offer(
         self,
@@ -104,8 +111,8 @@ class Calls:
         higher id goes on; `LiveCall.id` then is that one's. LocalError: NOT_FOUND, FORBIDDEN (not a conversation of
         two, or this device is in another call), TOO_LARGE.
         """
-        description = await self._description(endpoint, media)
         try:
+            description = await self._description(endpoint, media)
             call = await self._engine.do(
                 lambda turn: calling_out.offer_call(turn, conversation, media, description, appointment, id)
             )
@@ -120,13 +127,14 @@ class Calls:
         """What goes into the offer: nothing of a client, who learns the relay once accepted (20.3)."""
         if endpoint.gathers_first or self._engine.core.me.role not in {Role.OWNER, Role.THERAPIST}:
             return None
-        await endpoint.start(None, media.value, relay_only=False)
+        await endpoint.start(None, media.value, relay_only=bool(self.hide_address))
         return await endpoint.describe()
 
     def open(self, call: MessageId) -> "LiveCall":
         """A call that rings or is under way, to answer or follow it. LocalError(NOT_FOUND)."""
         if call not in self._engine.calls.rows:
             raise LocalError(ErrorCode.NOT_FOUND, "no such call")
+        self._live = {id: live for id, live in self._live.items() if live.id in self._engine.calls.rows}
         return self._live.setdefault(call, LiveCall(self, self._engine, call))
 
     async def turn(self, *, call: MessageId | None = None, appointment: AppointmentId | None = None) -> TurnCredentials:
@@ -166,6 +174,8 @@ class LiveCall:
         """Its media on this device, once there are some."""
         self.stats = MediaStats(0, 0)
         """What has come so far, as the endpoint said last."""
+        self._sends: CallMode | None = None
+        """What the person has chosen to send, None = all that the call is of."""
         self._calls = calls
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
@@ -229,9 +239,16 @@ class LiveCall:
 
     async def set_mode(self, mode: CallMode) -> None:
         """The person here wants to send that from now on; the other side is told."""
+        self._sends = mode
         if self.endpoint is not None:
             await self.endpoint.set_mode(mode.value)
-        await self._engine.do(lambda turn: calling_out.say_mode(turn, self.id, mode, "person"))
+        await self._say_mode()
+
+    async def _say_mode(self) -> None:
+        """Media flow, perhaps to another device or in another call than when the person chose."""
+        mode = self._sends
+        if mode is not None:
+            await self._engine.do(lambda turn: calling_out.say_mode(turn, self.id, mode, "person"))
 
     async def _failed(self) -> None:
         await self._engine.do(lambda turn: calling_out.media_failed(turn, self.id))
@@ -277,6 +294,8 @@ class LiveCall:
         """Does what the call asks of its media and they have not done yet. False when it is over."""
         row = self._engine.calls.rows.get(self.id)
         if row is not None and row.goes_on_as is not None and row.goes_on_as != self.id:
+            if row.media is CallMedia.AUDIO and self._sends is None:
+                self._sends = CallMode.AUDIO  # whoever called by voice has not agreed to be seen
             await self._go_on(media, row.goes_on_as)
             row = self._engine.calls.rows.get(self.id)
         if row is None or not row.is_live or (media.runs and not row.has_media):
@@ -303,12 +322,16 @@ class LiveCall:
             self.endpoint = media.endpoint
         media.runs = row.media_run
         credentials = await self._credentials()
-        hides = credentials is not None and bool(credentials.urls) and credentials.relay_only
-        relay_only = hides and self._engine.core.me.role is Role.CLIENT
-        await media.endpoint.start(credentials, row.media.value, relay_only=relay_only)
+        hides = self._calls.hide_address
+        if hides is None:  # a server that gives no credentials must not bring an address out by that
+            wanted = credentials is None or credentials.relay_only
+            hides = wanted and self._engine.core.me.role is Role.CLIENT
+        await media.endpoint.start(credentials, row.media.value, relay_only=hides)
+        if self._sends is not None:
+            await media.endpoint.set_mode(self._sends.value)
 
     async def _credentials(self) -> TurnCredentials | None:
-        """Of the relay; None when there is none to be had: two people on one network need none."""
+        """Of the relay; None when there is none to be had. Who shows their address may do without."""
         for _ in range(_CREDENTIALS_TRIES):
             try:
                 return await self._calls.turn(call=self.id)
@@ -379,6 +402,7 @@ class LiveCall:
             case MediaConnected():
                 media.connected, media.patience = True, 1
                 await self._do(device_events.MediaConnected())
+                await self._say_mode()
             case MediaLost():
                 media.connected = False
                 await self._do(device_events.MediaLost())

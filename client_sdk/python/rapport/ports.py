@@ -229,7 +229,7 @@ class Api(Protocol):
 class Description(Struct, frozen=True, array_like=True):
     """A session description (RFC 8866). kind: `offer` or `answer`. Its repr shows nothing of it."""
 
-    kind: Annotated[str, Meta(pattern="^(offer|answer)$")]
+    kind: Annotated[str, Meta(pattern=r"^(offer|answer)\Z")]
     sdp: Annotated[str, Meta(max_length=DESCRIPTION_BYTES)]
 
     def __repr__(self) -> str:

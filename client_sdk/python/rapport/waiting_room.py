@@ -6,6 +6,7 @@ room is shown as its word; "come in" is the host's sealed call alone (`Place.adm
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,7 +17,7 @@ from rapport.crypto.room_links import RoomDoorLink, parse_room_link
 from rapport.engine import rooms
 from rapport.engine.loop import Engine
 from rapport.meeting import Appointment, Room
-from rapport.ports import Unreachable
+from rapport.ports import Unreachable, VaultProblem
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, Rejected
 from rapport_protocol.ids import AccountId, AppointmentId, MessageId, RoomLinkId
 from rapport_protocol.meeting import (
@@ -124,6 +125,8 @@ class Place:
             return
         says_so = self.state not in _SILENT
         engine.rooms.places.leave(self.appointment)
+        with suppress(VaultProblem):  # the client is being closed
+            await engine.do(lambda turn: rooms.left_door(turn, self.appointment))
         if says_so:
             try:
                 async with asyncio.timeout(LEAVE_WITHIN_S):
@@ -198,6 +201,8 @@ class Doors:
         except BaseException:
             engine.rooms.places.leave(appointment)
             raise
+        if engine.rooms.places.admitted(appointment) is None:  # before a restart, or before we came
+            await engine.do(lambda turn: rooms.admit_by_earlier(turn, appointment))
         return place
 
     async def use_link(self, url: str, passcode: str = "") -> AppointmentId:

@@ -27,12 +27,12 @@ _MISSED: Final = frozenset({"missed", "cancelled"})
 async def relay(folder: Path, stack: AsyncExitStack) -> dict[str, str]:
     """Starts a relay for media, coturn, where it is installed. Returns the settings of a server that uses it.
 
-    Without it there are none, and the two find a direct way.
+    Without it the practice does not hide its clients' addresses, and the two find a direct way.
     """
     try:
         turn = await stack.enter_async_context(TurnProcess(folder))
     except ProcessProblem:
-        return {}
+        return {"turn.relay_only": "false"}
     return {"turn.urls": ",".join(turn.urls()), "turn.secret": turn.secret}
 
 

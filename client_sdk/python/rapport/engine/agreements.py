@@ -80,7 +80,7 @@ class CardContent(Unshown, frozen=True):
     about: _CardText = ""
     how: _CardText = ""
     limits: _CardText = ""
-    country: Annotated[str, Meta(pattern="^([A-Z]{2})?$")] = ""
+    country: Annotated[str, Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
     lines: Annotated[tuple[CrisisLine, ...], Meta(max_length=CRISIS_LINES_MOST)] = ()
 
 

@@ -115,7 +115,7 @@ def _heard(turn: Turn, row: CallRow) -> list[Event]:
         events.append(Accepted(word.their_accepted, own=False))
     if not incoming and word.their_declined is not None:
         events.append(Declined(own=False, busy=word.their_busy))
-    return [*events, Summary()] if word.ended_ms else events
+    return [*events, Summary(own=word.ended_own)] if word.ended_ms else events
 
 
 Word = meetings.CallAccepted | meetings.CallDeclined | meetings.CallSummary
@@ -137,8 +137,8 @@ def take_word(turn: Turn, message: OpenedMessage, word: Word) -> None:
             hear(turn, outer.conv, word.call, lambda before: before.declined(outer.device, busy=busy, own=own))
             event = Declined(own=own, busy=busy)
         case meetings.CallSummary(_, began, ended, reason):
-            hear(turn, outer.conv, word.call, lambda before: before.summed_up(began, ended, reason))
-            event = Summary()
+            hear(turn, outer.conv, word.call, lambda before: before.summed_up(began, ended, reason, own=own))
+            event = Summary(own=own)
     if row is not None:
         tell(turn, row, event)
 
@@ -202,8 +202,10 @@ def offer_refused(turn: Turn, call: MessageId) -> None:
 def take_state(turn: Turn, said: CallState) -> None:
     """How a call stands, says the server."""
     row = CALLS.get(turn.tx, said.call)
-    if row is None or row.conv != said.conv or said.caller not in (turn.me.account, row.with_account):
+    if row is None or row.conv != said.conv:
         return
+    if said.caller != (row.with_account if row.machine.entry.incoming else turn.me.account):
+        return  # it would turn the two sides round
     if said.caller_device != row.machine.entry.caller_device and not row.machine.accepted:
         return  # only a call that somebody has accepted may have moved to another device
     state = State.of(said, turn.me.account)

@@ -23,7 +23,8 @@ WORDS_MOST: Final = 256
 class CallWord(Row, frozen=True):
     """What devices have said about a call, sealed. The first answer of a device of each side counts.
 
-    own_*: by a device of this account; their_*: by one of the other. began_ms, ended_ms, reason: of the summary.
+    own_*: by a device of this account; their_*: by one of the other. began_ms, ended_ms, reason: of the summary;
+    ended_own: one of ours wrote it, so that it also proves that somebody here has answered.
     """
 
     own_accepted: DeviceId | None = None
@@ -35,6 +36,7 @@ class CallWord(Row, frozen=True):
     began_ms: int = 0
     ended_ms: int = 0
     reason: str = ""
+    ended_own: bool = False
 
     def accepted(self, device: DeviceId, *, own: bool) -> "CallWord":
         """With `call.accepted` of a device."""
@@ -48,9 +50,11 @@ class CallWord(Row, frozen=True):
             return self if self.own_declined else replace(self, own_declined=device, own_busy=busy)
         return self if self.their_declined else replace(self, their_declined=device, their_busy=busy)
 
-    def summed_up(self, began_ms: int, ended_ms: int, reason: str) -> "CallWord":
-        """With the first `call.summary`."""
-        return self if self.ended_ms else replace(self, began_ms=began_ms, ended_ms=ended_ms, reason=reason)
+    def summed_up(self, began_ms: int, ended_ms: int, reason: str, *, own: bool) -> "CallWord":
+        """With a `call.summary`: the first one counts, but before all the first of this account."""
+        if self.ended_ms and (self.ended_own or not own):
+            return self
+        return replace(self, began_ms=began_ms, ended_ms=ended_ms, reason=reason, ended_own=own)
 
 
 class CallFacts(Row, frozen=True):
@@ -70,6 +74,7 @@ class CallFacts(Row, frozen=True):
     here: bool = False
 
 
+_TALKED: Final = frozenset({CallOutcome.ANSWERED, CallOutcome.ANSWERED_ELSEWHERE})
 CALL_WORDS: Final = Table("call_word", CallWord)
 """By conversation and call, while the offer is not here; order: when it was first heard of."""
 
@@ -82,8 +87,9 @@ def with_word(facts: CallFacts, word: CallWord, device: DeviceId) -> CallFacts:
 def note_of(facts: CallFacts) -> CallNote:
     """What is shown of it."""
     word = facts.word
-    minutes = -(-(word.ended_ms - word.began_ms) // 60_000) if 0 < word.began_ms < word.ended_ms else 0
     outcome = _incoming(facts) if facts.incoming else _outgoing(facts)
+    talked = outcome in _TALKED and 0 < word.began_ms < word.ended_ms
+    minutes = -(-(word.ended_ms - word.began_ms) // 60_000) if talked else 0
     shown_on = word.own_accepted if outcome is CallOutcome.ANSWERED_ELSEWHERE else None
     return CallNote(facts.media, facts.incoming, outcome, minutes, shown_on)
 
@@ -97,7 +103,7 @@ def _incoming(facts: CallFacts) -> CallOutcome:
     word = facts.word
     if word.own_accepted is not None and not facts.here:
         return CallOutcome.ANSWERED_ELSEWHERE
-    if word.own_accepted is not None or word.ended_ms:
+    if word.own_accepted is not None or word.ended_own:  # that the other side says so proves nothing
         return _was_answered(word) if facts.ended or word.ended_ms else CallOutcome.LIVE
     if word.own_declined is not None:
         return CallOutcome.BUSY if word.own_busy else CallOutcome.DECLINED

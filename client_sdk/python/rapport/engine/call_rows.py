@@ -93,7 +93,7 @@ class CallRow(Row, frozen=True):
     rings: bool = False
     """Here, now."""
     expected: bool = False
-    """The person waits for it at the door of an appointment: it lets them in, and does not ring."""
+    """The person waited for it at the door of an appointment: while they do, it lets them in and does not ring."""
     failed: bool = False
     """Media here have found no way: the call was hung up for that."""
     untold: bool = False
@@ -157,7 +157,8 @@ def drop_call(turn: Turn, call: MessageId) -> None:
 
 
 def _make_room(turn: Turn) -> None:
-    rows = rows_of(turn)
+    # Those that live, are to be told of, or have not yet said goodbye stay longest.
+    rows = sorted(rows_of(turn), key=lambda row: (row.is_live, row.untold or row.machine.goodbye is not None))
     for row in rows[: max(0, len(rows) - KEPT_MOST + 1)]:
         drop_call(turn, row.call)
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from rapport.engine import errands
 from rapport.engine.call_rows import CallRow
+from rapport.engine.contacts import device_party
 from rapport.engine.directs import seal_content
 from rapport.engine.errands import ErrandKind
 from rapport.engine.meetings import CallDescription
@@ -63,6 +64,10 @@ def _sealed(turn: Turn, row: CallRow) -> CallRow:
         return replace(row, direct=None)
     if row.direct is not None and row.direct.device == device and row.direct.id == ours.id:
         return row
+    known = device_party(turn, row.with_account, device)
+    if known is None or not known.listed:  # the server names the device: it must be one of theirs
+        errands.plan(turn, ErrandKind.LISTS, row.with_account)
+        return replace(row, direct=None)
     session = choose(turn, device)
     if session is None:
         _meet(turn, row, device)

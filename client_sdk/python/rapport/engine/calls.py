@@ -119,7 +119,7 @@ def _carry_out(turn: Turn, row: CallRow, effect: Effect) -> CallRow:
         case Say():
             return say(turn, row, effect)
         case Ring():
-            if not row.expected:
+            if not (row.expected and row.appointment in turn.waits):  # else it lets in who waits at that door
                 turn.show(CallRinging(row.conv, row.call))
             return replace(row, rings=True)
         case StopRing():  # the phase has changed, which is told too
@@ -178,7 +178,7 @@ def _post(turn: Turn, row: CallRow, post: Post) -> None:
             reason = EndReason.FAILED if row.failed else post.reason or ""
             began_ms = row.machine.connected_ms  # 0: the two were never connected
             compose(turn, row.conv, CallSummary(row.call, began_ms, post.ended_ms, reason))
-            hear(turn, row.conv, row.call, lambda word: word.summed_up(began_ms, post.ended_ms, reason))
+            hear(turn, row.conv, row.call, lambda word: word.summed_up(began_ms, post.ended_ms, reason, own=True))
         case _:
             assert_never(post.what)
 
@@ -276,7 +276,7 @@ def offline(turn: Turn) -> None:
 def begin(turn: Turn) -> None:
     """A process starts: media are gone, so calls that this device was in are over; what rang is asked about anew."""
     for call in [row.call for row in rows_of(turn)]:
-        tell(turn, replace(CALLS.need(turn.tx, call), rings=False), Restarted())
+        tell(turn, replace(CALLS.need(turn.tx, call), rings=False, expected=False), Restarted())
 
 
 def changed_calls(turn: Turn) -> list[CallRow] | None:

@@ -52,7 +52,7 @@ _Id = Annotated[MessageId, Meta(min_length=16, max_length=16)]
 _Appointment = Annotated[AppointmentId, Meta(min_length=16, max_length=16)]
 _Uint = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 _Words = Annotated[str, Meta(max_length=WORDS_BYTES)]
-_Media = Annotated[str, Meta(pattern="^(audio|video)$")]
+_Media = Annotated[str, Meta(pattern=r"^(audio|video)\Z")]
 
 
 class CallOffer(Unshown, frozen=True):
@@ -100,8 +100,8 @@ class CallMode(Struct, frozen=True):
     """What the sender's side sends from now on: `video`, `audio` or `text`; why: `network` or `person`."""
 
     call: _Id
-    mode: Annotated[str, Meta(pattern="^(video|audio|text)$")]
-    why: Annotated[str, Meta(pattern="^(network|person)$")]
+    mode: Annotated[str, Meta(pattern=r"^(video|audio|text)\Z")]
+    why: Annotated[str, Meta(pattern=r"^(network|person)\Z")]
 
 
 class Occurrence(Struct, frozen=True, array_like=True):

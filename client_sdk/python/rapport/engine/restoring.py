@@ -5,6 +5,9 @@ Nothing is acknowledged, and what was delivered once is history: nobody is told.
 Source: docs/protocol.md, chapter 7.
 """
 
+import logging
+from typing import Final
+
 from msgspec import Struct
 
 from rapport.crypto.archive import entry_epoch
@@ -18,11 +21,14 @@ from rapport.engine.tables import must
 from rapport.engine.turn import Turn
 from rapport.engine.upkeep import may_have_lost
 from rapport.events import SecurityEvent, SecurityKind
+from rapport.ports import VaultProblem
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 
 __all__ = ["Restored", "restore_page"]
+
+_log: Final = logging.getLogger("rapport.engine")
 
 
 class Restored(Struct, frozen=True):
@@ -65,6 +71,11 @@ def restore_page(turn: Turn, conv: ConversationId, page: ArchivePage, *, whole: 
             if failed.failure is FailureClass.UNKNOWN_DEVICE:
                 lists.add(AccountId(item.outer[27:43]))
             chain = chain or (failed.failure is FailureClass.EPOCH and not failed.stranger)
+        except VaultProblem:
+            raise
+        except Exception as problem:  # content that nobody has thought of must not stop the history behind it
+            _log.warning("a message of the history was not understood: %s", type(problem).__name__)
+            unreadable += 1
         else:
             restored += 1
             holes += hole

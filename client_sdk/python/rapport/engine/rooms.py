@@ -8,7 +8,11 @@ Source: docs/protocol.md, chapter 23.
 
 from typing import Final
 
+from msgspec.structs import replace
+
+from rapport.calling import CallRinging
 from rapport.engine.appointments import APPOINTMENTS
+from rapport.engine.call_rows import CallRow, live_rows, put_call
 from rapport.engine.composing import compose
 from rapport.engine.conversations import accounts_of, others_in
 from rapport.engine.meetings import WORDS_BYTES, CallOffer, RoomWords
@@ -17,17 +21,20 @@ from rapport.engine.records import CONVERSATIONS, Conversation
 from rapport.engine.tables import Row, Table
 from rapport.engine.turn import Turn
 from rapport.meeting import Admitted, RoomChanged, RoomWord
+from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId
 from rapport_protocol.meeting import RoomAct
 from rapport_protocol.membership_entries import ConversationKind, MemberRole
 
 __all__ = [
+    "admit_by_earlier",
     "admit_if_expected",
     "all_words",
     "changed_words",
     "expects_call",
     "is_expected",
+    "left_door",
     "link_kept",
     "note_link",
     "pair_with",
@@ -87,6 +94,28 @@ def admit_if_expected(turn: Turn, message: OpenedMessage, content: CallOffer) ->
         return False
     turn.show(Admitted(outer.conv, content.appointment, outer.id))
     return True
+
+
+def admit_by_earlier(turn: Turn, appointment: AppointmentId) -> None:
+    """We have just come to a door: a call of its host that can still be answered lets us in, as if it came now."""
+    for row in live_rows(turn):
+        if _waits_at(row, appointment) and expects_call(turn, appointment, row.with_account):
+            put_call(turn, replace(row, expected=True))
+            turn.show(Admitted(row.conv, appointment, row.call))
+
+
+def left_door(turn: Turn, appointment: AppointmentId) -> None:
+    """We do not wait there any more: what would have let us in rings like any other call."""
+    for row in live_rows(turn):
+        if row.expected and _waits_at(row, appointment):
+            put_call(turn, replace(row, expected=False))
+            if row.machine.phase is DevicePhase.RINGING_HERE:
+                turn.show(CallRinging(row.conv, row.call))
+
+
+def _waits_at(row: CallRow, appointment: AppointmentId) -> bool:
+    waits = row.machine.phase in {DevicePhase.WAKING, DevicePhase.RINGING_HERE}
+    return waits and row.machine.entry.incoming and row.appointment == appointment
 
 
 def _is_staff(turn: Turn, account: AccountId) -> bool:

@@ -6,11 +6,15 @@ import { joinAs } from "./preferences.ts";
 import { doorTone } from "./sound.ts";
 import { comeIn, joinMedia } from "./wait-screen.ts";
 
+/** One that cannot be taken is tried no more often than this: every change of the call leads here. */
+const TRIED_MOST = 3;
+
 /** Takes each admitting call once. The microphone is on in the call only if it was turned on before the door. */
 export class Admission {
   readonly #client: RapportClient;
   readonly #admitted: (call: CallView, words: string) => void;
   readonly #taken = new Set<MessageId>();
+  readonly #tried = new Map<MessageId, number>();
   #camera: boolean | null = null;
   #microphone = false;
 
@@ -45,7 +49,11 @@ export class Admission {
       live.mute(!this.#microphone);
       await live.accept({ media: joinMedia(held, this.#camera ?? joinAs() === "video") });
     } catch {
-      this.#taken.delete(call.id); // what stands in its way is said by the state of the call
+      const tried = (this.#tried.get(call.id) ?? 0) + 1; // what stands in its way is said by the state of the call
+      this.#tried.set(call.id, tried);
+      if (tried < TRIED_MOST) {
+        this.#taken.delete(call.id);
+      }
     }
   }
 }

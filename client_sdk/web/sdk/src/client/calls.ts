@@ -89,12 +89,25 @@ export class Calls {
     return live;
   }
 
-  /** The call of that id, to be answered, refused or left. LocalError(not_found). */
+  /**
+   * The call of that id, to be answered, refused or left. One whose media have ended in this page while the call itself
+   * lives is another object from then on. LocalError(not_found).
+   */
   open(call: MessageId): LiveCall {
     if (this.shown(call) === null) {
       throw new LocalError("not_found", "no such call");
     }
-    return this.held.get(call) ?? this.made(call);
+    const held = this.held.get(call);
+    return held === undefined || this.isSpent(held) ? this.made(call) : held;
+  }
+
+  /** Its media have ended, and the call goes on elsewhere, or rings: it may come back to this page. */
+  private isSpent({ id, isOver }: LiveCall): boolean {
+    const shown = this.shown(id);
+    if (shown === null || shown.view.phase === "ended") {
+      return false;
+    }
+    return isOver && !(shown.view.here && shown.page === this.page); // else it is being left
   }
 
   private get isClient(): boolean {
@@ -126,14 +139,17 @@ export class Calls {
     }
     for (const { view, page, orders } of Object.values(this.look().calls)) {
       if (page === this.page && view.here && orders.start > 0 && !this.held.has(view.id)) {
-        void this.takeOver(view.id); // both have called: their call goes on with our media
+        this.takeOver(view).catch(() => undefined); // both have called: their call goes on with our media
       }
     }
   }
 
-  private async takeOver(id: MessageId): Promise<void> {
+  /** With our camera only if the person had it on in the call that has ended for this one: nobody is asked again. */
+  private async takeOver({ id, conversation, media }: CallView): Promise<void> {
+    const ours = [...this.held.values()].filter((held) => this.of(held.id)?.conversation === conversation).at(-1);
     const live = this.made(id);
-    await live.start(live.view.media);
+    live.mute(ours?.muted ?? false);
+    await live.start(ours?.chosen === "video" ? media : "audio");
     live.follow();
   }
 

@@ -59,7 +59,7 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** One call. Made by `client.calls`; the same object for as long as the call is remembered. */
+/** One call. Made by `client.calls`; the same object until its media have ended in this page. */
 export class LiveCall {
   readonly id: MessageId;
   /** How well it goes, for the last seconds; null before media flow. */
@@ -68,6 +68,7 @@ export class LiveCall {
   reconnecting = false;
   private readonly grounds: Grounds;
   private readonly own = new OwnMedia();
+  private wanted: CallMode = "text";
   private readonly listeners = new Set<() => void>();
   private readonly recovery: Recovery;
   private peer: Peer | null = null;
@@ -83,6 +84,8 @@ export class LiveCall {
   private trouble: CallProblem = "";
   private queue: Promise<unknown> = Promise.resolve();
   private readonly done = { start: 0, restart: 0, close: 0, taken: 0 };
+  /** Media have been begun here. */
+  private hasBegun = false;
   private said: "" | "connected" | "lost" | "failed" = "";
   private timers: ReturnType<typeof setInterval>[] = [];
   private readonly over = new AbortController();
@@ -92,6 +95,11 @@ export class LiveCall {
     this.grounds = grounds;
     this.own.show = () => this.attempt(() => this.send("person"));
     this.ladder = newLadder("video", Date.now());
+    const { shown } = this;
+    if (shown !== null && !shown.view.here) {
+      const { start, restart, close } = shown.orders;
+      Object.assign(this.done, { start, restart, close }); // of media that have ended
+    }
     this.recovery = new Recovery({
       flows: () => !this.reconnecting,
       pictures: () => (this.shown?.view.modeThere === "video" ? (this.counts?.framesDecoded ?? 0) : null),
@@ -156,6 +164,11 @@ export class LiveCall {
     return this.own.muted;
   }
 
+  /** What the person has asked for last, whatever network and devices allow; it stays when the call has ended. */
+  get chosen(): CallMode {
+    return this.wanted;
+  }
+
   /** Whether our camera is on; whether its pictures are sent says `mode`. */
   get cameraOn(): boolean {
     return this.own.tracks.video !== null;
@@ -198,7 +211,7 @@ export class LiveCall {
   /**
    * Takes the call. media: with or without our pictures; as they were offered unless given.
    *
-   * LocalError(conflict): it cannot be answered here any more.
+   * LocalError(conflict): it cannot be answered here any more, or the person has hung up meanwhile.
    */
   async accept({ media = this.view.media }: { readonly media?: "audio" | "video" } = {}): Promise<void> {
     await this.start(media);
@@ -210,7 +223,7 @@ export class LiveCall {
     }
   }
 
-  /** Takes the call over from another device of ours. LocalError(conflict): none is in it. */
+  /** Takes the call over from another device of ours. LocalError(conflict): none is in it, or it is over meanwhile. */
   async takeOver(): Promise<void> {
     await this.start(this.view.media);
     try {
@@ -226,7 +239,7 @@ export class LiveCall {
     await this.grounds.port.call("declineCall", this.id);
   }
 
-  /** Takes the call back, or leaves it. Media end at once. */
+  /** Takes the call back, refuses it, or leaves it. Media end at once. */
   async hangUp(): Promise<void> {
     this.close();
     await this.grounds.port.call("hangUpCall", this.id);
@@ -234,6 +247,7 @@ export class LiveCall {
 
   /** What we send at most from now on; the other side is told. */
   async setMode(mode: CallMode): Promise<void> {
+    this.wanted = mode;
     this.ladder = choose(this.ladder, mode, Date.now())[0];
     await this.own.use(mode);
     await this.send("person");
@@ -252,12 +266,27 @@ export class LiveCall {
 
   // --- media ----------------------------------------------------------------------------------------------------------
 
-  /** Before the call is offered or answered: takes camera and microphone, as far as there are any. */
+  /**
+   * Before the call is offered or answered: takes camera and microphone, as far as there are any.
+   *
+   * LocalError(conflict): its media have ended, maybe while the browser asked the person.
+   */
   async start(media: "audio" | "video"): Promise<void> {
+    this.requireLiving();
+    this.wanted = media;
     this.ladder = newLadder(media, Date.now());
-    this.timers.push(setInterval(() => this.say("callAlive"), ALIVE_EVERY_MS));
-    this.timers.push(setInterval(() => void this.look(), LOOK_EVERY_MS));
+    if (this.timers.length === 0) {
+      this.timers.push(setInterval(() => this.say("callAlive"), ALIVE_EVERY_MS));
+      this.timers.push(setInterval(() => void this.look(), LOOK_EVERY_MS));
+    }
     await this.own.use(media);
+    this.requireLiving();
+  }
+
+  private requireLiving(): void {
+    if (this.isOver) {
+      throw new LocalError("conflict", "the call is over");
+    }
   }
 
   /** Our description for the offer itself, before anybody has answered. */
@@ -269,7 +298,7 @@ export class LiveCall {
 
   private async opened(): Promise<Peer> {
     this.certificate ??= await makeCertificate();
-    this.over.signal.throwIfAborted();
+    this.requireLiving();
     if (this.peer === null) {
       const { certificate } = this;
       const polite = this.shown?.polite ?? false;
@@ -323,12 +352,19 @@ export class LiveCall {
       return; // it is being offered
     }
     this.known = true;
-    if (shown === null || shown.view.phase === "ended" || (this.peer !== null && shown.page !== this.grounds.page)) {
+    const isOurs = shown?.page === this.grounds.page;
+    if (shown === null || shown.view.phase === "ended" || this.isGone(shown)) {
       this.close();
-    } else if (shown.page === this.grounds.page && !this.over.signal.aborted) {
+    } else if (isOurs && shown.view.here && !this.over.signal.aborted) {
       this.obey(shown);
     }
     this.tell();
+  }
+
+  /** Media were here, or were to be, and the call is now on another page, or on another device of ours. */
+  private isGone({ view, page, orders }: CallShown): boolean {
+    const isOurs = page === this.grounds.page;
+    return isOurs ? !view.here && (this.hasBegun || orders.start > this.done.start) : this.hasBegun;
   }
 
   private obey(shown: CallShown): void {
@@ -339,6 +375,7 @@ export class LiveCall {
     }
     if (orders.start > this.done.start) {
       this.done.start = orders.start;
+      this.hasBegun = true;
       this.attempt(() => this.begin());
     }
     if (orders.taken > this.done.taken && this.done.start > 0) {

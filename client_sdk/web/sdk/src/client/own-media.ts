@@ -28,7 +28,9 @@ export function problemOf(error: unknown, missing: "no_camera" | "no_microphone"
   return name === "NotReadableError" || name === "AbortError" ? "in_use" : missing;
 }
 
-/** The tracks of one call. */
+const KINDS = ["audio", "video"] as const;
+
+/** The tracks of one call; closed once, for good. */
 export class OwnMedia {
   /** What we look and sound like, for elements. */
   readonly stream = new MediaStream();
@@ -36,6 +38,10 @@ export class OwnMedia {
   /** Is called when a track has gone by itself. */
   show: () => void = () => undefined;
   private isMuted = false;
+  private isClosed = false;
+  /** What was asked for last: a prompt of the browser may be answered long after that. */
+  private wanted: CallMode = "text";
+  private queue: Promise<void> = Promise.resolve();
 
   /** What there is now. */
   get tracks(): OwnTracks {
@@ -54,27 +60,40 @@ export class OwnMedia {
     }
   }
 
-  /** Takes what this mode needs and gives back what it does not. Never rejects: `problem` says what is missing. */
-  async use(mode: CallMode): Promise<void> {
-    this.problem = "";
-    await this.have("audio", mode !== "text");
-    await this.have("video", mode === "video");
+  /**
+   * Takes what this mode needs, one request after the other, and gives back at once what it does not. Never rejects:
+   * `problem` says what is missing.
+   */
+  use(mode: CallMode): Promise<void> {
+    this.wanted = mode;
+    for (const kind of KINDS) {
+      if (!this.wants(kind)) {
+        this.drop(this.tracks[kind]);
+      }
+    }
+    this.queue = this.queue.then(async () => {
+      this.problem = "";
+      for (const kind of KINDS) {
+        await this.take(kind);
+      }
+    });
+    return this.queue;
   }
 
-  private async have(kind: "audio" | "video", wanted: boolean): Promise<void> {
-    const held = this.tracks[kind];
-    if (!wanted) {
-      this.drop(held);
-    } else if (held === null) {
-      await this.take(kind);
-    }
+  private wants(kind: "audio" | "video"): boolean {
+    return !this.isClosed && (kind === "audio" ? this.wanted !== "text" : this.wanted === "video");
   }
 
   private async take(kind: "audio" | "video"): Promise<void> {
+    if (!this.wants(kind) || this.tracks[kind] !== null) {
+      return;
+    }
     try {
       const asked = kind === "audio" ? { audio: AUDIO } : { video: VIDEO };
       const [track] = (await navigator.mediaDevices.getUserMedia(asked)).getTracks();
-      if (track !== undefined) {
+      if (!this.wants(kind) || this.tracks[kind] !== null) {
+        track?.stop(); // it was closed or turned off meanwhile
+      } else if (track !== undefined) {
         track.enabled = kind === "video" || !this.isMuted;
         track.onended = () => {
           this.drop(track); // unplugged, or taken away by the person
@@ -86,7 +105,9 @@ export class OwnMedia {
         this.stream.addTrack(track);
       }
     } catch (error) {
-      this.problem = problemOf(error, kind === "audio" ? "no_microphone" : "no_camera");
+      if (this.wants(kind)) {
+        this.problem = problemOf(error, kind === "audio" ? "no_microphone" : "no_camera");
+      }
     }
   }
 
@@ -100,8 +121,9 @@ export class OwnMedia {
     }
   }
 
-  /** Gives all of it back. */
+  /** Gives all of it back, also what the browser still has to give. */
   close(): void {
+    this.isClosed = true;
     this.drop(this.tracks.audio);
     this.drop(this.tracks.video);
   }

@@ -176,10 +176,11 @@ export function declineCall(turn: Turn, id: MessageId): void {
   feed(turn, id, { tag: "decline" });
 }
 
-/** The person wants no more of it: takes the offer back, or leaves. LocalError("not_found"). */
+/** The person wants no more of it: takes the offer back, refuses it, or leaves. LocalError("not_found"). */
 export function hangUpCall(turn: Turn, id: MessageId): void {
-  needCall(turn, id);
-  feed(turn, id, { tag: "hang_up" });
+  const { phase } = needCall(turn, id).machine;
+  const canAnswer = phase === "waking" || phase === "ringing_here";
+  feed(turn, id, { tag: canAnswer ? "decline" : "hang_up" });
 }
 
 /** Whether this page has the call's media; of another page, or after the end, what is said is ignored. */

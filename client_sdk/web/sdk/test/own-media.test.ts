@@ -1,0 +1,149 @@
+/** Camera and microphone: what the browser gives after it is not wanted any more is given back. */
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, it } from "node:test";
+import { LiveCall } from "../src/client/live-call.ts";
+import { OwnMedia } from "../src/client/own-media.ts";
+import type { Port } from "../src/client/port.ts";
+import type { CallShown } from "../src/engine/calls-shown.ts";
+import { LocalError } from "../src/protocol/errors.ts";
+import type { MessageId } from "../src/protocol/ids.ts";
+import { settle } from "./settle.ts";
+
+/** Node.js has neither tracks nor streams. */
+class Track {
+  readonly kind: string;
+  enabled = true;
+  isLive = true;
+
+  constructor(kind: string) {
+    this.kind = kind;
+  }
+
+  stop(): void {
+    this.isLive = false;
+  }
+}
+
+class Stream {
+  private readonly tracks = new Set<Track>();
+  addTrack = (track: Track) => void this.tracks.add(track);
+  removeTrack = (track: Track) => void this.tracks.delete(track);
+  getTracks = () => [...this.tracks];
+  getAudioTracks = () => this.getTracks().filter(({ kind }) => kind === "audio");
+  getVideoTracks = () => this.getTracks().filter(({ kind }) => kind === "video");
+}
+
+/** The browser asks the person; `yes` is what they say to the oldest question. */
+const asked: { readonly kind: string; readonly give: (stream: Stream) => void }[] = [];
+const given: Track[] = [];
+
+function yes(): void {
+  const { kind, give } = asked.shift() ?? assert.fail("nobody was asked");
+  const [track, stream] = [new Track(kind), new Stream()];
+  stream.addTrack(track);
+  given.push(track);
+  give(stream);
+}
+
+before(() => {
+  Object.assign(globalThis, { MediaStream: Stream });
+  const getUserMedia = ({ audio }: MediaStreamConstraints) =>
+    new Promise((give) => void asked.push({ kind: audio === undefined ? "video" : "audio", give }));
+  Object.defineProperty(navigator, "mediaDevices", { configurable: true, value: { getUserMedia } });
+});
+after(() => Reflect.deleteProperty(navigator, "mediaDevices"));
+afterEach(() => {
+  asked.splice(0);
+  given.splice(0);
+});
+
+const on = () => given.filter(({ isLive }) => isLive).map(({ kind }) => kind);
+
+describe("camera and microphone", () => {
+  it("stay off when the call has ended while the browser asked", async () => {
+    const own = new OwnMedia();
+    const used = own.use("video");
+    await settle();
+    yes();
+    await settle();
+    own.close();
+    yes();
+    await used;
+    assert.deepEqual([given.length, on(), own.stream.getTracks()], [2, [], []]);
+    await own.use("video");
+    assert.deepEqual(asked, []);
+  });
+
+  it("are what was wanted last, each asked for once", async () => {
+    const own = new OwnMedia();
+    const first = own.use("video");
+    await settle();
+    yes();
+    await settle();
+    const second = own.use("audio");
+    const third = own.use("audio");
+    yes();
+    await Promise.all([first, second, third]);
+    assert.deepEqual([given.length, on(), asked], [2, ["audio"], []]);
+    const twice = [own.use("video"), own.use("video")];
+    await settle();
+    yes();
+    await Promise.all(twice);
+    assert.deepEqual([on(), asked], [["audio", "video"], []]);
+    const off = own.use("text");
+    assert.deepEqual(on(), []);
+    await off;
+    own.close();
+  });
+});
+
+describe("a call", () => {
+  const call = "c" as MessageId;
+  const view = { id: call, media: "video", phase: "ringing_here", here: false, canAnswer: true };
+  const orders = { start: 0, restart: 0, owner: false, close: 0, taken: 0 };
+  const ringing = { view, page: "", orders, theirs: null, candidates: [], polite: true, isOwnCall: false };
+
+  function live(shown: () => unknown, said: string[]): LiveCall {
+    const port = { call: async (name: string) => void said.push(name) } as unknown as Port;
+    const look = () => shown() as CallShown;
+    return new LiveCall(call, { port, page: "here", look, relayOnly: () => null, isClient: true });
+  }
+
+  it("that was left while the browser asked is not accepted", async () => {
+    const said: string[] = [];
+    const held = live(() => ringing, said);
+    const accepted = held.accept();
+    await settle();
+    await held.hangUp();
+    yes();
+    await assert.rejects(accepted, (error) => error instanceof LocalError && error.code === "conflict");
+    assert.deepEqual([said, on()], [["hangUpCall"], []]);
+    await assert.rejects(held.accept(), LocalError);
+  });
+
+  for (const seen of [true, false]) {
+    it(`that another own device has won closes its media, ${seen ? "begun" : "not begun"}`, async () => {
+      let shown: unknown = ringing;
+      const held = live(() => shown, []);
+      const accepted = held.accept({ media: "audio" });
+      await settle();
+      yes();
+      await accepted;
+      assert.deepEqual(on(), ["audio"]);
+      const begun = { ...ringing, page: "here", orders: { ...orders, start: 1 } };
+      if (seen) {
+        shown = { ...begun, view: { ...view, phase: "connecting", here: true } };
+        held.follow();
+      }
+      assert.equal(held.isOver, false);
+      shown = { ...begun, view: { ...view, phase: "elsewhere", canAnswer: false } };
+      held.follow();
+      assert.deepEqual([held.isOver, on()], [true, []]);
+      const next = live(() => shown, []);
+      next.follow();
+      assert.equal(next.isOver, false, "it may be moved back");
+      next.close();
+    });
+  }
+});
