@@ -194,7 +194,7 @@ class RoomRecord:
 
     start_ms: of the appointment that it stands for; after a move everything begins anew. version: grows with every
     change that people see. closed: for good. hosts: who is in it. been: accounts that have been in it. emptied_ms: when
-    the last one left, 0 = nobody was, or somebody is. together_ms: how long two or more were in it; together_since_ms:
+    the last guest left, 0 = none was, or one is. together_ms: how long two or more were in it; together_since_ms:
     since when they are, 0 = they are not. seen_ms: the last act of a host; alert_ms: since when hosts are alerted of
     somebody who came after that, 0 = they are not; alerts: how often they were. next_ms: when time brings something,
     0 = never. changed_ms: when it was written. change: as in AppointmentRecord.

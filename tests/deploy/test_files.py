@@ -57,6 +57,8 @@ def test_compose_sets_only_what_exists(passwords: Path) -> None:
         for variable, value in found.items()
     }
     named["RAPPORT_SERVER__PUBLIC_URL"] = "https://rapport.example.org"
+    assert "${RAPPORT_TURN:-" not in text, "a relay that is nobody's must not be handed out: it has to be named"
+    assert named["RAPPORT_TURN__URLS"].count("${RAPPORT_TURN:?") == 2
     config = load(None, named)
     assert (config.server.trust_proxy, config.metrics.enabled) == (True, True)
     assert config.store.url.startswith("postgresql://rapport:")

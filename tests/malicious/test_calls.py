@@ -10,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from rapport import SecurityKind
+from rapport.engine.composing import compose
+from rapport.engine.meetings import CallSummary
 from rapport_protocol.calls.arbiter import CallPhase, EndReason
 from rapport_protocol.ids import DeviceId, MessageId
 from rapport_protocol.messages import Call, CallState, ClientMessage, Deliver, ServerMessage
@@ -93,6 +95,32 @@ async def test_an_offer_that_was_held_back_is_a_missed_call(stage: Stage) -> Non
         await kim.turn()
         await shows(kim, call, outcome="missed")
         assert kim.rung == []
+    else:
+        await kim.until(lambda: kim.rung == [call])
+    await stage.verdict(Kim=[])
+
+
+@catches('false "admitted" or "accepted elsewhere"')
+async def test_a_summary_of_the_caller_makes_no_answer(stage: Stage) -> None:
+    """The server withholds the offer and says "accepted"; the caller's device sums up a call that nobody took."""
+    dana, kim = await stage.pair()
+    liar = HeldBack()
+    stage.lie(liar)
+    call = await dana.offers(kim.talk.id)
+    if stage.lying:
+        await asyncio.wait_for(liar.held.wait(), WITHIN_S)
+        now = stage.clock.now_ms()
+        summary = CallSummary(call, now, now + 60_000, EndReason.HUNG_UP.value)
+        await dana.do(lambda turn: compose(turn, kim.talk.id, summary))
+        await dana.say("that was good")
+        await kim.hears("that was good")
+        wire = stage.proxy.wire_of(kim.client.device)
+        other = DeviceId(secrets.token_bytes(16))
+        stage.honest()
+        await wire.to_device(state_of(dana, kim, call, CallPhase.ACCEPTED, 50, device=other))
+        await stage.later(61)
+        await kim.until(lambda: kim.missed == [call])
+        await shows(kim, call, phase="ended", outcome="missed")
     else:
         await kim.until(lambda: kim.rung == [call])
     await stage.verdict(Kim=[])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 import rapport
 from rapport.adapters.aiortc_endpoint import AiortcEndpoint
@@ -19,6 +20,7 @@ from rapport.ports import Description, MediaConnected, MediaFailed
 from rapport.testing.calling import cut_off
 from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
+from rapport_protocol.meeting import TurnCredentials
 from tests.sdk.linked import link_client
 from tests.sdk.practice import practice
 
@@ -71,6 +73,7 @@ async def two(folder: Path) -> AsyncIterator[tuple[Somebody, Somebody, rapport.C
     async with AsyncExitStack() as stack:
         weiss = await stack.enter_async_context(somebody(folder / "weiss", await stack.enter_async_context(practice())))
         dana = await stack.enter_async_context(somebody(folder / "dana", await weiss.client.invite()))
+        dana.client.calls.hide_address = False  # there is no relay here
         conv = dana.client.conversations()[0].id
         await weiss.until(lambda: len(weiss.client.conversation(conv).members) == 2)
         yield weiss, dana, conv
@@ -164,6 +167,109 @@ async def test_media_that_cannot_be_made_end_the_call_as_failed(tmp_path: Path) 
         async with asyncio.timeout(WITHIN_S):
             assert (await taken.until(lambda view: not view.is_live)).reason == "failed"
             await call.until(lambda view: not view.is_live)
+
+
+class Started(AiortcEndpoint):
+    """Notes how it was started, and what it was then to send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[tuple[str, bool]] = []
+        self.modes: list[str] = []
+
+    async def start(self, credentials: TurnCredentials | None, media: str, *, relay_only: bool) -> None:
+        self.started.append((media, relay_only))
+        await super().start(credentials, media, relay_only=relay_only)
+
+    async def set_mode(self, mode: str) -> None:
+        self.modes.append(mode)
+        await super().set_mode(mode)
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["no relay", "no answer"])
+async def test_a_clients_address_is_hidden_unless_they_choose_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    async def refused(**_: object) -> TurnCredentials:
+        raise Rejected(ErrorCode.NOT_FOUND)
+
+    async with two(tmp_path) as (weiss, dana, conv):
+        if not answers:
+            monkeypatch.setattr(dana.client.calls, "turn", refused)
+        for chosen, hidden in ((None, True), (True, True), (False, False)):
+            dana.client.calls.hide_address = chosen
+            endpoint = Started()
+            call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint(), media=rapport.CallMedia.AUDIO)
+            await dana.until(lambda: dana.client.calls.of(call.id) is not None)  # noqa: B023
+            taken = dana.client.calls.open(call.id)
+            await taken.accept(endpoint)
+            async with asyncio.timeout(WITHIN_S):
+                await taken.until(lambda _: bool(endpoint.started))  # noqa: B023
+                assert endpoint.started == [("audio", hidden)]
+                await call.hang_up()
+                await taken.until(lambda view: not view.is_live)
+        assert weiss.client.calls.hide_address is None
+
+
+async def test_who_called_by_voice_is_not_seen_because_the_other_called_by_video(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, dana, conv):
+        theirs = Started()
+        high = rapport.MessageId(b"\xff" * 16)
+        low = rapport.MessageId(bytes(16))
+        live, call = await asyncio.gather(
+            dana.client.calls.offer(conv, endpoint=theirs, media=rapport.CallMedia.AUDIO, id=low),
+            weiss.client.calls.offer(conv, endpoint=AiortcEndpoint(), id=high),
+        )
+        await connected(call)
+        assert live.id == high
+        await connected(live)
+        async with asyncio.timeout(WITHIN_S):
+            await call.until(lambda view: view.mode_there_why != "")
+        assert call.view.mode_there is CallMode.AUDIO
+        endpoint = live.endpoint
+        assert endpoint is theirs
+        assert (theirs.started, theirs.modes) == ([("video", False)], ["audio"])
+        await live.set_mode(CallMode.VIDEO)
+        async with asyncio.timeout(WITHIN_S):
+            await call.until(lambda view: view.mode_there is CallMode.VIDEO)
+        await live.hang_up()
+
+
+async def test_media_that_cannot_describe_themselves_are_closed(tmp_path: Path) -> None:
+    class Broken(AiortcEndpoint):
+        gathers_first = False  # type: ignore[misc]
+        closed = False
+
+        async def describe(self) -> Description:
+            raise OSError
+
+        async def close(self) -> None:
+            self.closed = True
+            await super().close()
+
+    async with two(tmp_path) as (weiss, _, conv):
+        broken = Broken()
+        with pytest.raises(OSError):
+            await weiss.client.calls.offer(conv, endpoint=broken)
+        assert broken.closed
+        assert weiss.client.calls.live() == []
+
+
+async def test_calls_that_are_forgotten_are_in_nobodys_way(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, dana, conv):
+        call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint())
+        await dana.told(CallRinging)
+        dana.client.calls.open(call.id)
+        await call.hang_up()
+        engine = dana.client._running
+        await dana.until(lambda: not dana.client.calls.live())
+        rows = engine.calls.rows
+        engine.calls.update([])  # a day later
+        assert dana.client.calls.current is None
+        engine.calls.update(rows.values())
+        engine.calls.update([replace(row, call=rapport.MessageId(bytes(16))) for row in rows.values()])
+        dana.client.calls.open(rapport.MessageId(bytes(16)))
+        assert list(dana.client.calls._live) == [rapport.MessageId(bytes(16))]
 
 
 async def test_credentials_are_for_calls_that_live(tmp_path: Path) -> None:

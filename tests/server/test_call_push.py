@@ -10,6 +10,7 @@ import pytest
 from rapport_protocol.calls.arbiter import RING_MS
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import Role
+from rapport_protocol.signed import MessageFlags, Outer
 from tests.server.node import Node, running
 from tests.server.people import Person
 from tests.server.push_browser import Browser
@@ -45,6 +46,23 @@ async def test_who_is_not_connected_is_woken_at_once() -> None:
             await later(node, RING_MS)
             await node.app._parts.waking.settled()
             assert len(receiver.received) == 1, "none follows when the ring ends"
+
+
+async def test_nobody_is_woken_for_an_offer_that_is_over() -> None:
+    async with pushing() as (node, receiver):
+        therapist, client, opened = await node.pair()
+        await subscribed(node, client, receiver)
+        async with calling(node, therapist) as mine:
+            over = mine.device.post(
+                opened.conv, [client.device], flags=MessageFlags.RING, act_until_ms=node.clock.now_ms()
+            )
+            await mine.device.say(over)
+            state = await mine.told(Outer.parse(over.outer).id)
+            assert (state.phase, state.reason) == ("ended", "missed")
+            await node.app._parts.waking.settled()
+            assert receiver.received == []
+            calls = node.app._parts.calls
+            assert (calls.offered, calls.missed) == (1, 1)
 
 
 async def test_a_connected_device_is_not_pushed() -> None:

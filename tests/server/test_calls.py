@@ -20,6 +20,7 @@ from rapport_protocol.messages import (
     CallState,
     Deliver,
     Direct,
+    Draining,
     Failure,
     Notice,
     Office,
@@ -34,6 +35,7 @@ from rapport_protocol.requests import Role
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 from rapport_server.config import RateLimit
 from rapport_server.jobs import CallJob
+from rapport_server.records import Job
 from tests.server.device import Device, Said, connected
 from tests.server.node import GENEROUS, Node, running
 from tests.server.people import Opened, Person
@@ -254,6 +256,30 @@ async def test_a_node_that_may_have_missed_hints_tells_its_devices_how_calls_sta
             calls.look_again()
             for caller in (mine, theirs):
                 assert (await caller.told(call, phase="ended")).reason == "declined"
+
+
+async def test_a_node_that_drains_answers_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Job] = []
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        async with calling(node, therapist) as mine, calling(node, client) as theirs:
+            call = await mine.offers(opened, client)
+            await theirs.told(call, phase="ringing")
+            submit, came = node.store.submit, asyncio.Event()
+
+            def hold(job: Job) -> None:
+                held.append(job)
+                came.set()
+
+            monkeypatch.setattr(node.store, "submit", hold)
+            await theirs.device.say(Call(call, CallStep.ACCEPT.value))
+            await came.wait()
+            closing = asyncio.create_task(node.app.close())
+            await theirs.hears(Draining)
+            for job in held:
+                submit(job)
+            await theirs.told(call, phase="accepted")
+            await closing
 
 
 async def test_an_office_is_in_session_while_a_call_with_a_client_lasts() -> None:

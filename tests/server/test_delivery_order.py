@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rapport_protocol.ids import ItemId
-from rapport_protocol.messages import Deliver
+from rapport_protocol.messages import Accepted, Deliver
 from rapport_server.hints import Fresh
 from rapport_server.records import Job, PostJob
 from tests.server.device import SOON_S, connected
@@ -58,6 +58,20 @@ async def test_a_place_that_was_not_heard_of_is_looked_up_first(pair: Pair) -> N
         delivery.take(fourth)
         assert (await cleo.hear(Deliver)).seq == fourth.seq, "what came late is not given again"
         pair.node.app._parts.messaging.committed([*elsewhere.posts])  # else the node waits for answers when it drains
+
+
+async def test_a_post_that_is_said_again_wakes_its_devices(pair: Pair) -> None:
+    """The node that took it in died before it told anybody: the sender says it again, at this one."""
+    store, messaging = pair.node.store, pair.node.app._parts.messaging
+    async with connected(pair.node, pair.dana) as dana, connected(pair.node, pair.cleo) as cleo:
+        elsewhere, post = Elsewhere(pair), dana.post(pair.conv, [cleo.person.device])
+        await dana.say(post)
+        (first,) = await elsewhere.accepted(1)
+        store.on_commit = messaging.committed
+        await dana.say(post)
+        assert (await dana.hear(Accepted)).seq == first.seq
+        assert (await cleo.hear(Deliver)).seq == first.seq
+        messaging.committed([*elsewhere.posts])  # else the node waits for answers when it drains
 
 
 async def test_what_is_committed_while_the_store_is_read_follows_without_another_read(

@@ -134,7 +134,7 @@ class Calls:
         """A call that rings or is under way, to answer or follow it. LocalError(NOT_FOUND)."""
         if call not in self._engine.calls.rows:
             raise LocalError(ErrorCode.NOT_FOUND, "no such call")
-        self._live = {id: live for id, live in self._live.items() if live.id in self._engine.calls.rows}
+        self._live = {key: live for key, live in self._live.items() if live.id in self._engine.calls.rows}
         return self._live.setdefault(call, LiveCall(self, self._engine, call))
 
     async def turn(self, *, call: MessageId | None = None, appointment: AppointmentId | None = None) -> TurnCredentials:
@@ -179,6 +179,7 @@ class LiveCall:
         self._calls = calls
         self._engine = engine
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
 
     def __repr__(self) -> str:
         return f"LiveCall({self.id.hex()[:8]})"
@@ -260,14 +261,15 @@ class LiveCall:
 
     def use(self, endpoint: CallEndpoint, *, described: Description | None = None) -> None:
         """Its media from now on. described: what is in the offer already."""
-        self.endpoint = endpoint
+        self.endpoint, self._ending = endpoint, False
         self._task = asyncio.create_task(self._run(_Media(endpoint, described)), name="rapport-call")
 
     async def stop(self) -> None:
         """Ends its media."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
+            if not self._ending:  # else it is closing its endpoint already: broken off, that would leave sockets open
+                task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self, media: "_Media") -> None:
@@ -284,6 +286,7 @@ class LiveCall:
             _log.warning("the media of a call failed: %s", type(problem).__name__)
             await self._failed()
         finally:
+            self._ending = True
             self._engine.calls.unwatch(changed)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

@@ -25,6 +25,8 @@ __all__ = ["Link", "Signals"]
 
 CIRCLES_KEPT: Final = 4096
 """Conversations whose members are remembered, at most 3 KB each; then all are looked up again."""
+MISSES_KEPT: Final = 4096
+"""Ids that are no conversation's which are remembered, some 200 bytes each; then all are looked up again."""
 QUEUE: Final = 4096
 """Signals that may wait for their conversation to be looked up, at most 8 KiB each; more are dropped."""
 
@@ -80,11 +82,15 @@ class Signals:
         self._waiting: dict[_Place, list[tuple[Principal, SignalFields, Signal]]] = {}
         """By conversation; while something waits there, what comes later waits behind it."""
         self._queued = 0
+        self._asking: dict[DeviceId, _Place] = {}
+        """The one place that is looked up for a device; what it says in another one meanwhile is dropped."""
         self._work = asyncio.Event()
         self._circles: dict[_Place, _Circle] = {}
+        self._misses: set[_Place] = set()
+        """Where there is no conversation."""
         self._ways: dict[DeviceId, _Way] = {}
         self._mark: object = None
-        """What the directory's mark was when circles and ways were looked up."""
+        """What the directory's mark was when circles, misses and ways were looked up."""
 
     def offer(self, link: Link, signal: Signal) -> None:
         """Takes a signal in; never waits, never answers."""
@@ -110,11 +116,11 @@ class Signals:
         ours = fields.account == who.account and fields.device == who.device
         if not ours or not self._is_fresh(fields.ts_ms) or self._queued >= QUEUE or not self._may(who):
             return
-        place = who.practice, fields.conv
-        known = self._circles.get(place) if self._directory.members_mark is self._mark else None
+        place, is_true = (who.practice, fields.conv), self._directory.members_mark is self._mark
+        known = self._circles.get(place) if is_true else None
         if known is not None and place not in self._waiting:
             self._relay(who, known, fields, signal)
-        else:
+        elif not (is_true and place in self._misses) and self._asking.setdefault(who.device, place) == place:
             self._waiting.setdefault(place, []).append((who, fields, signal))
             self._queued += 1
             self._work.set()
@@ -132,6 +138,8 @@ class Signals:
                     circle = None
                 waiting = self._waiting.pop(place)
                 self._queued -= len(waiting)
+                for who, _, _ in waiting:
+                    self._asking.pop(who.device, None)
                 if circle is not None:
                     for who, fields, signal in waiting:
                         self._relay(who, circle, fields, signal)
@@ -155,6 +163,7 @@ class Signals:
         mark = self._directory.members_mark
         if mark is not self._mark or len(self._circles) >= CIRCLES_KEPT:
             self._circles.clear()
+            self._misses.clear()
             self._ways.clear()
             self._mark = mark
         found = self._circles.get(place)
@@ -162,6 +171,9 @@ class Signals:
             return found
         required = await self._directory.required_devices(*place)
         if required is None:
+            if len(self._misses) >= MISSES_KEPT:
+                self._misses.clear()
+            self._misses.add(place)  # under the mark from before the question
             return None
         circle = _Circle(
             required.epoch,

@@ -240,6 +240,17 @@ class NodesContract(BusContract):
         three = await nodes.open()
         assert three.others == 1
 
+    async def test_a_node_that_dies_may_have_owed_hints(self, nodes: Nodes) -> None:
+        one, two = await nodes.pair()
+        await one.until(lambda: one.gaps >= 2)  # for its own beginning, and because the other one knows it
+        before, lease = one.gaps, f"{nodes.namespace}:node:{{{two.redis.membership.me.hex()}}}".encode()
+        assert two.redis._task is not None
+        two.redis._task.cancel()
+        await asyncio.wait([two.redis._task])
+        await one.redis.ask([Request(lease, ("UNLINK", lease))])  # as it lapses after 15 seconds
+        await one.until(lambda: one.gaps > before)
+        assert one.others == 0
+
     async def test_the_most_present_state_wins(self, nodes: Nodes) -> None:
         one, two = await nodes.pair()
         both, away, far = account(), account(), account()

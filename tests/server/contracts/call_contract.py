@@ -301,6 +301,24 @@ class CallContract:
         assert second.ring.woken == sorted([*owner.devices, *client.devices])
         assert len(await world.notices(client.on())) == 1
 
+    async def test_an_offer_that_is_over_ends_as_missed_and_touches_nothing(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        live = await offer(world, owner.on(), conv)
+        await world.settle(client)
+        for sender, name in ((owner, bytes(16)), (client, b"\xff" * 16)):  # would replace it, or end it as glare
+            job = await world.letter(sender.on(), conv, id=MessageId(name))
+            job.ring = CallNews(world.clock.now)
+            await world.perform(job)
+            assert job.refusal is None
+            (over,) = job.ring.records
+            assert (over.id, over.phase, over.reason) == (job.id, CallPhase.ENDED, EndReason.MISSED)
+            assert job.ring.woken == sorted([*owner.devices, *client.devices])
+            assert await due(world, owner.on(), job.id) is None
+        assert [told.kind for told in await world.notices(client.on())] == ["call_missed"] * 2
+        found = await world.store.live_call(owner.practice, conv)
+        assert found is not None
+        assert (found.id, found.phase, found.version) == (live.id, CallPhase.RINGING, 1)
+
     async def test_steps_of_one_batch_come_in_their_order(self, world: World) -> None:
         owner, client, conv = await world.pair()
         post = await world.letter(owner.on(), conv)

@@ -111,6 +111,7 @@ class RedisBus:
         """See Bus.subscribe."""
         self._on_hint = on_hint
         self._on_gap = on_gap
+        self.membership.on_gone = on_gap  # it may have died with hints unsaid
 
     def publish(self, *hints: Hint) -> None:
         """See Bus.publish."""

@@ -26,7 +26,8 @@ _NODES: Final = 1_000
 class Membership:
     """One start of one process, as the other nodes see it.
 
-    on_met: called with every node that this one comes to know of. on_lost: called with the accounts of a node whose
+    on_met: called with every node that this one comes to know of. on_gone: called once some that it knew are not there
+    any more; whatever they had to tell, they may have ended before. on_lost: called with the accounts of a node whose
     lease has lapsed; only one of the nodes that are left is. It is also called with this node's own accounts when its
     own lease had lapsed and is back, because others have taken them for gone.
     """
@@ -39,6 +40,7 @@ class Membership:
         self.starved = False
         """Whether Redis has no memory for what this node says of itself."""
         self.on_met: Callable[[NodeId], None] = lambda _: None
+        self.on_gone: Callable[[], None] = lambda: None
         self.on_lost: Callable[[Collection[tuple[PracticeId, AccountId]]], None] = lambda _: None
         self._entries_key = entries_key_of
         self._namespace = namespace
@@ -146,11 +148,13 @@ class Membership:
         leases = [self._lease(node) for node in nodes]
         alive = check(await servers.ask([Request(lease, ("EXISTS", lease)) for lease in leases]))
         living = {node: None for node, lives in zip(nodes, alive, strict=True) if lives}
-        for node in [*self.others]:
-            if node not in living and node not in self._met:
-                del self.others[node]
+        gone = [node for node in self.others if node not in living and node not in self._met]
+        for node in gone:
+            del self.others[node]
         for node in living:
             self.meet(node)
+        if gone:
+            self.on_gone()
         for node, lives in zip(nodes, alive, strict=True):
             if not lives:
                 await self._clear(servers, node)

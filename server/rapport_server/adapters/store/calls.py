@@ -49,8 +49,9 @@ def offer(book: CallBook, job: PostJob, state: ConversationState, at: int) -> No
         return
     news.devices = state.others.listed
     callee = state.pair[0] if state.pair[1] == job.account else state.pair[1]
-    new = offered(job.id, job.conv, job.account, job.device, AccountId(callee), news.act_until, at)
-    before = book.live_in(job.practice, job.conv)
+    # One whose ring is over already has ended with its first state, and leaves a call that lives there alone.
+    new = expired(offered(job.id, job.conv, job.account, job.device, AccountId(callee), news.act_until, at), at)
+    before = book.live_in(job.practice, job.conv) if new.is_live else None
     if before is not None:
         live = expired(before, at)
         if live.is_live:

@@ -97,6 +97,8 @@ class Calls:
         self._waking = waking
         self._moved = moved
         self._gap = asyncio.Event()
+        self.unanswered = 0
+        """Steps on their way through the store."""
         self.offered = 0
         self.accepted = 0
         self.connected = 0
@@ -123,6 +125,7 @@ class Calls:
                 job, wait_ms = refused.code, refused.retry_after_ms
             else:
                 link.unanswered += 1
+                self.unanswered += 1
                 return
         link.connection.send(_failure(job, said.call, wait_ms))
 
@@ -163,6 +166,7 @@ class Calls:
         if isinstance(origin, _Asked):
             link = origin.link
             link.unanswered -= 1
+            self.unanswered -= 1
             if job.refusal is None and job.call is not None:
                 link.connection.send(call_state(job.call))
             else:
@@ -176,6 +180,7 @@ class Calls:
             self._tell(job.practice, job.news, job.device if job.refusal is None else None)
         elif type(job) is PostJob and job.ring is not None:
             self._tell(job.practice, job.ring, None)
+            self.offered += any(call.id == job.id for call in job.ring.records)
             self._wake(job, job.ring)
 
     def _tell(self, practice: PracticeId, news: CallNews, answered: DeviceId | None) -> None:
@@ -203,7 +208,6 @@ class Calls:
             self.accepted += call.accepted_ms == call.callee_leg.heard_ms
         elif call.phase is CallPhase.CONNECTED and call.callee_leg is not None:
             self.connected += call.connected_ms in (call.caller_leg.heard_ms, call.callee_leg.heard_ms)
-        self.offered += call.version == 1
         self.missed += call.was_missed
         self.failed += call.reason in _FAILED
 

@@ -20,6 +20,8 @@ ELSEWHERE_S: Final = 0.5
 """Where there are other nodes, seconds that a device has to take the offer before it counts as not connected to any."""
 AT_ONCE: Final = 256
 """Calls whose callee is being woken at a time; beyond that the push of the offer as a message has to do."""
+CLOSING_S: Final = 5.0
+"""Seconds that pushes under way get when the node ends: few services take longer, and nobody else sends them."""
 
 _log = structlog.get_logger("rapport.calls")
 
@@ -75,7 +77,9 @@ class Waking:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Ends pushes under way."""
+        """Ends: pushes under way get five seconds, the last ones may be of calls that ring."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSING_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

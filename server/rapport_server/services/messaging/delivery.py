@@ -31,7 +31,7 @@ from rapport_protocol.messages import (
 from rapport_protocol.requests import Role
 from rapport_protocol.sealed_keys import split_sealed_keys
 from rapport_protocol.signed import OUTER_CONVERSATION, OUTER_FLAGS, MessageFlags
-from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed
+from rapport_server.hints import Addressed, Dropped, Fresh, Received, Replaced, Signalled, Wake, narrowed, wakes
 from rapport_server.ports import Bus, Mailbox, SignInDirectory
 from rapport_server.records import (
     AckJob,
@@ -141,7 +141,9 @@ class Delivery:
                     self._not_taken(job)
                 continue
             if type(job) is PostJob:
-                if not job.repeat:
+                if job.repeat:  # its first answer was lost, and the hint of the node that gave it perhaps too
+                    self._bus.publish(*wakes(list(map(DeviceId, split_ids(job.devices)))))
+                else:
                     self._push(job)
             elif type(job) is AckJob:
                 self._acknowledged(job)

@@ -43,7 +43,9 @@ _URGENT: Final = MessageFlags.URGENT
 
 
 class CallSteps(Protocol):
-    """What is needed of calls."""
+    """What is needed of calls. unanswered: steps on their way through the store."""
+
+    unanswered: int
 
     def answer(self, job: CallJob) -> None:
         """A step has come back."""
@@ -80,12 +82,17 @@ class Messaging:
         self.refused = 0
         """Answers given since the start."""
         self._settled = asyncio.Event()
-        self._settled.set()
         mailbox.on_commit = self.committed
 
     async def settled(self) -> None:
-        """Waits until no post or direct is unanswered: what a draining node owes its clients."""
-        await self._settled.wait()
+        """Waits until no post, direct or step of a call is unanswered: what a draining node owes its clients."""
+        if self._owing:
+            self._settled.clear()
+            await self._settled.wait()
+
+    @property
+    def _owing(self) -> bool:
+        return bool(self.unanswered or (self._calls is not None and self._calls.unanswered))
 
     def post(self, link: Link, post: Post) -> None:
         """Takes a post in.
@@ -224,7 +231,6 @@ class Messaging:
             link.given_up.pop(job.conv, None)
         link.unanswered += 1
         self.unanswered += 1
-        self._settled.clear()
 
     @staticmethod
     def _bound_blocks(link: Link) -> None:
@@ -253,7 +259,7 @@ class Messaging:
         if self._calls is not None:
             for call in calls:
                 self._calls.tell(call)
-        if not self.unanswered:
+        if not self._owing:
             self._settled.set()
 
     def _answer_post(self, job: PostJob) -> None:

@@ -104,6 +104,7 @@ class RoomNews:
         self._behind: dict[DeviceId, set[RoomKey]] = {}
         """Of what devices are to be told once they read again."""
         self._work = asyncio.Event()
+        self._nudged = asyncio.Event()
         self.told = 0
         """How often a device was told of a room, since the start."""
 
@@ -193,6 +194,7 @@ class RoomNews:
 
     def nudge(self) -> None:
         """Tries again what could not be done before, and looks at the clock."""
+        self._nudged.set()
         if self._wishes or self._stale or min(self._edges.values(), default=0) <= self._clock.now_ms():
             self._work.set()
 
@@ -206,6 +208,9 @@ class RoomNews:
                 await self._look()
             except Rejected as refused:
                 _log.warning("waiting rooms not looked up", error=refused.code.value)
+                self._nudged.clear()  # a store that is away must not keep a node busy
+                await self._nudged.wait()
+                self._work.set()
 
     async def _wait(self) -> None:
         edge_ms = min(self._edges.values(), default=0)
@@ -240,7 +245,12 @@ class RoomNews:
             self._watches(who, rooms)  # before anything is read: what is written later comes as a hint
             keys = [(who.practice, appointment) for appointment in rooms]
             self._stale.update(dict.fromkeys(keys))  # and if reading fails, it is read again
-            await self._find_guest(who, rooms)
+            try:
+                await self._find_guest(who, rooms)
+            except Rejected:
+                if self._links.get(device) is link:
+                    self._wishes.setdefault(device, rooms)  # what they have said meanwhile counts
+                raise
 
     async def _find_guest(self, who: Principal, rooms: Iterable[AppointmentId]) -> None:
         """Which of these rooms a join link has let this device into. Raises Rejected."""
@@ -258,8 +268,9 @@ class RoomNews:
         while self._stale:
             keys = list(self._stale)[:LOADED_AT_ONCE]
             for practice in {practice for practice, _ in keys}:
-                await self._load(practice, [appointment for where, appointment in keys if where == practice])
-            await self._tell(keys)
+                theirs = [key for key in keys if key[0] == practice]
+                await self._load(practice, [appointment for _, appointment in theirs])
+                await self._tell(theirs)  # at once: the next practice may not be read
 
     async def _load(self, practice: PracticeId, appointments: list[AppointmentId]) -> None:
         records = {}
@@ -269,8 +280,8 @@ class RoomNews:
             records = await self._store.appointments_by_id(practice, appointments)
             rooms = {appointment: await self._store.room(practice, appointment) for appointment in records}
         except Rejected:
-            for appointment in appointments:
-                self._note((practice, appointment))
+            keys = [(practice, appointment) for appointment in appointments]
+            self._stale.update(dict.fromkeys(key for key in keys if key in self._watchers))
             raise
         for appointment in appointments:
             key = practice, appointment

@@ -16,7 +16,7 @@ from rapport_protocol.calls.arbiter import CallPhase, CallRecord
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, DeviceId, MessageId, RoomLinkId
 from rapport_protocol.meeting import HostAct, Knock, KnockStep, Modality, RoomAct, RoomPerson, RoomView
-from rapport_protocol.rooms.door import Door, door_changes_ms, door_state, may_knock, opens_ms
+from rapport_protocol.rooms.door import Door, closes_ms, door_changes_ms, door_state, may_knock, opens_ms
 from rapport_protocol.rooms.person import HAS_PLACE, Person, PersonEvent, due, step
 from rapport_protocol.rooms.states import ALERTS_MS, TICKET_MS, UNHEARD_MS, DoorState, PersonState
 from rapport_server.meetings import AppointmentRecord, HostHere, RoomRecord, Visitor
@@ -45,6 +45,8 @@ AGAIN_MS: Final = 1_000
 """A timer that has fired is not due again before: whatever stands still must not keep a node busy."""
 LOOK_EVERY_MS: Final = 60_000
 """So often it is looked whether the calls of those in the room still live: their end may not have been told."""
+ALERTS_APART_MS: Final = 60_000
+"""Without an act of a host, at least so long between two alerts."""
 _BY_CALL: Final = frozenset({Modality.VIDEO, Modality.AUDIO})
 _ON_PERSON: Final = {
     RoomAct.ADMIT: PersonEvent.ADMIT,
@@ -65,20 +67,27 @@ _KNOCKS: Final = {
 def standing(appointment: AppointmentRecord, room: RoomRecord | None) -> RoomRecord:
     """The room of this start: a new one if nobody has come, or if the appointment has moved since they did.
 
-    After a move everybody is invited anew, but who was removed.
+    After a move everybody is invited anew, but who was removed. One that closed with a cancellation is open again once
+    that is taken back.
     """
     if room is None:
         return RoomRecord(appointment.practice, appointment.id, appointment.start_ms)
     if room.start_ms == appointment.start_ms:
-        return room
+        return replace(room, closed=False) if _has_room_again(appointment, room) else room
     people = tuple(
         each
         if each.person.state is PersonState.REMOVED
-        else replace(each, person=Person(PersonState.INVITED, each.person.device))
+        else replace(each, person=Person(PersonState.INVITED, each.person.device, changed_ms=each.person.changed_ms))
         for each in room.people
     )
     fresh = RoomRecord(room.practice, room.appointment, appointment.start_ms, room.version, people=people)
     return replace(fresh, change=room.change, next_ms=room.next_ms)
+
+
+def _has_room_again(appointment: AppointmentRecord, room: RoomRecord) -> bool:
+    """Whether it was closed before its time, by an appointment without a room: it was cancelled, or met elsewhere."""
+    closes = closes_ms(Door(appointment.start_ms, appointment.end_ms, emptied_ms=room.emptied_ms))
+    return room.closed and appointment.has_room and room.changed_ms < closes
 
 
 def door_of(appointment: AppointmentRecord, room: RoomRecord | None) -> Door:
@@ -95,7 +104,10 @@ def door_of(appointment: AppointmentRecord, room: RoomRecord | None) -> Door:
 
 
 def viewed(appointment: AppointmentRecord, room: RoomRecord | None, of: AccountId | None, now_ms: int) -> RoomView:
-    """As somebody may see it. of: who; nobody else is shown to them. None: a host, who sees everybody."""
+    """As somebody may see it. of: who; nobody else is shown to them. None: a host, who sees everybody.
+
+    The version that others see is their own: the room's grows whenever somebody comes or goes.
+    """
     room = standing(appointment, room)
     door = door_of(appointment, room)
     people = [
@@ -112,7 +124,9 @@ def viewed(appointment: AppointmentRecord, room: RoomRecord | None, of: AccountI
         if of is None or each.account == of
     ]
     state = door_state(door, now_ms)
-    return RoomView(appointment.id, room.version, state, opens_ms(door), room.locked, people)
+    own = None if of is None else room.visitor(of)
+    version = room.version if of is None else 0 if own is None else own.person.changed_ms
+    return RoomView(appointment.id, version, state, opens_ms(door), room.locked, people)
 
 
 def view_changes_ms(appointment: AppointmentRecord, room: RoomRecord | None, now_ms: int) -> int:
@@ -179,10 +193,10 @@ def acted(appointment: AppointmentRecord, room: RoomRecord, who: Principal, act:
         return replace(room, hosts=_hosts(others, here))
     if named is RoomAct.LEAVE:
         return replace(room, hosts=others)
-    if named in (RoomAct.LOCK, RoomAct.UNLOCK):
-        return replace(room, locked=named is RoomAct.LOCK)
     after = room
-    if named is RoomAct.ADMIT_ALL:
+    if named in (RoomAct.LOCK, RoomAct.UNLOCK):
+        after = replace(room, locked=named is RoomAct.LOCK)
+    elif named is RoomAct.ADMIT_ALL:
         for each in room.people:
             if each.account in appointment.members and each.person.state is PersonState.WAITING:
                 after = _admitted(appointment, after, each, None, now_ms)
@@ -210,7 +224,8 @@ def _acted_on(
             raise Rejected(ErrorCode.RULE_BROKEN, "not on this appointment: say that you are sure")
         if appointment.modality in _BY_CALL and act.call is None:
             raise Rejected(ErrorCode.RULE_BROKEN, "admitting names the call")
-    call = act.call if named is RoomAct.ADMIT else None
+    by_call = named is RoomAct.ADMIT and appointment.modality in _BY_CALL
+    call = act.call if by_call else None  # where people write to each other a call that is named means nothing
     after = step(visitor.person, _ON_PERSON[named], now_ms, call=call)
     if after is None or (after == visitor.person and after.call == call):
         return room  # the same act again, or too late: nothing to do
@@ -351,12 +366,21 @@ def settled(
     same = room == first and (before is None or before.start_ms == room.start_ms)
     if same and not (fires and before is not None and before.next_ms):
         return None
-    shown = {each.account: _shown(each.person) for each in first.people}
-    changed = {each.account for each in room.people if shown.get(each.account) != _shown(each.person)}
+    known = {each.account: each.person for each in first.people}
+    changed = {
+        each.account
+        for each in room.people
+        if each.account not in known or _shown(known[each.account]) != _shown(each.person)
+    }
     outside = (room.locked, room.closed, bool(room.hosts), room.start_ms)
     moved = outside != (first.locked, first.closed, bool(first.hosts), 0 if before is None else before.start_ms)
     version = first.version + (1 if changed or moved else 0)
-    people = tuple(replace(each, changed=version) if each.account in changed else each for each in room.people)
+    people = tuple(
+        replace(each, changed=version, person=_newer(each.person, known.get(each.account), now_ms))
+        if each.account in changed
+        else each
+        for each in room.people
+    )
     room = replace(room, people=people, version=version, changed_ms=now_ms, change=first.change + 1)
     next_ms = _next_ms(appointment, room, now_ms)
     if fires and next_ms:
@@ -368,8 +392,13 @@ def _shown(person: Person) -> tuple[PersonState, DeviceId, int, int, MessageId |
     return person.state, person.device, person.since_ms, person.checks, person.call
 
 
+def _newer(person: Person, before: Person | None, now_ms: int) -> Person:
+    """With a time of its last change that is later than the one before, whatever the clocks of two nodes say."""
+    return _replace(person, changed_ms=max(now_ms, 0 if before is None else before.changed_ms + 1))
+
+
 def _accounted(room: RoomRecord, now_ms: int) -> RoomRecord:
-    """Who has been in the room, how long two or more were, and when the last one left."""
+    """Who has been in the room, how long two or more were, and when the last guest left: hosts hold no door open."""
     inside = {host.account for host in room.hosts}
     inside |= {each.account for each in room.people if each.person.state is PersonState.IN_ROOM}
     been = tuple(sorted({*room.been, *inside}))
@@ -378,24 +407,28 @@ def _accounted(room: RoomRecord, now_ms: int) -> RoomRecord:
         since = since or now_ms
     elif since:
         together_ms, since = together_ms + now_ms - since, 0
-    emptied_ms = 0 if inside or not been else room.emptied_ms or now_ms
+    guests = any(each.person.state is PersonState.IN_ROOM for each in room.people)
+    had_guests = any(each.account in been for each in room.people)
+    emptied_ms = 0 if guests or not had_guests else room.emptied_ms or now_ms
     return replace(room, been=been, together_ms=together_ms, together_since_ms=since, emptied_ms=emptied_ms)
 
 
 def _alerted(room: RoomRecord, now_ms: int) -> RoomRecord:
     """Hosts are alerted from when somebody comes to wait until an act of a host, or until nobody waits.
 
-    Whoever comes when all alerts were given begins them anew.
+    Whoever comes when all alerts were given begins them anew. Without an act of a host between them two alerts are a
+    minute apart at least: coming and going does not flood anybody.
     """
     places = (PersonState.WAITING, PersonState.DISCONNECTED)
     unseen = [each.person.since_ms for each in room.people if each.person.state in places]
     unseen = [since_ms for since_ms in unseen if since_ms > room.seen_ms]
+    last_ms = room.alert_ms + ALERTS_MS[room.alerts - 1] if room.alerts else room.alert_ms - ALERTS_APART_MS
     if not unseen:
-        return replace(room, alert_ms=0, alerts=0)
+        return room if room.alert_ms and now_ms < last_ms + ALERTS_APART_MS else replace(room, alert_ms=0, alerts=0)
     if not room.alert_ms:
         room = replace(room, alert_ms=min(unseen), alerts=0)
-    elif room.alerts == len(ALERTS_MS) and max(unseen) > room.alert_ms + ALERTS_MS[-1]:
-        room = replace(room, alert_ms=max(unseen), alerts=0)
+    elif room.alerts == len(ALERTS_MS) and max(unseen) > last_ms:
+        room = replace(room, alert_ms=max(*unseen, last_ms + ALERTS_APART_MS), alerts=0)
     while room.alerts < len(ALERTS_MS) and room.alert_ms + ALERTS_MS[room.alerts] <= now_ms:
         room = replace(room, alerts=room.alerts + 1)
     return room

@@ -114,7 +114,8 @@ export const deskDe: Same<typeof deskEn> = {
     minutesHeld: "Wie viele Minuten",
     outcomeSave: "Speichern",
     link: "Ein Link in dieses Wartezimmer",
-    linkText: "Für jemanden aus dieser Praxis: Das erste Gerät, das ihn öffnet, darf klopfen, bis einen Tag nach dem Termin.",
+    linkText:
+      "Für jemanden aus dieser Praxis: Das erste Gerät, das ihn öffnet, darf klopfen, bis einen Tag nach dem Termin.",
     passcode: "Ein Wort, das dazu gehört, oder nichts",
     linkMake: "Link machen",
     linkCopy: "Link kopieren",

@@ -111,7 +111,8 @@ export const deskEn = {
     minutesHeld: "Minutes it took",
     outcomeSave: "Save",
     link: "A link to this waiting room",
-    linkText: "For somebody of this practice: the first device that opens it may knock, until a day after the appointment.",
+    linkText:
+      "For somebody of this practice: the first device that opens it may knock, until a day after the appointment.",
     passcode: "A word they must also say, or nothing",
     linkMake: "Make a link",
     linkCopy: "Copy the link",

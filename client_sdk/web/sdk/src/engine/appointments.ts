@@ -393,7 +393,7 @@ export function viewOf(turn: Turn, id: AppointmentId): Appointment | null {
   const conversation = CONVERSATIONS.get(turn.tx, record.conv);
   const members = conversation === null ? [] : accountsOf(turn, conversation);
   const { row, late, host, conv, differs } = record;
-  const isLate = late !== null && late.account === host;
+  const isLate = late !== null && late.account === host && late.seq >= sinceSeq(turn, id, said);
   const reached = row === null || row.reached.length % 16 !== 0 ? [] : splitIds<AccountId>(row.reached);
   return {
     id,
@@ -420,6 +420,14 @@ export function viewOf(turn: Turn, id: AppointmentId): Appointment | null {
     mine: host === turn.me.account,
     pending: record.put !== "",
   };
+}
+
+/** Since when it is at this start, as the seq of the post that moved it there; a word about an earlier start is void. */
+function sinceSeq(turn: Turn, id: AppointmentId, { start, cancelled }: Said): number {
+  const all = saidOf(turn, id);
+  const other = all.findIndex((said) => said.start !== start || said.cancelled !== cancelled);
+  const first = other === -1 ? all.at(-1) : all[other - 1];
+  return first?.seq || MAX_INTEGER; // none: our own move is under way
 }
 
 const OUTCOMES: readonly Outcome[] = ["", "completed", "no_show", "cancelled"];

@@ -23,8 +23,8 @@ export function wordsOf(turn: Turn, conv: ConversationId, call: MessageId): Call
 }
 
 /**
- * Keeps a word about a call, and shows what it changes. Of several of a kind the first counts; of summaries the one with
- * the lowest seq, our own that is not accepted last.
+ * Keeps a word about a call, and shows what it changes. Of several of a kind the first counts; of summaries one of this
+ * account before one of the other, then the one with the lowest seq, our own that is not accepted last.
  */
 export function noteWord(turn: Turn, conv: ConversationId, call: MessageId, said: Partial<CallWords>): void {
   const before = CALL_WORDS.get(turn.tx, call);
@@ -39,15 +39,22 @@ export function noteWord(turn: Turn, conv: ConversationId, call: MessageId, said
   }
   const held = before ?? { ...NO_WORDS, conv };
   const { summary = null } = said;
-  const isEarlier = summary !== null && (held.summary === null || summary.seq < held.summary.seq);
   const words = {
     conv,
     accepted: held.accepted ?? said.accepted ?? null,
     declined: held.declined ?? said.declined ?? null,
-    summary: isEarlier ? summary : held.summary,
+    summary: countsBefore(turn, summary, held.summary) ? summary : held.summary,
   };
   CALL_WORDS.put(turn.tx, call, words, { order: turn.nowMs });
   refreshNote(turn, call);
+}
+
+function countsBefore(turn: Turn, said: CallWords["summary"], held: CallWords["summary"]): boolean {
+  if (said === null || held === null) {
+    return said !== null;
+  }
+  const [isOurs, wasOurs] = [said.account === turn.me.account, held.account === turn.me.account];
+  return isOurs === wasOurs ? said.seq < held.seq : isOurs;
 }
 
 /** What stands in the bubble of an offer. */

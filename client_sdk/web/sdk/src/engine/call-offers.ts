@@ -8,6 +8,7 @@ import { newCall } from "../calls/device-call.ts";
 import { officeState } from "../office/status.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS } from "../protocol/limits.ts";
+import { RING } from "../protocol/signed.ts";
 import { noteWord, wordsOf } from "./call-bubbles.ts";
 import { CALLS, type CallRow, NEW_CALL, type TheirSide } from "./call-records.ts";
 import { beginCall, feed } from "./calls.ts";
@@ -51,13 +52,15 @@ export function otherIn(turn: Turn, conv: ConversationId): CallRow["other"] | nu
  * admits: it is what this device waits for at the door of an appointment.
  */
 export function takeOffer(turn: Turn, message: OpenedMessage, offer: CallOffer, { admits = false } = {}): void {
-  const { id, conv, account, device, actUntilMs } = message.outer;
+  const { id, conv, account, device, actUntilMs, flags } = message.outer;
   const other = otherIn(turn, conv);
   const incoming = account !== turn.me.account;
-  if (other === null || (incoming && (other !== account || !message.known.listed)) || CALLS.has(turn.tx, id)) {
+  const isCall = other !== null && message.known.listed && (flags & RING) !== 0; // else the server knows of none
+  if (!isCall || (incoming && other !== account) || CALLS.has(turn.tx, id)) {
     return;
   }
-  const { media, description, appointment } = offer;
+  const { media, appointment } = offer;
+  const description = printOf(offer.description) === "" ? null : offer.description;
   const entry = {
     call: id,
     device: turn.me.device,
@@ -155,10 +158,10 @@ function spokenOf(turn: Turn, { outer, known }: OpenedMessage, call: MessageId):
 export function takeDescription(turn: Turn, message: OpenedMessage, said: CallDescription): void {
   const row = spokenOf(turn, message, said.call);
   const { id, device } = message.outer;
-  if (row === null || row.waiting.length >= WAITING_MOST) {
-    return;
-  }
   const { description, restart } = said;
+  if (row === null || row.waiting.length >= WAITING_MOST || printOf(description) === "") {
+    return; // without a fingerprint anybody could be behind it
+  }
   const side: TheirSide = { message: id, device, key: must(message.keyed).key, description, restart };
   const order = { order: row.machine.entry.atMs };
   CALLS.put(turn.tx, said.call, { ...row, waiting: [...row.waiting, side] }, order);

@@ -65,7 +65,7 @@ export interface MediaOrders {
  * seq: of the offer, 0 = not accepted yet. page: whose media are this device's in the call, "" = none; pageMs: when that
  * page was heard of last. waiting: descriptions of theirs that the machine has not released. theirs: the one that counts,
  * and the candidates that belong to it. saidMs: when candidates of ours went out last. flows: media have come in since
- * our newest description.
+ * our newest description. refusedMs: when the server has refused it last, 0 = it has not.
  */
 export interface CallRow {
   readonly conv: ConversationId;
@@ -85,6 +85,7 @@ export interface CallRow {
   readonly theirs: TheirSide | null;
   readonly candidates: readonly Candidate[];
   readonly flows: boolean;
+  readonly refusedMs: number;
   readonly modeThere: CallMode;
   readonly modeThereWhy: ModeWhy;
   readonly endedMs: number;
@@ -105,6 +106,7 @@ export const NEW_CALL = {
   theirs: null,
   candidates: [],
   flows: false,
+  refusedMs: 0,
   modeThereWhy: "person",
   endedMs: 0,
   missedTold: false,

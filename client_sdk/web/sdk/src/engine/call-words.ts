@@ -11,7 +11,9 @@ import type { Direct } from "../protocol/messages.ts";
 import { noteWord } from "./call-bubbles.ts";
 import { CALLS, type CallRow } from "./call-records.ts";
 import { compose } from "./composing.ts";
+import { listedDevices } from "./contacts.ts";
 import { sealContent } from "./directs.ts";
+import * as errands from "./errands.ts";
 import type { Turn } from "./turn.ts";
 
 /** A description waits so long on the server for its device; a restart longer, since the network has just changed. */
@@ -30,15 +32,22 @@ export function sayStep(turn: Turn, call: MessageId, step: string, withDescripti
   turn.send({ tag: "call", call, step, direct });
 }
 
-/** Our newest description for the device in the call; null while there is none, or none that it can be sealed for. */
+/**
+ * Our newest description for the device in the call; null while there is none, or none that it can be sealed for: the
+ * server names the device, so it must be a listed one of the other person.
+ */
 function describedDirect(turn: Turn, call: MessageId, row: CallRow, step: string): Direct | null {
-  const { ours, machine, conv } = row;
+  const { ours, machine, conv, other } = row;
   const device = machine.theirs;
   if (ours === null || device === null) {
     return null;
   }
   if (ours.direct !== null && ours.device === device) {
     return ours.direct;
+  }
+  if (!listedDevices(turn, other).includes(device)) {
+    errands.plan(turn, "lists", other);
+    return null;
   }
   const { description, restart } = ours;
   const content = { type: "call.description", call, description, restart } as const;

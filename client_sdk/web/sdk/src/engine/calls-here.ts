@@ -8,6 +8,7 @@
 import type { CallMedia, CallMode, ModeWhy } from "../call-views.ts";
 import { RING_MS } from "../calls/arbiter.ts";
 import { newCall } from "../calls/device-call.ts";
+import { SETTLE_MS } from "../calls/moves.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId, MessageId } from "../protocol/ids.ts";
 import { idOf } from "../protocol/ids.ts";
@@ -28,6 +29,8 @@ import { putMessage, queuedPlace } from "./showing.ts";
 import { amend } from "./tables.ts";
 import type { Turn } from "./turn.ts";
 
+/** After so long its caller has given up: a ring, and the time that a sealed word is waited for. */
+export const OFFER_MS = RING_MS + SETTLE_MS;
 /** A word about what we send waits so long for the other device. */
 const MODE_MS = 60_000;
 
@@ -58,7 +61,7 @@ export function offerCall(turn: Turn, conv: ConversationId, offering: Offering):
   if (CALLS.has(turn.tx, id)) {
     return; // asked for twice
   }
-  const actUntilMs = turn.nowMs + RING_MS;
+  const actUntilMs = turn.nowMs + OFFER_MS;
   const content = { type: "call.offer", media, description, appointment } as const;
   compose(turn, conv, content, { id, flags: RING, actUntilMs });
   const { account, device } = turn.me;

@@ -101,7 +101,9 @@ export function noteOf(
 ): CallNote {
   const { accepted, declined, summary } = words;
   const ours = incoming ? accepted?.account === me : accepted !== null && accepted.account !== me;
-  const isLong = summary !== null && summary.began > 0;
+  // That the other side says so does not prove that anybody here has answered: else it could hide a missed call.
+  const isProven = summary !== null && (!incoming || ours || summary.account === me);
+  const isLong = isProven && summary.began > 0;
   const minutes = isLong ? Math.max(1, Math.ceil((summary.ended - summary.began) / 60_000)) : 0;
   const answeredOn = incoming && ours && accepted !== null ? accepted.device : null;
   const said = (outcome: CallOutcome): CallNote => ({ media, incoming, outcome, minutes, answeredOn });
@@ -109,7 +111,7 @@ export function noteOf(
     const rings = ["offering", "calling", "ringing_there", "waking", "ringing_here", "settling"];
     return said(rings.includes(row.machine.phase) ? "ringing" : "live");
   }
-  if (summary !== null) {
+  if (isProven) {
     return said(isLong ? "answered" : "failed");
   }
   if (ours) {

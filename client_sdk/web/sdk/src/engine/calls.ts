@@ -17,7 +17,7 @@ import { stateOf } from "../calls/device-events.ts";
 import { parseCallMissed } from "../calls/notices.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { MessageId } from "../protocol/ids.ts";
-import type { CallState, Notice } from "../protocol/messages.ts";
+import type { CallState, Failure, Notice } from "../protocol/messages.ts";
 import { refreshNote } from "./call-bubbles.ts";
 import { CALLS, type CallRow, type MediaOrders } from "./call-records.ts";
 import { repeatCandidates, repeatMs } from "./call-signals.ts";
@@ -39,6 +39,8 @@ export const ENDED_KEPT_MS = 3_600_000;
 const PAGE_GONE_MS = 20_000;
 /** A description is said again on every new connection for so long: nobody says that it has arrived. */
 const AGAIN_MS = 60_000;
+/** One that the server has refused is said again after so long, on the same connection. */
+const REFUSED_AGAIN_MS = 4_000;
 /** Both have called, and the server was faster: the other offer is taken up within this time. */
 const LATELY_MS = 60_000;
 
@@ -110,12 +112,19 @@ function otherOffer(id: MessageId, { machine: { entry } }: CallRow, held: CallRo
 
 function makeRoom(turn: Turn): void {
   const rows = callRows(turn);
-  const old = rows.filter(([, { endedMs }]) => endedMs > 0 && endedMs + ENDED_KEPT_MS <= turn.nowMs);
-  const over = rows.length - old.length >= CALLS_KEPT ? [...rows.filter(([, row]) => !isLive(row)), ...rows] : [];
+  const told = rows.filter(([, row]) => !isLive(row) && !isUntold(row));
+  const old = told.filter(([, { endedMs }]) => endedMs + ENDED_KEPT_MS <= turn.nowMs);
+  const ended = rows.filter(([, row]) => !isLive(row));
+  const over = rows.length - old.length >= CALLS_KEPT ? [...told, ...ended, ...rows] : [];
   for (const [id] of [...old, ...over.slice(0, 1)]) {
     CALLS.delete(turn.tx, id);
     errands.drop(turn, "call", id);
   }
+}
+
+/** Missed, and the person was not told yet. */
+function isUntold({ machine, missedTold }: CallRow): boolean {
+  return !missedTold && machine.outcome === "missed" && machine.entry.incoming;
 }
 
 // --- the machine -----------------------------------------------------------------------------------------------------
@@ -139,8 +148,8 @@ export function feed(turn: Turn, id: MessageId, event: DeviceEvent): void {
   if (before.machine.phase === "offering" && machine.phase === "ended") {
     unsend(turn, id);
   }
-  if (isHere(before) && !isLive(CALLS.get(turn.tx, id) ?? before)) {
-    amendCall(turn, id, { theirs: null, candidates: [], found: null, waiting: [] });
+  if (isLive(before) && !isLive(CALLS.get(turn.tx, id) ?? before)) {
+    amendCall(turn, id, { ours: null, theirs: null, candidates: [], found: null, waiting: [], refusedMs: 0 });
   }
   tellMissed(turn, id);
 }
@@ -236,10 +245,7 @@ function sayBusy(turn: Turn, id: MessageId): void {
 /** A call to us is over and nobody has answered it: said once, when nothing that waited can say otherwise. */
 function tellMissed(turn: Turn, id: MessageId): void {
   const row = CALLS.get(turn.tx, id);
-  if (row === null || row.missedTold || row.machine.outcome !== "missed" || !row.machine.entry.incoming) {
-    return;
-  }
-  if (isOnline(turn)) {
+  if (row !== null && isUntold(row) && isOnline(turn)) {
     putCall(turn, id, { ...row, missedTold: true });
     turn.show({ type: "callMissed", conversation: row.conv, call: id, atMs: row.endedMs });
   }
@@ -250,7 +256,8 @@ function tellMissed(turn: Turn, id: MessageId): void {
 function plan(turn: Turn, id: MessageId): void {
   const row = CALLS.need(turn.tx, id);
   errands.drop(turn, "call", id);
-  const times = [deadlineMs(row.machine), repeatMs(row)].filter((time) => time !== null);
+  const refused = row.refusedMs === 0 ? null : row.refusedMs + REFUSED_AGAIN_MS;
+  const times = [deadlineMs(row.machine), repeatMs(row), refused].filter((time) => time !== null);
   if (times.length > 0) {
     errands.plan(turn, "call", id, { dueMs: Math.max(Math.min(...times), turn.nowMs + 1) });
   }
@@ -263,6 +270,10 @@ export function callDue(turn: Turn, id: MessageId): void {
   if (row !== null && isHere(row) && row.pageMs + PAGE_GONE_MS <= turn.nowMs) {
     feed(turn, id, { tag: "restarted" }); // its media went with the page
   } else if (row !== null) {
+    if (row.refusedMs > 0 && row.refusedMs + REFUSED_AGAIN_MS <= turn.nowMs) {
+      amendCall(turn, id, { refusedMs: 0 });
+      sayAgain(turn, id);
+    }
     repeatCandidates(turn, id);
     feed(turn, id, { tag: "tick" });
   }
@@ -303,24 +314,58 @@ function sayAgain(turn: Turn, id: MessageId): void {
 
 // --- the server's word -----------------------------------------------------------------------------------------------
 
-/** The server says how a call stands. What is not known here, or of another conversation, is ignored. */
+/**
+ * The server says how a call stands. What is not known here, or of another conversation, is ignored, and so is what would
+ * turn the two sides round, or has moved a call that nobody has accepted.
+ */
 export function takeCallState(turn: Turn, said: CallState): void {
   const row = CALLS.get(turn.tx, said.call);
-  const event = row?.conv === said.conv ? stateOf(said, turn.me.account) : null;
-  if (event !== null) {
+  if (row === null || row.conv !== said.conv) {
+    return;
+  }
+  const { entry, accepted } = row.machine;
+  const isCaller = said.caller === (entry.incoming ? row.other : turn.me.account);
+  const event = stateOf(said, turn.me.account);
+  if (event !== null && isCaller && (accepted || said.callerDevice === entry.callerDevice)) {
     feed(turn, said.call, event);
   }
 }
 
-/** The server has refused what was said about a call. True if it was about one. */
-export function callFailed(turn: Turn, id: MessageId, code: string): boolean {
-  if (!CALLS.has(turn.tx, id)) {
+/**
+ * The server has refused what was said about a call. True if it was about one.
+ *
+ * A description that it has no time for is said again. For one that it will not take, the device that it was sealed for
+ * may be gone: it is sealed anew when it is said again.
+ */
+export function callFailed(
+  turn: Turn,
+  id: MessageId,
+  { code, retryable }: Pick<Failure, "code" | "retryable">,
+): boolean {
+  const row = CALLS.get(turn.tx, id);
+  if (row === null) {
     return false;
   }
-  if (code === "not_found") {
-    feed(turn, id, { tag: "unknown" });
+  const { ours, other } = row;
+  if (ours?.direct == null) {
+    if (code === "not_found") {
+      feed(turn, id, { tag: "unknown" });
+    }
+    return true;
   }
+  if (!retryable) {
+    errands.plan(turn, "lists", other);
+  }
+  const unsealed = { message: null, key: new Uint8Array(0), device: null, direct: null };
+  const refusedMs = isUnanswered(turn, row) ? turn.nowMs : 0;
+  amendCall(turn, id, { refusedMs, ours: retryable ? ours : { ...ours, ...unsealed } });
+  plan(turn, id);
   return true;
+}
+
+function isUnanswered(turn: Turn, { machine, ours, flows }: CallRow): boolean {
+  const isIn = ["connecting", "connected", "reconnecting"].includes(machine.phase);
+  return isIn && !flows && ours !== null && ours.madeMs + AGAIN_MS > turn.nowMs;
 }
 
 /** A notice `call_missed`. What is malformed or about no call of ours is ignored. */

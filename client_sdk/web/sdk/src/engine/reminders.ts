@@ -14,17 +14,23 @@ import type { Errand } from "./errands.ts";
 import * as errands from "./errands.ts";
 import { type Call, makeCall, type Turn } from "./turn.ts";
 
-/** A notice `appointment_reminder`. What names another start than the sealed one is not shown, and not answered. */
+const MINUTE_MS = 60_000;
+
+/**
+ * A notice `appointment_reminder`. What names another start than the sealed one, or comes after it, is not shown and not
+ * answered; nor is one whose successor is due: of both the last one counts.
+ */
 export function takeReminder(turn: Turn, about: Uint8Array): void {
   const reminder = readReminder(about);
   const known = reminder && viewOf(turn, reminder.appointment);
-  if (!known || known.cancelled || known.startMs !== reminder.startMs || known.endMs <= turn.nowMs) {
+  if (!known || known.cancelled || known.startMs !== reminder.startMs || known.startMs <= turn.nowMs) {
     return;
   }
   const { appointment, minutes, startMs } = reminder;
-  if (startMs > turn.nowMs) {
-    turn.show({ type: "appointmentReminder", conversation: known.conversation, appointment, minutes, startMs });
+  if (REMINDERS.some((next) => next < minutes && startMs <= turn.nowMs + next * MINUTE_MS)) {
+    return;
   }
+  turn.show({ type: "appointmentReminder", conversation: known.conversation, appointment, minutes, startMs });
   errands.plan(turn, "appointment_reached", `${appointment}:${minutes}`);
 }
 

@@ -135,6 +135,19 @@ export function beginRooms(turn: Turn): void {
     }
   }
   WATCHING.put(turn.tx, "", NOTHING);
+  forgetOver(turn);
+}
+
+/** Words and links of appointments that were over so long ago that nobody is in the room any more. */
+function forgetOver(turn: Turn): void {
+  const keys = new Set([...WORDS.list(turn.tx), ...LED.list(turn.tx)].map(([key]) => key as AppointmentId));
+  for (const appointment of keys) {
+    const end = endOf(turn, appointment) || (WORDS.get(turn.tx, appointment)?.atMs ?? 0);
+    if (!PRESENT.has(turn.tx, appointment) && turn.nowMs >= end + WORDS_MS) {
+      WORDS.delete(turn.tx, appointment);
+      LED.delete(turn.tx, appointment);
+    }
+  }
 }
 
 // --- saying it again and again ---------------------------------------------------------------------------------------
@@ -285,6 +298,7 @@ export function takeWords(
   const isTheirs = viewOf(turn, appointment)?.members.includes(account) ?? LED.has(turn.tx, appointment);
   const isFresh = atMs > turn.nowMs - WORDS_MS && seq > (held?.seq ?? 0);
   if (account !== turn.me.account && leads(turn, account) && isTheirs && isFresh) {
+    forgetOver(turn);
     const before = asText(roomOf(turn, appointment));
     WORDS.put(turn.tx, appointment, { act, words, atMs, seq });
     tellIf(turn, appointment, before);
@@ -293,6 +307,7 @@ export function takeWords(
 
 /** A join link has let this device in. */
 export function led(turn: Turn, appointment: AppointmentId, by: Led): void {
+  forgetOver(turn);
   LED.put(turn.tx, appointment, by);
   watchRooms(turn);
 }

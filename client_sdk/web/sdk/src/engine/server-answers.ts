@@ -144,7 +144,7 @@ function failed(turn: Turn, flight: Flight, answer: Failure): void {
   if (id === null) {
     return;
   }
-  if (!flight.has(id) && !OUTBOX.has(turn.tx, id) && callFailed(turn, id, code)) {
+  if (!flight.has(id) && !OUTBOX.has(turn.tx, id) && callFailed(turn, id, answer)) {
     return;
   }
   if (flight.has(id) && flight.conversation(id) === null) {

@@ -9,11 +9,13 @@ import * as planning from "../../src/engine/appointments-planning.ts";
 import { sayLate } from "../../src/engine/appointments-planning.ts";
 import { compose } from "../../src/engine/composing.ts";
 import * as errands from "../../src/engine/errands.ts";
+import { takeReminder } from "../../src/engine/reminders.ts";
 import { type Appointment, ticketOf } from "../../src/meetings.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import { type AppointmentId, type ConversationId, idBytes } from "../../src/protocol/ids.ts";
 import type { AppointmentTimes } from "../../src/protocol/meeting.ts";
+import { encodeReminder } from "../../src/protocol/reminders.ts";
 import type { AppointmentRecord } from "../../src/testing/server-state.ts";
 import { type Device, faults, later, quiet } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";
@@ -274,6 +276,23 @@ describe("a change", () => {
     await quiet(dana, kim);
     assert.deepEqual([one(kim, id).lateMinutes, one(kim, id).lateWords, one(dana, id).lateMinutes], [0, "", 0]);
   });
+
+  it("is not late any more once it was moved, or cancelled", async () => {
+    const id = await planOne();
+    const late = () => [dana, kim].map((device) => one(device, id).lateMinutes);
+    dana.do((turn) => sayLate(turn, id, 15, ""));
+    await quiet(dana, kim);
+    assert.deepEqual(late(), [15, 15]);
+    dana.do((turn) => planning.move(turn, id, inHours(50), null));
+    await quiet(dana, kim);
+    assert.deepEqual(late(), [0, 0]);
+    dana.do((turn) => sayLate(turn, id, 20, ""));
+    await quiet(dana, kim);
+    assert.deepEqual(late(), [20, 20]);
+    dana.do((turn) => planning.cancel(turn, id, ""));
+    await quiet(dana, kim);
+    assert.deepEqual(late(), [0, 0]);
+  });
 });
 
 describe("reminders", () => {
@@ -294,6 +313,21 @@ describe("reminders", () => {
     await remind(kim, dana);
     assert.equal(kim.told("appointmentReminder").length, 1);
     assert.deepEqual([...one(dana, id).reached].sort(), [dana.me.account, kim.me.account].sort());
+  });
+
+  it("that come late say nothing: after the start, or when the next one is due", async () => {
+    const startMs = inHours(30);
+    const id = await planOne({ startMs });
+    const told = (minutes: number) => {
+      const about = encodeReminder({ appointment: id, minutes, startMs });
+      kim.do((turn) => takeReminder(turn, about));
+      return kim.told("appointmentReminder").map((each) => each.minutes);
+    };
+    pair.relay.clock.ms += startMs - 9 * MINUTE - now();
+    assert.deepEqual(told(1_440), []);
+    assert.deepEqual(told(10), [10]);
+    pair.relay.clock.ms += 9 * MINUTE;
+    assert.deepEqual(told(10), [10]);
   });
 
   it("are not shown when they name another start than the sealed one", async () => {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import type { CallView } from "../../src/call-views.ts";
 import { RING_MS } from "../../src/calls/arbiter.ts";
+import { CALLS } from "../../src/engine/call-records.ts";
 import { callsOffline, viewCalls } from "../../src/engine/calls.ts";
 import {
   answerCall,
@@ -19,6 +20,7 @@ import {
   offerCall,
 } from "../../src/engine/calls-here.ts";
 import type { CallShown } from "../../src/engine/calls-shown.ts";
+import { compose } from "../../src/engine/composing.ts";
 import type { Description } from "../../src/engine/meetings.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import { type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
@@ -209,6 +211,42 @@ describe("a call that is answered", () => {
     await quiet(kim, dana);
     assert.equal(shown(dana, id).orders.taken, 1);
     assert.equal(view(dana, id).phase, "connecting");
+  });
+
+  for (const code of ["busy", "not_found"]) {
+    it(`says a description again that was refused as ${code}, on the same connection`, async () => {
+      const id = call(dana);
+      await quiet(dana, kim);
+      kim.do((turn) => answerCall(turn, id, pageOf(kim)));
+      await quiet(dana, kim);
+      kim.holdOutgoing = true;
+      kim.do((turn) => describeCall(turn, id, pageOf(kim), sdp("answer", "kim"), false));
+      kim.outgoing = kim.outgoing.filter((message) => message.tag !== "call" || message.direct === null);
+      kim.take({ tag: "error", re: id, code, retryable: code === "busy", retryAfterMs: 0 });
+      kim.holdOutgoing = false;
+      await quiet(dana, kim);
+      assert.deepEqual([view(kim, id).phase, shown(dana, id).orders.taken], ["connecting", 0]);
+      await later(4 * SECOND, kim, dana);
+      assert.equal(shown(dana, id).theirs?.description.sdp, sdp("answer", "kim").sdp);
+      connect(id, dana, kim);
+      await quiet(dana, kim);
+      assert.equal(view(dana, id).phase, "connected");
+    });
+  }
+
+  it("keeps nothing of its connection once it is over, and is refused by who hangs up while it rings", async () => {
+    const id = await answered();
+    dana.do((turn) => hangUpCall(turn, id));
+    await quiet(dana, kim);
+    for (const device of [dana, kim]) {
+      const row = device.look((tx) => CALLS.need(tx, id));
+      assert.deepEqual([row.ours, row.theirs, row.found, row.waiting, row.candidates], [null, null, null, [], []]);
+    }
+    const next = call(dana);
+    await quiet(dana, kim);
+    kim.do((turn) => hangUpCall(turn, next));
+    await quiet(dana, kim);
+    assert.deepEqual([view(dana, next).phase, view(dana, next).reason], ["ended", "declined"]);
   });
 
   it("says on the next connection what was described without one", async () => {
@@ -452,6 +490,55 @@ describe("what a server or a member may not do", () => {
     await later(RING_MS + 20 * SECOND, kim);
     assert.equal(note(kim, id)?.outcome, "missed");
     assert.equal(kim.told("callMissed").length, 1);
+  });
+
+  it("hide a missed call by a summary", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    dana.do((turn) => hangUpCall(turn, id));
+    const summary = { type: "call.summary", call: id, began: 1, ended: 90_000, reason: "hung_up" } as const;
+    dana.do((turn) => compose(turn, conv, summary));
+    await quiet(dana, kim);
+    assert.deepEqual([note(kim, id)?.outcome, note(kim, id)?.minutes], ["missed", 0]);
+    assert.equal(kim.told("callMissed").length, 1);
+    const tablet = await link(kim, 7, "Tablet");
+    tablet.do((turn) => compose(turn, conv, { ...summary, ended: 150_000 }));
+    await quiet(tablet, kim);
+    assert.deepEqual([note(kim, id)?.outcome, note(kim, id)?.minutes], ["answered", 3], "ours counts before theirs");
+  });
+
+  it("turn the two sides round, or have a description sealed for a stranger", async () => {
+    const id = call(dana);
+    await quiet(dana, kim);
+    const said = { tag: "call_state", call: id, conv, at: pair.relay.clock.ms, reason: "", until: 0 } as const;
+    const accepted = { ...said, phase: "accepted", rings: true, away: new Uint8Array(), version: 8 } as const;
+    const [ours, theirs] = [dana.me, kim.me].map(({ account, device }) => ({ caller: account, callerDevice: device }));
+    assert.ok(ours && theirs);
+    dana.take({ ...accepted, ...theirs, device: dana.me.device });
+    dana.take({ ...accepted, ...ours, callerDevice: kim.me.device, device: dana.me.device });
+    kim.take({ ...accepted, ...theirs, device: dana.me.device });
+    kim.take({ ...accepted, ...ours, callerDevice: kim.me.device, device: null });
+    assert.deepEqual([view(dana, id).phase, view(kim, id).phase], ["ringing_there", "ringing_here"]);
+    const laptop = await link(dana, 7, "Laptop");
+    dana.holdOutgoing = true;
+    dana.take({ ...accepted, ...ours, device: laptop.me.device });
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "other", "dana"), false));
+    const steps = dana.outgoing.filter((message) => message.tag === "call" && message.step === "describe");
+    assert.deepEqual(
+      steps.map((step) => step.tag === "call" && step.direct),
+      [null],
+      "our own laptop is not whom we call",
+    );
+    dana.holdOutgoing = false;
+  });
+
+  it("describe a connection that could be anybody's", async () => {
+    const id = call(dana, { kind: "offer", sdp: "v=0\r\na=ice-ufrag:dana\r\n" });
+    await quiet(dana, kim);
+    assert.deepEqual([view(kim, id).phase, shown(kim, id).theirs], ["ringing_here", null]);
+    answer(kim, id, { kind: "answer", sdp: "v=0\r\na=ice-ufrag:kim\r\n" });
+    await quiet(dana, kim);
+    assert.equal(shown(dana, id).orders.taken, 0);
   });
 
   it("make it ring again with what was delivered before, or with a state of another call", async () => {
