@@ -104,7 +104,7 @@ async def test_come_in_is_said_by_the_host_alone(stage: Stage) -> None:
     if stage.lying:
         for state in (PersonState.ADMITTING, PersonState.IN_ROOM):
             person = RoomPerson(kim.client.account, kim.client.device, state, 1, True, 7, MessageId(b"c" * 16))
-            room = RoomView(made, 1_000_000, DoorState.IN_SESSION, 0, False, [person])
+            room = RoomView(made, 2**52, DoorState.IN_SESSION, 0, False, [person])
             await stage.proxy.wire_of(kim.client.device).to_device(Room(room))
             async with asyncio.timeout(WITHIN_S):
                 while await kim.room_state(made) != state:
