@@ -196,11 +196,12 @@ class World:
     async def _hang_up(self, call: str, caller: Device, callees: list[Device]) -> None:
         """Whoever is in the call ends it after a while, one side or both."""
         await _pause(self.chance.uniform(0.2, 2))
-        both = [caller, *callees]
-        self.chance.shuffle(both)
-        for device in both if self.chance.random() < 0.3 else both[:1]:
-            with suppress(ProcessProblem):
-                await device.order("drop", text=call)
+        sides = [[caller], callees]  # of the callee's devices those that are not in it say so in vain
+        self.chance.shuffle(sides)
+        for side in sides if self.chance.random() < 0.3 else sides[:1]:
+            for device in side:
+                with suppress(ProcessProblem):
+                    await device.order("drop", text=call)
 
     async def _kill(self, victim: str, caller: Device, callee: Device) -> None:
         if not victim:
