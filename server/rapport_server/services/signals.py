@@ -6,7 +6,7 @@ Source: docs/protocol.md, "Signals".
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,12 +16,13 @@ from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS, SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Signal
 from rapport_protocol.signed import SignalFields
+from rapport_server.connections import Link
 from rapport_server.hints import HINT_DEVICES, Signalled
 from rapport_server.ports import Bus, Clock, Directory
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
 
-__all__ = ["Link", "Signals"]
+__all__ = ["Signals"]
 
 CIRCLES_KEPT: Final = 4096
 """Conversations whose members are remembered, at most 3 KB each; then all are looked up again."""
@@ -50,14 +51,6 @@ class _Way(Struct, frozen=True):
 
     head: bytes
     devices: list[DeviceId]
-
-
-class Link(Protocol):
-    """A signed-in connection."""
-
-    @property
-    def principal(self) -> Principal:
-        """Who it is."""
 
 
 class Signals:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from msgspec import Struct
@@ -20,6 +20,7 @@ from rapport_protocol.errors import ErrorCode, FormatError, Rejected
 from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId, split_ids
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Office, WatchOffice
+from rapport_server.connections import Link
 from rapport_server.hints import HINT_DEVICES, OfficeMoved
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rates
@@ -27,7 +28,7 @@ from rapport_server.records import Principal
 from rapport_server.services.office.board import Board, Person, Standing
 from rapport_server.services.office.watching import Watching
 
-__all__ = ["Connection", "Link", "OfficeNews"]
+__all__ = ["OfficeNews"]
 
 LOOK_EVERY_S: Final = 30.0
 """Longest sleep between two looks at the clock."""
@@ -57,29 +58,6 @@ DENIED_EVERY_S: Final = 10.0
 
 _log = structlog.get_logger("rapport.office")
 _encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
-
-
-class Connection(Protocol):
-    """What is needed of a device's socket; sending never waits."""
-
-    @property
-    def congested(self) -> bool:
-        """Too much waits for the device to read; `OfficeNews.room` follows once it has."""
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queues one ready-made MessagePack frame."""
-
-
-class Link(Protocol):
-    """A signed-in connection."""
-
-    @property
-    def principal(self) -> Principal:
-        """Who it is."""
-
-    @property
-    def connection(self) -> Connection:
-        """Its socket."""
 
 
 class _Circle(Struct, frozen=True):

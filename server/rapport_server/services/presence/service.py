@@ -7,7 +7,7 @@ who is connected.
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from msgspec import Struct
@@ -18,6 +18,7 @@ from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId, spli
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Presence as PresenceMessage
 from rapport_protocol.messages import PresenceState, Present, Watch
+from rapport_server.connections import Link
 from rapport_server.hints import HINT_DEVICES, PresenceMoved
 from rapport_server.ports import Bus, Clock, ConversationDirectory, Roster
 from rapport_server.rates import Rates
@@ -25,7 +26,7 @@ from rapport_server.records import Contact, Principal
 from rapport_server.services.presence.rules import Looks, Person, Put, Seats, Tell, Watches
 from rapport_server.services.presence.visibility import may_see
 
-__all__ = ["Connection", "Link", "Presence"]
+__all__ = ["Presence"]
 
 CIRCLES_KEPT: Final = 8192
 """Accounts whose contacts are remembered, about 3 KB each with fifty contacts; then all are looked up again."""
@@ -37,29 +38,6 @@ LOOKED_UP_AT_ONCE: Final = 50
 
 _log = structlog.get_logger("rapport.presence")
 _encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
-
-
-class Connection(Protocol):
-    """What presence needs of a device's socket; sending never waits."""
-
-    @property
-    def congested(self) -> bool:
-        """Too much waits for the device to read; `Presence.room` follows once it has."""
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queues one ready-made MessagePack frame."""
-
-
-class Link(Protocol):
-    """A signed-in connection."""
-
-    @property
-    def principal(self) -> Principal:
-        """Who it is."""
-
-    @property
-    def connection(self) -> Connection:
-        """Its socket."""
 
 
 class _Circle(Struct, frozen=True):

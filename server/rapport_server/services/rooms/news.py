@@ -19,6 +19,7 @@ from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, DeviceId, P
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Room, WatchRoom
 from rapport_protocol.requests import Role
+from rapport_server.connections import Link
 from rapport_server.hints import RoomMoved
 from rapport_server.meetings import (
     AppointmentDirectory,
@@ -32,7 +33,7 @@ from rapport_server.rates import Rates
 from rapport_server.records import Principal
 from rapport_server.services.rooms.rules import view_changes_ms, viewed
 
-__all__ = ["Connection", "Link", "RoomNews", "RoomNewsStore"]
+__all__ = ["RoomNews", "RoomNewsStore"]
 
 LOOK_EVERY_S: Final = 30.0
 """Longest sleep between two looks at the clock."""
@@ -47,29 +48,6 @@ RoomKey = tuple[PracticeId, AppointmentId]
 
 _log = structlog.get_logger("rapport.rooms")
 _encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
-
-
-class Connection(Protocol):
-    """What is needed of a device's socket; sending never waits."""
-
-    @property
-    def congested(self) -> bool:
-        """Too much waits for the device to read; `RoomNews.room` follows once it has."""
-
-    def send_frame(self, frame: bytes) -> None:
-        """Queues one ready-made MessagePack frame."""
-
-
-class Link(Protocol):
-    """A signed-in connection."""
-
-    @property
-    def principal(self) -> Principal:
-        """Who it is."""
-
-    @property
-    def connection(self) -> Connection:
-        """Its socket."""
 
 
 class RoomNewsStore(AppointmentDirectory, RoomDirectory, RoomLinkDirectory, Protocol):
