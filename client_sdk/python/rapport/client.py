@@ -52,7 +52,6 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting, C
         self._folder = vault
         self._clock: Clock = clock or SystemClock()
         self._vault: Vault | None = None
-        self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._api: Api | None = None
         self._conversations: dict[ConversationId, Conversation] = {}
@@ -111,12 +110,6 @@ class Client(Identities, Keeping, AnsweringTimes, Devices, Accepting, Meeting, C
                     await self._api.close()
             finally:  # a second cancellation must not leave the vault locked
                 await vault.close()
-
-    @property
-    def _running(self) -> Engine:
-        if self._engine is None:
-            raise LocalError(ErrorCode.INTERNAL, "the client is used outside its `async with` block")
-        return self._engine
 
     # --- who and where ------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from rapport.crypto.invites import InviteLink, parse_link
 from rapport.engine import accepting, cover_ledger, covering
 from rapport.engine.loop import Engine
 from rapport.events import Message
+from rapport.part import Part
 from rapport.ports import Unreachable
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, InviteId
@@ -98,12 +99,8 @@ class Cover:
         return await self._engine.do(lambda turn: covering.hand_over(turn, request, note))
 
 
-class Accepting:
+class Accepting(Part):
     """Joining with the account that there is, and colleagues who are there for a client. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     async def accept_invite(self, link: str) -> Conversation:
         """Joins a conversation by an invite, with the account that this device has, and returns it.

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from rapport.engine import own_devices
-from rapport.engine.loop import Engine
 from rapport.engine.turn import Turn
 from rapport.events import Device
 from rapport.linking import LinkOffer
+from rapport.part import Part
 from rapport.ports import Unreachable
 from rapport_protocol.ids import AccountId, DeviceId
 
@@ -18,12 +18,8 @@ LIST_WITHIN_S: Final = 30.0
 """How long `revoke` and `sign_out` wait for the server, seconds; what is asked for stays asked for."""
 
 
-class Devices:
+class Devices(Part):
     """Devices of our account, and of contacts. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     async def _leave(self) -> None:
         """Closes the client and deletes its vault."""

@@ -2,21 +2,17 @@
 
 from rapport.crypto.safety_number import safety_number, shown_in_groups
 from rapport.engine import security_log, trust
-from rapport.engine.loop import Engine
 from rapport.engine.views import ContactView
 from rapport.events import Contact, LogEntry
+from rapport.part import Part
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId
 
 __all__ = ["Identities"]
 
 
-class Identities:
+class Identities(Part):
     """Contacts as they are pinned, and what the person decides about them. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     def _pinned(self, account: AccountId) -> ContactView:
         found = self._running.contacts.get(account)

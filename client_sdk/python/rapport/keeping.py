@@ -5,18 +5,15 @@ from rapport.engine.loop import Engine
 from rapport.engine.searching import SEARCH_MOST
 from rapport.engine.views import ConversationView
 from rapport.events import Message
+from rapport.part import Part
 from rapport.presence import Presence
 from rapport_protocol.ids import ConversationId
 
 __all__ = ["Keeping", "KeptConversation"]
 
 
-class Keeping:
+class Keeping(Part):
     """Settings, presence, counts, and finding what was written. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     @property
     def presence(self) -> Presence:

@@ -8,6 +8,7 @@ from rapport.engine import cards, office_answers, office_publishing, promises, p
 from rapport.engine.loop import Engine
 from rapport.engine.views import ConversationView
 from rapport.events import Message
+from rapport.part import Part
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.office.hours import OfficeHours, OverrideState
@@ -95,12 +96,8 @@ def _waiting(view: ConversationView, now_ms: int) -> Waiting | None:
     )  # fmt: skip
 
 
-class AnsweringTimes:
+class AnsweringTimes(Part):
     """Office hours, and who waits for an answer of ours. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     @property
     def office(self) -> Offices:

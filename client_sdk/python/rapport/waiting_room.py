@@ -17,6 +17,7 @@ from rapport.crypto.room_links import RoomDoorLink, parse_room_link
 from rapport.engine import rooms
 from rapport.engine.loop import Engine
 from rapport.meeting import Appointment, Room
+from rapport.part import Part
 from rapport.ports import Unreachable, VaultProblem
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, Rejected
 from rapport_protocol.ids import AccountId, AppointmentId, MessageId, RoomLinkId
@@ -347,12 +348,8 @@ def _take(engine: Engine, appointment: AppointmentId, answer: Struct) -> Room:
     return room
 
 
-class Meeting:
+class Meeting(Part):
     """Appointments and waiting rooms. A part of `Client`."""
-
-    @property
-    def _running(self) -> Engine:
-        raise NotImplementedError
 
     @property
     def appointments(self) -> Appointments:
