@@ -226,7 +226,7 @@ class App:
         await parts.sign_in.start()
         await running.enter_async_context(parts.outward)
         running.push_async_callback(parts.services.urgent.close)  # after the timers, which begin pushes
-        running.push_async_callback(parts.hour.close)  # likewise
+        running.push_async_callback(parts.outward.owed.close)  # likewise
         running.push_async_callback(parts.waking.close)
         running.push_async_callback(parts.due.close)
         await parts.due.start()

@@ -1,41 +1,41 @@
-"""Appointments and waiting rooms of one node, put together: who tells whom, and the pushes that both begin.
+"""Appointments and waiting rooms of one node, put together: who tells whom, and the pushes that both owe.
 
 Source: docs/protocol.md, chapters 22 and 23.
 """
 
-import asyncio
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
+from rapport_protocol.errors import Rejected
 from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId
+from rapport_protocol.messages import NoticeKind
+from rapport_protocol.reminders import Reminder
+from rapport_protocol.rooms.states import ALERTS_MS
 from rapport_server.hints import RoomMoved
-from rapport_server.notifications import PushClass, Pusher
+from rapport_server.meetings import AppointmentRecord, RoomRecord
+from rapport_server.notifications import OwedPush, PushReason, StillWanted, WakeUp
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rates
 from rapport_server.services.appointments import Appointments
 from rapport_server.services.rooms import RoomLinks, RoomNews, Rooms
 
-__all__ = ["OWED_MOST", "PUSHES_MOST", "LiveHour"]
+__all__ = ["GRACE_MS", "LiveHour"]
 
-PUSHES_MOST: Final = 256
-"""Accounts that are being pushed to at a time; more wait for their turn."""
-OWED_MOST: Final = 16_384
-"""Accounts that wait for that, each once; beyond it they are left out, which is counted and said."""
-CLOSING_S: Final = 5.0
-"""Seconds that pushes get when the node ends: few services take longer, and no other node sends them."""
+GRACE_MS: Final = 10_000
+"""A connected device acknowledges a reminder within a second; a page that is just being opened within ten."""
+ALERTED_MS: Final = ALERTS_MS[-1] + 60_000
+"""So long after the first alert nobody is pushed to any more for it."""
 
 _log = structlog.get_logger("rapport.live_hour")
 
 
 class LiveHour:
-    """The services of chapters 22 and 23. pusher: None where the server does not push.
+    """The services of chapters 22 and 23.
 
-    connected: devices that are told by their connection to this node, and are not pushed to. `rooms.run` and `news.run`
-    are to be run, timers go to `appointments.fire` and `rooms.fire`; `close` ends pushes.
+    wake: pushes. connected: whether a device is, to any node. `rooms.run` and `news.run` are to be run, timers go to
+    `appointments.fire` and `rooms.fire`.
     """
 
     def __init__(
@@ -44,20 +44,19 @@ class LiveHour:
         bus: Bus,
         clock: Clock,
         rates: Rates,
-        pusher: Pusher | None,
-        connected: Callable[[], Collection[DeviceId]] = tuple,
+        wake: WakeUp,
+        connected: Callable[[DeviceId], Awaitable[bool]],
     ) -> None:
-        self._pusher = pusher
+        self._store = store
+        self._clock = clock
+        self._wake = wake
         self._connected = connected
-        self._pushes: set[asyncio.Task[None]] = set()
-        self._owed: dict[tuple[PracticeId, AccountId], None] = {}
-        """Who is pushed to once fewer pushes are under way, in this order."""
-        self.dropped = 0
-        """Accounts that were not pushed to because too many waited, or because the node ended, since the start."""
         self.news = RoomNews(store, bus, clock, rates)
-        self.appointments = Appointments(store, bus, clock, self._push, self._moved)
-        self.rooms = Rooms(store, clock, self.appointments.close, self._push, self._moved)
+        self.appointments = Appointments(store, bus, clock, self._remind, self._moved)
+        self.rooms = Rooms(store, clock, self.appointments.close, self._alert, self._moved)
         self.links = RoomLinks(store, clock)
+        wake.answer_for(PushReason.REMINDER, self._reminder_wanted)
+        wake.answer_for(PushReason.ALERT, self._alert_wanted)
 
     def _moved(self, practice: PracticeId, appointment: AppointmentId) -> None:
         self.news.moved(practice, appointment)
@@ -72,49 +71,51 @@ class LiveHour:
         self.rooms.note_open()
         self.news.look_again()
 
-    def _push(self, practice: PracticeId, account: AccountId) -> None:
-        """Begins a push of class `appointment`; a timer or a request must not wait for somebody outside."""
-        if self._pusher is None:
-            return
-        if len(self._owed) < OWED_MOST or (practice, account) in self._owed:
-            self._owed[practice, account] = None
-            self._push_on(self._pusher)
-        else:
-            self._drop(1)
+    # --- pushes -------------------------------------------------------------------------------------------------------
 
-    def _push_on(self, pusher: Pusher) -> None:
-        """Begins what waits, as far as there is room."""
-        while self._owed and len(self._pushes) < PUSHES_MOST:
-            practice, account = next(iter(self._owed))
-            del self._owed[practice, account]
-            task = asyncio.create_task(self._pushed(pusher, practice, account))
-            self._pushes.add(task)
-            task.add_done_callback(partial(self._ended, pusher))
+    async def _remind(self, record: AppointmentRecord) -> None:
+        """A reminder is about to be given. Raises Rejected(UNAVAILABLE)."""
+        for account in record.members:
+            await self._wake.owe(
+                record.practice,
+                account,
+                PushReason.REMINDER,
+                record.id,
+                record.start_ms,
+                record.start_ms,
+                after_ms=GRACE_MS,
+            )
 
-    def _ended(self, pusher: Pusher, task: asyncio.Task[None]) -> None:
-        self._pushes.discard(task)
-        self._push_on(pusher)
+    async def _reminder_wanted(self, owed: OwedPush, account: AccountId) -> StillWanted:
+        """Until it begins, is moved or cancelled, or the device has taken the last reminder."""
+        record = await self._store.appointment(owed.practice, AppointmentId(owed.about))
+        if (
+            record is None
+            or record.cancelled
+            or record.start_ms != owed.mark
+            or self._clock.now_ms() >= record.start_ms
+            or account not in record.members
+        ):
+            return StillWanted.NO
+        about = Reminder(record.id, record.reminded, record.start_ms).encode()
+        kind = NoticeKind.APPOINTMENT_REMINDER
+        lacks = await self._store.lacks_notice(owed.practice, owed.device, record.conv, kind, about)
+        return StillWanted.YES if lacks else StillWanted.NO
 
-    def _drop(self, accounts: int) -> None:
-        self.dropped += accounts
-        _log.warning("pushes about appointments left out", accounts=accounts, since_start=self.dropped)
-
-    async def _pushed(self, pusher: Pusher, practice: PracticeId, account: AccountId) -> None:
+    async def _alert(self, room: RoomRecord, hosts: list[AccountId]) -> None:
+        """Somebody waits, as is written. Never raises: the next alert follows."""
+        until_ms = room.alert_ms + ALERTED_MS
         try:
-            await pusher.push(practice, account, PushClass.APPOINTMENT, but=self._connected())
-        except Exception as problem:  # the notice waits, and the next alert follows
-            _log.warning("push about an appointment failed", error=type(problem).__name__)
+            for host in hosts:
+                await self._wake.owe(room.practice, host, PushReason.ALERT, room.appointment, room.alert_ms, until_ms)
+        except Rejected as refused:
+            _log.warning("alert not pushed", error=refused.code.value)
 
-    async def close(self) -> None:
-        """Ends: pushes under way, and those that wait, get five seconds; what has not gone out then is counted."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSING_S):
-                while self._pushes:
-                    await asyncio.wait(self._pushes)
-        left = len(self._owed) + len(self._pushes)
-        self._owed.clear()
-        if left:
-            self._drop(left)
-        for task in self._pushes:
-            task.cancel()
-        await asyncio.gather(*self._pushes, return_exceptions=True)
+    async def _alert_wanted(self, owed: OwedPush, account: AccountId) -> StillWanted:
+        """Until a host has acted, nobody waits any more, or the account is no host; to who is not connected."""
+        appointment = AppointmentId(owed.about)
+        record = await self._store.appointment(owed.practice, appointment)
+        room = await self._store.room(owed.practice, appointment)
+        if record is None or account not in record.members or room is None or room.alert_ms != owed.mark:
+            return StillWanted.NO
+        return StillWanted.NOT_YET if await self._connected(owed.device) else StillWanted.YES

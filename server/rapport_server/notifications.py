@@ -3,13 +3,14 @@
 Apart from `ports.py` because nothing else needs them. Source: docs/protocol.md, chapter 19.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import StrEnum
+import struct
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum, IntEnum, StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
 from rapport_protocol.requests import Role
 from rapport_protocol.signed import MessageClass, MessageFlags
 from rapport_server.records import Principal
@@ -23,14 +24,19 @@ __all__ = [
     "NotReached",
     "NotifyingStore",
     "Outgoing",
+    "OwedPush",
     "PushClass",
     "PushDirectory",
+    "PushReason",
     "PushServices",
     "PushStore",
     "Pusher",
     "Sent",
+    "StillWanted",
     "Subscription",
     "Tell",
+    "WakeUp",
+    "Wanted",
     "WebhookDirectory",
     "WebhookRecord",
     "WebhookTarget",
@@ -166,6 +172,11 @@ class PushDirectory(Protocol):
         Only posts of class 0 that are not quiet, and that the device has not set aside.
         """
 
+    async def lacks_notice(
+        self, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+    ) -> bool:
+        """Whether a notice of this conversation, kind and content waits for the device: it has not acknowledged it."""
+
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
         """Nobody else pushes to the device until then. False when somebody was quicker, or it says something else."""
 
@@ -289,21 +300,93 @@ def tell_nobody(_practice: PracticeId, _event: str, _ids: Mapping[str, str]) -> 
 
 
 class Pusher(Protocol):
-    """What other parts of the server ask for."""
+    """Pushes at once, and once: whoever asks decides how often."""
 
-    async def push(
-        self,
-        practice: PracticeId,
-        account: AccountId,
-        kind: PushClass,
-        *,
-        but: Collection[DeviceId] = (),
-        any_hours: bool = False,
-    ) -> list[DeviceId]:
+    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
         """One push to each device of the account that has a subscription and may be pushed now, at most 20 s.
-
-        but: not to these devices. any_hours: whatever the account's office hours say.
 
         Returns the devices whose push service took it. Not tried again. Raises Rejected(UNAVAILABLE) when the store
         cannot be read.
+        """
+
+
+# --- pushes that are tried for as long as there is a reason -----------------------------------------------------------
+
+
+class PushReason(IntEnum):
+    """Why a device is to be woken: what `OwedPush.about` and `.mark` are."""
+
+    REMINDER = 1
+    """An appointment comes: its id, its start in milliseconds."""
+    ALERT = 2
+    """Somebody waits in front of a door: the appointment's id, since when hosts are alerted, milliseconds."""
+    CALL = 3
+    """It rings: the call's id, 1 where it rings whatever the account's office hours say, else 0."""
+
+
+_OWED: Final = struct.Struct(">16s16sB16sQQ")
+
+
+class OwedPush(Struct, frozen=True):
+    """One push to one device, while there is a reason. until_ms: when there is none any more in any case."""
+
+    practice: PracticeId
+    device: DeviceId
+    reason: PushReason
+    about: bytes
+    mark: int
+    until_ms: int
+
+    def encode(self) -> bytes:
+        """The key of its timer, 65 bytes: the same push is owed once."""
+        return _OWED.pack(self.practice, self.device, self.reason, self.about, self.mark, self.until_ms)
+
+    @classmethod
+    def parse(cls, key: bytes) -> "OwedPush":
+        """Of such a key. Raises ValueError for another one."""
+        try:
+            practice, device, reason, about, mark, until_ms = _OWED.unpack(key)
+        except struct.error:
+            raise ValueError("not the key of a push that is owed") from None
+        return cls(PracticeId(practice), DeviceId(device), PushReason(reason), about, mark, until_ms)
+
+
+class StillWanted(Enum):
+    """What the part of the server that knows the reason says when a push is about to go out."""
+
+    YES = "yes"
+    NOT_YET = "not yet"
+    """The device is connected, and may take it there: it is asked again."""
+    NO = "no"
+    """There is no reason any more, or the device has what it would be woken for."""
+
+
+Wanted = Callable[[OwedPush, AccountId], Awaitable[StillWanted]]
+"""Asked before every attempt. Raises Rejected(UNAVAILABLE) when it cannot be known; it is asked again then."""
+
+
+class WakeUp(Protocol):
+    """Pushes that are owed to devices."""
+
+    def answer_for(self, reason: PushReason, wanted: Wanted) -> None:
+        """Who says whether there is still a reason. Called once for each, before anything is owed."""
+
+    def may_wake(self, devices: Iterable[DeviceId]) -> bool:
+        """Whether one of these can be woken, as far as this node knows."""
+
+    async def owe(
+        self,
+        practice: PracticeId,
+        account: AccountId,
+        reason: PushReason,
+        about: bytes,
+        mark: int,
+        until_ms: int,
+        *,
+        after_ms: int = 0,
+    ) -> None:
+        """Every device of the account that can be woken is owed a push from so many milliseconds on, until then.
+
+        Durable when it returns: any node carries it out. What was owed for the same is owed anew. Raises
+        Rejected(UNAVAILABLE).
         """

@@ -17,7 +17,7 @@ from rapport_server.notifications import Sent
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.records import Job
 from rapport_server.sealing import SealedColumns
-from rapport_server.services.notifying import Notifying
+from rapport_server.services.notifying import Notifying, OwedPushes
 from rapport_server.services.webhooks import Webhooks
 
 __all__ = ["Outward", "contact_of"]
@@ -58,6 +58,7 @@ class Outward:
         self.notifying = Notifying(
             store, store, store, bus, clock, services, columns, self.webhooks.practices, self.webhooks.waiting
         )
+        self.owed = OwedPushes(store, self.notifying, clock)
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -487,6 +487,12 @@ class Roster(Protocol):
     def put(self, practice: PracticeId, account: AccountId, state: str | None) -> None:
         """What the account is at this node (a `PresenceState`); None: nothing any more. Never waits."""
 
+    async def connected(self, devices: Collection[DeviceId]) -> frozenset[DeviceId]:
+        """Those of these devices that are connected to another live node.
+
+        One that has died counts until its lease lapses. Raises Rejected(UNAVAILABLE) when other nodes cannot be asked.
+        """
+
     async def states(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, str]:
         """The most present state of each account over all live nodes, this one included, after every earlier `put`.
 

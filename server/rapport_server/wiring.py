@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from rapport_protocol.calls.arbiter import CallPhase, CallRecord
+from rapport_protocol.errors import Rejected
 from rapport_protocol.ids import DeviceId, PracticeId
 from rapport_server.calling import CALL_TIMER
 from rapport_server.claim_limits import ClaimLimits
@@ -44,7 +45,7 @@ from rapport_server.services.invites import INVITE_TIMER, Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Messaging
-from rapport_server.services.notifying import PUSH_TIMER
+from rapport_server.services.notifying import OWED_TIMER, PUSH_TIMER
 from rapport_server.services.office import OfficeNews, Publishing
 from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
@@ -118,9 +119,9 @@ def wire(
     claims = ClaimLimits(clock, shared=shared)
     urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
-    hour = LiveHour(store, bus, clock, rates, outward.notifying, partial(_connected, delivery))
+    hour = LiveHour(store, bus, clock, rates, outward.owed, partial(_connected, delivery, roster))
     news = OfficeNews(store, bus, clock, rates)
-    waking = Waking(store, delivery, bus, outward.notifying)
+    waking = Waking(store, clock, outward.owed, partial(_connected, delivery, roster))
     calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, hour, news, outward))
     chains = Chains(store)
     services = Services(
@@ -145,6 +146,7 @@ def wire(
         APPOINTMENT_TIMER: hour.appointments.fire,
         ROOM_TIMER: hour.rooms.fire,
         PUSH_TIMER: outward.notifying.sweep,
+        OWED_TIMER: outward.owed.fire,
     }
     due = DueTimers(store, store, bus, clock, timers)
     deliver = partial(_deliver, delivery.deliver, outward)
@@ -172,9 +174,12 @@ def wire(
     return parts
 
 
-def _connected(delivery: Delivery) -> frozenset[DeviceId]:
-    """The devices that are connected to this node."""
-    return frozenset(link.principal.device for link in delivery.links())
+async def _connected(delivery: Delivery, roster: Roster, device: DeviceId) -> bool:
+    """Whether a device is connected to any node. Where the others cannot be asked it is not: better woken in vain."""
+    try:
+        return delivery.has(device) or bool(await roster.connected([device]))
+    except Rejected:
+        return False
 
 
 def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs: Collection[Job]) -> None:

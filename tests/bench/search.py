@@ -20,10 +20,10 @@ from pathlib import Path
 
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.crypto.identity import DeviceSecrets
-from rapport.engine.records import CONVERSATIONS, SEARCH_VERSION, SETTINGS, Conversation, MessageRecord, Settings
-from rapport.engine.searching import index_written, search
-from rapport.engine.showing import history, place_of, put_message
-from rapport.engine.turn import Me, Turn
+from rapport.engine.shown.searching import index_written, search
+from rapport.engine.shown.showing import history, place_of, put_message
+from rapport.engine.vault.records import CONVERSATIONS, SEARCH_VERSION, SETTINGS, Conversation, MessageRecord, Settings
+from rapport.engine.vault.turn import Me, Turn
 from rapport.events import MessageKind, Status
 from rapport.ports import Transaction
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId

@@ -26,7 +26,7 @@ from tests.chaos.hurried_calls import hurry
 hurry()
 
 from rapport import ConnectionState  # noqa: E402 - times are set before
-from rapport.engine import calling_out  # noqa: E402
+from rapport.engine.calls import calling_out  # noqa: E402
 from rapport.ports import Description, EndpointEvent, MediaConnected  # noqa: E402
 from rapport.testing import player  # noqa: E402
 from rapport.testing.journaled import JournaledClient  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.crypto.invites import OwnerLink, parse_link
-from rapport.engine.registration import load_me
+from rapport.engine.joining.registration import load_me
 from rapport.testing.processes import Player, ServerProcess, free_port
 from tests.chaos.canaries import hits
 from tests.chaos.clear_text_client import post_in_the_clear

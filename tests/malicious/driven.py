@@ -19,7 +19,7 @@ import msgspec
 
 import rapport
 from rapport import ConnectionState, ConversationId, LogEntry
-from rapport.engine.turn import Turn
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.errors import ErrorCode, RemoteError
 from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, MessageId

@@ -23,15 +23,15 @@ from rapport import (
 )
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.calling import CallMedia, CallMissed, CallRinging
-from rapport.engine import calling_out
-from rapport.engine.call_rows import CALLS
-from rapport.engine.calls_at_work import view_of_call
+from rapport.engine.calls import calling_out
+from rapport.engine.calls.call_rows import CALLS
+from rapport.engine.calls.calls_at_work import view_of_call
 from rapport.engine.contacts import newest_list
+from rapport.engine.joining.registration import load_me
 from rapport.engine.listeners import Listener
-from rapport.engine.outgoing import OUTBOX, SENT
-from rapport.engine.records import CHAINS, CONVERSATIONS, ME, MESSAGES, SEEN
-from rapport.engine.registration import load_me
-from rapport.engine.turn import Me, Turn
+from rapport.engine.vault.outgoing import OUTBOX, SENT
+from rapport.engine.vault.records import CHAINS, CONVERSATIONS, ME, MESSAGES, SEEN
+from rapport.engine.vault.turn import Me, Turn
 from rapport.ports import Description
 from rapport_protocol.calls.device_events import Accept, HangUp
 from rapport_protocol.device_lists import SignedDeviceList

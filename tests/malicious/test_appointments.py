@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rapport.engine.appointments import APART_MS
+from rapport.engine.appointments.appointments import APART_MS
+from rapport.engine.bodies.meetings import CallOffer
 from rapport.engine.composing import compose
-from rapport.engine.meetings import CallOffer
 from rapport_protocol.ids import AppointmentId, MessageId
 from rapport_protocol.meeting import Appointments, AppointmentView, RoomPerson, RoomView
 from rapport_protocol.messages import Room

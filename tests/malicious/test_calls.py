@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from rapport import SecurityKind
+from rapport.engine.bodies.meetings import CallSummary
 from rapport.engine.composing import compose
-from rapport.engine.meetings import CallSummary
 from rapport_protocol.calls.arbiter import CallPhase, EndReason
 from rapport_protocol.ids import DeviceId, MessageId
 from rapport_protocol.messages import Call, CallState, ClientMessage, Deliver, ServerMessage

@@ -13,7 +13,7 @@ import rapport
 from rapport import SecurityKind
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account, next_list
 from rapport.engine.contacts import WITHHELD_MS
-from rapport.engine.turn import Me
+from rapport.engine.vault.turn import Me
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
 from rapport_protocol.messages import ClientMessage, DeviceMismatch, Notice, NoticeKind, Post, ServerMessage

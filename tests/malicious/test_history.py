@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from rapport import ConversationId, MessageId, SecurityKind, Status
-from rapport.engine.content import ResendItem, ResendRequest
+from rapport.engine.bodies.content import ResendItem, ResendRequest
 from rapport.engine.directs import put_content
-from rapport.engine.records import PENDING
-from rapport.engine.sessions import choose
-from rapport.engine.tables import must
-from rapport.engine.turn import Turn
+from rapport.engine.keys.sessions import choose
+from rapport.engine.vault.records import PENDING
+from rapport.engine.vault.tables import must
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import DeviceId
 from rapport_protocol.requests import ArchivedItem, ArchivePage
 from tests.malicious.proxy import Asked, Liar

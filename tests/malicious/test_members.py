@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rapport import ConversationId, SecurityKind
 from rapport.crypto.failures import AuthenticationFailed
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account
-from rapport.engine.turn import Me
+from rapport.engine.vault.turn import Me
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, InviteId, MessageId
 from rapport_protocol.limits import INVITE_LIFE_MS

@@ -14,13 +14,13 @@ from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind
 from rapport.crypto.padding import pad
 from rapport.crypto.primitives import NONCE_BYTES, seal
+from rapport.engine.bodies.content import Text
 from rapport.engine.composing import compose
-from rapport.engine.content import Text
 from rapport.engine.conversations import required_devices
-from rapport.engine.outgoing import OUTBOX, SealedPost
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.sessions import seal_for
-from rapport.engine.turn import Turn
+from rapport.engine.keys.sessions import seal_for
+from rapport.engine.vault.outgoing import OUTBOX, SealedPost
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import AccountId, DeviceId, ItemId, MessageId
 from rapport_protocol.messages import (
     Accepted,

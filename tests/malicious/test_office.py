@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rapport import SecurityKind
-from rapport.engine.office import OFFICE_WITHHELD_MS
+from rapport.engine.office.office import OFFICE_WITHHELD_MS
 from rapport_protocol.ids import AccountId
 from rapport_protocol.messages import Office, ServerMessage
 from rapport_protocol.office.document import OfficeDocument

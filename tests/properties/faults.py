@@ -8,7 +8,8 @@ from typing import Any
 from unittest import mock
 
 from rapport.crypto import ratchet
-from rapport.engine import arrivals, directs, opening, pending, sessions
+from rapport.engine import arrivals, directs, opening, pending
+from rapport.engine.keys import sessions
 
 __all__ = ["FAULTS", "planted"]
 

@@ -12,12 +12,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import MemoryStorage, MemoryVault
-from rapport.engine import inviting, own_devices, registration, reissuing
 from rapport.engine.core import Core, Step
-from rapport.engine.figures import all_figures
-from rapport.engine.kept_sessions import put_session, sessions_of
-from rapport.engine.records import CONVERSATIONS, INVITES
-from rapport.engine.turn import Call, Turn
+from rapport.engine.devices import own_devices
+from rapport.engine.joining import inviting, registration
+from rapport.engine.keys.kept_sessions import put_session, sessions_of
+from rapport.engine.recovery import reissuing
+from rapport.engine.vault.figures import all_figures
+from rapport.engine.vault.records import CONVERSATIONS, INVITES
+from rapport.engine.vault.turn import Call, Turn
 from rapport.ports import Transaction
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids

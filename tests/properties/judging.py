@@ -11,13 +11,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rapport.crypto.archive import entry_epoch
-from rapport.engine import catching_up
-from rapport.engine.archive_keys import archive_key_of
-from rapport.engine.asking import ASK_WITHIN_MS
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import DIRECTS, OUTBOX, QUEUES
-from rapport.engine.records import CONTACTS, CONVERSATIONS, PENDING
-from rapport.engine.turn import Turn
+from rapport.engine.healing.asking import ASK_WITHIN_MS
+from rapport.engine.keys.archive_keys import archive_key_of
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.recovery import catching_up
+from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, QUEUES
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, PENDING
+from rapport.engine.vault.turn import Turn
 from rapport.events import Message, MessageKind, SecurityKind, Status
 from rapport_protocol.device_lists import SignedDeviceList
 from rapport_protocol.ids import AccountId, ConversationId, MessageId

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.crypto import handshake
 from rapport.crypto.primitives import kem_public
-from rapport.engine import sessions
+from rapport.engine.keys import sessions
 from rapport_protocol.ids import ClaimId
 from rapport_protocol.messages import Deliver
 from tests.properties.fleet import DAY_MS, Fleet, Node

@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from rapport.crypto import ratchet
-from rapport.engine import arrivals, directs, opening, outbox, outgoing, pending, records, sessions, tables
+from rapport.engine import arrivals, directs, opening, outbox, pending
+from rapport.engine.keys import sessions
 from rapport.engine.outbox import fill
+from rapport.engine.vault import outgoing, records, tables
 from tests.properties.two_devices import TAKEN, TwoDevices, encapsulate_once
 
 EXAMPLES = int(os.environ.get("RAPPORT_EXAMPLES", "0"))

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.crypto.primitives import kem_encapsulate
 from rapport.crypto.ratchet import RatchetMessage
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import OUTBOX, QUEUES
-from rapport.engine.records import PENDING, SEEN
-from rapport.engine.sessions import choose
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.keys.sessions import choose
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES
+from rapport.engine.vault.records import PENDING, SEEN
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind
 from rapport_protocol.ids import ClaimId
 from rapport_protocol.messages import Ack, Deliver, Direct, Post

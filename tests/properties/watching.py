@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rapport.crypto.ratchet import RatchetMessage
 from rapport.engine.contacts import account_of, newest_list
-from rapport.engine.showing import HELD_MS
-from rapport.engine.turn import Turn
+from rapport.engine.shown.showing import HELD_MS
+from rapport.engine.vault.turn import Turn
 from rapport.events import Message, MessageReceived, SecurityEvent
 from rapport_protocol.ids import DeviceId, split_ids
 from rapport_protocol.messages import Ack, Deliver, Direct, Post

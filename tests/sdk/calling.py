@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TypeVar
 
 from rapport.calling import CallMedia, CallNote, CallView
-from rapport.engine import calling_out, calls, starting
-from rapport.engine.call_rows import CALLS, CallRow
-from rapport.engine.calls_at_work import view_of_call
+from rapport.engine.calls import calling_out, calls
+from rapport.engine.calls.call_rows import CALLS, CallRow
+from rapport.engine.calls.calls_at_work import view_of_call
+from rapport.engine.link import starting
 from rapport.ports import Description
 from rapport_protocol.calls import device_events
 from rapport_protocol.calls.moves import DevicePhase

@@ -23,9 +23,9 @@ from rapport.crypto.linking import (
     parse_code,
     seal_step,
 )
-from rapport.engine import linking_steps
 from rapport.engine.core import Core
-from rapport.engine.turn import Turn
+from rapport.engine.devices import linking_steps
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import DeviceId
 from rapport_protocol.requests import LinkOpen, LinkState, LinkStep
 from tests.sdk.relay import Device, quiet

@@ -16,16 +16,17 @@ from msgspec import Struct
 
 from rapport.adapters.vault_memory import CrashPoint, MemoryStorage, MemoryVault
 from rapport.crypto.invites import OwnerLink, open_card, parse_link
-from rapport.engine import agenda, arrivals, inviting, registration, sign_in
+from rapport.engine import agenda, arrivals, sign_in
 from rapport.engine.composing import write_text
 from rapport.engine.core import Core, Step
-from rapport.engine.showing import history
-from rapport.engine.turn import Call, Me, Turn
+from rapport.engine.joining import inviting, registration
+from rapport.engine.shown.showing import history
+from rapport.engine.vault.turn import Call, Me, Turn
 from rapport.events import Event, Message, MessageReceived
 from rapport.ports import Transaction
 from rapport_protocol.codec import CLIENT_CODECS, SERVER_CODECS
 from rapport_protocol.errors import FormatError, Rejected, RemoteError
-from rapport_protocol.ids import ConversationId, PracticeId
+from rapport_protocol.ids import ConversationId, DeviceId, PracticeId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Ack, Direct, Post, ServerMessage, Signal, Void
 from rapport_protocol.messages import Call as SaidOfCall
@@ -51,7 +52,7 @@ from rapport_server.services.invites import Invites
 from rapport_server.services.keys import Keys
 from rapport_server.services.linking import Linking
 from rapport_server.services.messaging import Delivery, Link, Messaging
-from rapport_server.services.notifying import Notifying
+from rapport_server.services.notifying import Notifying, OwedPushes
 from rapport_server.services.office import Publishing
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
@@ -118,8 +119,9 @@ class Relay:
         self.urgent = Urgent(self.store, self.bus, self.clock)
         self.delivery = Delivery(self.store, self.store, self.bus, self.urgent.acknowledged)
         notifying = Notifying(self.store, self.store, self.store, self.bus, self.clock, None, None)
-        self.hour = LiveHour(self.store, self.bus, self.clock, rates, notifying)
-        waking = Waking(self.store, self.delivery, self.bus, None)
+        owed = OwedPushes(self.store, notifying, self.clock)
+        self.hour = LiveHour(self.store, self.bus, self.clock, rates, owed, self._connected)
+        waking = Waking(self.store, self.clock, owed, self._connected)
         self.broker = Calls(self.store, self.delivery, self.bus, self.clock, rates, waking, self.hour.rooms.call_moved)
         timers = {
             URGENT_TIMER: self.urgent.fire,
@@ -147,6 +149,9 @@ class Relay:
             self.hour.links,
         )
         self.calls: list[str] = []
+
+    async def _connected(self, device: DeviceId) -> bool:
+        return self.delivery.has(device)
 
     def _take(self, hint: Hint) -> None:
         if isinstance(hint, Addressed):

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.crypto.invites import parse_link
-from rapport.engine import own_devices
-from rapport.engine.records import CONTACTS, CONVERSATIONS
+from rapport.engine.devices import own_devices
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.limits import INVITE_LIFE_MS
 from rapport_protocol.requests import InviteView, Role

@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
-from rapport.engine import own_devices, planning
-from rapport.engine.appointments import APART_MS, DIFFERS_MS, EACH_MOST, view_appointments
-from rapport.engine.errands import ErrandKind, planned
-from rapport.engine.meetings import AppointmentContent, AppointmentLate, Occurrence
+from rapport.engine.appointments import planning
+from rapport.engine.appointments.appointments import APART_MS, DIFFERS_MS, EACH_MOST, view_appointments
+from rapport.engine.bodies.meetings import AppointmentContent, AppointmentLate, Occurrence
+from rapport.engine.devices import own_devices
+from rapport.engine.vault.errands import ErrandKind, planned
 from rapport.events import MessageKind
 from rapport.meeting import Appointment, AppointmentChanged, AppointmentRefused, AppointmentReminder
 from rapport_protocol.errors import ErrorCode, LocalError

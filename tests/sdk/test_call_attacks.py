@@ -10,13 +10,17 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.calling import CallMedia, CallMissed, CallOutcome, CallRinging
-from rapport.engine import call_steps, meetings, posts, restoring, rooms
-from rapport.engine.call_rows import CALLS, KEPT_MOST, CallRow, put_call, rows_of
+from rapport.engine import posts
+from rapport.engine.bodies import meetings
+from rapport.engine.calls import call_steps
+from rapport.engine.calls.call_rows import CALLS, KEPT_MOST, CallRow, put_call, rows_of
 from rapport.engine.composing import compose
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import OutgoingDirect
-from rapport.engine.records import MESSAGES, SEEN
-from rapport.engine.turn import Turn
+from rapport.engine.recovery import restoring
+from rapport.engine.vault.outgoing import OutgoingDirect
+from rapport.engine.vault.records import MESSAGES, SEEN
+from rapport.engine.vault.turn import Turn
+from rapport.engine.waiting_room import rooms
 from rapport.meeting import Admitted
 from rapport.ports import Description, Transaction, VaultProblem
 from rapport_protocol.calls import device_events

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rapport.calling import CallRefused
-from rapport.engine import meetings
-from rapport.engine.calls_at_work import FORGED
+from rapport.engine.bodies import meetings
+from rapport.engine.calls.calls_at_work import FORGED
 from rapport.engine.directs import put_content
-from rapport.engine.sessions import choose
-from rapport.engine.turn import Turn
+from rapport.engine.keys.sessions import choose
+from rapport.engine.vault.turn import Turn
 from rapport.ports import Description
 from rapport_protocol.calls.moves import DevicePhase as P
 from rapport_protocol.errors import ErrorCode, LocalError

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from rapport.crypto.signals import seal_signal, signal_key
-from rapport.engine.call_rows import CALLS
-from rapport.engine.call_signals import CANDIDATE_BYTES, candidate_frames, readable
-from rapport.engine.calling_out import our_candidates
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.turn import Turn
+from rapport.engine.calls.call_rows import CALLS
+from rapport.engine.calls.call_signals import CANDIDATE_BYTES, candidate_frames, readable
+from rapport.engine.calls.calling_out import our_candidates
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.calls import device_events
 from rapport_protocol.ids import MessageId
 from rapport_protocol.limits import CANDIDATES_MOST

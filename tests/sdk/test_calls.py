@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 
 from rapport.calling import CallMissed, CallOutcome, CallRinging
-from rapport.engine import meetings, office_publishing
-from rapport.engine.call_facts import CALL_WORDS, WORDS_MOST
+from rapport.engine.bodies import meetings
 from rapport.engine.composing import compose
+from rapport.engine.office import office_publishing
+from rapport.engine.vault.call_facts import CALL_WORDS, WORDS_MOST
 from rapport.events import Event
 from rapport_protocol.calls import device_events
 from rapport_protocol.calls.moves import DevicePhase as P

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rapport.agreements import Card, CardChanged, CardLine
-from rapport.engine import cards, composing, inviting, own_state
-from rapport.engine.agreements import CARD_TEXT_BYTES, CardContent
-from rapport.engine.content import SETTING_BYTES
-from rapport.engine.records import CONVERSATIONS
+from rapport.engine import cards, composing, own_state
+from rapport.engine.bodies.agreements import CARD_TEXT_BYTES, CardContent
+from rapport.engine.bodies.content import SETTING_BYTES
+from rapport.engine.joining import inviting
+from rapport.engine.vault.records import CONVERSATIONS
 from rapport.events import MessageKind
 from rapport_protocol.crisis import COUNTRIES, numbers_of
 from rapport_protocol.errors import ErrorCode, LocalError

@@ -21,7 +21,7 @@ from rapport.chat.render import thread_blocks
 from rapport.chat.trusting import subtitle_of
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account
 from rapport.engine.contacts import take_lists
-from rapport.engine.records import MESSAGES
+from rapport.engine.vault.records import MESSAGES
 from rapport_protocol.ids import AccountId
 from tests.house.tree import ROOT
 from tests.sdk.practice import practice

@@ -12,9 +12,9 @@ import pytest
 
 import rapport
 from rapport.adapters.vault_sqlite import SqliteVault
-from rapport.engine.records import CONVERSATIONS, MESSAGES, MessageRecord
-from rapport.engine.showing import place_of
-from rapport.engine.tables import amend
+from rapport.engine.shown.showing import place_of
+from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, MessageRecord
+from rapport.engine.vault.tables import amend
 from rapport.events import MessageKind, Status
 from rapport.ports import Transaction
 from rapport.testing.processes import ServerProcess

@@ -15,12 +15,20 @@ import pytest
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.covers import CoverSide, CoverStage
 from rapport.crypto.invites import InviteLink, parse_link
-from rapport.engine import accepting, cover_ledger, covering
-from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest
-from rapport.engine.cover import link_in
-from rapport.engine.cover_ledger import OFFER_OTHERS_MS, REQUESTS_EACH, REQUESTS_MOST, cover_of, steps_of
-from rapport.engine.outgoing import QUEUES
-from rapport.engine.turn import Turn
+from rapport.engine.bodies.agreements import (
+    CoverAccepted,
+    CoverCard,
+    CoverOffer,
+    CoverReady,
+    CoverRefused,
+    CoverRequest,
+)
+from rapport.engine.bodies.cover import link_in
+from rapport.engine.cover import cover_ledger, covering
+from rapport.engine.cover.cover_ledger import OFFER_OTHERS_MS, REQUESTS_EACH, REQUESTS_MOST, cover_of, steps_of
+from rapport.engine.joining import accepting
+from rapport.engine.vault.outgoing import QUEUES
+from rapport.engine.vault.turn import Turn
 from rapport.events import CoverChanged, MessageKind
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId

@@ -11,9 +11,16 @@ from typing import Any, Final
 import pytest
 
 from rapport.covers import CoverStage
-from rapport.engine.agreements import CoverAccepted, CoverCard, CoverOffer, CoverReady, CoverRefused, CoverRequest
-from rapport.engine.content import content_type
-from rapport.engine.cover import CoverContent, Heard, fits, fold
+from rapport.engine.bodies.agreements import (
+    CoverAccepted,
+    CoverCard,
+    CoverOffer,
+    CoverReady,
+    CoverRefused,
+    CoverRequest,
+)
+from rapport.engine.bodies.content import content_type
+from rapport.engine.bodies.cover import CoverContent, Heard, fits, fold
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.limits import INVITE_LIFE_MS
 from rapport_protocol.requests import Role

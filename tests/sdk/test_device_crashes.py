@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
-from rapport.engine import own_devices
-from rapport.engine.archive_keys import archive_keys
 from rapport.engine.contacts import listed_devices, newest_list
-from rapport.engine.outgoing import OUTBOX, QUEUES
-from rapport.engine.records import CONVERSATIONS, PENDING
+from rapport.engine.devices import own_devices
+from rapport.engine.keys.archive_keys import archive_keys
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES
+from rapport.engine.vault.records import CONVERSATIONS, PENDING
 from rapport.events import SecurityEvent
 from rapport_protocol.ids import ConversationId
 from tests.sdk.linked import link

@@ -8,15 +8,17 @@ import pytest
 
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account
 from rapport.crypto.invites import InviteSecret
-from rapport.engine import catching_up, inviting, own_devices
+from rapport.engine.bodies.content import ResendItem, ResendRequest
 from rapport.engine.contacts import newest_list, pin
-from rapport.engine.content import ResendItem, ResendRequest
+from rapport.engine.devices import own_devices
 from rapport.engine.directs import put_content
-from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT
-from rapport.engine.records import CONTACTS, CONVERSATIONS, INVITES, OFFERED, PENDING, OfferedLists
-from rapport.engine.sessions import choose
+from rapport.engine.joining import inviting
+from rapport.engine.keys.sessions import choose
+from rapport.engine.recovery import catching_up
 from rapport.engine.signals import send_typing
-from rapport.engine.turn import Turn
+from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, SENT
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, INVITES, OFFERED, PENDING, OfferedLists
+from rapport.engine.vault.turn import Turn
 from rapport.events import DevicesChanged, MessageStatus, Placeholder, SecurityEvent, SecurityKind, Status, Typing
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, MessageId, split_ids

@@ -9,22 +9,24 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.crypto.body import Body
-from rapport.engine import agenda, inviting, own_devices
+from rapport.engine import agenda
 from rapport.engine.answering import take_request
-from rapport.engine.archive_keys import archive_keys
+from rapport.engine.bodies.content import OwnArchiveKey, Profile, ResendItem, ResendRequest, as_map, content_type
 from rapport.engine.composing import change_name
 from rapport.engine.contacts import device_party, listed_devices, newest_list, take_lists
-from rapport.engine.content import OwnArchiveKey, Profile, ResendItem, ResendRequest, as_map, content_type
-from rapport.engine.device_changes import held_version, lists_taken
 from rapport.engine.device_names import devices_of, name_of, note_profile
-from rapport.engine.errands import ErrandKind, errand_key, plan
-from rapport.engine.kept_sessions import sessions_of
+from rapport.engine.devices import own_devices
+from rapport.engine.devices.device_changes import held_version, lists_taken
+from rapport.engine.joining import inviting
 from rapport.engine.key_sharing import take_handed_over
+from rapport.engine.keys.archive_keys import archive_keys
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.keys.sessions import Opened
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT
-from rapport.engine.records import CONTACTS, CONVERSATIONS, PENDING, SETTINGS, Envelope
-from rapport.engine.sessions import Opened
-from rapport.engine.turn import Call, Turn
+from rapport.engine.vault.errands import ErrandKind, errand_key, plan
+from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, SENT
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, PENDING, SETTINGS, Envelope
+from rapport.engine.vault.turn import Call, Turn
 from rapport.events import DevicesChanged, Event, MemberJoined, Placeholder, SecurityEvent, SignedOut
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, split_ids

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from msgspec.structs import replace
 
-from rapport.engine import starting
-from rapport.engine.asking import ASK_WITHIN_MS
-from rapport.engine.content import RESEND_ITEMS, ResendItem, ResendRequest
+from rapport.engine.bodies.content import RESEND_ITEMS, ResendItem, ResendRequest
 from rapport.engine.directs import put_content
-from rapport.engine.figures import all_figures
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import DIRECTS, SENT
+from rapport.engine.healing.asking import ASK_WITHIN_MS
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.keys.sessions import choose
+from rapport.engine.link import starting
 from rapport.engine.pending import KNOWN_MOST, RAW_MOST
-from rapport.engine.records import PENDING, SEEN, Attempt, PendingMessage
-from rapport.engine.sessions import choose
-from rapport.engine.turn import Turn
+from rapport.engine.vault.figures import all_figures
+from rapport.engine.vault.outgoing import DIRECTS, SENT
+from rapport.engine.vault.records import PENDING, SEEN, Attempt, PendingMessage
+from rapport.engine.vault.turn import Turn
 from rapport.events import NotReadable, Placeholder, PlaceholderReason, SecurityEvent, SecurityKind
 from rapport.ports import Transaction
 from rapport_protocol.ids import ItemId, MessageId
@@ -140,7 +140,7 @@ async def test_another_device_answers_only_whom_the_sender_wrote_to(pair: Pair) 
 async def test_many_failures_in_ten_minutes_become_few_requests(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     asked: list[int] = []
-    from rapport.engine import asking
+    from rapport.engine.healing import asking
 
     real = asking.put_content  # type: ignore[attr-defined]
 

@@ -13,21 +13,22 @@ from msgspec.structs import replace
 from rapport.crypto.body import Body
 from rapport.crypto.envelope import seal_body
 from rapport.crypto.identity import DeviceSecrets, next_list
-from rapport.engine import healing, inviting
 from rapport.engine.archiving import Keyed
+from rapport.engine.bodies.content import Edit, InviteMade, Profile, ResendBody, Text
 from rapport.engine.contacts import account_of, newest_list, take_lists
-from rapport.engine.content import Edit, InviteMade, Profile, ResendBody, Text
 from rapport.engine.core import Core
 from rapport.engine.directs import put_content
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.link import Link, Untrustworthy
-from rapport.engine.outgoing import OUTBOX, QUEUES, Hold
-from rapport.engine.records import PENDING, SEEN, Attempt
+from rapport.engine.healing import healing
+from rapport.engine.joining import inviting
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.keys.sessions import choose
+from rapport.engine.link.link import Link, Untrustworthy
+from rapport.engine.link.turns import Turns
 from rapport.engine.server_clock import ServerClock
-from rapport.engine.sessions import choose
-from rapport.engine.tables import must
-from rapport.engine.turn import Turn
-from rapport.engine.turns import Turns
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, Hold
+from rapport.engine.vault.records import PENDING, SEEN, Attempt
+from rapport.engine.vault.tables import must
+from rapport.engine.vault.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport.ports import Stream, Transaction
 from rapport_protocol.errors import ErrorCode

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rapport.engine import composing, delivery, signals
-from rapport.engine.content import TEXT_BYTES
-from rapport.engine.outgoing import OUTBOX, QUEUES, Hold
-from rapport.engine.records import CONTACTS, CONVERSATIONS
+from rapport.engine.bodies.content import TEXT_BYTES
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, Hold
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS
 from rapport.events import (
     MemberJoined,
     MessageChanged,
@@ -170,7 +170,7 @@ async def test_only_its_author_changes_a_message(pair: Pair) -> None:
             kim.do(step)
         assert refused.value.code is ErrorCode.FORBIDDEN
     # a client that does not ask the rules first is not believed by the others
-    from rapport.engine.content import Delete, Edit
+    from rapport.engine.bodies.content import Delete, Edit
 
     kim.do(lambda turn: composing.compose(turn, conv, Edit(message.id, "yours")))
     kim.do(lambda turn: composing.compose(turn, conv, Delete(message.id)))
@@ -226,7 +226,7 @@ async def test_the_largest_text_goes_through_and_a_larger_one_is_refused(pair: P
 
 
 async def test_what_is_written_before_anybody_has_joined_waits_for_them() -> None:
-    from rapport.engine import inviting
+    from rapport.engine.joining import inviting
     from rapport_protocol.ids import ConversationId
     from rapport_protocol.requests import Role
     from tests.sdk.relay import Relay
@@ -267,7 +267,7 @@ async def test_many_messages_written_offline_leave_in_order_in_windows_of_64(pai
 
 
 async def test_history_is_read_in_pages(pair: Pair) -> None:
-    from rapport.engine.showing import history
+    from rapport.engine.shown.showing import history
 
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     for number in range(9):

@@ -20,10 +20,11 @@ from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.crypto.session_choice import RENEW_AFTER_MESSAGES
-from rapport.engine import composing, delivery, outbox, prekeys
-from rapport.engine.kept_sessions import put_session, sessions_of
-from rapport.engine.outgoing import DIRECTS, OUTBOX
-from rapport.engine.records import PENDING
+from rapport.engine import composing, delivery, outbox
+from rapport.engine.keys import prekeys
+from rapport.engine.keys.kept_sessions import put_session, sessions_of
+from rapport.engine.vault.outgoing import DIRECTS, OUTBOX
+from rapport.engine.vault.records import PENDING
 from rapport.events import MessageKind, SecurityEvent
 from rapport.ports import Transaction
 from rapport_protocol.messages import Direct, Post, ServerMessage

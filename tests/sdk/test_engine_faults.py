@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rapport.engine import agenda, composing, delivery, outbox
-from rapport.engine.errands import ErrandKind
-from rapport.engine.outgoing import OUTBOX, QUEUES, Hold
-from rapport.engine.turn import Turn
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, Hold
+from rapport.engine.vault.turn import Turn
 from rapport.events import MessageStatus, Status
 from tests.sdk.relay import Pair, later, quiet
 

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from rapport.crypto.failures import DuplicatePosition
 from rapport.engine import composing
-from rapport.engine.asking import ASK_WITHIN_MS
-from rapport.engine.content import Edit
+from rapport.engine.bodies.content import Edit
 from rapport.engine.directs import NOTE_MS
-from rapport.engine.kept_sessions import put_session, sessions_of
-from rapport.engine.outgoing import SENT
-from rapport.engine.records import MESSAGES, PENDING, Attempt
+from rapport.engine.healing.asking import ASK_WITHIN_MS
+from rapport.engine.keys.kept_sessions import put_session, sessions_of
+from rapport.engine.vault.outgoing import SENT
+from rapport.engine.vault.records import MESSAGES, PENDING, Attempt
 from rapport.events import (
     MessageChanged,
     MessageReceived,
@@ -125,7 +125,7 @@ async def test_a_used_position_heals(pair: Pair, monkeypatch: pytest.MonkeyPatch
     dana.say(conv, "c")
     await pair.relay.settle()
     with monkeypatch.context() as patched:
-        patched.setattr("rapport.engine.sessions.decrypt", duplicate)
+        patched.setattr("rapport.engine.keys.sessions.decrypt", duplicate)
         await kim.pump()
     assert pending(kim, pair) == [("F1", Attempt.FETCH)]
     await quiet(dana, kim)

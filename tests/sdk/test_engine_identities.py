@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from rapport.crypto.body import RosterEntry
 from rapport.crypto.identity import DeviceSecrets, first_list, new_account, next_list
 from rapport.engine import own_posts, security_log, trust
+from rapport.engine.bodies.content import OwnPin
 from rapport.engine.contacts import WITHHELD_MS, check_roster, newest_list, take_lists
-from rapport.engine.content import OwnPin
-from rapport.engine.outgoing import QUEUES, Hold
-from rapport.engine.records import CONTACTS, NOTICED, Contact
 from rapport.engine.security_log import LOG_MOST, ONCE_MS, SENTENCES, read_log
-from rapport.engine.turn import Turn
-from rapport.engine.upkeep import amend_upkeep
+from rapport.engine.vault.outgoing import QUEUES, Hold
+from rapport.engine.vault.records import CONTACTS, NOTICED, Contact
+from rapport.engine.vault.turn import Turn
+from rapport.engine.vault.upkeep import amend_upkeep
 from rapport.events import IdentityChanged, LogEntry, SecurityEvent, SecurityKind, VerificationChanged
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.errors import ErrorCode, LocalError

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.engine.agenda import TEND_EVERY_MS
-from rapport.engine.errands import ErrandKind, count_of
-from rapport.engine.figures import all_figures
 from rapport.engine.membership_steps import WAITING_MOST
-from rapport.engine.outgoing import SENT
-from rapport.engine.overdue import OVERDUE_MS
-from rapport.engine.records import SEEN, WAITING_ENTRIES
+from rapport.engine.office.overdue import OVERDUE_MS
+from rapport.engine.vault.errands import ErrandKind, count_of
+from rapport.engine.vault.figures import all_figures
+from rapport.engine.vault.outgoing import SENT
+from rapport.engine.vault.records import SEEN, WAITING_ENTRIES
 from rapport.events import NotDelivered, SecurityEvent, SecurityKind
 from rapport_protocol.ids import ConversationId, ItemId
 from rapport_protocol.membership_entries import SignedEntry

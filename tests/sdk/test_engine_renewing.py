@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from rapport.crypto.session_choice import RENEW_AFTER_MESSAGES, RENEW_AFTER_MS, RENEW_UNANSWERED, sending_session
 from rapport.engine.agenda import TEND_EVERY_MS
-from rapport.engine.kept_sessions import put_session, sessions_of
-from rapport.engine.sessions import choose
-from rapport.engine.turn import Turn
+from rapport.engine.keys.kept_sessions import put_session, sessions_of
+from rapport.engine.keys.sessions import choose
+from rapport.engine.vault.turn import Turn
 from rapport.events import Placeholder, SecurityEvent
 from tests.sdk.relay import Device, Pair, later, quiet
 
@@ -43,7 +43,7 @@ def sends_on(device: Device, peer: Device) -> bytes:
 
 
 def figure(device: Device, name: str) -> int:
-    from rapport.engine.figures import all_figures
+    from rapport.engine.vault.figures import all_figures
 
     return device.do(all_figures).get(name, 0)
 
@@ -159,7 +159,7 @@ async def test_a_week_of_silence_ends_with_one_heartbeat_and_not_with_an_endless
 
 
 async def test_figures_name_classes_and_nothing_else(pair: Pair) -> None:
-    from rapport.engine.figures import all_figures
+    from rapport.engine.vault.figures import all_figures
 
     def step(turn: Turn) -> dict[str, int]:
         return all_figures(turn)

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
-from rapport.engine import catching_up, errands, inviting, own_devices, registration
 from rapport.engine.contacts import newest_list
+from rapport.engine.devices import own_devices
 from rapport.engine.directs import put_note
-from rapport.engine.errands import ErrandKind
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import BUNDLELESS, DIRECTS, OUTBOX, SENT
-from rapport.engine.records import CONVERSATIONS, MESSAGES, SEEN
-from rapport.engine.turn import Turn
+from rapport.engine.joining import inviting, registration
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.recovery import catching_up
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import BUNDLELESS, DIRECTS, OUTBOX, SENT
+from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, SEEN
+from rapport.engine.vault.turn import Turn
 from rapport.ports import Transaction
 from rapport_protocol.ids import ConversationId, split_ids
 from rapport_protocol.requests import DeviceListUpdate, Prekeys, Role
@@ -200,3 +203,19 @@ async def test_what_lacked_an_archive_key_is_read_again_even_while_another_round
     await dana.connect()
     await later(20 * 60_000, dana, kim, phone)
     assert phone.look(lambda tx: MESSAGES.need(tx, message)).text == "under the new key"
+
+
+async def test_what_the_backup_holds_and_is_still_on_its_way_is_waited_for(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    dana.say(pair.conv, "lost on the connection")
+    await pair.relay.settle()
+    assert kim.wire is not None
+    kim.wire.inbox.clear()
+    dana.say(pair.conv, "held back for it")
+    await quiet(dana, kim)
+    copy = copy_of_store(pair.relay.store)
+    await restored(pair, copy, dana, kim)
+    await kim.connect()
+    await dana.connect()
+    await quiet(dana, kim)
+    assert kim.received()[-2:] == ["lost on the connection", "held back for it"]

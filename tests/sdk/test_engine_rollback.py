@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import MemoryStorage
 from rapport.engine import sign_in
-from rapport.engine.figures import all_figures
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.records import CONVERSATIONS, COUNTERS, PENDING
-from rapport.engine.upkeep import upkeep_of
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.vault.figures import all_figures
+from rapport.engine.vault.records import CONVERSATIONS, COUNTERS, PENDING
+from rapport.engine.vault.upkeep import upkeep_of
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.messages import Hello
 from rapport_protocol.signed import AuthTranscript

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
 from rapport.crypto.ratchet import RatchetMessage
-from rapport.engine import arrivals, inviting
+from rapport.engine import arrivals
 from rapport.engine.contacts import newest_list
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import OUTBOX, QUEUES, SENT, Hold
-from rapport.engine.records import CONVERSATIONS, UPLOADS
-from rapport.engine.turn import Turn
+from rapport.engine.joining import inviting
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, SENT, Hold
+from rapport.engine.vault.records import CONVERSATIONS, UPLOADS
+from rapport.engine.vault.turn import Turn
 from rapport.events import MessageStatus, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ClaimId, DeviceId, MessageId, split_ids
@@ -263,7 +264,7 @@ async def test_both_start_at_the_same_time_and_settle_on_one_session(pair: Pair)
         await quiet(dana, kim)
 
     def sending(device: Device, peer: Device) -> bytes:
-        from rapport.engine.sessions import choose
+        from rapport.engine.keys.sessions import choose
 
         session = device.do(lambda turn: choose(turn, peer.me.device))
         assert session is not None

@@ -10,14 +10,15 @@ from msgspec.structs import replace
 from rapport.crypto.failures import AuthenticationFailed
 from rapport.crypto.identity import DeviceSecrets, new_account, next_list
 from rapport.crypto.invites import InviteLink, open_card, parse_link, seal_card
-from rapport.engine import arrivals, inviting, registration
+from rapport.engine import arrivals
 from rapport.engine.contacts import newest_list, take_lists
-from rapport.engine.outgoing import QUEUES, Hold
-from rapport.engine.prekeys import ROTATE_MS
-from rapport.engine.records import CONTACTS, CONVERSATIONS, JOINING, MESSAGES, PENDING, SEEN
-from rapport.engine.restoring import Restored, restore_page
+from rapport.engine.joining import inviting, registration
+from rapport.engine.keys.prekeys import ROTATE_MS
+from rapport.engine.recovery.restoring import Restored, restore_page
 from rapport.engine.sign_in import WrongServer, check_hello, prove
-from rapport.engine.turn import Turn
+from rapport.engine.vault.outgoing import QUEUES, Hold
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, JOINING, MESSAGES, PENDING, SEEN
+from rapport.engine.vault.turn import Turn
 from rapport.events import (
     MessageReceived,
     MessageStatus,
@@ -336,7 +337,7 @@ async def test_the_signed_prekey_is_renewed_every_week_and_old_ones_still_work(p
 
 async def test_a_jump_of_the_numbering_is_no_gap(pair: Pair) -> None:
     kim, conv = pair.kim, pair.conv
-    from rapport.engine.showing import skip_to
+    from rapport.engine.shown.showing import skip_to
 
     shown = kim.look(lambda tx: CONVERSATIONS.need(tx, conv).shown)
     kim.do(lambda turn: skip_to(turn, conv, shown + 2**20))

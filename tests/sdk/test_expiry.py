@@ -11,10 +11,14 @@ from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.crypto.signals import seal_signal, signal_key
 from rapport.engine import composing, delivery
 from rapport.engine.arrivals import receive
+from rapport.engine.bodies.content import Edit, Text
 from rapport.engine.composing import write_text
-from rapport.engine.content import Edit, Text
-from rapport.engine.outgoing import OUTBOX, SENT
-from rapport.engine.records import (
+from rapport.engine.recovery.reposting import notice_epoch
+from rapport.engine.recovery.restoring import restore_page
+from rapport.engine.shown.searching import search
+from rapport.engine.signals import SignalMemory, send_typing, take_signal
+from rapport.engine.vault.outgoing import OUTBOX, SENT
+from rapport.engine.vault.records import (
     CHAINS,
     CHANGES,
     CONVERSATIONS,
@@ -23,10 +27,6 @@ from rapport.engine.records import (
     PENDING,
     SEEN,
 )
-from rapport.engine.reposting import notice_epoch
-from rapport.engine.restoring import restore_page
-from rapport.engine.searching import search
-from rapport.engine.signals import SignalMemory, send_typing, take_signal
 from rapport.events import (
     Message,
     MessageRemoved,

@@ -9,7 +9,7 @@ import pytest
 
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.engine.composing import write_text
-from rapport.engine.records import (
+from rapport.engine.vault.records import (
     CONTACTS,
     CONVERSATIONS,
     COUNTERS,

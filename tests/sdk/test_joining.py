@@ -9,10 +9,10 @@ import pytest
 
 from rapport.adapters.vault_memory import Crash, CrashPoint, MemoryStorage, MemoryVault
 from rapport.crypto.invites import parse_link
-from rapport.engine import inviting, registration
 from rapport.engine.core import Core
-from rapport.engine.outgoing import QUEUES
-from rapport.engine.records import CONVERSATIONS
+from rapport.engine.joining import inviting, registration
+from rapport.engine.vault.outgoing import QUEUES
+from rapport.engine.vault.records import CONVERSATIONS
 from rapport.joining import Joining
 from rapport.ports import Unreachable
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected

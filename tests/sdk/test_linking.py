@@ -12,8 +12,8 @@ import pytest
 import rapport
 from rapport import ConversationChanged, ErrorCode, LinkTrouble
 from rapport.crypto.linking import LinkAnswer, LinkDone, LinkEnd, LinkPackage, open_step, parse_code, seal_step
-from rapport.engine import linking_steps
 from rapport.engine.contacts import lists_of
+from rapport.engine.devices import linking_steps
 from rapport.linking import LinkOffer, LinkProblem
 from rapport_protocol.ids import LinkId
 from rapport_protocol.requests import LinkStep, Prekeys

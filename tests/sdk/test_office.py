@@ -9,11 +9,15 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.agreements import OfficeChanged
-from rapport.engine import agenda, composing, errands, inviting, office, office_publishing, own_devices
-from rapport.engine.errands import ErrandKind
-from rapport.engine.office import OFFICE_WITHHELD_MS, hours_now, office_record
+from rapport.engine import agenda, composing
+from rapport.engine.devices import own_devices
+from rapport.engine.joining import inviting
+from rapport.engine.office import office, office_publishing
+from rapport.engine.office.office import OFFICE_WITHHELD_MS, hours_now, office_record
 from rapport.engine.office_words import OfficeWords, shown_state
-from rapport.engine.upkeep import amend_upkeep
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.upkeep import amend_upkeep
 from rapport.engine.views import ConversationView
 from rapport.events import Event, Member, SecurityEvent, SecurityKind
 from rapport_protocol.errors import ErrorCode, LocalError

@@ -24,8 +24,8 @@ from rapport import (
     WeeklyWindow,
     WithinOpenTime,
 )
-from rapport.engine.office import Held
-from rapport.engine.office_answers import QUIET_MS, automatic_answers
+from rapport.engine.office.office import Held
+from rapport.engine.office.office_answers import QUIET_MS, automatic_answers
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 from rapport_protocol.office.document import OfficeDocument

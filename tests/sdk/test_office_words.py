@@ -2,7 +2,7 @@
 
 import pytest
 
-from rapport.engine.office import Held
+from rapport.engine.office.office import Held
 from rapport.engine.office_words import shown_state
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.office.document import OfficeDocument

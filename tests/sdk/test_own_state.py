@@ -7,17 +7,19 @@ from functools import partial
 
 import pytest
 
-from rapport.engine import composing, delivery, errands, own_devices, own_state
+from rapport.engine import composing, delivery, own_state
+from rapport.engine.bodies.content import TEXT_BYTES, Content, OwnDraft, OwnMute, OwnSetting
 from rapport.engine.contacts import Known, device_party
-from rapport.engine.content import TEXT_BYTES, Content, OwnDraft, OwnMute, OwnSetting
-from rapport.engine.errands import ErrandKind
+from rapport.engine.devices import own_devices
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import OUTBOX
 from rapport.engine.own_posts import OWN_POSTS, take_own
 from rapport.engine.own_state import SETTINGS_MOST
-from rapport.engine.records import CONVERSATIONS, OWN, SEEN, Conversation, Envelope
-from rapport.engine.restoring import Restored, restore_page
-from rapport.engine.turn import Turn
+from rapport.engine.recovery.restoring import Restored, restore_page
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import OUTBOX
+from rapport.engine.vault.records import CONVERSATIONS, OWN, SEEN, Conversation, Envelope
+from rapport.engine.vault.turn import Turn
 from rapport.events import ConversationChanged, SettingChanged
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
@@ -441,7 +443,7 @@ async def test_limits_are_said_and_nothing_is_written(pair: Pair) -> None:
 
 
 def test_every_word_between_own_devices_has_one_handler() -> None:
-    from rapport.engine.content import OwnContent
+    from rapport.engine.bodies.content import OwnContent
 
     kinds = {kind for kind in Content.__args__ if issubclass(kind, OwnContent)}
     assert set(OWN_POSTS) == kinds

@@ -9,16 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from rapport.agreements import Kept, PromiseChanged
-from rapport.engine import composing, promises, promises_said
-from rapport.engine.agreements import PromiseExtended, SlotWanted
-from rapport.engine.content import Text
-from rapport.engine.office import Held
-from rapport.engine.promises import WaitingRecord, waiting_of
-from rapport.engine.promising import promise_of
-from rapport.engine.records import MESSAGES
-from rapport.engine.restoring import restore_page
-from rapport.engine.showing import put_message
-from rapport.engine.turn import Turn
+from rapport.engine import composing, promises_said
+from rapport.engine.bodies.agreements import PromiseExtended, SlotWanted
+from rapport.engine.bodies.content import Text
+from rapport.engine.office import promises
+from rapport.engine.office.office import Held
+from rapport.engine.office.promises import WaitingRecord, waiting_of
+from rapport.engine.office.promising import promise_of
+from rapport.engine.recovery.restoring import restore_page
+from rapport.engine.shown.showing import put_message
+from rapport.engine.vault.records import MESSAGES
+from rapport.engine.vault.turn import Turn
 from rapport.events import Message, MessageKind, MessageRemoved
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, DeviceId, MessageId

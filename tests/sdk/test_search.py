@@ -10,12 +10,13 @@ import pytest
 
 import rapport
 from rapport.adapters.vault_sqlite import SqliteVault
-from rapport.engine import composing, searching
+from rapport.engine import composing
 from rapport.engine.composing import write_text
-from rapport.engine.outgoing import OUTBOX
-from rapport.engine.records import MESSAGES, SEARCH_VERSION, SETTINGS
-from rapport.engine.searching import fold
-from rapport.engine.tables import amend
+from rapport.engine.shown import searching
+from rapport.engine.shown.searching import fold
+from rapport.engine.vault.outgoing import OUTBOX
+from rapport.engine.vault.records import MESSAGES, SEARCH_VERSION, SETTINGS
+from rapport.engine.vault.tables import amend
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.signed import self_conversation

@@ -27,12 +27,14 @@ from hypothesis.stateful import (
 
 from rapport.agreements import Urgency, UrgencyChanged, UrgentElsewhere
 from rapport.crypto.invites import InviteLink, parse_link
-from rapport.engine import accepting, covering, office_publishing
-from rapport.engine.agreements import PromiseExtended, UrgentSeenContent
+from rapport.engine.bodies.agreements import PromiseExtended, UrgentSeenContent
 from rapport.engine.composing import compose, write_text
-from rapport.engine.errands import ErrandKind, planned
+from rapport.engine.cover import covering
+from rapport.engine.joining import accepting
+from rapport.engine.office import office_publishing
 from rapport.engine.urgent import EACH_MOST, KEPT_MOST, URGENT, urgency_of, view_urgent
 from rapport.engine.urgent_seen import confirm_urgent
+from rapport.engine.vault.errands import ErrandKind, planned
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, ItemId, MessageId
 from rapport_protocol.messages import Notice

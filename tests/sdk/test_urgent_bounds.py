@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from rapport.agreements import UrgentElsewhere
 from rapport.crypto.invites import InviteLink, parse_link
-from rapport.engine import accepting, office_publishing
-from rapport.engine.agreements import UrgentSeenContent
+from rapport.engine.bodies.agreements import UrgentSeenContent
 from rapport.engine.composing import compose
-from rapport.engine.records import MESSAGES
-from rapport.engine.showing import put_message
-from rapport.engine.turn import Turn
+from rapport.engine.joining import accepting
+from rapport.engine.office import office_publishing
+from rapport.engine.shown.showing import put_message
 from rapport.engine.urgent import EACH_MOST, KEPT_MOST, URGENT, UrgentView, _put, changed_urgent
+from rapport.engine.vault.records import MESSAGES
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.urgent import CoverAsked

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rapport import ConnectionState
-from rapport.engine.vigil import Vigil
+from rapport.engine.link.vigil import Vigil
 from rapport_protocol.messages import ClientMessage, Hello, Ping, ServerMessage
 from tests.malicious.proxy import Liar, Wire
 from tests.malicious.stage import WITHIN_S, Person, Stage, a_stage

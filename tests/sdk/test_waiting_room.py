@@ -27,9 +27,9 @@ from rapport import (
     RoomChanged,
 )
 from rapport.crypto.room_links import parse_room_link
+from rapport.engine.bodies.meetings import CallOffer
 from rapport.engine.composing import compose
-from rapport.engine.meetings import CallOffer
-from rapport.engine.rooms import expects_call
+from rapport.engine.waiting_room.rooms import expects_call
 from rapport_protocol.ids import AccountId, AppointmentId, MessageId
 from rapport_protocol.meeting import RoomPerson, RoomView
 from rapport_protocol.messages import Room as RoomSaid

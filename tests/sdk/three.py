@@ -6,11 +6,12 @@ import pytest
 
 from rapport.covers import CoverStage
 from rapport.crypto.invites import InviteLink, InviteSecret, parse_link
-from rapport.engine import accepting, covering, inviting
+from rapport.engine.bodies.content import Content
 from rapport.engine.composing import compose
-from rapport.engine.content import Content
-from rapport.engine.cover_ledger import cover_of
-from rapport.engine.records import CONVERSATIONS
+from rapport.engine.cover import covering
+from rapport.engine.cover.cover_ledger import cover_of
+from rapport.engine.joining import accepting, inviting
+from rapport.engine.vault.records import CONVERSATIONS
 from rapport.events import MessageKind, SecurityEvent
 from rapport_protocol.errors import LocalError
 from rapport_protocol.ids import ConversationId

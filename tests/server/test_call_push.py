@@ -35,6 +35,11 @@ async def subscribed(node: Node, who: Person, receiver: Receiver) -> Browser:
     return browser
 
 
+async def settled(node: Node) -> None:
+    await node.app._parts.waking.settled()
+    await node.app._parts.outward.owed.settled()
+
+
 async def test_who_is_not_connected_is_woken_at_once() -> None:
     async with pushing() as (node, receiver):
         therapist, client, opened = await node.pair()
@@ -44,7 +49,7 @@ async def test_who_is_not_connected_is_woken_at_once() -> None:
             (request, *_) = await receiver.arrived(1)
             assert browser.read(request.body) == {"class": "call"}
             await later(node, RING_MS)
-            await node.app._parts.waking.settled()
+            await settled(node)
             assert len(receiver.received) == 1, "none follows when the ring ends"
 
 
@@ -59,7 +64,7 @@ async def test_nobody_is_woken_for_an_offer_that_is_over() -> None:
             await mine.device.say(over)
             state = await mine.told(Outer.parse(over.outer).id)
             assert (state.phase, state.reason) == ("ended", "missed")
-            await node.app._parts.waking.settled()
+            await settled(node)
             assert receiver.received == []
             calls = node.app._parts.calls
             assert (calls.offered, calls.missed) == (1, 1)
@@ -72,7 +77,7 @@ async def test_a_connected_device_is_not_pushed() -> None:
         async with calling(node, therapist) as mine, calling(node, client) as theirs:
             call = await mine.offers(opened, client)
             await theirs.told(call, phase="ringing")
-            await node.app._parts.waking.settled()
+            await settled(node)
             assert receiver.received == []
 
 
@@ -84,7 +89,7 @@ async def test_a_client_s_call_wakes_a_therapist_only_if_it_may_ring_there(rings
         await publish(node, therapist, OfficeHours("Europe/London", ring_closed=rings))
         async with calling(node, client) as theirs:
             await theirs.offers(opened, therapist)
-            await node.app._parts.waking.settled()
+            await settled(node)
             assert [browser.read(request.body) for request in receiver.received] == [{"class": "call"}] * rings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rapport_protocol.calls.arbiter import CallStep
-from rapport_protocol.ids import MessageId
+from rapport_protocol.ids import AccountId, MessageId
 from rapport_protocol.meeting import KnockStep, Modality, RoomAct, RoomView
 from rapport_protocol.messages import Call, CallState, Room, WatchRoom
 from rapport_protocol.requests import Role
@@ -415,10 +415,13 @@ class Alerts:
     """Counts pushes that a node begins, by account."""
 
     def __init__(self, node: Node) -> None:
-        self.accounts: list[bytes] = []
-        node.app._parts.hour.rooms._alert = lambda _practice, account: self.accounts.append(account)
+        self.accounts: list[AccountId] = []
+        node.app._parts.hour.rooms._alert = self._alert
 
-    def taken(self) -> list[bytes]:
+    async def _alert(self, _room: RoomRecord, hosts: list[AccountId]) -> None:
+        self.accounts += hosts
+
+    def taken(self) -> list[AccountId]:
         accounts, self.accounts = self.accounts, []
         return accounts
 

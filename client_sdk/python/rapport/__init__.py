@@ -42,8 +42,8 @@ from rapport.calls import Calls, LiveCall
 from rapport.client import Client
 from rapport.conversation import Conversation
 from rapport.covers import CoverSide, CoverStage, CoverState
+from rapport.engine.joining.registration import InviteMismatch
 from rapport.engine.listeners import EventsUnread
-from rapport.engine.registration import InviteMismatch
 from rapport.events import (
     CaughtUp,
     ConnectionChanged,

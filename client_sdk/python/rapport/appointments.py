@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from rapport.conversation import Conversation
-from rapport.engine import appointment_rows, planning
-from rapport.engine.loop import Engine
-from rapport.engine.turn import Turn
+from rapport.engine.appointments import appointment_rows, planning
+from rapport.engine.link.loop import Engine
+from rapport.engine.vault.turn import Turn
 from rapport.meeting import Appointment
 from rapport.ports import Unreachable
 from rapport_protocol.appointments import Closed, Conflict, Slot, warnings, weekly_starts

@@ -20,10 +20,10 @@ from contextlib import suppress
 from typing import Final
 
 from rapport.calling import CallMedia, CallMode, CallView
-from rapport.engine import calling_out
-from rapport.engine.call_rows import CallRow
-from rapport.engine.call_signals import Candidate
-from rapport.engine.loop import Engine
+from rapport.engine.calls import calling_out
+from rapport.engine.calls.call_rows import CallRow
+from rapport.engine.calls.call_signals import Candidate
+from rapport.engine.link.loop import Engine
 from rapport.ports import (
     CallEndpoint,
     Candidates,

@@ -16,10 +16,11 @@ from rapport.calls import Calling, Calls
 from rapport.conversation import Conversation
 from rapport.cover import Accepting
 from rapport.devices import Devices
-from rapport.engine import composing, inviting, registration
+from rapport.engine import composing
+from rapport.engine.joining import inviting, registration
+from rapport.engine.link.loop import Engine
 from rapport.engine.listeners import Listener
-from rapport.engine.loop import Engine
-from rapport.engine.turn import Me
+from rapport.engine.vault.turn import Me
 from rapport.identities import Identities
 from rapport.keeping import Keeping
 from rapport.office import AnsweringTimes

@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from rapport.engine import composing, restoring, showing, signals
-from rapport.engine.loop import Engine
-from rapport.engine.restoring import Restored
+from rapport.engine import composing, signals
+from rapport.engine.link.loop import Engine
+from rapport.engine.recovery import restoring
+from rapport.engine.recovery.restoring import Restored
+from rapport.engine.shown import showing
 from rapport.events import Member, Message
 from rapport.keeping import KeptConversation
 from rapport.office import AnsweringConversation

@@ -6,8 +6,9 @@ from typing import Final
 from rapport.conversation import Conversation
 from rapport.covers import CoverSide, CoverStage, CoverState
 from rapport.crypto.invites import InviteLink, parse_link
-from rapport.engine import accepting, cover_ledger, covering
-from rapport.engine.loop import Engine
+from rapport.engine.cover import cover_ledger, covering
+from rapport.engine.joining import accepting
+from rapport.engine.link.loop import Engine
 from rapport.events import Message
 from rapport.part import Part
 from rapport.ports import Unreachable

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from rapport.engine import own_devices
-from rapport.engine.turn import Turn
+from rapport.engine.devices import own_devices
+from rapport.engine.vault.turn import Turn
 from rapport.events import Device
 from rapport.linking import LinkOffer
 from rapport.part import Part

@@ -11,9 +11,9 @@ from rapport.adapters.clock import SystemClock
 from rapport.adapters.http import HttpApi
 from rapport.adapters.vault_sqlite import SqliteVault
 from rapport.crypto.invites import InviteLink, OwnerLink, open_card, parse_link
-from rapport.engine import registration
-from rapport.engine.content import NAME_BYTES
-from rapport.engine.turn import Me, Turn
+from rapport.engine.bodies.content import NAME_BYTES
+from rapport.engine.joining import registration
+from rapport.engine.vault.turn import Me, Turn
 from rapport.ports import Api, Clock, Random, Transaction, Vault
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected, Retry
 from rapport_protocol.ids import AccountId

@@ -1,8 +1,9 @@
 """What an account keeps for itself: parts of `Client` and `Conversation` that all its devices share, and the search."""
 
-from rapport.engine import delivery, own_state, searching
-from rapport.engine.loop import Engine
-from rapport.engine.searching import SEARCH_MOST
+from rapport.engine import delivery, own_state
+from rapport.engine.link.loop import Engine
+from rapport.engine.shown import searching
+from rapport.engine.shown.searching import SEARCH_MOST
 from rapport.engine.views import ConversationView
 from rapport.events import Message
 from rapport.part import Part

@@ -42,10 +42,11 @@ from rapport.crypto.linking import (
     seal_step,
 )
 from rapport.crypto.primitives import same
-from rapport.engine import linking_steps, registration
-from rapport.engine.content import DEVICE_NAME_BYTES
-from rapport.engine.loop import Engine
-from rapport.engine.turn import Me, Turn
+from rapport.engine.bodies.content import DEVICE_NAME_BYTES
+from rapport.engine.devices import linking_steps
+from rapport.engine.joining import registration
+from rapport.engine.link.loop import Engine
+from rapport.engine.vault.turn import Me, Turn
 from rapport.events import Device
 from rapport.ports import Api, Unreachable, Vault
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, RapportError, Rejected, RemoteError, Retry

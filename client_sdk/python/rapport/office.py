@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rapport.agreements import AutomaticAnswer, Card, Kept, OfficeShown, OwnOffice, Promised, Waiting
-from rapport.engine import cards, office_answers, office_publishing, promises, promises_said, promising
-from rapport.engine.loop import Engine
+from rapport.engine import cards, promises_said
+from rapport.engine.link.loop import Engine
+from rapport.engine.office import office_answers, office_publishing, promises, promising
 from rapport.engine.views import ConversationView
 from rapport.events import Message
 from rapport.part import Part

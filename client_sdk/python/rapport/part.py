@@ -1,6 +1,6 @@
 """What the parts of `Client` have in common: the engine, once the client runs."""
 
-from rapport.engine.loop import Engine
+from rapport.engine.link.loop import Engine
 from rapport_protocol.errors import ErrorCode, LocalError
 
 __all__ = ["Part"]

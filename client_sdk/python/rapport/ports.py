@@ -259,10 +259,15 @@ class MediaFailed(Struct, frozen=True):
 
 
 class MediaStats(Struct, frozen=True):
-    """What has come so far: frames decoded, and packets of them received."""
+    """What has come so far: frames decoded, and packets of them received; said about twice a second.
+
+    received, sent: the counters of what comes and, as far as the other side has said, of what arrives there.
+    """
 
     frames: int
     packets: int
+    received: Sample = Sample(0, 0, 0)
+    sent: Sample = Sample(0, 0, 0)
 
 
 EndpointEvent = Candidates | MediaConnected | MediaLost | MediaFailed | MediaStats
@@ -304,7 +309,10 @@ class CallEndpoint(Protocol):
         """An offer with new ICE credentials and the same fingerprint, after the network has changed."""
 
     async def set_mode(self, mode: str) -> None:
-        """What is sent from now on: `video`, `audio`, or `text` for nothing."""
+        """What is sent from now on, on further connections too: `video`, `audio`, or `text` for nothing."""
+
+    async def limit(self, bits_per_s: int) -> None:
+        """The most that pictures may take from now on, bits per second; 0 where none are sent."""
 
     def another(self) -> "CallEndpoint":
         """A fresh one with the same devices, for when the other side turns out to be another device."""

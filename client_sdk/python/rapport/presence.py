@@ -1,7 +1,7 @@
 """Who is there, as the server reports it: the part of `Client` that shows it and says how we want to be seen."""
 
 from rapport.engine import own_state
-from rapport.engine.loop import Engine
+from rapport.engine.link.loop import Engine
 from rapport.engine.presence import PRESENCE_SETTING, SHOWN
 from rapport.events import PresenceState
 from rapport_protocol.ids import AccountId

@@ -2,7 +2,7 @@
 
 from rapport.agreements import Urgency, UrgentElsewhere
 from rapport.engine import urgent_seen
-from rapport.engine.loop import Engine
+from rapport.engine.link.loop import Engine
 from rapport.engine.urgent import urgency_of
 from rapport_protocol.ids import ConversationId, MessageId
 

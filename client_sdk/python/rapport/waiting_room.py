@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from rapport.appointments import Appointments
 from rapport.crypto.room_links import RoomDoorLink, parse_room_link
-from rapport.engine import rooms
-from rapport.engine.loop import Engine
+from rapport.engine.link.loop import Engine
+from rapport.engine.waiting_room import rooms
 from rapport.meeting import Appointment, Room
 from rapport.part import Part
 from rapport.ports import Unreachable, VaultProblem

@@ -83,6 +83,10 @@ class LocalRoster:
         else:
             self._states[practice, account] = state
 
+    async def connected(self, devices: Collection[DeviceId]) -> frozenset[DeviceId]:  # noqa: ARG002 - nobody else
+        """See Roster.connected. There is no other node."""
+        return frozenset()
+
     async def states(self, practice: PracticeId, accounts: Collection[AccountId]) -> dict[AccountId, str]:
         """See Roster.states."""
         found = ((account, self._states.get((practice, account))) for account in accounts)

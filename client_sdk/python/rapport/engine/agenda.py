@@ -10,45 +10,34 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from rapport.engine import (
-    accepting,
-    appointment_rows,
-    appointments,
-    asking,
-    bringing_back,
-    calls,
-    catching_up,
     checkpoints,
     contacts,
     conversations,
-    covering,
     delivery,
-    device_changes,
-    errands,
-    healing,
-    inviting,
     key_sharing,
     membership_steps,
-    office,
-    office_publishing,
     outbox,
-    overdue,
-    own_devices,
     own_state,
     pending,
-    planning,
-    prekeys,
-    promises,
-    reissuing,
-    renewing,
     sealing,
-    showing,
     urgent,
     urgent_seen,
 )
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.outgoing import SENT, Hold
-from rapport.engine.records import SEEN, Attempt
-from rapport.engine.turn import Call, Turn
+from rapport.engine.appointments import appointment_rows, appointments, bringing_back, planning
+from rapport.engine.calls import calls
+from rapport.engine.cover import covering
+from rapport.engine.devices import device_changes, own_devices
+from rapport.engine.healing import asking, healing, renewing
+from rapport.engine.joining import accepting, inviting
+from rapport.engine.keys import prekeys
+from rapport.engine.office import office, office_publishing, overdue, promises
+from rapport.engine.recovery import catching_up, reissuing
+from rapport.engine.shown import showing
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.outgoing import SENT, Hold
+from rapport.engine.vault.records import SEEN, Attempt
+from rapport.engine.vault.turn import Call, Turn
 from rapport.ports import VaultProblem
 from rapport_protocol.errors import ErrorCode, Rejected, Retry
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId

@@ -10,8 +10,7 @@ Source: docs/protocol.md, section 4.9.
 from typing import Final
 
 from rapport.crypto.ratchet import Session
-from rapport.engine.contacts import account_of, list_at
-from rapport.engine.content import (
+from rapport.engine.bodies.content import (
     RefusalReason,
     RefusedItem,
     ResendBody,
@@ -20,17 +19,18 @@ from rapport.engine.content import (
     ResendRefusal,
     ResendRequest,
 )
+from rapport.engine.contacts import account_of, list_at
 from rapport.engine.conversations import accounts_of
 from rapport.engine.directs import DIRECTS_MOST, put_content, put_resend
-from rapport.engine.figures import count
-from rapport.engine.kept_sessions import get_session
+from rapport.engine.keys.kept_sessions import get_session
+from rapport.engine.keys.sessions import choose
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import DIRECTS, OUTBOX, SENT, SentPost
-from rapport.engine.records import CONVERSATIONS, MESSAGES
-from rapport.engine.sessions import choose
-from rapport.engine.tables import must
-from rapport.engine.turn import Turn
-from rapport.engine.upkeep import upkeep_of
+from rapport.engine.vault.figures import count
+from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, SENT, SentPost
+from rapport.engine.vault.records import CONVERSATIONS, MESSAGES
+from rapport.engine.vault.tables import must
+from rapport.engine.vault.turn import Turn
+from rapport.engine.vault.upkeep import upkeep_of
 from rapport.events import NotReadable, SecurityEvent, SecurityKind
 from rapport_protocol.ids import DeviceId, MessageId, SessionId, split_ids
 from rapport_protocol.signed import Outer

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rapport.crypto.archive import ArchiveRecord, Trust, archive_key, entry_epoch, open_entry, seal_entry
 from rapport.crypto.failures import AuthenticationFailed
-from rapport.engine.archive_keys import archive_key_of, newest_archive_key
-from rapport.engine.turn import Turn
+from rapport.engine.keys.archive_keys import archive_key_of, newest_archive_key
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.signed import Outer
 

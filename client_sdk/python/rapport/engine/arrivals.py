@@ -14,11 +14,10 @@ from contextlib import suppress
 from typing import Final
 
 from rapport.crypto.envelope import PayloadKind
-from rapport.engine import appointment_rows, call_arrivals, calls, errands, outbox, pending, urgent
+from rapport.engine import outbox, pending, urgent
 from rapport.engine.answering import take_lost, take_request
-from rapport.engine.asking import take_body, take_key, take_refusal
-from rapport.engine.catching_up import restore_again, still_online, stream_caught_up
-from rapport.engine.content import (
+from rapport.engine.appointments import appointment_rows
+from rapport.engine.bodies.content import (
     KeysGiven,
     KeysWanted,
     ResendBody,
@@ -27,25 +26,30 @@ from rapport.engine.content import (
     ResendRequest,
     parse_content,
 )
+from rapport.engine.bodies.meetings import CallDescription, CallMode
+from rapport.engine.calls import call_arrivals, calls
 from rapport.engine.delivery import ask_receipts, delivered
 from rapport.engine.directs import step_session
-from rapport.engine.errands import ErrandKind
-from rapport.engine.figures import count
 from rapport.engine.flight import Flight
-from rapport.engine.healing import keep_failed, retry
+from rapport.engine.healing.asking import take_body, take_key, take_refusal
+from rapport.engine.healing.healing import keep_failed, retry
+from rapport.engine.healing.renewing import heartbeats
 from rapport.engine.key_sharing import give_keys, take_given
-from rapport.engine.meetings import CallDescription, CallMode
+from rapport.engine.keys.sessions import tidy
 from rapport.engine.membership_steps import take_entry
-from rapport.engine.office_publishing import document_came
+from rapport.engine.office.office_publishing import document_came
 from rapport.engine.opening import Failed, FailureClass, OpenedMessage, message_id, open_envelope
 from rapport.engine.posts import commit_post
-from rapport.engine.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
-from rapport.engine.renewing import heartbeats
-from rapport.engine.sessions import tidy
-from rapport.engine.showing import account_seq, change_status, plausible
+from rapport.engine.recovery.catching_up import restore_again, still_online, stream_caught_up
+from rapport.engine.server_answers import take_answer
+from rapport.engine.shown.showing import account_seq, change_status, plausible
 from rapport.engine.signals import take_signal
-from rapport.engine.turn import Turn
-from rapport.engine.upkeep import in_grace
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.figures import count
+from rapport.engine.vault.records import CONTACTS, MESSAGES, PEERS, PENDING, SEEN, Attempt, Envelope, SeenMessage
+from rapport.engine.vault.turn import Turn
+from rapport.engine.vault.upkeep import in_grace
 from rapport.events import CaughtUp as AllHere
 from rapport.events import PlaceholderReason, SecurityEvent, SecurityKind, Status
 from rapport.ports import VaultProblem
@@ -104,7 +108,7 @@ def _take(turn: Turn, flight: Flight, message: ServerMessage) -> None:
         case Failure() if (not message.re or message.re not in flight) and call_arrivals.take_failure(turn, message):
             pass
         case Accepted() | DeviceMismatch() | EpochStale() | Blocked() | Failure():
-            outbox.take_answer(turn, flight, message)
+            take_answer(turn, flight, message)
         case CallState():
             call_arrivals.take_state(turn, message)
         case MembershipEntry():

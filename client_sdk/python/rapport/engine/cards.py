@@ -16,17 +16,17 @@ from msgspec.structs import replace
 
 from rapport.agreements import Card, CardChanged, CardLine
 from rapport.crypto.invites import Card as InviteCard
-from rapport.engine import office
-from rapport.engine.agreements import CARD_TEXT_BYTES, CRISIS_LINES_MOST, CardContent, CrisisLine
+from rapport.engine.bodies.agreements import CARD_TEXT_BYTES, CRISIS_LINES_MOST, CardContent, CrisisLine
+from rapport.engine.bodies.content import SETTING_BYTES, OwnSetting
 from rapport.engine.composing import compose
-from rapport.engine.content import SETTING_BYTES, OwnSetting
 from rapport.engine.conversations import others_in
+from rapport.engine.office import office
+from rapport.engine.office.promises import sides_of
 from rapport.engine.own_state import set_setting
 from rapport.engine.own_values import standing
-from rapport.engine.promises import sides_of
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.tables import Row, Table
-from rapport.engine.turn import Turn
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.tables import Row, Table
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.requests import Role

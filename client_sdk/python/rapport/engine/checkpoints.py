@@ -8,14 +8,15 @@ Source: docs/protocol.md, section 3.5.
 
 from typing import Final
 
-from rapport.engine import errands, outbox
+from rapport.engine import outbox
 from rapport.engine.contacts import lists_of, newest_list
 from rapport.engine.conversations import append_own
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.outgoing import Hold
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.showing import account_seq
-from rapport.engine.turn import Call, Turn
+from rapport.engine.shown.showing import account_seq
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.outgoing import Hold
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.turn import Call, Turn
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, ConversationId
 from rapport_protocol.membership_entries import Checkpoint, EntryFields, SignedEntry

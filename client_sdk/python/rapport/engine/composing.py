@@ -8,9 +8,8 @@ from typing import Final
 
 import msgspec
 
-from rapport.engine.agreements import CoverCard, CoverOffer, CoverRequest, UrgentSeenContent
-from rapport.engine.changes import apply_change
-from rapport.engine.content import (
+from rapport.engine.bodies.agreements import CoverCard, CoverOffer, CoverRequest, UrgentSeenContent
+from rapport.engine.bodies.content import (
     EMOJI_BYTES,
     NAME_BYTES,
     TEXT_BYTES,
@@ -24,18 +23,19 @@ from rapport.engine.content import (
     as_map,
     content_type,
 )
+from rapport.engine.bodies.meetings import AppointmentContent, CallOffer
 from rapport.engine.conversations import others_in
 from rapport.engine.device_names import name_of
 from rapport.engine.expiry import life_left
-from rapport.engine.meetings import AppointmentContent, CallOffer
-from rapport.engine.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
-from rapport.engine.promises import sides_of
-from rapport.engine.promising import promise_made, terms_of
-from rapport.engine.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
-from rapport.engine.showing import as_shown, put_message, queued_place
-from rapport.engine.tables import amend
-from rapport.engine.turn import Turn
+from rapport.engine.office.promises import sides_of
+from rapport.engine.office.promising import promise_made, terms_of
+from rapport.engine.shown.changes import apply_change
+from rapport.engine.shown.showing import as_shown, put_message, queued_place
 from rapport.engine.urgent import note_seen, open_to_us
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, OutgoingPost, Queue
+from rapport.engine.vault.records import CONVERSATIONS, COUNTERS, MESSAGES, SETTINGS, Conversation, MessageRecord
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Turn
 from rapport.events import Message, MessageKind, Status
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId

@@ -15,15 +15,15 @@ from msgspec.structs import replace
 
 from rapport.crypto.body import RosterEntry
 from rapport.crypto.handshake import Party
-from rapport.engine import errands
-from rapport.engine.content import OwnPin
-from rapport.engine.errands import Errand, ErrandKind
+from rapport.engine.bodies.content import OwnPin
 from rapport.engine.own_values import standing
-from rapport.engine.promised_pins import require_promised
-from rapport.engine.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
-from rapport.engine.tables import amend
-from rapport.engine.turn import Call, Turn
-from rapport.engine.upkeep import may_have_lost
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.promised_pins import require_promised
+from rapport.engine.vault.records import CONTACTS, DEVICES, OFFERED, PEERS, Contact, DeviceOwner, OfferedLists, Peer
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Call, Turn
+from rapport.engine.vault.upkeep import may_have_lost
 from rapport.events import IdentityChanged, ProfileChanged, SecurityEvent, SecurityKind
 from rapport_protocol.device_lists import DeviceListChain, SignedDeviceList, Standing
 from rapport_protocol.errors import FormatError, RemoteError

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from rapport.engine import errands
+from rapport.engine.bodies.content import OwnDraft, OwnMute, OwnRead
 from rapport.engine.contacts import (
     forget_offered,
     list_at,
@@ -20,13 +20,13 @@ from rapport.engine.contacts import (
     pin,
     vouch,
 )
-from rapport.engine.content import OwnDraft, OwnMute, OwnRead
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.own_entries import keep_own_entries
 from rapport.engine.own_values import standing
-from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Conversation, Former, WaitingEntry
-from rapport.engine.tables import amend
-from rapport.engine.turn import Call, Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.own_entries import keep_own_entries
+from rapport.engine.vault.records import CONVERSATIONS, WAITING_ENTRIES, Conversation, Former, WaitingEntry
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Call, Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import FormatError, RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, ItemId, MessageId

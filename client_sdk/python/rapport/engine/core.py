@@ -13,28 +13,29 @@ from typing import Any, Final
 from msgspec import Struct
 
 from rapport.agreements import OwnOffice
-from rapport.engine import agenda, errands, outbox
-from rapport.engine.appointments import changed_appointments
-from rapport.engine.call_rows import CallRow
-from rapport.engine.calls import changed_calls
+from rapport.engine import agenda, outbox
+from rapport.engine.appointments.appointments import changed_appointments
+from rapport.engine.calls.call_rows import CallRow
+from rapport.engine.calls.calls import changed_calls
 from rapport.engine.device_names import changed_devices
 from rapport.engine.expiry import next_expiry, remove_expired
-from rapport.engine.figures import changed_figures
 from rapport.engine.flight import Flight
-from rapport.engine.office import OfficeView, changed_offices
-from rapport.engine.office_publishing import changed_own_office
+from rapport.engine.office.office import OfficeView, changed_offices
+from rapport.engine.office.office_publishing import changed_own_office
+from rapport.engine.office.promises import settle_written
 from rapport.engine.office_words import OfficeWords
 from rapport.engine.own_state import changed_settings
 from rapport.engine.presence import WhoIsThere
-from rapport.engine.promises import settle_written
-from rapport.engine.room_doors import RoomDoors
-from rapport.engine.rooms import changed_words
-from rapport.engine.searching import index_written
 from rapport.engine.security_log import keep_noticed
+from rapport.engine.shown.searching import index_written
 from rapport.engine.signals import SignalMemory
-from rapport.engine.turn import Call, Me, Turn
 from rapport.engine.urgent import UrgentView, changed_urgent, settle_urgent
+from rapport.engine.vault import errands
+from rapport.engine.vault.figures import changed_figures
+from rapport.engine.vault.turn import Call, Me, Turn
 from rapport.engine.views import ContactView, ConversationView, changed_contacts, changed_views
+from rapport.engine.waiting_room.room_doors import RoomDoors
+from rapport.engine.waiting_room.rooms import changed_words
 from rapport.events import Device
 from rapport.meeting import Appointment, RoomWord
 from rapport.ports import Random, Transaction, VaultProblem

@@ -11,14 +11,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rapport.engine import errands
 from rapport.engine.contacts import account_of, listed_devices
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.outgoing import SENT, UNDELIVERED, Undelivered
-from rapport.engine.records import CONVERSATIONS, MESSAGES, Conversation, MessageRecord
-from rapport.engine.showing import change_status, put_message
-from rapport.engine.tables import amend
-from rapport.engine.turn import Call, Turn
+from rapport.engine.shown.showing import change_status, put_message
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.outgoing import SENT, UNDELIVERED, Undelivered
+from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, Conversation, MessageRecord
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Call, Turn
 from rapport.events import ConversationChanged, Status
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, split_ids
 from rapport_protocol.limits import FETCH_IDS

@@ -7,12 +7,12 @@ Source: docs/protocol.md, section 4.8.
 
 from typing import Final
 
+from rapport.engine.bodies.content import Profile
 from rapport.engine.contacts import account_of, newest_list, rename
-from rapport.engine.content import Profile
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.records import CONTACTS, SETTINGS
-from rapport.engine.tables import Row, Table, amend
-from rapport.engine.turn import Turn
+from rapport.engine.vault.records import CONTACTS, SETTINGS
+from rapport.engine.vault.tables import Row, Table, amend
+from rapport.engine.vault.turn import Turn
 from rapport.events import Device
 from rapport_protocol.ids import AccountId, DeviceId
 

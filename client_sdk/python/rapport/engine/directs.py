@@ -14,14 +14,14 @@ from rapport.crypto.body import Body
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body, seal_note
 from rapport.crypto.ratchet import Session
 from rapport.crypto.session_choice import heartbeat_due
+from rapport.engine.bodies.content import Content, as_map, content_type
 from rapport.engine.contacts import account_of, heard, listed_devices
-from rapport.engine.content import Content, as_map, content_type
-from rapport.engine.figures import count
+from rapport.engine.keys.sessions import commit_opened, seal_on
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import DIRECTS, OutgoingDirect, SentPost
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.sessions import commit_opened, seal_on
-from rapport.engine.turn import Turn
+from rapport.engine.vault.figures import count
+from rapport.engine.vault.outgoing import DIRECTS, OutgoingDirect, SentPost
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
 

@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from rapport.engine.content import Content, Delete, Edit, Reaction, parse_content
+from rapport.engine.bodies.content import Content, Delete, Edit, Reaction, parse_content
 from rapport.engine.delivery import note_gone
-from rapport.engine.outgoing import OUTBOX, QUEUES, SENT, UNDELIVERED, OutgoingPost
-from rapport.engine.promises import removed
-from rapport.engine.records import CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES, Expiring, MessageRecord
-from rapport.engine.searching import forget_words
-from rapport.engine.turn import Turn
+from rapport.engine.office.promises import removed
+from rapport.engine.shown.searching import forget_words
+from rapport.engine.vault.outgoing import OUTBOX, QUEUES, SENT, UNDELIVERED, OutgoingPost
+from rapport.engine.vault.records import CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES, Expiring, MessageRecord
+from rapport.engine.vault.turn import Turn
 from rapport.events import MessageRemoved, Status
 from rapport.ports import Transaction, VaultProblem
 from rapport_protocol.errors import FormatError

@@ -8,17 +8,17 @@ Source: docs/protocol.md, chapter 7 and section 4.8.
 
 from typing import Final
 
-from rapport.engine import errands
-from rapport.engine.archive_keys import archive_keys, keep_archive_key
+from rapport.engine.bodies.content import KEYS_MOST, KeysGiven, KeysWanted, OwnArchiveKey
 from rapport.engine.contacts import listed_devices
-from rapport.engine.content import KEYS_MOST, KeysGiven, KeysWanted, OwnArchiveKey
 from rapport.engine.conversations import open_self
 from rapport.engine.directs import put_content
-from rapport.engine.errands import ErrandKind
+from rapport.engine.keys.archive_keys import archive_keys, keep_archive_key
+from rapport.engine.keys.sessions import choose
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.sealing import missing_sessions
-from rapport.engine.sessions import choose
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.signed import self_conversation
 
 __all__ = ["ask_siblings", "give_keys", "take_given", "take_handed_over", "want_keys"]

@@ -2,19 +2,21 @@
 
 from typing import Final
 
-from rapport.engine import catching_up, errands, outbox, pending
+from rapport.engine import outbox, pending
 from rapport.engine.cards import member_joined
 from rapport.engine.composing import introduce
 from rapport.engine.contacts import listed_since
 from rapport.engine.conversations import advance_chain, store_entry, with_waiting_entries
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.figures import count
-from rapport.engine.healing import retry
-from rapport.engine.outgoing import Hold
-from rapport.engine.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
-from rapport.engine.showing import account_seq
-from rapport.engine.turn import Turn
-from rapport.engine.upkeep import in_grace
+from rapport.engine.healing.healing import retry
+from rapport.engine.recovery import catching_up
+from rapport.engine.shown.showing import account_seq
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.figures import count
+from rapport.engine.vault.outgoing import Hold
+from rapport.engine.vault.records import CONVERSATIONS, WAITING_ENTRIES, Attempt
+from rapport.engine.vault.turn import Turn
+from rapport.engine.vault.upkeep import in_grace
 from rapport.events import MemberJoined
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.membership_entries import Join, SignedEntry

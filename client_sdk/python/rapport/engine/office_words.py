@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from rapport.agreements import OfficeChanged, OfficeShown, OwnOffice
-from rapport.engine.office import Held, OfficeView
+from rapport.engine.office.office import Held, OfficeView
 from rapport.engine.views import ConversationView
 from rapport.events import Event
 from rapport_protocol.ids import AccountId

@@ -16,9 +16,9 @@ from rapport.crypto.failures import AuthenticationFailed, DuplicatePosition, Ope
 from rapport.engine.archiving import Keyed
 from rapport.engine.contacts import Known, device_party
 from rapport.engine.conversations import may_have_written
-from rapport.engine.records import CONVERSATIONS, Envelope
-from rapport.engine.sessions import Opened, PrekeyGone, UnknownSession, open_sealed_key
-from rapport.engine.turn import Turn
+from rapport.engine.keys.sessions import Opened, PrekeyGone, UnknownSession, open_sealed_key
+from rapport.engine.vault.records import CONVERSATIONS, Envelope
+from rapport.engine.vault.turn import Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import ErrorCode, FormatError, RemoteError
 from rapport_protocol.ids import MessageId

@@ -6,13 +6,13 @@ that was taken over could send it.
 Source: docs/protocol.md, section 2.5.
 """
 
-from rapport.engine import errands
+from rapport.engine.bodies.content import OwnPin
 from rapport.engine.contacts import confirmed, expect_list, list_at, newest_list
-from rapport.engine.content import OwnPin
-from rapport.engine.errands import ErrandKind
-from rapport.engine.records import CONTACTS, Contact
-from rapport.engine.tables import amend
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.records import CONTACTS, Contact
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Turn
 from rapport.events import IdentityChanged, SecurityEvent, SecurityKind, VerificationChanged
 
 __all__ = ["take_pin"]

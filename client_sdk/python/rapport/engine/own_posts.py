@@ -11,18 +11,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from rapport.engine import errands
-from rapport.engine.content import OwnContent, OwnDraft, OwnMute, OwnPin, OwnRead, OwnSetting, parse_content
+from rapport.engine.bodies.content import OwnContent, OwnDraft, OwnMute, OwnPin, OwnRead, OwnSetting, parse_content
 from rapport.engine.delivery import read_elsewhere
-from rapport.engine.errands import ErrandKind
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.outgoing import OutgoingPost
 from rapport.engine.own_pins import take_pin
 from rapport.engine.own_state import SETTINGS_MOST, settings, tell
 from rapport.engine.own_values import own_value, settle_value, standing, unqueue_value
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.tables import amend
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import OutgoingPost
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Turn
 from rapport.events import ConversationChanged, SettingChanged
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import ConversationId

@@ -11,10 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rapport.engine import errands
-from rapport.engine.composing import compose
-from rapport.engine.contacts import listed_devices
-from rapport.engine.content import (
+from rapport.engine.bodies.content import (
     SETTING_BYTES,
     SETTING_NAME_CHARACTERS,
     TEXT_BYTES,
@@ -27,14 +24,17 @@ from rapport.engine.content import (
     archived,
     content_type,
 )
+from rapport.engine.composing import compose
+from rapport.engine.contacts import listed_devices
 from rapport.engine.conversations import open_self, others_in
 from rapport.engine.delivery import newest_read
-from rapport.engine.errands import ErrandKind
-from rapport.engine.outgoing import OUTBOX
 from rapport.engine.own_values import encode_own, own_value, queue_value, standing_all
-from rapport.engine.records import CONVERSATIONS, OWN, Conversation
-from rapport.engine.tables import amend
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import OUTBOX
+from rapport.engine.vault.records import CONVERSATIONS, OWN, Conversation
+from rapport.engine.vault.tables import amend
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId
 from rapport_protocol.limits import MAX_INTEGER

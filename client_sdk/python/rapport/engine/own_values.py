@@ -11,9 +11,9 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from rapport.engine.content import OwnContent, as_map, content_type, parse_content
-from rapport.engine.records import OWN, OwnValue
-from rapport.engine.turn import Turn
+from rapport.engine.bodies.content import OwnContent, as_map, content_type, parse_content
+from rapport.engine.vault.records import OWN, OwnValue
+from rapport.engine.vault.turn import Turn
 from rapport.ports import Transaction
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import MessageId

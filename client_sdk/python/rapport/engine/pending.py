@@ -10,14 +10,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rapport.engine import errands
-from rapport.engine.errands import ErrandKind
-from rapport.engine.figures import count
 from rapport.engine.opening import FailureClass
-from rapport.engine.records import CONVERSATIONS, PENDING, Attempt, PendingMessage
-from rapport.engine.showing import HELD_MS, PLACEHOLDER_MS, show_placeholder
-from rapport.engine.tables import Row, Table
-from rapport.engine.turn import Turn
+from rapport.engine.shown.showing import HELD_MS, PLACEHOLDER_MS, show_placeholder
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.figures import count
+from rapport.engine.vault.records import CONVERSATIONS, PENDING, Attempt, PendingMessage
+from rapport.engine.vault.tables import Row, Table
+from rapport.engine.vault.turn import Turn
 from rapport.events import PlaceholderReason
 from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId
 

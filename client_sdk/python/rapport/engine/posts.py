@@ -9,8 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from rapport.crypto.body import Body
-from rapport.engine import errands, pending
-from rapport.engine.agreements import (
+from rapport.engine import pending
+from rapport.engine.answering import keep_sibling_post
+from rapport.engine.appointments.appointments import take_appointment, take_late
+from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.bodies.agreements import (
     CardContent,
     CoverCard,
     CoverOffer,
@@ -19,16 +22,8 @@ from rapport.engine.agreements import (
     SlotWanted,
     UrgentSeenContent,
 )
-from rapport.engine.answering import keep_sibling_post
-from rapport.engine.appointment_notes import content_bytes
-from rapport.engine.appointments import take_appointment, take_late
-from rapport.engine.archiving import Keyed, entry_for
-from rapport.engine.call_arrivals import take_offer, take_word
-from rapport.engine.call_bubbles import call_facts
-from rapport.engine.cards import take_card
-from rapport.engine.changes import take_change, with_waiting_changes
-from rapport.engine.contacts import check_roster
-from rapport.engine.content import (
+from rapport.engine.bodies.appointment_notes import content_bytes
+from rapport.engine.bodies.content import (
     Content,
     Delete,
     Edit,
@@ -41,15 +36,8 @@ from rapport.engine.content import (
     archived,
     parse_content,
 )
-from rapport.engine.conversations import accounts_of, others_in
-from rapport.engine.cover import COVER_KINDS, CoverContent, Heard
-from rapport.engine.cover_ledger import follow, take_step
-from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
-from rapport.engine.device_names import note_profile
-from rapport.engine.errands import ErrandKind
-from rapport.engine.expiry import expires_at, schedule
-from rapport.engine.key_sharing import take_handed_over
-from rapport.engine.meetings import (
+from rapport.engine.bodies.cover import COVER_KINDS, CoverContent, Heard
+from rapport.engine.bodies.meetings import (
     AppointmentContent,
     AppointmentLate,
     CallAccepted,
@@ -58,12 +46,35 @@ from rapport.engine.meetings import (
     CallSummary,
     RoomWords,
 )
+from rapport.engine.calls.call_arrivals import take_offer, take_word
+from rapport.engine.calls.call_bubbles import call_facts
+from rapport.engine.cards import take_card
+from rapport.engine.contacts import check_roster
+from rapport.engine.conversations import accounts_of, others_in
+from rapport.engine.cover.cover_ledger import follow, take_step
+from rapport.engine.delivery import note_unread, proved_by, read_by, track_delivery
+from rapport.engine.device_names import note_profile
+from rapport.engine.expiry import expires_at, schedule
+from rapport.engine.key_sharing import take_handed_over
+from rapport.engine.office.overdue import peer_had
+from rapport.engine.office.promises import take_extension, take_slot_wish
+from rapport.engine.office.promising import Made, heed_version, promise_in
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.overdue import peer_had
 from rapport.engine.own_posts import take_own
-from rapport.engine.promises import take_extension, take_slot_wish
-from rapport.engine.promising import Made, heed_version, promise_in
-from rapport.engine.records import (
+from rapport.engine.shown.changes import take_change, with_waiting_changes
+from rapport.engine.shown.showing import (
+    account_seq,
+    as_shown,
+    changed,
+    place_before,
+    place_of,
+    put_message,
+    remove_placeholder,
+)
+from rapport.engine.urgent import take_seen
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.records import (
     CHAINS,
     CONVERSATIONS,
     MESSAGES,
@@ -73,19 +84,9 @@ from rapport.engine.records import (
     SeenMessage,
     SenderChain,
 )
-from rapport.engine.rooms import admit_if_expected, take_words
-from rapport.engine.showing import (
-    account_seq,
-    as_shown,
-    changed,
-    place_before,
-    place_of,
-    put_message,
-    remove_placeholder,
-)
-from rapport.engine.tables import amend, must
-from rapport.engine.turn import Turn
-from rapport.engine.urgent import take_seen
+from rapport.engine.vault.tables import amend, must
+from rapport.engine.vault.turn import Turn
+from rapport.engine.waiting_room.rooms import admit_if_expected, take_words
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId

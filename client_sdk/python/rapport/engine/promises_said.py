@@ -3,11 +3,11 @@
 Source: docs/protocol.md, chapter 16.
 """
 
-from rapport.engine.agreements import PromiseExtended, SlotWanted
+from rapport.engine.bodies.agreements import PromiseExtended, SlotWanted
 from rapport.engine.composing import compose
-from rapport.engine.promises import Sides, WaitingRecord, sides_of, take_extension, take_slot_wish, waiting_of
-from rapport.engine.records import CONVERSATIONS
-from rapport.engine.turn import Turn
+from rapport.engine.office.promises import Sides, WaitingRecord, sides_of, take_extension, take_slot_wish, waiting_of
+from rapport.engine.vault.records import CONVERSATIONS
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.limits import MAX_INTEGER

@@ -13,19 +13,28 @@ from msgspec.structs import replace
 from rapport.crypto.body import Body, new_chain
 from rapport.crypto.envelope import KeyPayload, PayloadKind, seal_body
 from rapport.crypto.ratchet import Session, unheld_key
-from rapport.engine import errands
 from rapport.engine.archiving import Keyed, entry_for
+from rapport.engine.bodies.content import archived
 from rapport.engine.contacts import account_of, roster
-from rapport.engine.content import archived
 from rapport.engine.conversations import accounts_of, required_devices
-from rapport.engine.errands import Errand, ErrandKind
-from rapport.engine.kept_sessions import sessions_of
-from rapport.engine.outgoing import BUNDLELESS, CLAIMS, OUTBOX, Bundleless, ClaimMade, Hold, OutgoingPost, SealedPost
-from rapport.engine.promising import renewed
-from rapport.engine.records import CONTACTS, CONVERSATIONS, Conversation
-from rapport.engine.sessions import choose, seal_for, start
-from rapport.engine.tables import amend, must
-from rapport.engine.turn import Call, Turn
+from rapport.engine.keys.kept_sessions import sessions_of
+from rapport.engine.keys.sessions import choose, seal_for, start
+from rapport.engine.office.promising import renewed
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.outgoing import (
+    BUNDLELESS,
+    CLAIMS,
+    OUTBOX,
+    Bundleless,
+    ClaimMade,
+    Hold,
+    OutgoingPost,
+    SealedPost,
+)
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, Conversation
+from rapport.engine.vault.tables import amend, must
+from rapport.engine.vault.turn import Call, Turn
 from rapport.events import SecurityEvent, SecurityKind
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import ID_BYTES, ClaimId, ConversationId, DeviceId, MessageId

@@ -7,8 +7,8 @@ out.
 
 from typing import Final
 
-from rapport.engine.records import NOTICED, Noticed
-from rapport.engine.turn import Turn
+from rapport.engine.vault.records import NOTICED, Noticed
+from rapport.engine.vault.turn import Turn
 from rapport.events import LogEntry, SecurityEvent, SecurityKind
 
 __all__ = ["LOG_MOST", "ONCE_MS", "SENTENCES", "keep_noticed", "read_log"]

@@ -7,14 +7,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from rapport.engine import calls, catching_up, errands, office_publishing, outbox, prekeys
-from rapport.engine.errands import ErrandKind
-from rapport.engine.outgoing import Hold
-from rapport.engine.reposting import notice_epoch
-from rapport.engine.rollback import look_back
-from rapport.engine.showing import skip_to
-from rapport.engine.turn import Me, Turn
-from rapport.engine.upkeep import amend_upkeep, upkeep_of
+from rapport.engine import outbox
+from rapport.engine.calls import calls
+from rapport.engine.keys import prekeys
+from rapport.engine.office import office_publishing
+from rapport.engine.recovery import catching_up
+from rapport.engine.recovery.reposting import notice_epoch
+from rapport.engine.recovery.rollback import look_back
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import Hold
+from rapport.engine.vault.turn import Me, Turn
+from rapport.engine.vault.upkeep import amend_upkeep, upkeep_of
 from rapport.ports import Random
 from rapport_protocol.errors import ErrorCode, RemoteError
 from rapport_protocol.messages import Auth, Challenge, Hello
@@ -107,10 +111,10 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms) or forgotten
     _note_signed(turn, state)
     calls.offline(turn)  # until everything that waits is here
-    catching_up.online(turn, behind=behind)  # before places are skipped: history goes on behind what was shown
-    notice_epoch(turn, hello.store_epoch, {base.conv: base.base for base in hello.bases})
-    for base in hello.bases:
-        skip_to(turn, base.conv, base.base)
+    catching_up.online(turn, behind=behind)
+    bases = {base.conv: base.base for base in hello.bases}
+    notice_epoch(turn, hello.store_epoch, bases)
+    catching_up.number_on(turn, bases)
     prekeys.prekeys_left(turn, hello.one_time_keys)
     if not errands.planned(turn, ErrandKind.TEND):
         errands.plan(turn, ErrandKind.TEND)

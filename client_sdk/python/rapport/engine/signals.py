@@ -6,11 +6,11 @@ Source: docs/protocol.md, chapter 8.
 """
 
 from rapport.crypto.signals import open_signal, seal_signal, signal_key, signal_rises
-from rapport.engine.call_signals import signal_key_of, take_candidates
+from rapport.engine.calls.call_signals import signal_key_of, take_candidates
 from rapport.engine.contacts import device_party
-from rapport.engine.records import CHAINS, CONVERSATIONS
 from rapport.engine.signal_memory import FLOORS_MOST, SignalMemory
-from rapport.engine.turn import Turn
+from rapport.engine.vault.records import CHAINS, CONVERSATIONS
+from rapport.engine.vault.turn import Turn
 from rapport.events import Typing
 from rapport_protocol.errors import FormatError, RemoteError
 from rapport_protocol.ids import ConversationId

@@ -5,14 +5,15 @@ Source: docs/protocol.md, section 2.5.
 
 from msgspec.structs import replace
 
-from rapport.engine import errands, outbox
+from rapport.engine import outbox
+from rapport.engine.bodies.content import OwnPin
 from rapport.engine.contacts import confirmed, newest_list, replace_pin
-from rapport.engine.content import OwnPin
-from rapport.engine.errands import ErrandKind
-from rapport.engine.healing import retry
+from rapport.engine.healing.healing import retry
 from rapport.engine.own_state import tell
-from rapport.engine.records import CONTACTS, Attempt, Contact
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.records import CONTACTS, Attempt, Contact
+from rapport.engine.vault.turn import Turn
 from rapport.events import VerificationChanged
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId

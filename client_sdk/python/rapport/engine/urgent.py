@@ -16,15 +16,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rapport.agreements import Urgency, UrgencyChanged, UrgentElsewhere
-from rapport.engine import errands
-from rapport.engine.agreements import UrgentSeenContent
-from rapport.engine.errands import ErrandKind
-from rapport.engine.office import OFFICES, hours_kept
+from rapport.engine.bodies.agreements import UrgentSeenContent
+from rapport.engine.office.office import OFFICES, hours_kept
+from rapport.engine.office.promises import Sides, sides_of
 from rapport.engine.opening import OpenedMessage
-from rapport.engine.promises import Sides, sides_of
-from rapport.engine.records import CONVERSATIONS, MESSAGES, MessageRecord
-from rapport.engine.tables import Row, Table
-from rapport.engine.turn import Turn
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, MessageRecord
+from rapport.engine.vault.tables import Row, Table
+from rapport.engine.vault.turn import Turn
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
 from rapport_protocol.limits import CLOCK_TOLERANCE_MS

@@ -3,11 +3,11 @@
 Source: docs/protocol.md, chapter 17.
 """
 
-from rapport.engine import errands
 from rapport.engine.composing import say_seen
-from rapport.engine.errands import Errand
-from rapport.engine.turn import Call, Turn
 from rapport.engine.urgent import URGENT
+from rapport.engine.vault import errands
+from rapport.engine.vault.errands import Errand
+from rapport.engine.vault.turn import Call, Turn
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ConversationId, MessageId
 from rapport_protocol.requests import UrgentSeen

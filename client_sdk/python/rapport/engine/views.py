@@ -5,9 +5,9 @@ from msgspec import Struct
 from rapport.agreements import Card
 from rapport.engine.cards import CARDS, card_of
 from rapport.engine.conversations import accounts_of
-from rapport.engine.promises import WAITING, Sides, WaitingRecord, sides_of, waiting_of
-from rapport.engine.records import CONTACTS, CONVERSATIONS, SETTINGS, Contact, Conversation
-from rapport.engine.turn import Turn
+from rapport.engine.office.promises import WAITING, Sides, WaitingRecord, sides_of, waiting_of
+from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, SETTINGS, Contact, Conversation
+from rapport.engine.vault.turn import Turn
 from rapport.events import Contact as ShownContact
 from rapport.events import Member
 from rapport_protocol.ids import AccountId, ConversationId

@@ -23,7 +23,10 @@ export {
 export { Conversation } from "./client/conversation.ts";
 export { Cover } from "./client/cover.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
-export { type CallProblem, LiveCall } from "./client/live-call.ts";
+export type { CallProblem } from "./client/call-media.ts";
+export { LiveCall } from "./client/live-call.ts";
+export { ANY_DEVICE, type DeviceChoice, type DeviceKind, type NamedDevice, type NamedDevices, namedDevices, watchDevices } from "./client/media-devices.ts";
+export type { DeviceGone } from "./client/own-media.ts";
 export { Offices } from "./client/office.ts";
 export { Interrupted } from "./client/port.ts";
 export { type PrecallOptions, type PrecallState, PrecallTest } from "./client/precall.ts";

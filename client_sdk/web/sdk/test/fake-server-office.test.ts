@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { signingKeyOf } from "../src/engine/turn.ts";
+import { signingKeyOf } from "../src/engine/vault/turn.ts";
 import { encodeDocument, makeDocument } from "../src/office/document.ts";
 import { makeHours, type OfficeHours } from "../src/office/hours.ts";
 import { type ErrorCode, RapportError } from "../src/protocol/errors.ts";

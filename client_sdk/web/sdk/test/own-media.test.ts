@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import { LiveCall } from "../src/client/live-call.ts";
+import { ANY_DEVICE } from "../src/client/media-devices.ts";
 import { OwnMedia } from "../src/client/own-media.ts";
 import type { Port } from "../src/client/port.ts";
-import type { CallShown } from "../src/engine/calls-shown.ts";
+import type { CallShown } from "../src/engine/calls/calls-shown.ts";
 import { LocalError } from "../src/protocol/errors.ts";
 import type { MessageId } from "../src/protocol/ids.ts";
 import { settle } from "./settle.ts";
@@ -107,7 +108,7 @@ describe("a call", () => {
   function live(shown: () => unknown, said: string[]): LiveCall {
     const port = { call: async (name: string) => void said.push(name) } as unknown as Port;
     const look = () => shown() as CallShown;
-    return new LiveCall(call, { port, page: "here", look, relayOnly: () => null, isClient: true });
+    return new LiveCall(call, { port, page: "here", look, relayOnly: () => null, isClient: true, devices: ANY_DEVICE });
   }
 
   it("that was left while the browser asked is not accepted", async () => {

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from rapport_protocol.errors import ErrorCode, Rejected
@@ -61,8 +61,8 @@ FEED_AHEAD_MS: Final = 366 * 86_400_000
 TRIES: Final = 16
 """How often a write is tried that found another one before it; each round somebody else got through."""
 
-RemindBy = Callable[[PracticeId, AccountId], None]
-"""Begins a push of class `appointment` to an account; returns at once."""
+RemindBy = Callable[[AppointmentRecord], Awaitable[None]]
+"""Owes a push to everybody on an appointment whose reminder is about to be given. Raises Rejected(UNAVAILABLE)."""
 Moved = Callable[[PracticeId, AppointmentId], None]
 """Told of every appointment that was written: its room may look different."""
 
@@ -222,6 +222,8 @@ class Appointments:
                 return
             minutes = due_reminder(record, now)
             after = reminded(record, minutes)
+            if minutes:
+                await self._remind_by(record)  # before it is given: whoever dies in between leaves both to the next
             about = Reminder(name, minutes, record.start_ms).encode()
             told = [MeetingNotice(record.conv, record.members, NoticeKind.APPOINTMENT_REMINDER, about)]
             change = AppointmentChange(record, after)
@@ -229,10 +231,7 @@ class Appointments:
             if woken is None:
                 continue  # somebody has changed it meanwhile
             self._bus.publish(*wakes(woken))
-            if minutes:
-                self.reminded += 1
-                for account in record.members:
-                    self._remind_by(practice, account)
+            self.reminded += minutes > 0
             return
 
     async def close(

@@ -4,24 +4,24 @@ Source: docs/protocol.md, section 20.1, "Push".
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import structlog
 
 from rapport_protocol.calls.arbiter import CallPhase, CallRecord
-from rapport_protocol.ids import DeviceId, PracticeId
+from rapport_protocol.errors import Rejected
+from rapport_protocol.ids import AccountId, DeviceId, MessageId, PracticeId
 from rapport_server.calling import Calls
-from rapport_server.notifications import PushClass, PushDirectory, Pusher
-from rapport_server.ports import Bus
+from rapport_server.notifications import OwedPush, PushDirectory, PushReason, StillWanted, WakeUp
+from rapport_server.ports import Clock
 
-__all__ = ["Connected", "Waking", "WakingStore"]
+__all__ = ["Waking", "WakingStore"]
 
-ELSEWHERE_S: Final = 0.5
-"""Where there are other nodes, seconds that a device has to take the offer before it counts as not connected to any."""
+CONNECTED_MS: Final = 5_000
+"""So long a connected device has to take the offer before it is woken all the same: its connection may be dead."""
 AT_ONCE: Final = 256
 """Calls whose callee is being woken at a time; beyond that the push of the offer as a message has to do."""
-CLOSING_S: Final = 5.0
-"""Seconds that pushes under way get when the node ends: few services take longer, and nobody else sends them."""
 
 _log = structlog.get_logger("rapport.calls")
 
@@ -30,56 +30,48 @@ class WakingStore(Calls, PushDirectory, Protocol):
     """What is asked of the store."""
 
 
-class Connected(Protocol):
-    """Who is connected to this node."""
-
-    def has(self, device: DeviceId) -> bool:
-        """Whether this device is."""
-
-
 class Waking:
-    """Pushes of class `call`. pusher: None where the server does not push."""
+    """Pushes of class `call`. connected: whether a device is, to any node."""
 
-    def __init__(self, store: WakingStore, devices: Connected, bus: Bus, pusher: Pusher | None) -> None:
+    def __init__(
+        self, store: WakingStore, clock: Clock, wake: WakeUp, connected: Callable[[DeviceId], Awaitable[bool]]
+    ) -> None:
         self._store = store
-        self._devices = devices
-        self._bus = bus
-        self._pusher = pusher
+        self._clock = clock
+        self._wake = wake
+        self._connected = connected
         self._tasks: set[asyncio.Task[None]] = set()
+        wake.answer_for(PushReason.CALL, self._wanted)
 
-    def offered(self, practice: PracticeId, call: CallRecord, callee: list[DeviceId], *, by_client: bool) -> None:
-        """A call rings. callee: all listed devices of its conversation. Returns at once."""
-        if self._pusher is None or len(self._tasks) >= AT_ONCE or all(map(self._devices.has, callee)):
+    def offered(self, practice: PracticeId, call: CallRecord, devices: list[DeviceId], *, by_client: bool) -> None:
+        """A call rings. devices: all listed ones of its conversation. Returns at once."""
+        if len(self._tasks) >= AT_ONCE or not self._wake.may_wake(devices):
             return
-        task = asyncio.create_task(self._wake(self._pusher, practice, call, callee, by_client=by_client))
+        task = asyncio.create_task(self._owe(practice, call, any_hours=not by_client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _wake(
-        self, pusher: Pusher, practice: PracticeId, call: CallRecord, devices: list[DeviceId], *, by_client: bool
-    ) -> None:
-        here = {device for device in devices if self._devices.has(device)}
+    async def _owe(self, practice: PracticeId, call: CallRecord, *, any_hours: bool) -> None:
         try:
-            if self._bus.counted.others:
-                await asyncio.sleep(ELSEWHERE_S)
-                lacking = await self._store.unacknowledged(devices, call.offered_ms)
-                here |= {device for device in devices if device not in lacking}
-                now = await self._store.call(practice, call.id)
-                if now is None or now.phase is not CallPhase.RINGING:
-                    return
-            await pusher.push(practice, call.callee, PushClass.CALL, but=here, any_hours=not by_client)
-        except Exception as problem:  # the push of the offer as a message follows in ten seconds
-            _log.warning("call not pushed", error=type(problem).__name__)
+            await self._wake.owe(practice, call.callee, PushReason.CALL, call.id, int(any_hours), call.until_ms)
+        except Rejected as refused:  # the push of the offer as a message follows in ten seconds
+            _log.warning("call not pushed", error=refused.code.value)
+
+    async def _wanted(self, owed: OwedPush, _account: AccountId) -> StillWanted:
+        """While it rings, for a device that has not taken the offer."""
+        call = await self._store.call(owed.practice, MessageId(owed.about))
+        if call is None or call.phase is not CallPhase.RINGING:
+            return StillWanted.NO
+        if not await self._store.unacknowledged([owed.device], call.offered_ms):
+            return StillWanted.NO
+        late = self._clock.now_ms() >= call.offered_ms + CONNECTED_MS
+        return StillWanted.YES if late or not await self._connected(owed.device) else StillWanted.NOT_YET
 
     async def settled(self) -> None:
-        """Waits until no push is under way."""
+        """Waits until everything is owed that was begun."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Ends: pushes under way get five seconds, the last ones may be of calls that ring."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSING_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends once everything is owed that was begun: that takes milliseconds, or as long as the store does."""
+        await self.settled()

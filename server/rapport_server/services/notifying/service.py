@@ -257,32 +257,40 @@ class Notifying:
         try:
             if not await self._directory.claim_push(subscription, self._clock.now_ms() + CLAIM_MS):
                 return False
-            return await self._send(subscription, PushClass.MESSAGE)
+            return (await self.send(subscription, PushClass.MESSAGE))[0] is Sent.TAKEN
         except Rejected as refused:  # the sweep finds it
             _log.warning("push not claimed", error=refused.code.value)
             return False
 
-    async def push(
-        self,
-        practice: PracticeId,
-        account: AccountId,
-        kind: PushClass,
-        *,
-        but: Collection[DeviceId] = (),
-        any_hours: bool = False,
-    ) -> list[DeviceId]:
+    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
         """See Pusher.push. What is under way for a device holds nothing back: whoever asks decides how often."""
-        if self._services is None:
-            return []
-        found = [each for each in await self._directory.subscriptions_of(practice, account) if each.device not in but]
-        allowed = await self._allowed(kind, found, self._clock.now_ms(), any_hours=any_hours)
-        taken = await asyncio.gather(*(self._send(subscription, kind) for subscription in allowed))
-        return [each.device for each, was_taken in zip(allowed, taken, strict=True) if was_taken]
+        found = await self.subscriptions_of(practice, account)
+        allowed = await self._allowed(kind, found, self._clock.now_ms())
+        sent = await asyncio.gather(*(self.send(subscription, kind) for subscription in allowed))
+        return [each.device for each, (outcome, _) in zip(allowed, sent, strict=True) if outcome is Sent.TAKEN]
 
-    async def _send(self, subscription: Subscription, kind: PushClass) -> bool:
-        """One push, and what the store keeps about it; whether the push service took it, kept or not."""
+    # --- for pushes that are owed ---
+
+    def knows(self, device: DeviceId) -> bool:
+        """Whether it can be woken, as far as this node knows."""
+        return device in self._subscribed
+
+    async def subscriptions_of(self, practice: PracticeId, account: AccountId) -> list[Subscription]:
+        """Of an account; none where nothing is pushed. Raises Rejected(UNAVAILABLE)."""
+        return [] if self._services is None else await self._directory.subscriptions_of(practice, account)
+
+    async def subscription(self, device: DeviceId) -> Subscription | None:
+        """Of a device, None without one. Raises Rejected(UNAVAILABLE)."""
+        return next(iter(await self._directory.subscriptions([device])), None)
+
+    async def may_push(self, kind: PushClass, subscription: Subscription, *, any_hours: bool) -> bool:
+        """Whether hours let it through now. any_hours: the account's office hours say nothing."""
+        return bool(await self._allowed(kind, [subscription], self._clock.now_ms(), any_hours=any_hours))
+
+    async def send(self, subscription: Subscription, kind: PushClass) -> tuple[Sent, int]:
+        """One push, and what the store keeps about it. What became of it, kept or not, as PushServices.send."""
         services, endpoint = self._services, self._endpoint(subscription)
-        outcome, asked_ms = Sent.REFUSED, 0
+        outcome, asked_ms = Sent.REFUSED, 0  # also where the keys are gone that could open it
         if services is not None and endpoint is not None:
             outcome, asked_ms = await services.send(endpoint, kind)
         self.sent[outcome] += 1
@@ -290,7 +298,7 @@ class Notifying:
             await self._record(subscription, outcome, asked_ms)
         except Rejected as refused:  # it is pushed once more then
             _log.warning("push not recorded", error=refused.code.value)
-        return outcome is Sent.TAKEN
+        return outcome, asked_ms
 
     async def _record(self, subscription: Subscription, outcome: Sent, asked_ms: int) -> None:
         now_ms = self._clock.now_ms()

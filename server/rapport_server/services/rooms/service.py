@@ -53,8 +53,8 @@ RETRY_S: Final = 1.0
 """Seconds after which the store is asked again."""
 _HOST_ROLES: Final = (Role.THERAPIST, Role.OWNER)
 
-Alert = Callable[[PracticeId, AccountId], None]
-"""Begins a push of class `appointment` to an account; returns at once."""
+Alert = Callable[[RoomRecord, list[AccountId]], Awaitable[None]]
+"""Owes these hosts a push about somebody who waits. Waits for nobody outside; never raises."""
 Moved = Callable[[PracticeId, AppointmentId], None]
 """Told of every room that looks different."""
 
@@ -282,8 +282,7 @@ class Rooms:
             self._moved(record.practice, record.id)
         if asks_for_alert(before, after):
             self.alerted += 1
-            for host in await self._hosts(record):
-                self._alert(record.practice, host)
+            await self._alert(after, await self._hosts(record))
 
     async def _hosts(self, record: AppointmentRecord) -> list[AccountId]:
         """Every therapist or owner on the appointment; its host alone when that cannot be looked up now."""

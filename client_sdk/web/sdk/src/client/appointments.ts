@@ -1,6 +1,6 @@
 /** Appointments as hosts use them: a part of `RapportClient` that stands behind `client.appointments`. */
 
-import { type Warning, warnings } from "../appointments.ts";
+import { type Warning, warnings, weeklyStarts } from "../appointments.ts";
 import type { Snapshot } from "../local-device/types.ts";
 import type { Appointment } from "../meetings.ts";
 import type { AppointmentId, ConversationId } from "../protocol/ids.ts";
@@ -67,9 +67,19 @@ export class AppointmentBook {
 
   /** Plans one, or a weekly series of them; the others of the conversation are told once the server has it. */
   async plan(conversation: ConversationId, plan: AppointmentPlan): Promise<Appointment[]> {
-    const zone = plan.zone ?? this.#look().ownOffice.hours?.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const zone = plan.zone ?? this.zone;
     const ids = await this.#port.call("planAppointment", conversation, { ...plan, zone });
     return ids.map((id) => this.of(id)).filter((one) => one !== null);
+  }
+
+  /** IANA name of the zone whose wall time is kept unless another is given: our office's, else this machine's. */
+  get zone(): string {
+    return this.#look().ownOffice.hours?.zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+  }
+
+  /** When a weekly series would begin each time: `zone` keeps its wall time. weeks: 1 to 52, else RangeError. */
+  starts(startMs: number, weeks: number): readonly number[] {
+    return weeklyStarts(this.zone, startMs, weeks);
   }
 
   /** Moves one; the others of its series stay. minutes: as before unless given. */

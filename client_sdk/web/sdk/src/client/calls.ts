@@ -2,12 +2,14 @@
 
 import { systemRandom } from "../adapters/clock.ts";
 import type { CallMedia, CallView } from "../call-views.ts";
-import type { CallShown } from "../engine/calls-shown.ts";
+import type { CallShown } from "../engine/calls/calls-shown.ts";
 import type { Snapshot } from "../local-device/types.ts";
 import { toHex } from "../protocol/bytes.ts";
 import { LocalError } from "../protocol/errors.ts";
 import { type AppointmentId, type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
+import { forgetOtherCertificates } from "./call-certificates.ts";
 import { LiveCall } from "./live-call.ts";
+import { ANY_DEVICE, type DeviceChoice } from "./media-devices.ts";
 import type { Port } from "./port.ts";
 
 /** How somebody is called. id: one that was agreed before, as at the door of an appointment. */
@@ -15,6 +17,14 @@ export interface OfferOptions {
   readonly media?: CallMedia;
   readonly appointment?: AppointmentId | null;
   readonly id?: MessageId;
+}
+
+/** The device is in the call, says the server: what `rejoin` goes on with. */
+const IN_CALL: readonly CallView["phase"][] = ["connecting", "connected", "reconnecting"];
+
+/** A page with media in it holds this lock; the browser gives it to the next one when the page is gone. */
+function lockOf(page: string): string {
+  return `rapport-call-page:${page}`;
 }
 
 /**
@@ -31,14 +41,23 @@ export class Calls {
    * it: hidden for clients. It counts from the next connection on.
    */
   hideAddress: boolean | null = null;
+  /** Camera, microphone and speaker of the next calls, and of the one that is on as far as `choose` said so. */
+  devices: DeviceChoice = ANY_DEVICE;
   private readonly port: Port;
   private readonly look: () => Snapshot;
+  private readonly changed: () => void;
   private readonly page = toHex(systemRandom(16));
   private readonly held = new Map<MessageId, LiveCall>();
+  /** Pages that had media of a call, and whether they are gone. */
+  private readonly pages = new Map<string, "asked" | "gone">();
+  private isTidy = false;
+  private letGo: (() => void) | null = null;
 
-  constructor(port: Port, look: () => Snapshot) {
+  /** changed: called when something is different that does not stand in the snapshot. */
+  constructor(port: Port, look: () => Snapshot, changed: () => void) {
     this.port = port;
     this.look = look;
+    this.changed = changed;
   }
 
   // --- what there is --------------------------------------------------------------------------------------------------
@@ -58,6 +77,18 @@ export class Calls {
   get current(): LiveCall | null {
     const found = Object.values(this.look().calls).find(({ view, page }) => view.here && page === this.page);
     return found === undefined ? null : (this.held.get(found.view.id) ?? null);
+  }
+
+  /**
+   * A call that this device is in and whose page is gone: it was reloaded, or has crashed. The server keeps it for half a
+   * minute: `open(id).rejoin()` goes on with it in this page. null = there is none.
+   */
+  get interrupted(): CallView | null {
+    const all = Object.values(this.look().calls);
+    const found = all.find(
+      ({ view, page }) => view.here && IN_CALL.includes(view.phase) && this.pages.get(page) === "gone",
+    );
+    return found?.view ?? null;
   }
 
   private shown(call: MessageId): CallShown | null {
@@ -110,6 +141,27 @@ export class Calls {
     return isOver && !(shown.view.here && shown.page === this.page); // else it is being left
   }
 
+  /** From now on other pages know that this one is there. */
+  private hold(): void {
+    if (this.letGo === null) {
+      const held = new Promise<void>((resolve) => {
+        this.letGo = resolve;
+      });
+      void globalThis.navigator?.locks?.request(lockOf(this.page), () => held);
+    }
+  }
+
+  /** Asks for the lock of another page with media: it is had when that page is gone. */
+  private miss(page: string): void {
+    if (page !== "" && page !== this.page && !this.pages.has(page)) {
+      this.pages.set(page, "asked");
+      void globalThis.navigator?.locks?.request(lockOf(page), async () => {
+        this.pages.set(page, "gone");
+        this.changed();
+      });
+    }
+  }
+
   private get isClient(): boolean {
     return this.look().identity?.role === "client";
   }
@@ -121,7 +173,9 @@ export class Calls {
       look: () => this.shown(id),
       relayOnly: () => this.hideAddress,
       isClient: this.isClient,
+      devices: this.devices,
     };
+    this.hold();
     const made = new LiveCall(id, grounds);
     this.held.set(id, made);
     return made;
@@ -137,7 +191,16 @@ export class Calls {
         this.held.delete(id);
       }
     }
-    for (const { view, page, orders } of Object.values(this.look().calls)) {
+    const { identity, calls } = this.look();
+    if (identity !== null && !this.isTidy) {
+      this.isTidy = true;
+      const live = Object.values(calls).filter(({ view }) => view.here);
+      void forgetOtherCertificates(live.map(({ view }) => view.id));
+    }
+    for (const { view, page, orders } of Object.values(calls)) {
+      if (view.here) {
+        this.miss(page);
+      }
       if (page === this.page && view.here && orders.start > 0 && !this.held.has(view.id)) {
         this.takeOver(view).catch(() => undefined); // both have called: their call goes on with our media
       }
@@ -158,7 +221,15 @@ export class Calls {
     this.current?.moved();
   }
 
-  /** This page goes away: the call that it has is left. */
+  /** This page goes away, maybe to come back: a call that it is in waits for that, one that rings is taken back. */
+  left(): void {
+    const { current } = this;
+    if (current !== null && !IN_CALL.includes(current.view.phase)) {
+      void current.hangUp().catch(() => undefined);
+    }
+  }
+
+  /** This page has no part in calls any more: the call that it has is left. */
   close(): void {
     const { current } = this;
     if (current !== null) {
@@ -167,5 +238,6 @@ export class Calls {
     for (const live of this.held.values()) {
       live.close();
     }
+    this.letGo?.();
   }
 }

@@ -121,7 +121,7 @@ export class RapportClient {
       watchNetwork((available) => void this.network(available).catch(() => undefined)),
       watchReturn(() => this.port.greet?.()),
       watchConnection(() => this.calls.moved()),
-      watchLeave(() => this.calls.close()),
+      watchLeave(() => this.calls.left()),
       watchAttention(() => void this.port.call("presence", "attended").catch(() => undefined)),
     );
   }
@@ -129,7 +129,8 @@ export class RapportClient {
   private parts(): [Presence, Offices, Pushes, Calls] {
     const look = () => this.mirror;
     const { port } = this;
-    return [new Presence(port, look), new Offices(port, look), new Pushes(port), new Calls(port, look)];
+    const changed = () => this.hearers.tell({ type: "changed" });
+    return [new Presence(port, look), new Offices(port, look), new Pushes(port), new Calls(port, look, changed)];
   }
 
   /** Ends this page's part: its worker gives the vault back, another tab's takes over. What is queued stays queued. */

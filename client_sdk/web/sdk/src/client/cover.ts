@@ -1,8 +1,8 @@
 /** Cover and hand-over as hosts use it: a part of `RapportClient` that stands behind `client.cover`. */
 
 import type { CoverState, CoverStep } from "../agreements.ts";
-import { atTime } from "../engine/cover.ts";
-import type { Asking } from "../engine/covering.ts";
+import { atTime } from "../engine/bodies/cover.ts";
+import type { Asking } from "../engine/cover/covering.ts";
 import type { Message } from "../events.ts";
 import type { CoverView, Snapshot } from "../local-device/types.ts";
 import type { AccountId, ConversationId } from "../protocol/ids.ts";

@@ -4,7 +4,7 @@
  */
 
 import type { AutomaticAnswer, Card, OfficeShown, OwnOffice, Promised, Waiting } from "../agreements.ts";
-import * as officeAnswers from "../engine/office-answers.ts";
+import * as officeAnswers from "../engine/office/office-answers.ts";
 import { countingAt, officeShown, promiseOf } from "../engine/office-shown.ts";
 import type { Message } from "../events.ts";
 import type { ConversationView, Snapshot } from "../local-device/types.ts";

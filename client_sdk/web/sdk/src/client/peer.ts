@@ -9,8 +9,8 @@
  * one peer are made one after the other: whoever makes them waits for the last one.
  */
 
-import { bare, named, originOf, userNameOf } from "../engine/descriptions.ts";
-import type { Description } from "../engine/meetings.ts";
+import type { Description } from "../engine/bodies/meetings.ts";
+import { bare, named, originOf, userNameOf } from "../engine/calls/descriptions.ts";
 import type { TurnCredentials } from "../protocol/meeting.ts";
 
 /** A candidate and the `m` line that it belongs to. */
@@ -288,6 +288,11 @@ export class Peer {
   get standing(): Description | null {
     const { type, sdp } = this.connection?.localDescription ?? { type: null, sdp: "" };
     return type === "offer" || type === "answer" ? { kind: type, sdp } : null;
+  }
+
+  /** Whether a description of theirs is of another connection than the one before. */
+  isAnother(theirs: Description): boolean {
+    return this.theirs !== null && originOf(this.theirs) !== originOf(theirs);
   }
 
   /** Whether a description of theirs only asks for a restart: it is of the ICE session that stands. */

@@ -15,8 +15,9 @@ import { Rejected } from "../protocol/errors.ts";
 import type { AppointmentId } from "../protocol/ids.ts";
 import type { TurnCredentials } from "../protocol/meeting.ts";
 import { countsIn } from "./flow.ts";
+import { ANY_DEVICE, type DeviceChoice, type DeviceKind } from "./media-devices.ts";
 import { MicrophoneLevel } from "./microphone-level.ts";
-import { OwnMedia } from "./own-media.ts";
+import { type DeviceGone, OwnMedia } from "./own-media.ts";
 import type { Port } from "./port.ts";
 
 /** Two connections may take so long to meet at the relay, ms. */
@@ -44,8 +45,9 @@ export interface PrecallState {
   readonly why: readonly PrecallWhy[];
 }
 
-/** What is tested. appointment: whose relay credentials; camera: whether pictures are wanted. */
+/** What is tested. appointment: whose relay credentials; camera: whether pictures are wanted; devices: which. */
 export interface PrecallOptions {
+  readonly devices?: DeviceChoice;
   readonly appointment?: AppointmentId | null;
   readonly camera?: boolean;
 }
@@ -68,10 +70,13 @@ export class PrecallTest {
   private readonly port: Port;
   private readonly appointment: AppointmentId | null;
   private readonly video: boolean;
-  private readonly own = new OwnMedia();
+  private readonly own: OwnMedia;
   private readonly listeners = new Set<() => void>();
   private readonly over = new AbortController();
   private microphoneLevel: MicrophoneLevel | null = null;
+  private listened: MediaStreamTrack | null = null;
+  /** How the microphone was found at first: a camera that is asked for later has problems of its own. */
+  private heard: DeviceFound = "none";
   private standing: PrecallState = BEGINNING;
   /** Packets of the measurement that have come. */
   private came = 0;
@@ -79,8 +84,10 @@ export class PrecallTest {
   private rttMs = 0;
   private isOnline = navigator.onLine;
 
-  constructor(port: Port, { appointment = null, camera = true }: PrecallOptions = {}) {
+  constructor(port: Port, { appointment = null, camera = true, devices = ANY_DEVICE }: PrecallOptions = {}) {
     this.port = port;
+    this.own = new OwnMedia(devices);
+    this.own.show = () => this.found();
     this.appointment = appointment;
     this.video = camera;
   }
@@ -144,16 +151,41 @@ export class PrecallTest {
 
   private async devices(): Promise<void> {
     await this.own.use("audio");
-    const microphone = foundOf(this.own);
+    this.heard = foundOf(this.own);
     if (this.video) {
       await this.own.use("video");
     }
-    const camera = this.video ? foundOf(this.own, "video") : "ok";
-    const { audio } = this.own.tracks;
-    if (audio !== null && !this.over.signal.aborted) {
-      this.microphoneLevel = new MicrophoneLevel(audio, (level) => this.change({ level }));
+    this.found();
+  }
+
+  /** What there is now: a device may have been pulled out, or another one chosen. */
+  private found(): void {
+    const { audio, video } = this.own.tracks;
+    if (audio !== this.listened && !this.over.signal.aborted) {
+      this.listened = audio;
+      this.microphoneLevel?.close();
+      this.microphoneLevel = audio && new MicrophoneLevel(audio, (level) => this.change({ level }));
     }
+    this.heard = audio === null ? this.heard : "ok";
+    const microphone = audio === null && this.heard === "ok" ? "none" : this.heard;
+    const camera = this.video && video === null ? foundOf(this.own, "video") : "ok";
     this.change({ microphone, camera, stream: this.own.stream });
+  }
+
+  /** Uses this camera or microphone from now on; another one where it is not to be had. */
+  async choose(kind: DeviceKind, device: string): Promise<void> {
+    await this.own.choose(kind, device);
+    this.found();
+  }
+
+  /** The device in use, by the browser's id. */
+  using(kind: DeviceKind): string {
+    return this.own.using(kind);
+  }
+
+  /** A camera or microphone that went by itself, and what is used in its place; null = none has. */
+  get gone(): DeviceGone | null {
+    return this.own.gone;
   }
 
   // --- the relay ------------------------------------------------------------------------------------------------------

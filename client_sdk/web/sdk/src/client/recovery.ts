@@ -5,7 +5,7 @@
  * would only look for ways that are not there. The calling device restarts; the other one asks it to.
  */
 
-import type { Description } from "../engine/meetings.ts";
+import type { Description } from "../engine/bodies/meetings.ts";
 import type { Peer, Route } from "./peer.ts";
 
 /** New pictures must have come within this time after a restart, ms. */

@@ -1,7 +1,7 @@
 /** Waiting rooms as people and hosts use them: a part of `RapportClient` that stands behind `client.waitingRoom`. */
 
 import { systemRandom } from "../adapters/clock.ts";
-import type { HostWish } from "../engine/rooms-hosting.ts";
+import type { HostWish } from "../engine/waiting-room/rooms-hosting.ts";
 import type { Snapshot } from "../local-device/types.ts";
 import type { LinkUsed, Room, RoomPerson } from "../meetings.ts";
 import { type AccountId, type AppointmentId, idOf, type MessageId } from "../protocol/ids.ts";

@@ -7,8 +7,8 @@
 import { type ArchiveRecord, archiveKey, entryEpoch, openEntry, sealEntry, type Trust } from "../crypto/archive.ts";
 import { AuthenticationFailed } from "../crypto/failures.ts";
 import type { Outer } from "../protocol/signed.ts";
-import { archiveKeyOf, newestArchiveKey } from "./archive-keys.ts";
-import type { Turn } from "./turn.ts";
+import { archiveKeyOf, newestArchiveKey } from "./keys/archive-keys.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** An archive entry under a key that is held, which no device of ours has written for this message and sender. */
 export class ForgedEntry extends AuthenticationFailed {

@@ -15,17 +15,17 @@ import { utf8 } from "../protocol/bytes.ts";
 import { FormatError, LocalError } from "../protocol/errors.ts";
 import type { AccountId, ConversationId } from "../protocol/ids.ts";
 import { isAdmin } from "../protocol/membership-entries.ts";
-import { CARD_TEXT_BYTES, type CardContent, CRISIS_LINES_MOST } from "./agreements.ts";
+import { CARD_TEXT_BYTES, type CardContent, CRISIS_LINES_MOST } from "./bodies/agreements.ts";
+import { asMap, parseContent, SETTING_BYTES } from "./bodies/content.ts";
 import { compose } from "./composing.ts";
-import { asMap, parseContent, SETTING_BYTES } from "./content.ts";
 import { othersIn } from "./conversations.ts";
-import { hoursNow, takeDocument } from "./office.ts";
+import { hoursNow, takeDocument } from "./office/office.ts";
+import { sidesOf } from "./office/promises.ts";
 import { SETTINGS_MOST, setSetting, settings } from "./own-state.ts";
 import { standing } from "./own-values.ts";
-import { sidesOf } from "./promises.ts";
-import { CONVERSATIONS, OWN } from "./records.ts";
-import { Table } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import { CONVERSATIONS, OWN } from "./vault/records.ts";
+import { Table } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** The setting that holds our own card, as JSON. */
 export const CARD_SETTING = "card";

@@ -15,14 +15,14 @@ import { isAdmin, parseSignedEntry, signEntry } from "../protocol/membership-ent
 import type { AppendEntry, Appended } from "../protocol/requests.ts";
 import { listsOf, newestList } from "./contacts.ts";
 import { appendOwn } from "./conversations.ts";
-import type { Errand } from "./errands.ts";
-import * as errands from "./errands.ts";
 import * as outbox from "./outbox.ts";
-import type { Conversation } from "./records.ts";
-import { CONVERSATIONS } from "./records.ts";
-import { accountSeq } from "./showing.ts";
-import type { Call, Turn } from "./turn.ts";
-import { makeCall, signingKeyOf } from "./turn.ts";
+import { accountSeq } from "./shown/showing.ts";
+import type { Errand } from "./vault/errands.ts";
+import * as errands from "./vault/errands.ts";
+import type { Conversation } from "./vault/records.ts";
+import { CONVERSATIONS } from "./vault/records.ts";
+import type { Call, Turn } from "./vault/turn.ts";
+import { makeCall, signingKeyOf } from "./vault/turn.ts";
 
 /** The device that signed the list has this time before the others look whether it has appended. */
 const OTHERS_MS = 3_600_000;

@@ -11,7 +11,6 @@ import { LocalError } from "../protocol/errors.ts";
 import { type ConversationId, idOf, type MessageId } from "../protocol/ids.ts";
 import { EXPIRE_LEAST_MS, EXPIRE_MOST_MS } from "../protocol/limits.ts";
 import { URGENT } from "../protocol/signed.ts";
-import { applyChange } from "./changes.ts";
 import {
   asMap,
   type Content,
@@ -21,14 +20,17 @@ import {
   NAME_BYTES,
   type Reaction,
   TEXT_BYTES,
-} from "./content.ts";
+} from "./bodies/content.ts";
+import { isCoverBubble } from "./bodies/cover.ts";
 import { othersIn } from "./conversations.ts";
-import { isCoverBubble } from "./cover.ts";
 import { nameOf } from "./device-names.ts";
 import { lifeLeft } from "./expiry.ts";
-import { NEW_OUTGOING_POST, NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./outgoing.ts";
-import { sidesOf } from "./promises.ts";
-import { promiseMade, termsOf } from "./promising.ts";
+import { sidesOf } from "./office/promises.ts";
+import { promiseMade, termsOf } from "./office/promising.ts";
+import { applyChange } from "./shown/changes.ts";
+import { asShown, putMessage, queuedPlace } from "./shown/showing.ts";
+import { noteSeen, openToUs } from "./urgent.ts";
+import { NEW_OUTGOING_POST, NEW_QUEUE, OUTBOX, QUEUES, SENT } from "./vault/outgoing.ts";
 import {
   CONVERSATIONS,
   COUNTERS,
@@ -37,11 +39,9 @@ import {
   type MessageRecord,
   NEW_MESSAGE,
   SETTINGS,
-} from "./records.ts";
-import { asShown, putMessage, queuedPlace } from "./showing.ts";
-import { amend } from "./tables.ts";
-import type { Turn } from "./turn.ts";
-import { noteSeen, openToUs } from "./urgent.ts";
+} from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** What stands in a conversation for people to read, beside the steps of a cover. */
 const BUBBLES: ReadonlySet<string> = new Set<Content["type"]>(["text", "appointment", "call.offer"]);

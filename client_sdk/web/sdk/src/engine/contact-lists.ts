@@ -14,8 +14,8 @@ import {
 } from "../protocol/device-lists.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { AccountId } from "../protocol/ids.ts";
-import type { Contact } from "./records.ts";
-import { must } from "./tables.ts";
+import type { Contact } from "./vault/records.ts";
+import { must } from "./vault/tables.ts";
 
 /** Hashes of contradictions that were decided, per account. */
 const SETTLED_KEPT = 16;

@@ -30,10 +30,10 @@ import type { AccountId, DeviceId } from "../protocol/ids.ts";
 import type { DeviceLists } from "../protocol/requests.ts";
 import { RuleBroken } from "../protocol/rules.ts";
 import { chainOf, isBelow, isOtherIdentity, newestOf, ownChain, parseList, settled } from "./contact-lists.ts";
-import type { Errand } from "./errands.ts";
-import * as errands from "./errands.ts";
 import { standing } from "./own-values.ts";
-import { requirePromised } from "./promised-pins.ts";
+import type { Errand } from "./vault/errands.ts";
+import * as errands from "./vault/errands.ts";
+import { requirePromised } from "./vault/promised-pins.ts";
 import {
   CONTACTS,
   type Contact,
@@ -42,10 +42,10 @@ import {
   NEW_CONTACT,
   OFFERED,
   PEERS,
-} from "./records.ts";
-import { amend } from "./tables.ts";
-import { type Call, makeCall, type Turn } from "./turn.ts";
-import { mayHaveLost } from "./upkeep.ts";
+} from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import { type Call, makeCall, type Turn } from "./vault/turn.ts";
+import { mayHaveLost } from "./vault/upkeep.ts";
 
 /** Contradicting lists kept as evidence per account; one pair proves it. */
 const RIVALS_KEPT = 4;

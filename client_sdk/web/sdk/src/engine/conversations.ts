@@ -17,10 +17,10 @@ import type { MembershipChain } from "../protocol/requests.ts";
 import { RuleBroken } from "../protocol/rules.ts";
 import { selfConversation } from "../protocol/signed.ts";
 import { forgetOffered, listAt, listedDevices, listedSince, offeredList, vouch } from "./contacts.ts";
-import type { Errand } from "./errands.ts";
-import * as errands from "./errands.ts";
-import { keepOwnEntries } from "./own-entries.ts";
 import { standing } from "./own-values.ts";
+import type { Errand } from "./vault/errands.ts";
+import * as errands from "./vault/errands.ts";
+import { keepOwnEntries } from "./vault/own-entries.ts";
 import {
   CONVERSATIONS,
   type Conversation,
@@ -28,9 +28,9 @@ import {
   NEW_CONVERSATION,
   WAITING_ENTRIES,
   type WaitingEntry,
-} from "./records.ts";
-import { amend, must, Table } from "./tables.ts";
-import { type Call, makeCall, type Turn } from "./turn.ts";
+} from "./vault/records.ts";
+import { amend, must, Table } from "./vault/tables.ts";
+import { type Call, makeCall, type Turn } from "./vault/turn.ts";
 
 /** Conversations that wait for device lists before they can be taken in: by conversation. */
 const UNADMITTED = new Table<object>("unadmitted");

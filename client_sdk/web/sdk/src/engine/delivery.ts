@@ -10,12 +10,12 @@ import { FETCH_IDS } from "../protocol/limits.ts";
 import type { Delivered } from "../protocol/messages.ts";
 import type { Receipts, ReceiptsOf } from "../protocol/requests.ts";
 import { accountOf, listedDevices } from "./contacts.ts";
-import * as errands from "./errands.ts";
-import { SENT, UNDELIVERED } from "./outgoing.ts";
-import { CONVERSATIONS, type Conversation, MESSAGES, type MessageRecord } from "./records.ts";
-import { changeStatus, putMessage } from "./showing.ts";
-import { amend } from "./tables.ts";
-import { type Call, makeCall, type Turn } from "./turn.ts";
+import { changeStatus, putMessage } from "./shown/showing.ts";
+import * as errands from "./vault/errands.ts";
+import { SENT, UNDELIVERED } from "./vault/outgoing.ts";
+import { CONVERSATIONS, type Conversation, MESSAGES, type MessageRecord } from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import { type Call, makeCall, type Turn } from "./vault/turn.ts";
 
 /** At most one read receipt per conversation in this time. */
 export const READ_EVERY_MS = 10_000;

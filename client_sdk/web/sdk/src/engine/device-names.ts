@@ -6,12 +6,12 @@
 
 import type { Device } from "../events.ts";
 import type { AccountId, DeviceId } from "../protocol/ids.ts";
+import type { Profile } from "./bodies/content.ts";
 import { accountOf, newestList, rename } from "./contacts.ts";
-import type { Profile } from "./content.ts";
 import type { OpenedMessage } from "./opening.ts";
-import { CONTACTS, SETTINGS } from "./records.ts";
-import { amend, Table } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import { CONTACTS, SETTINGS } from "./vault/records.ts";
+import { amend, Table } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** atMs: when it was given, by the server's clock. */
 export interface DeviceName {

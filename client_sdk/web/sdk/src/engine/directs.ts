@@ -13,14 +13,14 @@ import { EMPTY } from "../protocol/bytes.ts";
 import { type ConversationId, type DeviceId, idOf, type MessageId } from "../protocol/ids.ts";
 import type { Direct } from "../protocol/messages.ts";
 import { encodeOuter, type Outer } from "../protocol/signed.ts";
+import { asMap, type Content } from "./bodies/content.ts";
 import { accountOf, heard, listedDevices } from "./contacts.ts";
-import { asMap, type Content } from "./content.ts";
-import { count } from "./figures.ts";
+import { choose, commitOpened, sealOn } from "./keys/sessions.ts";
 import type { OpenedMessage } from "./opening.ts";
-import { DIRECTS, type SentPost } from "./outgoing.ts";
-import { CONVERSATIONS, epochOf } from "./records.ts";
-import { choose, commitOpened, sealOn } from "./sessions.ts";
-import type { Turn } from "./turn.ts";
+import { count } from "./vault/figures.ts";
+import { DIRECTS, type SentPost } from "./vault/outgoing.ts";
+import { CONVERSATIONS, epochOf } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** A session acknowledgement waits 30 days for its device. */
 export const NOTE_MS = 30 * 86_400_000;

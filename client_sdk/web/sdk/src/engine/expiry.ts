@@ -15,17 +15,17 @@ import { EMPTY } from "../protocol/bytes.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { ConversationId, DeviceId, MessageId } from "../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS, EXPIRE_LEAST_MS, EXPIRE_MOST_MS } from "../protocol/limits.ts";
-import type { Content } from "./content.ts";
-import { parseContent } from "./content.ts";
+import type { Content } from "./bodies/content.ts";
+import { parseContent } from "./bodies/content.ts";
 import { noteGone } from "./delivery.ts";
-import { fault } from "./faults.ts";
-import type { OutgoingPost } from "./outgoing.ts";
-import { OUTBOX, QUEUES, SENT, UNDELIVERED } from "./outgoing.ts";
-import { removed } from "./promises.ts";
-import type { Expiring, MessageRecord } from "./records.ts";
-import { CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES } from "./records.ts";
-import { forgetWords } from "./searching.ts";
-import type { Turn } from "./turn.ts";
+import { removed } from "./office/promises.ts";
+import { forgetWords } from "./shown/searching.ts";
+import { fault } from "./vault/faults.ts";
+import type { OutgoingPost } from "./vault/outgoing.ts";
+import { OUTBOX, QUEUES, SENT, UNDELIVERED } from "./vault/outgoing.ts";
+import type { Expiring, MessageRecord } from "./vault/records.ts";
+import { CHAINS, CHANGES, CONVERSATIONS, EXPIRING, MESSAGES } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** What our own code stumbles over is tried again after an hour. */
 const AGAIN_MS = 3_600_000;

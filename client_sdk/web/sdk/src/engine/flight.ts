@@ -7,7 +7,7 @@
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { UNANSWERED_SENDS } from "../protocol/limits.ts";
 import type { SignalMemory } from "./signal-memory.ts";
-import { must } from "./tables.ts";
+import { must } from "./vault/tables.ts";
 
 /**
  * Posts and directs on their way, at most 64.

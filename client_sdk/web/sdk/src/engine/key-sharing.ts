@@ -8,18 +8,18 @@
  */
 
 import { selfConversation } from "../protocol/signed.ts";
-import { archiveKeys, keepArchiveKey } from "./archive-keys.ts";
+import type { KeysGiven, OwnArchiveKey } from "./bodies/content.ts";
+import { KEYS_MOST } from "./bodies/content.ts";
 import { listedDevices } from "./contacts.ts";
-import type { KeysGiven, OwnArchiveKey } from "./content.ts";
-import { KEYS_MOST } from "./content.ts";
 import { openSelf } from "./conversations.ts";
 import { putContent } from "./directs.ts";
-import * as errands from "./errands.ts";
+import { archiveKeys, keepArchiveKey } from "./keys/archive-keys.ts";
+import { choose } from "./keys/sessions.ts";
 import type { OpenedMessage } from "./opening.ts";
 import { missingSessions } from "./sealing.ts";
-import { choose } from "./sessions.ts";
-import { Table } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import * as errands from "./vault/errands.ts";
+import { Table } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Siblings are asked every ten minutes at most. */
 const AGAIN_MS = 600_000;

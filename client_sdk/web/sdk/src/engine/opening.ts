@@ -19,9 +19,9 @@ import { bodyHash, type Outer, parseOuter as parseOuterBytes } from "../protocol
 import { type Keyed, makeKeyed } from "./archiving.ts";
 import { deviceParty, type Known } from "./contacts.ts";
 import { mayHaveWritten } from "./conversations.ts";
-import { CONVERSATIONS, type Envelope, epochOf } from "./records.ts";
-import { type Opened, openSealedKey, PrekeyGone, UnknownSession } from "./sessions.ts";
-import type { Turn } from "./turn.ts";
+import { type Opened, openSealedKey, PrekeyGone, UnknownSession } from "./keys/sessions.ts";
+import { CONVERSATIONS, type Envelope, epochOf } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /**
  * Why a message could not be opened, as the failure rules number it. F1: its ratchet key was used or has expired, though

@@ -16,15 +16,23 @@ import { type ConversationId, type DeviceId, idBytes, splitIds } from "../protoc
 import type { Post } from "../protocol/messages.ts";
 import { isBlocked, listedDevices } from "./contacts.ts";
 import { accountsOf, othersIn, requiredDevices, setAbsent } from "./conversations.ts";
-import * as errands from "./errands.ts";
-import { fault } from "./faults.ts";
 import type { Flight } from "./flight.ts";
-import { DIRECTS, type Hold, OUTBOX, type OutgoingDirect, type OutgoingPost, QUEUES, type Queue } from "./outgoing.ts";
-import { CONVERSATIONS, type Conversation, PEERS } from "./records.ts";
 import { sealPost, withKeys, withKeysFor } from "./sealing.ts";
-import { must } from "./tables.ts";
-import type { Turn } from "./turn.ts";
-import { inGrace } from "./upkeep.ts";
+import * as errands from "./vault/errands.ts";
+import { fault } from "./vault/faults.ts";
+import {
+  DIRECTS,
+  type Hold,
+  OUTBOX,
+  type OutgoingDirect,
+  type OutgoingPost,
+  QUEUES,
+  type Queue,
+} from "./vault/outgoing.ts";
+import { CONVERSATIONS, type Conversation, PEERS } from "./vault/records.ts";
+import { must } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
+import { inGrace } from "./vault/upkeep.ts";
 
 /** A device heard of within 45 days is not believed to be dormant. */
 const DORMANT_MS = 45 * 86_400_000;

@@ -10,13 +10,13 @@
 import { makeSecurityEvent } from "../events.ts";
 import { equal, toHex } from "../protocol/bytes.ts";
 import { versionOf } from "../protocol/device-lists.ts";
+import type { OwnPin } from "./bodies/content.ts";
 import { confirmed } from "./contact-lists.ts";
 import { expectList, listAt, newestList } from "./contacts.ts";
-import type { OwnPin } from "./content.ts";
-import * as errands from "./errands.ts";
-import { CONTACTS, type Contact, isBlocked } from "./records.ts";
-import { amend } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import * as errands from "./vault/errands.ts";
+import { CONTACTS, type Contact, isBlocked } from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Another device of ours says how it has pinned a contact. One that is not known here yet is remembered for it. */
 export function takePin(turn: Turn, pin: OwnPin): void {

@@ -7,17 +7,17 @@
 
 import { FormatError } from "../protocol/errors.ts";
 import { selfConversation } from "../protocol/signed.ts";
-import { type Content, type OwnContent, type OwnSetting, parseContent } from "./content.ts";
+import { type Content, type OwnContent, type OwnSetting, parseContent } from "./bodies/content.ts";
 import { readElsewhere } from "./delivery.ts";
-import * as errands from "./errands.ts";
 import type { OpenedMessage } from "./opening.ts";
-import type { OutgoingPost } from "./outgoing.ts";
 import { takePin } from "./own-pins.ts";
 import { SETTINGS_MOST, settings, tell } from "./own-state.ts";
 import { ownValue, settleValue, standing, unqueueValue } from "./own-values.ts";
-import { CONVERSATIONS } from "./records.ts";
-import { amend } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import * as errands from "./vault/errands.ts";
+import type { OutgoingPost } from "./vault/outgoing.ts";
+import { CONVERSATIONS } from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Whether a content is for our own devices, with one value per type and subject. */
 export function isOwnContent(content: Content | null): content is OwnContent {

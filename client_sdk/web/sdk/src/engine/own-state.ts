@@ -12,17 +12,24 @@ import { utf8 } from "../protocol/bytes.ts";
 import { LocalError } from "../protocol/errors.ts";
 import type { ConversationId } from "../protocol/ids.ts";
 import { MAX_INTEGER } from "../protocol/limits.ts";
+import {
+  archived,
+  asMap,
+  type OwnContent,
+  SETTING_BYTES,
+  SETTING_NAME_CHARACTERS,
+  TEXT_BYTES,
+} from "./bodies/content.ts";
 import { compose } from "./composing.ts";
 import { listedDevices } from "./contacts.ts";
-import { archived, asMap, type OwnContent, SETTING_BYTES, SETTING_NAME_CHARACTERS, TEXT_BYTES } from "./content.ts";
 import { openSelf, othersIn } from "./conversations.ts";
 import { newestRead } from "./delivery.ts";
-import * as errands from "./errands.ts";
-import { OUTBOX } from "./outgoing.ts";
 import { ownValue, queueValue, standingAll } from "./own-values.ts";
-import { CONVERSATIONS, type Conversation, OWN } from "./records.ts";
-import { amend } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import * as errands from "./vault/errands.ts";
+import { OUTBOX } from "./vault/outgoing.ts";
+import { CONVERSATIONS, type Conversation, OWN } from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** At most one draft per conversation in this time. */
 const DRAFT_EVERY_MS = 2_000;

@@ -10,9 +10,9 @@
 import type { Transaction } from "../ports.ts";
 import { FormatError } from "../protocol/errors.ts";
 import type { MessageId } from "../protocol/ids.ts";
-import { asMap, type OwnContent, parseContent, subjectOf } from "./content.ts";
-import { NEW_OWN_VALUE, OWN, type OwnValue, standingOf } from "./records.ts";
-import type { Turn } from "./turn.ts";
+import { asMap, type OwnContent, parseContent, subjectOf } from "./bodies/content.ts";
+import { NEW_OWN_VALUE, OWN, type OwnValue, standingOf } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 function keyOf(content: OwnContent): string {
   return `${content.type}:${subjectOf(content)}`;

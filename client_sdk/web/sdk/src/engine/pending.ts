@@ -9,12 +9,12 @@
 import type { PlaceholderReason } from "../events.ts";
 import { EMPTY } from "../protocol/bytes.ts";
 import { type AccountId, type ConversationId, type DeviceId, ID_BYTES, idOf, type MessageId } from "../protocol/ids.ts";
-import * as errands from "./errands.ts";
-import { count } from "./figures.ts";
-import { CONVERSATIONS, NEW_PENDING, PENDING, type PendingMessage } from "./records.ts";
-import { HELD_MS, PLACEHOLDER_MS, showPlaceholder } from "./showing.ts";
-import { Table } from "./tables.ts";
-import type { Turn } from "./turn.ts";
+import { HELD_MS, PLACEHOLDER_MS, showPlaceholder } from "./shown/showing.ts";
+import * as errands from "./vault/errands.ts";
+import { count } from "./vault/figures.ts";
+import { CONVERSATIONS, NEW_PENDING, PENDING, type PendingMessage } from "./vault/records.ts";
+import { Table } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Most closed messages whose bytes are kept here: at most 17 MB. */
 export const RAW_MOST = 1_024;

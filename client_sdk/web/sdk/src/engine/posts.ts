@@ -13,29 +13,31 @@ import { FormatError } from "../protocol/errors.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { URGENT } from "../protocol/signed.ts";
 import { keepSiblingPost } from "./answering.ts";
-import { newsOf, takeAppointments, takeLate } from "./appointments.ts";
+import { newsOf, takeAppointments, takeLate } from "./appointments/appointments.ts";
 import { entryFor, type Keyed } from "./archiving.ts";
-import { noteFor } from "./call-bubbles.ts";
-import { otherIn, takeCallWord, takeOffer } from "./call-offers.ts";
+import { archived, type Content, parseContent, type Text } from "./bodies/content.ts";
+import { type CoverBubble, type CoverContent, isCoverContent, kindOf, requestOf } from "./bodies/cover.ts";
+import type { AppointmentContent, CallOffer } from "./bodies/meetings.ts";
+import { noteFor } from "./calls/call-bubbles.ts";
+import { otherIn, takeCallWord, takeOffer } from "./calls/call-offers.ts";
 import { takeCard } from "./cards.ts";
-import { takeChange, withWaitingChanges } from "./changes.ts";
 import { checkRoster } from "./contacts.ts";
-import { archived, type Content, parseContent, type Text } from "./content.ts";
 import { accountsOf, othersIn } from "./conversations.ts";
-import { type CoverBubble, type CoverContent, isCoverContent, kindOf, requestOf } from "./cover.ts";
-import { follow, takeStep } from "./cover-ledger.ts";
+import { follow, takeStep } from "./cover/cover-ledger.ts";
 import { noteUnread, provedBy, readBy, trackDelivery } from "./delivery.ts";
 import { noteProfile } from "./device-names.ts";
-import * as errands from "./errands.ts";
 import { expiresAt, schedule } from "./expiry.ts";
 import { takeHandedOver } from "./key-sharing.ts";
-import type { AppointmentContent, CallOffer } from "./meetings.ts";
+import { peerHad } from "./office/overdue.ts";
+import { takeExtension, takeSlotWish } from "./office/promises.ts";
+import { heedVersion, promiseIn } from "./office/promising.ts";
 import type { OpenedMessage } from "./opening.ts";
-import { peerHad } from "./overdue.ts";
 import { isOwnContent, takeOwn } from "./own-posts.ts";
 import * as pending from "./pending.ts";
-import { takeExtension, takeSlotWish } from "./promises.ts";
-import { heedVersion, promiseIn } from "./promising.ts";
+import { takeChange, withWaitingChanges } from "./shown/changes.ts";
+import { accountSeq, asShown, changed, placeBefore, placeOf, putMessage, removePlaceholder } from "./shown/showing.ts";
+import { takeSeen } from "./urgent.ts";
+import * as errands from "./vault/errands.ts";
 import {
   CHAINS,
   CONVERSATIONS,
@@ -45,12 +47,10 @@ import {
   type PendingMessage,
   SEEN,
   type SenderChain,
-} from "./records.ts";
-import { expectsCall, takeWords } from "./rooms.ts";
-import { accountSeq, asShown, changed, placeBefore, placeOf, putMessage, removePlaceholder } from "./showing.ts";
-import { amend, must } from "./tables.ts";
-import type { Turn } from "./turn.ts";
-import { takeSeen } from "./urgent.ts";
+} from "./vault/records.ts";
+import { amend, must } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
+import { expectsCall, takeWords } from "./waiting-room/rooms.ts";
 
 /** Stands for a body that is authentic but no map of this version. */
 const UNREADABLE = makeBody("unreadable", {}, 0, 0);

@@ -8,9 +8,9 @@ import { LocalError } from "../protocol/errors.ts";
 import type { ConversationId } from "../protocol/ids.ts";
 import { MAX_INTEGER } from "../protocol/limits.ts";
 import { compose } from "./composing.ts";
-import { sidesOf, takeExtension, takeSlotWish, waitingOf } from "./promises.ts";
-import { CONVERSATIONS } from "./records.ts";
-import type { Turn } from "./turn.ts";
+import { sidesOf, takeExtension, takeSlotWish, waitingOf } from "./office/promises.ts";
+import { CONVERSATIONS } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /**
  * As the therapist: the text that waits is answered by then instead.

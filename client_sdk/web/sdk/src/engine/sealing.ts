@@ -16,17 +16,17 @@ import { CLAIM_DEVICES, CLAIM_REMEMBERED_MS } from "../protocol/limits.ts";
 import type { Claim, Claimed } from "../protocol/requests.ts";
 import { type Outer, parseOuter } from "../protocol/signed.ts";
 import { entryFor, type Keyed, makeKeyed } from "./archiving.ts";
+import { archived } from "./bodies/content.ts";
 import { accountOf, roster } from "./contacts.ts";
-import { archived } from "./content.ts";
 import { accountsOf, requiredDevices } from "./conversations.ts";
-import * as errands from "./errands.ts";
-import { sessionsOf } from "./kept-sessions.ts";
-import { BUNDLELESS, CLAIMS, type Hold, OUTBOX, type OutgoingPost, type SealedPost } from "./outgoing.ts";
-import { renewed } from "./promising.ts";
-import { CONTACTS, CONVERSATIONS, type Conversation, epochOf, isBlocked } from "./records.ts";
-import { choose, sealFor, start } from "./sessions.ts";
-import { amend, must } from "./tables.ts";
-import { type Call, makeCall, type Turn } from "./turn.ts";
+import { sessionsOf } from "./keys/kept-sessions.ts";
+import { choose, sealFor, start } from "./keys/sessions.ts";
+import { renewed } from "./office/promising.ts";
+import * as errands from "./vault/errands.ts";
+import { BUNDLELESS, CLAIMS, type Hold, OUTBOX, type OutgoingPost, type SealedPost } from "./vault/outgoing.ts";
+import { CONTACTS, CONVERSATIONS, type Conversation, epochOf, isBlocked } from "./vault/records.ts";
+import { amend, must } from "./vault/tables.ts";
+import { type Call, makeCall, type Turn } from "./vault/turn.ts";
 
 /** A claim is repeated under its id for nine minutes; the server remembers ten. */
 const CLAIM_FRESH_MS = CLAIM_REMEMBERED_MS - 60_000;

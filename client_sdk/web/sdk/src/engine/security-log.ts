@@ -8,9 +8,9 @@
 
 import type { LogEntry, SecurityKind } from "../events.ts";
 import { toHex } from "../protocol/bytes.ts";
-import type { Noticed } from "./records.ts";
-import { NOTICED } from "./records.ts";
-import type { Turn } from "./turn.ts";
+import type { Noticed } from "./vault/records.ts";
+import { NOTICED } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Most entries of the log, all kinds together. */
 export const LOG_MOST = 1_000;

@@ -9,16 +9,16 @@ import { makeSecurityEvent } from "../events.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import type { Accepted, Blocked, DeviceMismatch, EpochStale, Failure } from "../protocol/messages.ts";
 import { unreachable } from "../protocol/unreachable.ts";
-import { forgetAppointments, settleAppointments } from "./appointments.ts";
-import { callFailed } from "./calls.ts";
-import { offerAccepted, offerRefused } from "./calls-here.ts";
-import { parseContent } from "./content.ts";
+import { forgetAppointments, settleAppointments } from "./appointments/appointments.ts";
+import { parseContent } from "./bodies/content.ts";
+import { callFailed } from "./calls/calls.ts";
+import { offerAccepted, offerRefused } from "./calls/calls-here.ts";
 import { accountsOf, othersIn } from "./conversations.ts";
-import { forgetStep, settleStep } from "./cover-ledger.ts";
+import { forgetStep, settleStep } from "./cover/cover-ledger.ts";
 import { trackDelivery } from "./delivery.ts";
-import * as errands from "./errands.ts";
 import { expiresAt, schedule } from "./expiry.ts";
 import type { Flight } from "./flight.ts";
+import { noteTail } from "./office/overdue.ts";
 import {
   ALARM_MOST_MS,
   ALARM_RETRY_MS,
@@ -29,14 +29,14 @@ import {
   putQueue,
   sealedPosts,
 } from "./outbox.ts";
-import { DIRECTS, OUTBOX, type OutgoingPost, QUEUES, type Queue, SENT } from "./outgoing.ts";
-import { noteTail } from "./overdue.ts";
 import { ownAccepted, ownGivenUp } from "./own-posts.ts";
-import { CHAINS, CONVERSATIONS, epochOf, MESSAGES } from "./records.ts";
-import { accountSeq, changeStatus, placeOf, plausible } from "./showing.ts";
-import { amend } from "./tables.ts";
-import type { Turn } from "./turn.ts";
-import { inGrace } from "./upkeep.ts";
+import { accountSeq, changeStatus, placeOf, plausible } from "./shown/showing.ts";
+import * as errands from "./vault/errands.ts";
+import { DIRECTS, OUTBOX, type OutgoingPost, QUEUES, type Queue, SENT } from "./vault/outgoing.ts";
+import { CHAINS, CONVERSATIONS, epochOf, MESSAGES } from "./vault/records.ts";
+import { amend } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
+import { inGrace } from "./vault/upkeep.ts";
 
 /** So often in a row a post is repaired at once; then the server only keeps refusing what it has asked for. */
 const QUICK_REPAIRS = 8;

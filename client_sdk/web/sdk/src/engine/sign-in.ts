@@ -10,20 +10,19 @@ import { RemoteError } from "../protocol/errors.ts";
 import type { Auth, Challenge, Hello } from "../protocol/messages.ts";
 import type { AuthTranscript } from "../protocol/signed.ts";
 import { signAuth, verifyAuthOk } from "../protocol/signed.ts";
-import { askAll } from "./appointments-planning.ts";
-import { callsOffline } from "./calls.ts";
-import * as catchingUp from "./catching-up.ts";
-import * as errands from "./errands.ts";
-import * as officePublishing from "./office-publishing.ts";
+import { askAll } from "./appointments/appointments-planning.ts";
+import { callsOffline } from "./calls/calls.ts";
+import { prekeysLeft } from "./keys/prekeys.ts";
+import * as officePublishing from "./office/office-publishing.ts";
 import * as outbox from "./outbox.ts";
-import { prekeysLeft } from "./prekeys.ts";
-import { noticeEpoch } from "./reposting.ts";
-import { lookBack } from "./rollback.ts";
-import { roomsOnline } from "./rooms-watching.ts";
-import { skipTo } from "./showing.ts";
-import type { Me, Turn } from "./turn.ts";
-import { signingKeyOf } from "./turn.ts";
-import { amendUpkeep, upkeepOf } from "./upkeep.ts";
+import * as catchingUp from "./recovery/catching-up.ts";
+import { noticeEpoch } from "./recovery/reposting.ts";
+import { lookBack } from "./recovery/rollback.ts";
+import * as errands from "./vault/errands.ts";
+import type { Me, Turn } from "./vault/turn.ts";
+import { signingKeyOf } from "./vault/turn.ts";
+import { amendUpkeep, upkeepOf } from "./vault/upkeep.ts";
+import { roomsOnline } from "./waiting-room/rooms-watching.ts";
 
 /** So far the clock of this device may be behind the server's. */
 const AHEAD_MS = 86_400_000;
@@ -100,11 +99,10 @@ export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
   const forgotten = hello.lastAuth === null && state.signedMs > 0; // what a restored server took meanwhile never waited
   const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedMs) || forgotten;
   noteSigned(turn, state);
-  catchingUp.online(turn, { behind }); // before places are skipped: history goes on behind what was shown
-  noticeEpoch(turn, hello.storeEpoch, new Map(hello.bases.map(({ conv, base }) => [conv, base])));
-  for (const { conv, base } of hello.bases) {
-    skipTo(turn, conv, base);
-  }
+  const bases = new Map(hello.bases.map(({ conv, base }) => [conv, base]));
+  catchingUp.online(turn, { behind });
+  noticeEpoch(turn, hello.storeEpoch, bases);
+  catchingUp.numberOn(turn, bases);
   prekeysLeft(turn, hello.oneTimeKeys);
   if (!errands.planned(turn, "tend")) {
     errands.plan(turn, "tend");

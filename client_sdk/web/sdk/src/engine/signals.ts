@@ -9,9 +9,9 @@ import type { ConversationId } from "../protocol/ids.ts";
 import type { Signal } from "../protocol/messages.ts";
 import { parseSignalFields, type SignalFields } from "../protocol/signed.ts";
 import { deviceParty } from "./contacts.ts";
-import { CHAINS, CONVERSATIONS, epochOf } from "./records.ts";
 import type { SignalMemory } from "./signal-memory.ts";
-import type { Turn } from "./turn.ts";
+import { CHAINS, CONVERSATIONS, epochOf } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Tells connected members that we are writing. A device that has not posted here has no key to say it with: silence. */
 export function sendTyping(turn: Turn, memory: SignalMemory, conv: ConversationId): void {

@@ -10,12 +10,12 @@ import { LocalError } from "../protocol/errors.ts";
 import type { AccountId } from "../protocol/ids.ts";
 import { confirmed } from "./contact-lists.ts";
 import { newestList, replacePin } from "./contacts.ts";
-import * as errands from "./errands.ts";
-import { retry } from "./healing.ts";
+import { retry } from "./healing/healing.ts";
 import * as outbox from "./outbox.ts";
 import { tell } from "./own-state.ts";
-import { CONTACTS, type Contact } from "./records.ts";
-import type { Turn } from "./turn.ts";
+import * as errands from "./vault/errands.ts";
+import { CONTACTS, type Contact } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 function needContact(turn: Turn, account: AccountId): Contact {
   const contact = CONTACTS.get(turn.tx, account);

@@ -7,10 +7,10 @@
 import { LocalError } from "../protocol/errors.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import { saySeen } from "./composing.ts";
-import type { Errand } from "./errands.ts";
-import * as errands from "./errands.ts";
-import { type Call, makeCall, type Turn } from "./turn.ts";
 import { URGENT } from "./urgent.ts";
+import type { Errand } from "./vault/errands.ts";
+import * as errands from "./vault/errands.ts";
+import { type Call, makeCall, type Turn } from "./vault/turn.ts";
 
 /**
  * We have seen it. Said once; where somebody has said so already nothing happens.

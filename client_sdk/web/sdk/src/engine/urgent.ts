@@ -27,15 +27,15 @@ import {
   RUNNING_MOST,
   SILENT_MS,
 } from "../protocol/urgent.ts";
-import type { UrgentSeenContent } from "./agreements.ts";
-import * as errands from "./errands.ts";
-import { hoursKept, OFFICES } from "./office.ts";
+import type { UrgentSeenContent } from "./bodies/agreements.ts";
+import { hoursKept, OFFICES } from "./office/office.ts";
+import { type Sides, sidesOf } from "./office/promises.ts";
 import type { OpenedMessage } from "./opening.ts";
-import { type Sides, sidesOf } from "./promises.ts";
-import { CONVERSATIONS, MESSAGES, type MessageRecord } from "./records.ts";
-import { Table } from "./tables.ts";
-import type { Turn } from "./turn.ts";
 import { dueOf, type UrgentRow, type UrgentView, urgencyOf } from "./urgent-shown.ts";
+import * as errands from "./vault/errands.ts";
+import { CONVERSATIONS, MESSAGES, type MessageRecord } from "./vault/records.ts";
+import { Table } from "./vault/tables.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /** Most messages of which this is kept; the oldest go first. */
 export const KEPT_MOST = 256;

@@ -6,10 +6,10 @@ import type { AccountId, ConversationId } from "../protocol/ids.ts";
 import type { Role } from "../protocol/requests.ts";
 import { CARDS, cardOf, sharedCards } from "./cards.ts";
 import { accountsOf } from "./conversations.ts";
-import { type Sides, sidesOf, WAITING, waitingOf } from "./promises.ts";
-import type { Contact, Conversation } from "./records.ts";
-import { CONTACTS, CONVERSATIONS, SETTINGS } from "./records.ts";
-import type { Turn } from "./turn.ts";
+import { type Sides, sidesOf, WAITING, waitingOf } from "./office/promises.ts";
+import type { Contact, Conversation } from "./vault/records.ts";
+import { CONTACTS, CONVERSATIONS, SETTINGS } from "./vault/records.ts";
+import type { Turn } from "./vault/turn.ts";
 
 /**
  * One conversation as it stands. activeMs: when the last message was written or accepted. shown: everything up to this

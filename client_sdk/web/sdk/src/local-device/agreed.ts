@@ -3,9 +3,9 @@
 import type { Card, Kept } from "../agreements.ts";
 import { setCard } from "../engine/cards.ts";
 import type { Step } from "../engine/core.ts";
-import type { Engine } from "../engine/loop.ts";
-import * as publishing from "../engine/office-publishing.ts";
-import { kept } from "../engine/promises.ts";
+import type { Engine } from "../engine/link/loop.ts";
+import * as publishing from "../engine/office/office-publishing.ts";
+import { kept } from "../engine/office/promises.ts";
 import * as promisesSaid from "../engine/promises-said.ts";
 import { confirmUrgent } from "../engine/urgent-seen.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";

@@ -1,9 +1,9 @@
 /** Calls: what the person and the page do about them. */
 
 import type { CallMode, ModeWhy } from "../call-views.ts";
-import type { Candidate } from "../engine/call-records.ts";
-import * as calling from "../engine/calls-here.ts";
-import type { Description } from "../engine/meetings.ts";
+import type { Description } from "../engine/bodies/meetings.ts";
+import * as calling from "../engine/calls/calls-here.ts";
+import type { Candidate } from "../engine/vault/call-records.ts";
 import type { ConversationId, MessageId } from "../protocol/ids.ts";
 import type { TurnCredentials, TurnWanted } from "../protocol/meeting.ts";
 import { CoveringDevice } from "./covering.ts";
@@ -24,6 +24,10 @@ export abstract class CallingDevice extends CoveringDevice implements CallingCal
 
   async moveCall(call: MessageId, page: string): Promise<void> {
     await this.do((turn) => calling.moveCall(turn, call, page));
+  }
+
+  async resumeCall(call: MessageId, page: string): Promise<void> {
+    await this.do((turn) => calling.resumeCall(turn, call, page));
   }
 
   async declineCall(call: MessageId): Promise<void> {

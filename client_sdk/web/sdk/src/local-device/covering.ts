@@ -1,8 +1,8 @@
 /** Joining with the account that there is, and colleagues who are there for a client. */
 
 import { idOfInvite } from "../crypto/invites.ts";
-import { accept, acceptErrand, outcome } from "../engine/accepting.ts";
-import * as covering from "../engine/covering.ts";
+import * as covering from "../engine/cover/covering.ts";
+import { accept, acceptErrand, outcome } from "../engine/joining/accepting.ts";
 import type { Message } from "../events.ts";
 import type { Clock } from "../ports.ts";
 import { LocalError } from "../protocol/errors.ts";

@@ -13,9 +13,9 @@ import {
   type Card as SealedCard,
 } from "../crypto/invites.ts";
 import { parseCode } from "../crypto/linking.ts";
-import { NAME_BYTES } from "../engine/content.ts";
-import * as registration from "../engine/registration.ts";
-import { type Me, Turn } from "../engine/turn.ts";
+import { NAME_BYTES } from "../engine/bodies/content.ts";
+import * as registration from "../engine/joining/registration.ts";
+import { type Me, Turn } from "../engine/vault/turn.ts";
 import { hoursOf, parseDocument } from "../office/document.ts";
 import type { OfficeHours } from "../office/hours.ts";
 import { problems } from "../office/rules.ts";

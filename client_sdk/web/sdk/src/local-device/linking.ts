@@ -22,9 +22,9 @@ import {
   urlOf,
 } from "../crypto/linking.ts";
 import { same } from "../crypto/primitives.ts";
-import * as linkingSteps from "../engine/linking-steps.ts";
-import type { Engine } from "../engine/loop.ts";
-import { type Me, Turn } from "../engine/turn.ts";
+import * as linkingSteps from "../engine/devices/linking-steps.ts";
+import type { Engine } from "../engine/link/loop.ts";
+import { type Me, Turn } from "../engine/vault/turn.ts";
 import type { Device } from "../events.ts";
 import { type Api, type Clock, type Random, Unreachable, type Vault } from "../ports.ts";
 import { utf8 } from "../protocol/bytes.ts";

@@ -1,11 +1,11 @@
 /** Appointments and waiting rooms, for whoever holds the running engine. */
 
-import * as appointments from "../engine/appointments.ts";
-import * as planning from "../engine/appointments-planning.ts";
-import * as rooms from "../engine/rooms.ts";
-import * as hosting from "../engine/rooms-hosting.ts";
-import { watchToo } from "../engine/rooms-watching.ts";
+import * as appointments from "../engine/appointments/appointments.ts";
+import * as planning from "../engine/appointments/appointments-planning.ts";
 import { unlessAborted, within } from "../engine/waiting.ts";
+import * as rooms from "../engine/waiting-room/rooms.ts";
+import * as hosting from "../engine/waiting-room/rooms-hosting.ts";
+import { watchToo } from "../engine/waiting-room/rooms-watching.ts";
 import type { LinkUsed } from "../meetings.ts";
 import { LocalError, Rejected } from "../protocol/errors.ts";
 import type { AppointmentId, ConversationId } from "../protocol/ids.ts";

@@ -1,6 +1,6 @@
 /** How a device wants to be seen, by what its host and its pages say. */
 
-import type { Engine } from "../engine/loop.ts";
+import type { Engine } from "../engine/link/loop.ts";
 import { setSetting } from "../engine/own-state.ts";
 import { PRESENCE_SETTING, SHOWN } from "../engine/presence.ts";
 import type { Clock } from "../ports.ts";

@@ -2,12 +2,12 @@
 
 import { cardIn } from "../engine/cards.ts";
 import type { Done } from "../engine/core.ts";
-import type { CoverView } from "../engine/cover-ledger.ts";
-import { Engine } from "../engine/loop.ts";
+import type { CoverView } from "../engine/cover/cover-ledger.ts";
+import { Engine } from "../engine/link/loop.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
-import { restorePage } from "../engine/restoring.ts";
-import type { Me } from "../engine/turn.ts";
+import { restorePage } from "../engine/recovery/restoring.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
+import type { Me } from "../engine/vault/turn.ts";
 import { unlessAborted, within } from "../engine/waiting.ts";
 import type { Event } from "../events.ts";
 import { type Clock, Unreachable, type Vault } from "../ports.ts";

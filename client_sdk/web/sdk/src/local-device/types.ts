@@ -6,22 +6,22 @@
 
 import type { Card, Kept, OwnOffice } from "../agreements.ts";
 import type { CallMode, ModeWhy } from "../call-views.ts";
-import type { Appointments } from "../engine/appointments.ts";
-import type { Plan } from "../engine/appointments-planning.ts";
-import type { Candidate } from "../engine/call-records.ts";
-import type { MediaNews, Offering } from "../engine/calls-here.ts";
-import type { CallShown } from "../engine/calls-shown.ts";
-import type { CoverView } from "../engine/cover-ledger.ts";
-import type { Asking } from "../engine/covering.ts";
-import type { Description } from "../engine/meetings.ts";
+import type { Appointments } from "../engine/appointments/appointments.ts";
+import type { Plan } from "../engine/appointments/appointments-planning.ts";
+import type { Description } from "../engine/bodies/meetings.ts";
+import type { MediaNews, Offering } from "../engine/calls/calls-here.ts";
+import type { CallShown } from "../engine/calls/calls-shown.ts";
+import type { CoverView } from "../engine/cover/cover-ledger.ts";
+import type { Asking } from "../engine/cover/covering.ts";
 import type { OfficeView } from "../engine/office-shown.ts";
 import type { OfficeSaid } from "../engine/office-words.ts";
 import type { There } from "../engine/presence.ts";
-import type { Knocking } from "../engine/rooms.ts";
-import type { HostWish } from "../engine/rooms-hosting.ts";
-import type { Rooms } from "../engine/rooms-shown.ts";
 import type { UrgentView } from "../engine/urgent-shown.ts";
+import type { Candidate } from "../engine/vault/call-records.ts";
 import type { ContactView, ConversationView } from "../engine/views.ts";
+import type { Knocking } from "../engine/waiting-room/rooms.ts";
+import type { HostWish } from "../engine/waiting-room/rooms-hosting.ts";
+import type { Rooms } from "../engine/waiting-room/rooms-shown.ts";
 import type { Contact, Device, Event, LogEntry, Message } from "../events.ts";
 import type { LinkUsed } from "../meetings.ts";
 import type { OfficeHours, OverrideState } from "../office/hours.ts";
@@ -432,6 +432,8 @@ export interface CallingCalls {
   answerCall(call: MessageId, page: string): Promise<void>;
   /** The person takes the call over from another device of ours, with the media of this page. LocalError(conflict). */
   moveCall(call: MessageId, page: string): Promise<void>;
+  /** This page goes on with the call of a page of this device that is gone. LocalError(conflict): it is not in one. */
+  resumeCall(call: MessageId, page: string): Promise<void>;
   /** The person refuses the call. */
   declineCall(call: MessageId): Promise<void>;
   /** The person wants no more of it: takes the offer back, or leaves. */

@@ -1,6 +1,6 @@
 /** A page's worker: waits for its turn to own the vault. The page assigns it one and tells it when to end. */
 
-import { onFault } from "../engine/faults.ts";
+import { onFault } from "../engine/vault/faults.ts";
 import type { Assignment } from "./messages.ts";
 import { ownWhenFree } from "./owner.ts";
 

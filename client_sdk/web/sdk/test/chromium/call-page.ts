@@ -47,6 +47,8 @@ export interface Person {
   waitRinging(timeoutMs?: number): Promise<string>;
   accept(call: string): Promise<void>;
   decline(call: string): Promise<void>;
+  /** Goes on with a call whose page was this one before it was loaded anew. */
+  rejoin(call: string): Promise<void>;
   hangUp(call: string): Promise<void>;
   setMode(call: string, mode: CallMode): Promise<void>;
   view(call: string): Promise<CallView | null>;
@@ -172,6 +174,7 @@ globalThis.person = {
     once(() => client.calls.live().find(({ phase }) => phase === "ringing_here")?.id ?? null, timeoutMs),
   accept: (call) => opened(call).accept(),
   decline: (call) => opened(call).decline(),
+  rejoin: (call) => opened(call).rejoin(),
   hangUp: (call) => opened(call).hangUp(),
   setMode: (call, mode) => opened(call).setMode(mode),
   view: async (call) => client.calls.of(call as MessageId),

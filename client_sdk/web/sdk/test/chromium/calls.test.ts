@@ -157,6 +157,26 @@ it("keeps its media when the worker that signals is gone, and another one goes o
   await end(call, kim);
 });
 
+it("goes on with the same connection's name after a reload, on either side", async () => {
+  const call = await inCall(dana, kim);
+  await moving(call, dana, kim);
+  for (const [back, other] of [
+    [dana, kim],
+    [kim, dana],
+  ] as const) {
+    await back.reload();
+    const interrupted = await back.waitForFunction(() => person.client.calls.interrupted?.id);
+    assert.equal(await interrupted.jsonValue(), call);
+    await back.evaluate((id) => person.rejoin(id), call);
+    await Promise.all([back, other].map((page) => page.evaluate((id) => person.until(id, "connected"), call)));
+    await moving(call, back, other);
+    const seen = await other.evaluate((id) => person.media(id), call);
+    assert.deepEqual([seen?.tracks, seen?.problem], [1, ""], "nobody is seen twice");
+    assert.equal(await back.evaluate(() => person.client.calls.interrupted), null);
+  }
+  await end(call, dana);
+});
+
 it("hides a client's address by default, and everybody's who wants it so", async () => {
   await dana.evaluate(() => person.hideAddress(true));
   await kim.evaluate(() => person.hideAddress(null));

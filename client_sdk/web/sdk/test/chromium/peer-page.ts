@@ -1,8 +1,8 @@
 /** Two sides of a call in one page, with real media between them: `peer.test.ts` calls what stands at the end. */
 
 import { type Candidate, makeCertificate, Peer, type Route } from "../../src/client/peer.ts";
-import { fingerprintsOf } from "../../src/engine/descriptions.ts";
-import type { Description } from "../../src/engine/meetings.ts";
+import type { Description } from "../../src/engine/bodies/meetings.ts";
+import { fingerprintsOf } from "../../src/engine/calls/descriptions.ts";
 
 const DIRECT: Route = { credentials: null, relayOnly: false };
 

@@ -1,6 +1,7 @@
 // What driven devices do about calls, without media: `devices.ts` says what each order is.
 
-import { viewCalls } from "../../src/engine/calls.ts";
+import type { Description } from "../../src/engine/bodies/meetings.ts";
+import { viewCalls } from "../../src/engine/calls/calls.ts";
 import {
   answerCall,
   callMedia,
@@ -8,11 +9,10 @@ import {
   describeCall,
   hangUpCall,
   offerCall,
-} from "../../src/engine/calls-here.ts";
+} from "../../src/engine/calls/calls-here.ts";
 import type { Step } from "../../src/engine/core.ts";
-import type { Description } from "../../src/engine/meetings.ts";
-import { MESSAGES } from "../../src/engine/records.ts";
-import type { Turn } from "../../src/engine/turn.ts";
+import { MESSAGES } from "../../src/engine/vault/records.ts";
+import type { Turn } from "../../src/engine/vault/turn.ts";
 import { type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
 
 const PAGE = "driven";

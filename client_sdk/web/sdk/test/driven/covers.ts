@@ -2,7 +2,7 @@
 
 import { createInterface } from "node:readline";
 
-import { atTime, type CoverContent, fits, fold, type Heard } from "../../src/engine/cover.ts";
+import { atTime, type CoverContent, fits, fold, type Heard } from "../../src/engine/bodies/cover.ts";
 import { fromHex } from "../../src/protocol/bytes.ts";
 import type { AccountId } from "../../src/protocol/ids.ts";
 import type { Role } from "../../src/protocol/requests.ts";

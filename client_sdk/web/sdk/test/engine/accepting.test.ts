@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { idOfInvite, parseLink } from "../../src/crypto/invites.ts";
-import { revoke } from "../../src/engine/own-devices.ts";
-import { CONTACTS, CONVERSATIONS } from "../../src/engine/records.ts";
+import { revoke } from "../../src/engine/devices/own-devices.ts";
+import { CONTACTS, CONVERSATIONS } from "../../src/engine/vault/records.ts";
 import { INVITE_LIFE_MS } from "../../src/protocol/limits.ts";
 import type { InviteView } from "../../src/protocol/requests.ts";
 import { faults, later, quiet } from "./devices.ts";

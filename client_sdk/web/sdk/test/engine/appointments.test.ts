@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { Crash } from "../../src/adapters/vault-memory.ts";
-import { viewAppointments } from "../../src/engine/appointments.ts";
-import * as planning from "../../src/engine/appointments-planning.ts";
-import { sayLate } from "../../src/engine/appointments-planning.ts";
+import { viewAppointments } from "../../src/engine/appointments/appointments.ts";
+import * as planning from "../../src/engine/appointments/appointments-planning.ts";
+import { sayLate } from "../../src/engine/appointments/appointments-planning.ts";
+import { takeReminder } from "../../src/engine/appointments/reminders.ts";
 import { compose } from "../../src/engine/composing.ts";
-import * as errands from "../../src/engine/errands.ts";
-import { takeReminder } from "../../src/engine/reminders.ts";
+import * as errands from "../../src/engine/vault/errands.ts";
 import { type Appointment, ticketOf } from "../../src/meetings.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import { LocalError } from "../../src/protocol/errors.ts";

@@ -2,16 +2,15 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-
-import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
-import type { ResendRequest } from "../../src/engine/content.ts";
+import type { ResendRequest } from "../../src/engine/bodies/content.ts";
 import { putContent } from "../../src/engine/directs.ts";
-import { putSession, sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { DIRECTS, SENT } from "../../src/engine/outgoing.ts";
+import { ASK_WITHIN_MS } from "../../src/engine/healing/asking.ts";
+import { putSession, sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
+import { choose } from "../../src/engine/keys/sessions.ts";
+import { begin } from "../../src/engine/link/starting.ts";
 import { KNOWN_MOST, RAW_MOST } from "../../src/engine/pending.ts";
-import { PENDING } from "../../src/engine/records.ts";
-import { choose } from "../../src/engine/sessions.ts";
-import { begin } from "../../src/engine/starting.ts";
+import { DIRECTS, SENT } from "../../src/engine/vault/outgoing.ts";
+import { PENDING } from "../../src/engine/vault/records.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import type { ConversationId, MessageId } from "../../src/protocol/ids.ts";
 import { SEQ_JUMP } from "../../src/protocol/limits.ts";

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import type { CallView } from "../../src/call-views.ts";
 import { RING_MS } from "../../src/calls/arbiter.ts";
-import { CALLS } from "../../src/engine/call-records.ts";
-import { callsOffline, viewCalls } from "../../src/engine/calls.ts";
+import type { Description } from "../../src/engine/bodies/meetings.ts";
+import { callsOffline, viewCalls } from "../../src/engine/calls/calls.ts";
 import {
   answerCall,
   callAlive,
@@ -18,10 +18,11 @@ import {
   hangUpCall,
   moveCall,
   offerCall,
-} from "../../src/engine/calls-here.ts";
-import type { CallShown } from "../../src/engine/calls-shown.ts";
+  resumeCall,
+} from "../../src/engine/calls/calls-here.ts";
+import type { CallShown } from "../../src/engine/calls/calls-shown.ts";
 import { compose } from "../../src/engine/composing.ts";
-import type { Description } from "../../src/engine/meetings.ts";
+import { CALLS } from "../../src/engine/vault/call-records.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import { type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";
 import { type Device, faults, later, quiet } from "./devices.ts";
@@ -271,11 +272,11 @@ describe("a call that is answered", () => {
 
   it("is left when its page is gone, and has been left when its program is", async () => {
     const first = await answered();
-    for (let at = 0; at < 12; at++) {
+    for (let at = 0; at < 24; at++) {
+      assert.equal(at < 18 && view(kim, first).phase === "ended", false, `after ${2 * at} s it may come back`);
       await later(2 * SECOND, dana, kim);
       dana.do((turn) => callAlive(turn, first, pageOf(dana)));
     }
-    await later(2 * SECOND, dana, kim);
     assert.equal(view(kim, first).phase, "ended");
     assert.equal(view(dana, first).phase, "ended");
     const second = await answered();
@@ -288,6 +289,47 @@ describe("a call that is answered", () => {
     pair.relay.server.delivery.calls();
     await quiet(dana);
     assert.deepEqual([view(dana, second).phase, view(dana, second).reason], ["ended", "left"]);
+  });
+});
+
+describe("a page that comes back to its call", () => {
+  it("makes its connection anew where it has called, and answers anew where it was called", async () => {
+    const id = await answered();
+    const before = shown(dana, id).orders;
+    dana.do((turn) => resumeCall(turn, id, "another page"));
+    dana.do((turn) => resumeCall(turn, id, "another page")); // asked for twice
+    assert.deepEqual([shown(dana, id).page, view(dana, id).phase], ["another page", "reconnecting"]);
+    assert.deepEqual(shown(dana, id).orders, { ...before, start: before.start + 1 });
+    dana.do((turn) => describeCall(turn, id, "another page", sdp("offer", "back", "dana"), true));
+    await quiet(dana, kim);
+    assert.equal(shown(kim, id).theirs?.description.sdp, sdp("offer", "back", "dana").sdp);
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("offer", "gone", "dana"), true));
+    await quiet(dana, kim);
+    assert.equal(shown(kim, id).theirs?.description.sdp, sdp("offer", "back", "dana").sdp, "of the page before");
+    const offered = shown(kim, id);
+    kim.do((turn) => resumeCall(turn, id, "another page"));
+    await quiet(kim, dana);
+    assert.equal(shown(kim, id).theirs?.description.sdp, offered.theirs?.description.sdp, "still to be answered");
+    assert.equal(shown(dana, id).orders.restart, before.restart, "nothing is asked for");
+    dana.do((turn) => callMedia(turn, id, "another page", "connected"));
+    kim.do((turn) => callMedia(turn, id, "another page", "connected"));
+    assert.deepEqual([view(dana, id).phase, view(kim, id).phase], ["connected", "connected"]);
+  });
+
+  it("asks for an offer where there is none to answer, and cannot come back to what is over", async () => {
+    const id = call(dana, null); // so that whoever answers offers
+    await quiet(dana, kim);
+    answer(kim, id, sdp("offer", "kim"));
+    await quiet(dana, kim);
+    dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("answer", "dana"), false));
+    connect(id, dana, kim);
+    await quiet(dana, kim);
+    const { restart } = shown(dana, id).orders;
+    kim.do((turn) => resumeCall(turn, id, "another page"));
+    await quiet(kim, dana);
+    assert.equal(shown(dana, id).orders.restart, restart + 1);
+    kim.do((turn) => hangUpCall(turn, id));
+    assert.throws(() => kim.do((turn) => resumeCall(turn, id, "a third page")), { code: "conflict" });
   });
 });
 

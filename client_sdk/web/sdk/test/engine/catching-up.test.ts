@@ -2,15 +2,14 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-
-import { AWAY_MS } from "../../src/engine/catching-up.ts";
 import { listsOf } from "../../src/engine/contacts.ts";
-import * as errands from "../../src/engine/errands.ts";
-import { SENT } from "../../src/engine/outgoing.ts";
-import { revoke } from "../../src/engine/own-devices.ts";
-import { keepPromised, requirePromised } from "../../src/engine/promised-pins.ts";
-import { MESSAGES, SEEN } from "../../src/engine/records.ts";
+import { revoke } from "../../src/engine/devices/own-devices.ts";
+import { AWAY_MS } from "../../src/engine/recovery/catching-up.ts";
 import { LOG_MOST, ONCE_MS, readLog, SENTENCES } from "../../src/engine/security-log.ts";
+import * as errands from "../../src/engine/vault/errands.ts";
+import { SENT } from "../../src/engine/vault/outgoing.ts";
+import { keepPromised, requirePromised } from "../../src/engine/vault/promised-pins.ts";
+import { MESSAGES, SEEN } from "../../src/engine/vault/records.ts";
 import { makeSecurityEvent } from "../../src/events.ts";
 import { firstChain, headOf, versionOf } from "../../src/protocol/device-lists.ts";
 import type { ConversationId, DeviceId } from "../../src/protocol/ids.ts";

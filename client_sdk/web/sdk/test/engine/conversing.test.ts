@@ -2,14 +2,13 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-
+import { TEXT_BYTES } from "../../src/engine/bodies/content.ts";
 import { changeName, compose, deleteMessage, editMessage, react, writeText } from "../../src/engine/composing.ts";
-import { TEXT_BYTES } from "../../src/engine/content.ts";
 import { markRead } from "../../src/engine/delivery.ts";
-import { OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
-import { CONTACTS, CONVERSATIONS } from "../../src/engine/records.ts";
-import { AHEAD_MOST, accountSeq, history } from "../../src/engine/showing.ts";
+import { AHEAD_MOST, accountSeq, history } from "../../src/engine/shown/showing.ts";
 import { sendTyping } from "../../src/engine/signals.ts";
+import { OUTBOX, QUEUES } from "../../src/engine/vault/outgoing.ts";
+import { CONTACTS, CONVERSATIONS } from "../../src/engine/vault/records.ts";
 import { utf8 } from "../../src/protocol/bytes.ts";
 import type { ConversationId, MessageId } from "../../src/protocol/ids.ts";
 import type { Signal } from "../../src/protocol/messages.ts";

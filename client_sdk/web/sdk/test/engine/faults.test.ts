@@ -5,10 +5,10 @@ import { beforeEach, test } from "node:test";
 
 import { writeText } from "../../src/engine/composing.ts";
 import { markRead } from "../../src/engine/delivery.ts";
-import { onFault } from "../../src/engine/faults.ts";
-import { OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
-import { PENDING } from "../../src/engine/records.ts";
-import { begin } from "../../src/engine/starting.ts";
+import { begin } from "../../src/engine/link/starting.ts";
+import { onFault } from "../../src/engine/vault/faults.ts";
+import { OUTBOX, QUEUES } from "../../src/engine/vault/outgoing.ts";
+import { PENDING } from "../../src/engine/vault/records.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import { Device, later, type Pair, quiet, type Relay } from "./devices.ts";
 import { startPair } from "./fake.ts";

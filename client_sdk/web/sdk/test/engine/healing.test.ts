@@ -2,12 +2,11 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-
-import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
 import { editMessage } from "../../src/engine/composing.ts";
-import { putSession, sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { SENT } from "../../src/engine/outgoing.ts";
-import { MESSAGES } from "../../src/engine/records.ts";
+import { ASK_WITHIN_MS } from "../../src/engine/healing/asking.ts";
+import { putSession, sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
+import { SENT } from "../../src/engine/vault/outgoing.ts";
+import { MESSAGES } from "../../src/engine/vault/records.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import type { Deliver } from "../../src/protocol/messages.ts";

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 
 import { MemoryStorage } from "../../src/adapters/vault-memory.ts";
 import type { Session } from "../../src/crypto/ratchet.ts";
-import { allFigures } from "../../src/engine/figures.ts";
-import { putSession, sessionsOf } from "../../src/engine/kept-sessions.ts";
+import { putSession, sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
 import { messageId } from "../../src/engine/opening.ts";
-import { PENDING, type PendingMessage } from "../../src/engine/records.ts";
+import { allFigures } from "../../src/engine/vault/figures.ts";
+import { PENDING, type PendingMessage } from "../../src/engine/vault/records.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import type { Deliver, ServerMessage } from "../../src/protocol/messages.ts";
 import type { FetchedItem, FetchedItems } from "../../src/protocol/requests.ts";

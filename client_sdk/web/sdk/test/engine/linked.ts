@@ -16,8 +16,8 @@ import {
   textOf,
 } from "../../src/crypto/linking.ts";
 import { Core } from "../../src/engine/core.ts";
-import * as steps from "../../src/engine/linking-steps.ts";
-import { Turn } from "../../src/engine/turn.ts";
+import * as steps from "../../src/engine/devices/linking-steps.ts";
+import { Turn } from "../../src/engine/vault/turn.ts";
 import type { LinkState } from "../../src/protocol/requests.ts";
 import { type Device, quiet } from "./devices.ts";
 

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { automaticAnswers } from "../../src/engine/office-answers.ts";
+import { automaticAnswers } from "../../src/engine/office/office-answers.ts";
 import { type Held, promiseOf } from "../../src/engine/office-shown.ts";
-import { NEW_MESSAGE } from "../../src/engine/records.ts";
-import { asShown } from "../../src/engine/showing.ts";
+import { asShown } from "../../src/engine/shown/showing.ts";
+import { NEW_MESSAGE } from "../../src/engine/vault/records.ts";
 import type { Message } from "../../src/events.ts";
 import { makeHours, type OfficeHours } from "../../src/office/hours.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "../../src/protocol/ids.ts";

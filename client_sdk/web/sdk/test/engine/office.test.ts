@@ -2,12 +2,11 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-
-import { heldOffice, hoursNow, officeRecord, viewOffices } from "../../src/engine/office.ts";
-import { ownOffice, publish, stepAway } from "../../src/engine/office-publishing.ts";
+import { revoke } from "../../src/engine/devices/own-devices.ts";
+import { heldOffice, hoursNow, officeRecord, viewOffices } from "../../src/engine/office/office.ts";
+import { ownOffice, publish, stepAway } from "../../src/engine/office/office-publishing.ts";
 import { officeShown } from "../../src/engine/office-shown.ts";
-import { revoke } from "../../src/engine/own-devices.ts";
-import { signingKeyOf } from "../../src/engine/turn.ts";
+import { signingKeyOf } from "../../src/engine/vault/turn.ts";
 import { encodeDocument, makeDocument, parseDocument } from "../../src/office/document.ts";
 import { makeHours, type OfficeHours } from "../../src/office/hours.ts";
 import { HoursRefused } from "../../src/office/rules.ts";

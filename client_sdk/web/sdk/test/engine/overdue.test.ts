@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { TEND_EVERY_MS } from "../../src/engine/agenda.ts";
-import { OVERDUE_MS } from "../../src/engine/overdue.ts";
+import { OVERDUE_MS } from "../../src/engine/office/overdue.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import { type Device, faults, later, type Pair, quiet } from "./devices.ts";
 import { startPair } from "./fake.ts";

@@ -2,19 +2,18 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-
+import { TEXT_BYTES } from "../../src/engine/bodies/content.ts";
 import { compose } from "../../src/engine/composing.ts";
 import { deviceParty } from "../../src/engine/contacts.ts";
-import { TEXT_BYTES } from "../../src/engine/content.ts";
 import { markRead, readElsewhere } from "../../src/engine/delivery.ts";
-import * as errands from "../../src/engine/errands.ts";
-import { OUTBOX } from "../../src/engine/outgoing.ts";
-import { leave } from "../../src/engine/own-devices.ts";
+import { leave } from "../../src/engine/devices/own-devices.ts";
 import { takeOwn } from "../../src/engine/own-posts.ts";
 import { mute, SETTINGS_MOST, setDraft, setSetting, settings } from "../../src/engine/own-state.ts";
-import { CONVERSATIONS, type Conversation } from "../../src/engine/records.ts";
-import { restorePage } from "../../src/engine/restoring.ts";
-import type { Turn } from "../../src/engine/turn.ts";
+import { restorePage } from "../../src/engine/recovery/restoring.ts";
+import * as errands from "../../src/engine/vault/errands.ts";
+import { OUTBOX } from "../../src/engine/vault/outgoing.ts";
+import { CONVERSATIONS, type Conversation } from "../../src/engine/vault/records.ts";
+import type { Turn } from "../../src/engine/vault/turn.ts";
 import { toHex } from "../../src/protocol/bytes.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { ConversationId, MessageId } from "../../src/protocol/ids.ts";

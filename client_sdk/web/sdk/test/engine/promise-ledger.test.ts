@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
 import { MemoryStorage, MemoryVault } from "../../src/adapters/vault-memory.ts";
-import { takeChange, withWaitingChanges } from "../../src/engine/changes.ts";
-import { settleWritten, takeExtension, takeSlotWish, waitingOf } from "../../src/engine/promises.ts";
-import { CONVERSATIONS, type Conversation, NEW_MESSAGE } from "../../src/engine/records.ts";
-import { placeOf, putMessage } from "../../src/engine/showing.ts";
-import { Turn } from "../../src/engine/turn.ts";
+import { settleWritten, takeExtension, takeSlotWish, waitingOf } from "../../src/engine/office/promises.ts";
+import { takeChange, withWaitingChanges } from "../../src/engine/shown/changes.ts";
+import { placeOf, putMessage } from "../../src/engine/shown/showing.ts";
+import { CONVERSATIONS, type Conversation, NEW_MESSAGE } from "../../src/engine/vault/records.ts";
+import { Turn } from "../../src/engine/vault/turn.ts";
 import type { MessageId } from "../../src/protocol/ids.ts";
 import { seededRandom } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";

@@ -12,13 +12,13 @@ import {
   nextList,
 } from "../../src/crypto/identity.ts";
 import { newestList } from "../../src/engine/contacts.ts";
+import { revoke } from "../../src/engine/devices/own-devices.ts";
 import { putNote } from "../../src/engine/directs.ts";
-import { sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { BUNDLELESS, DIRECTS, OUTBOX, SENT } from "../../src/engine/outgoing.ts";
-import { revoke } from "../../src/engine/own-devices.ts";
-import { CONVERSATIONS, epochOf } from "../../src/engine/records.ts";
-import { registrationAgain } from "../../src/engine/registration.ts";
-import { signingKeyOf } from "../../src/engine/turn.ts";
+import { registrationAgain } from "../../src/engine/joining/registration.ts";
+import { sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
+import { BUNDLELESS, DIRECTS, OUTBOX, SENT } from "../../src/engine/vault/outgoing.ts";
+import { CONVERSATIONS, epochOf } from "../../src/engine/vault/records.ts";
+import { signingKeyOf } from "../../src/engine/vault/turn.ts";
 import { versionOf } from "../../src/protocol/device-lists.ts";
 import type { ConversationId, DeviceId } from "../../src/protocol/ids.ts";
 import { encodeLastResortKey, encodeOneTimeBundle, encodeSignedPrekey } from "../../src/protocol/prekeys.ts";
@@ -220,4 +220,17 @@ test("whoever was removed is sent no note", async () => {
   assert.equal(directs(), 0);
   dana.do((turn) => putNote(turn, conv, kim.me.device, newest(kim)));
   assert.equal(directs(), 1);
+});
+
+test("what the backup holds and is still on its way is waited for", async () => {
+  dana.say(conv, "lost on the connection");
+  await settle();
+  kim.inbox = [];
+  dana.say(conv, "held back for it");
+  await quiet(dana, kim);
+  await restored(pair.relay.server.backup(), dana, kim);
+  await kim.connect();
+  await dana.connect();
+  await quiet(dana, kim);
+  assert.deepEqual(kim.received().slice(-2), ["lost on the connection", "held back for it"]);
 });

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { CONVERSATIONS, COUNTERS, MESSAGES, PENDING } from "../../src/engine/records.ts";
+import { sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
 import * as signIn from "../../src/engine/sign-in.ts";
-import { signingKeyOf } from "../../src/engine/turn.ts";
-import { upkeepOf } from "../../src/engine/upkeep.ts";
+import { CONVERSATIONS, COUNTERS, MESSAGES, PENDING } from "../../src/engine/vault/records.ts";
+import { signingKeyOf } from "../../src/engine/vault/turn.ts";
+import { upkeepOf } from "../../src/engine/vault/upkeep.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import { encodeAuthTranscript, signAuth } from "../../src/protocol/signed.ts";

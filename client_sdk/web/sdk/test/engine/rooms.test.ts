@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { parseRoomLink } from "../../src/crypto/room-links.ts";
-import * as planning from "../../src/engine/appointments-planning.ts";
-import { viewCalls } from "../../src/engine/calls.ts";
+import * as planning from "../../src/engine/appointments/appointments-planning.ts";
+import { viewCalls } from "../../src/engine/calls/calls.ts";
 import { compose } from "../../src/engine/composing.ts";
-import * as rooms from "../../src/engine/rooms.ts";
-import * as hosting from "../../src/engine/rooms-hosting.ts";
-import { roomOf } from "../../src/engine/rooms-shown.ts";
-import { begin } from "../../src/engine/starting.ts";
+import { begin } from "../../src/engine/link/starting.ts";
+import * as rooms from "../../src/engine/waiting-room/rooms.ts";
+import * as hosting from "../../src/engine/waiting-room/rooms-hosting.ts";
+import { roomOf } from "../../src/engine/waiting-room/rooms-shown.ts";
 import { alertsDue, minutesWaited, type Place, type Room } from "../../src/meetings.ts";
 import { LocalError, Rejected } from "../../src/protocol/errors.ts";
 import {

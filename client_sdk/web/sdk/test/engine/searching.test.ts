@@ -5,10 +5,10 @@ import { createHash } from "node:crypto";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { deleteMessage, editMessage, writeText } from "../../src/engine/composing.ts";
-import { OUTBOX } from "../../src/engine/outgoing.ts";
-import { MESSAGES, SEARCH_VERSION, SETTINGS } from "../../src/engine/records.ts";
-import { fold, search } from "../../src/engine/searching.ts";
-import { amend } from "../../src/engine/tables.ts";
+import { fold, search } from "../../src/engine/shown/searching.ts";
+import { OUTBOX } from "../../src/engine/vault/outgoing.ts";
+import { MESSAGES, SEARCH_VERSION, SETTINGS } from "../../src/engine/vault/records.ts";
+import { amend } from "../../src/engine/vault/tables.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import { selfConversation } from "../../src/protocol/signed.ts";

@@ -19,14 +19,14 @@ import { parseRatchetMessage } from "../../src/crypto/ratchet.ts";
 import { receive } from "../../src/engine/arrivals.ts";
 import { newestList } from "../../src/engine/contacts.ts";
 import { NOTE_MS } from "../../src/engine/directs.ts";
-import { newInvite } from "../../src/engine/inviting.ts";
-import { sessionsOf } from "../../src/engine/kept-sessions.ts";
+import { newInvite } from "../../src/engine/joining/inviting.ts";
+import { sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
+import { choose } from "../../src/engine/keys/sessions.ts";
 import { messageId } from "../../src/engine/opening.ts";
-import { DIRECTS, OUTBOX, QUEUES, SENT } from "../../src/engine/outgoing.ts";
-import { CHAINS, UPLOADS } from "../../src/engine/records.ts";
 import { claimFor } from "../../src/engine/sealing.ts";
-import { choose } from "../../src/engine/sessions.ts";
-import { signingKeyOf } from "../../src/engine/turn.ts";
+import { DIRECTS, OUTBOX, QUEUES, SENT } from "../../src/engine/vault/outgoing.ts";
+import { CHAINS, UPLOADS } from "../../src/engine/vault/records.ts";
+import { signingKeyOf } from "../../src/engine/vault/turn.ts";
 import { EMPTY } from "../../src/protocol/bytes.ts";
 import {
   type ClaimId,

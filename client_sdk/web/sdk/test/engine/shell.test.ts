@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import * as errands from "../../src/engine/errands.ts";
-import { inviteLink, newInvite } from "../../src/engine/inviting.ts";
-import { Engine } from "../../src/engine/loop.ts";
-import { COUNTERS } from "../../src/engine/records.ts";
-import { amend } from "../../src/engine/tables.ts";
-import { STEPS_MOST } from "../../src/engine/turns.ts";
+import { inviteLink, newInvite } from "../../src/engine/joining/inviting.ts";
+import { Engine } from "../../src/engine/link/loop.ts";
+import { STEPS_MOST } from "../../src/engine/link/turns.ts";
+import * as errands from "../../src/engine/vault/errands.ts";
+import { COUNTERS } from "../../src/engine/vault/records.ts";
+import { amend } from "../../src/engine/vault/tables.ts";
 import type { Api } from "../../src/ports.ts";
 import { VaultProblem } from "../../src/ports.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";

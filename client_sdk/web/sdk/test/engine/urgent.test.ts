@@ -5,11 +5,11 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import type { Urgency } from "../../src/agreements.ts";
 import { compose, writeText } from "../../src/engine/composing.ts";
-import { MESSAGES } from "../../src/engine/records.ts";
-import { putMessage } from "../../src/engine/showing.ts";
+import { putMessage } from "../../src/engine/shown/showing.ts";
 import { EACH_MOST, KEPT_MOST, URGENT, viewUrgent } from "../../src/engine/urgent.ts";
 import { confirmUrgent } from "../../src/engine/urgent-seen.ts";
 import { urgencyOf } from "../../src/engine/urgent-shown.ts";
+import { MESSAGES } from "../../src/engine/vault/records.ts";
 import { LocalError } from "../../src/protocol/errors.ts";
 import { type ConversationId, type ItemId, idOf, type MessageId } from "../../src/protocol/ids.ts";
 import type { Notice } from "../../src/protocol/messages.ts";

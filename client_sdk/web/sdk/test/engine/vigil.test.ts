@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { hangUpCall, offerCall } from "../../src/engine/calls-here.ts";
-import type { Network } from "../../src/engine/keeper.ts";
-import { PING_EVERY_MS, SECOND_MS, SILENT_MS } from "../../src/engine/vigil.ts";
+import { hangUpCall, offerCall } from "../../src/engine/calls/calls-here.ts";
+import type { Network } from "../../src/engine/link/keeper.ts";
+import { PING_EVERY_MS, SECOND_MS, SILENT_MS } from "../../src/engine/link/vigil.ts";
 import type { Connector, Stream } from "../../src/ports.ts";
 import { StreamClosed } from "../../src/ports.ts";
 import { type ConversationId, idOf, type MessageId } from "../../src/protocol/ids.ts";

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { systemRandom } from "../../src/adapters/clock.ts";
 import { entryOfDevice } from "../../src/crypto/identity.ts";
 import { idOfCode, makeLinkEnd, openStep, parseCode, publicOf, sealStep } from "../../src/crypto/linking.ts";
-import { newDevice } from "../../src/engine/linking-steps.ts";
+import { newDevice } from "../../src/engine/devices/linking-steps.ts";
 import { InviteProblem, LinkProblem, type LinkTrouble } from "../../src/local-device/problems.ts";
 import type { LinkOffer } from "../../src/local-device/types.ts";
 import { encodeDeviceEntry } from "../../src/protocol/device-lists.ts";

@@ -17,7 +17,7 @@ interface Fault {
 export const FAULTS: Readonly<Record<string, Fault>> = {
   // The sending chain's next state is not kept.
   "skipped commit": {
-    edits: [["engine/sessions.ts", "turn.random);\n  putSession(turn.tx, device, after);", "turn.random);"]],
+    edits: [["engine/keys/sessions.ts", "turn.random);\n  putSession(turn.tx, device, after);", "turn.random);"]],
     schedule: [],
     wrong: "closed, though its sender could help",
   },
@@ -25,7 +25,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   "reused nonce": {
     edits: [
       [
-        "engine/sessions.ts",
+        "engine/keys/sessions.ts",
         "encrypt(session, payload, turn.random)",
         "encrypt(session, payload, (size) => (size === 24 ? new Uint8Array(24) : turn.random(size)))",
       ],

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import type { Session } from "../../src/crypto/ratchet.ts";
-import { inviteLink, newInvite } from "../../src/engine/inviting.ts";
-import { putSession, sessionsOf } from "../../src/engine/kept-sessions.ts";
+import { revoke } from "../../src/engine/devices/own-devices.ts";
+import { inviteLink, newInvite } from "../../src/engine/joining/inviting.ts";
+import { putSession, sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
 import { messageId } from "../../src/engine/opening.ts";
-import { revoke } from "../../src/engine/own-devices.ts";
-import { CONVERSATIONS, INVITES } from "../../src/engine/records.ts";
+import { CONVERSATIONS, INVITES } from "../../src/engine/vault/records.ts";
 import type { Transaction } from "../../src/ports.ts";
 import { LocalError, Rejected } from "../../src/protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, InviteId, ItemId, MessageId } from "../../src/protocol/ids.ts";

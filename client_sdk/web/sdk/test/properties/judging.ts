@@ -8,12 +8,12 @@
 
 import assert from "node:assert/strict";
 import { entryEpoch } from "../../src/crypto/archive.ts";
-import { archiveKeyOf } from "../../src/engine/archive-keys.ts";
-import { ASK_WITHIN_MS } from "../../src/engine/asking.ts";
-import { sessionsOf } from "../../src/engine/kept-sessions.ts";
-import { DIRECTS, OUTBOX, QUEUES } from "../../src/engine/outgoing.ts";
-import { CONTACTS, CONVERSATIONS, PENDING } from "../../src/engine/records.ts";
-import { Turn } from "../../src/engine/turn.ts";
+import { ASK_WITHIN_MS } from "../../src/engine/healing/asking.ts";
+import { archiveKeyOf } from "../../src/engine/keys/archive-keys.ts";
+import { sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
+import { DIRECTS, OUTBOX, QUEUES } from "../../src/engine/vault/outgoing.ts";
+import { CONTACTS, CONVERSATIONS, PENDING } from "../../src/engine/vault/records.ts";
+import { Turn } from "../../src/engine/vault/turn.ts";
 import type { Message } from "../../src/events.ts";
 import { parseSignedDeviceList } from "../../src/protocol/device-lists.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "../../src/protocol/ids.ts";

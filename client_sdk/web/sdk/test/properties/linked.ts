@@ -15,8 +15,14 @@ import {
   textOf,
 } from "../../src/crypto/linking.ts";
 import { Core } from "../../src/engine/core.ts";
-import { acceptAnswer, finishLinked, makePackage, newDevice, prepareDevice } from "../../src/engine/linking-steps.ts";
-import { Turn } from "../../src/engine/turn.ts";
+import {
+  acceptAnswer,
+  finishLinked,
+  makePackage,
+  newDevice,
+  prepareDevice,
+} from "../../src/engine/devices/linking-steps.ts";
+import { Turn } from "../../src/engine/vault/turn.ts";
 import type { LinkState } from "../../src/protocol/requests.ts";
 import { Node, quietNow } from "./node.ts";
 

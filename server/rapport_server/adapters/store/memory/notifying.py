@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from msgspec.structs import replace
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
 from rapport_server.adapters.store.memory.directory import MemoryDirectory
 from rapport_server.adapters.store.memory.state import Form
 from rapport_server.notifications import (
@@ -63,6 +63,20 @@ class MemoryPushes(MemoryDirectory):
             if item.form == Form.MESSAGE and item.seq and item.at <= before_ms and wakes_somebody(item.outer):
                 waits |= item.owed.keys() - item.parked
         return {device: self._devices[device].account for device in waits.intersection(devices)}
+
+    async def lacks_notice(
+        self, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+    ) -> bool:
+        """See PushDirectory.lacks_notice."""
+        known = self._devices.get(device)
+        return (
+            known is not None
+            and known.practice == practice
+            and any(
+                (item.form, item.conv, item.kind, item.body) == (Form.NOTICE, conv, kind, about) and device in item.owed
+                for item in self._items.values()
+            )
+        )
 
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
         """See PushDirectory.claim_push."""

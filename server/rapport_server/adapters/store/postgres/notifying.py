@@ -3,16 +3,19 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import ARRAY, Connection, LargeBinary, bindparam, text
+from sqlalchemy import ARRAY, Connection, LargeBinary, bindparam, select, text
 
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
+from rapport_server.adapters.store.postgres import tables
 from rapport_server.adapters.store.postgres.asking import EVERYBODY, of, of_devices
 from rapport_server.adapters.store.postgres.part import StorePart
-from rapport_server.adapters.store.sql import notifying
+from rapport_server.adapters.store.sql import notifying, schema
 from rapport_server.notifications import Delivery, PushDirectory, Subscription, WebhookDirectory, WebhookRecord
 from rapport_server.records import Principal
 
 __all__ = ["PostgresPushes", "PostgresWebhooks"]
+
+_item, _envelope = tables.item, tables.envelope
 
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2.
 _UNACKNOWLEDGED: Final = text("""
@@ -29,6 +32,19 @@ SELECT d.device, d.account FROM device AS d CROSS JOIN LATERAL (
 def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
     rows = db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms})
     return {DeviceId(row.device): AccountId(row.account) for row in rows}
+
+
+def _lacks_notice(
+    db: Connection, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+) -> bool:
+    notice = (_item.c.conv == conv, _item.c.form == schema.FORM_NOTICE, _item.c.kind == kind, _item.c.body == about)
+    row = db.execute(
+        select(_envelope.c.position)
+        .join(_item, _item.c.position == _envelope.c.position)
+        .where(_envelope.c.practice == practice, _envelope.c.device == device, *notice)
+        .limit(1)
+    ).first()
+    return row is not None
 
 
 class PostgresPushes(StorePart):
@@ -57,6 +73,12 @@ class PostgresPushes(StorePart):
     async def unacknowledged(self, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
         """See PushDirectory.unacknowledged."""
         return await self._pool.read(of_devices(devices), _unacknowledged, devices, before_ms)
+
+    async def lacks_notice(
+        self, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+    ) -> bool:
+        """See PushDirectory.lacks_notice."""
+        return await self._pool.read(of(practice), _lacks_notice, practice, device, conv, kind, about)
 
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
         """See PushDirectory.claim_push."""

@@ -3,15 +3,18 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, bindparam, select, text
 
-from rapport_protocol.ids import AccountId, DeviceId, PracticeId
-from rapport_server.adapters.store.sql import notifying
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, PracticeId
+from rapport_server.adapters.store.rules import device_index
+from rapport_server.adapters.store.sql import notifying, schema
 from rapport_server.adapters.store.sqlite.part import StorePart
 from rapport_server.notifications import Delivery, PushDirectory, Subscription, WebhookDirectory, WebhookRecord
 from rapport_server.records import Principal
 
 __all__ = ["SqlitePushes", "SqliteWebhooks"]
+
+_item, _mailbox = schema.item, schema.mailbox
 
 # A post of class 0 (byte 83 of the outer) that is not quiet (bit 4 of byte 84): docs/protocol.md, 4.2. A device's id
 # found across two neighbours of `open` is not its own: those are at other places than multiples of 16.
@@ -29,6 +32,18 @@ SELECT d.device, d.account FROM device AS d WHERE d.device IN :devices AND EXIST
 def _unacknowledged(db: Connection, devices: Collection[DeviceId], before_ms: int) -> dict[DeviceId, AccountId]:
     rows = db.execute(_UNACKNOWLEDGED, {"devices": list(devices), "before": before_ms})
     return {DeviceId(row.device): AccountId(row.account) for row in rows}
+
+
+def _lacks_notice(
+    db: Connection, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+) -> bool:
+    notice = (_item.c.form == schema.FORM_NOTICE, _item.c.kind == kind, _item.c.body == about)
+    rows = db.execute(
+        select(_mailbox.c.open)
+        .join(_item, _item.c.position == _mailbox.c.position)
+        .where(_mailbox.c.practice == practice, _mailbox.c.box == conv, *notice)
+    )
+    return any(device_index(row.open, device) >= 0 for row in rows)
 
 
 class SqlitePushes(StorePart):
@@ -58,6 +73,13 @@ class SqlitePushes(StorePart):
         """See PushDirectory.unacknowledged."""
         await self._settled()
         return await self._read(_unacknowledged, devices, before_ms)
+
+    async def lacks_notice(
+        self, practice: PracticeId, device: DeviceId, conv: ConversationId, kind: str, about: bytes
+    ) -> bool:
+        """See PushDirectory.lacks_notice."""
+        await self._settled()
+        return await self._read(_lacks_notice, practice, device, conv, kind, about)
 
     async def claim_push(self, subscription: Subscription, until_ms: int) -> bool:
         """See PushDirectory.claim_push."""

@@ -1,0 +1,1 @@
+"""Cover and hand-over between therapists."""

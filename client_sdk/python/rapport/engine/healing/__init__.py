@@ -1,0 +1,1 @@
+"""What cannot be opened is asked for, and sessions stay fresh."""

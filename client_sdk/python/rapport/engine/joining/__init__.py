@@ -1,0 +1,1 @@
+"""Inviting, becoming somebody, joining with the account that there is."""

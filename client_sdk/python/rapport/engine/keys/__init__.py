@@ -1,0 +1,1 @@
+"""Keys of this device: prekeys, sessions with other devices, archive keys."""

@@ -1,0 +1,1 @@
+"""The shell: the task that talks to the vault, and the one connection to the server."""

@@ -1,0 +1,1 @@
+"""Office hours, the promise of an answer, and what comes of it."""

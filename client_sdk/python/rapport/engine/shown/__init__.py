@@ -1,0 +1,1 @@
+"""What stands in a conversation, how it changes, and how it is found again."""
