@@ -3,6 +3,7 @@
 
     python3 deploy/run.py demo [--fresh] [arguments of `rapport demo`]
     python3 deploy/run.py test [--fresh] [arguments of pytest]
+    python3 deploy/run.py long [--fresh] [arguments of pytest]
     python3 deploy/run.py web [--fresh]
     python3 deploy/run.py nodes [--fresh] [arguments of pytest]
     python3 deploy/run.py deploy [--fresh]
@@ -10,7 +11,8 @@
     python3 deploy/run.py setup [--fresh]
 
 `demo` installs what runs, and builds the browser app; `test` also installs what checks (linters, type checkers, test
-oracles) and runs all of it but two sets of tests: `web` runs those of the browser's side, in Node.js and in Chromium,
+oracles) and runs all of it but three sets of tests: `long` runs those that take seconds each (servers killed under
+load, a server that lies, a crash at every commit), `web` those of the browser's side, in Node.js and in Chromium,
 `nodes` those that need a real Redis or PostgreSQL. `deploy` checks the files in `deploy/` with the programs that read
 them (Caddy, Prometheus, systemd, Compose), `cluster` runs two nodes with PostgreSQL, Redis and Caddy. `setup` installs
 the same as `test` and stops. With `--fresh` the job happens in a bare Debian 12 root made for it.
@@ -59,6 +61,17 @@ DEPLOY_PROGRAMS = {
     "systemd-analyze": "systemd",
 }
 
+#: Job -> the markers of its tests, so that each test is run by one job (tests/house/test_markers.py).
+MARKED = {
+    "test": "not web and not nodes and not long",
+    "long": "long and not web and not nodes",
+    "nodes": "nodes and not web",
+    "web": "web",
+}
+
+#: Folders with tests that are marked `web`.
+WEB_TESTS = {"live": "tests/web", "lies": "tests/malicious"}
+
 #: What a checkout's own use leaves in `client_sdk/web`: no source of the browser app.
 NO_SOURCE = {"node_modules", "build"}
 
@@ -76,7 +89,7 @@ CHECKS = (
 def main(arguments: list[str]) -> int:
     """Run the job that `arguments` name and return its exit code."""
     plain = [[job, *fresh] for job in ("web", "deploy", "setup") for fresh in ([], ["--fresh"])]
-    if arguments[:1] not in (["demo"], ["test"], ["nodes"], ["cluster"]) and arguments not in plain:
+    if arguments[:1] not in (["demo"], ["test"], ["long"], ["nodes"], ["cluster"]) and arguments not in plain:
         print(__doc__, file=sys.stderr)
         return 2
     job, *rest = arguments
@@ -88,6 +101,8 @@ def main(arguments: list[str]) -> int:
     install_system_packages(missing_system_packages(job, rest))
     set_up(level)
     os.environ["PATH"] = os.pathsep.join([str(VENV / "bin"), str(node_folder()), os.environ["PATH"]])
+    if level == "test":  # hundreds of programs are started, and each would compile everything anew
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if job == "demo":
         os.execv(VENV / "bin/rapport", ["rapport", "demo", *rest])  # noqa: S606 - no shell is the point
     if job == "cluster":
@@ -97,8 +112,8 @@ def main(arguments: list[str]) -> int:
         return check_web()
     if job == "deploy":
         return subprocess.run([str(VENV / "bin/python"), "-m", "tests.deploy.check"], cwd=ROOT, check=False).returncode
-    if job == "nodes":
-        return subprocess.run(pytest("nodes and not web", rest), cwd=ROOT, check=False).returncode
+    if job in ("long", "nodes"):
+        return subprocess.run(pytest(job, rest), cwd=ROOT, check=False).returncode
     return check(rest) if job == "test" else 0
 
 
@@ -204,8 +219,8 @@ def check_web() -> int:
             "--test-concurrency=2",
             *(path for path, chromium in tests.items() if chromium),
         ],
-        "with Python": ["pytest", "-m", "web", "tests/web"],
-        "of a server that lies": ["pytest", "--numprocesses=logical", "-m", "web", "tests/malicious"],
+        "with Python": ["pytest", "-m", MARKED["web"], WEB_TESTS["live"]],
+        "of a server that lies": pytest("web", [WEB_TESTS["lies"]]),
     }
     failed = []
     for name, command in sets.items():
@@ -221,7 +236,7 @@ def check(pytest_arguments: list[str]) -> int:
     """Run the tests on all cores, and every other check beside them; return 0 only if all passed."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = [beside.submit(captured, *check) for check in CHECKS]
-        command = pytest("not web and not nodes", pytest_arguments)
+        command = pytest("test", pytest_arguments)
         say(f"tests: {' '.join(command)}")
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, check=False).returncode
@@ -235,9 +250,9 @@ def check(pytest_arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def pytest(markers: str, arguments: list[str]) -> list[str]:
-    """Make the command that runs tests with these markers on all cores."""
-    return ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", markers, *arguments]
+def pytest(job: str, arguments: list[str]) -> list[str]:
+    """Make the command that runs a job's tests on all cores."""
+    return ["pytest", "--numprocesses=logical", "--dist=worksteal", "-m", MARKED[job], *arguments]
 
 
 def captured(name: str, command: list[str], folder: Path) -> tuple[str, int, str, float]:

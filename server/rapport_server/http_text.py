@@ -168,11 +168,16 @@ _NOTES = {
     ),
     "room.link": (
         "by the host of the appointment. It ends in the future and within a day of the appointment's end, otherwise "
-        "`rule_broken`. An id with other content is `conflict`, a ninth link `too_many`."
+        "`rule_broken`. An id with other content is `conflict`, a ninth link that has not expired `too_many`."
     ),
     "room.use_link": (
         "binds the link to the asking device. `not_found`, all alike: no such link, not yet or not any more, another "
-        "device's, a wrong secret, a wrong passcode, five wrong passcodes before."
+        "device's, a wrong secret, a wrong passcode, five wrong passcodes before. A therapist or owner who is a member "
+        "of the appointment is answered without being bound, and asked for no passcode."
+    ),
+    "room.end_link": (
+        "by the host of the appointment: from now on the link lets nobody in, nor the device that it is bound to. "
+        "`not_found`: no such link. The same again is answered alike."
     ),
     "urgent.seen": (
         "by whoever is in the message's conversation and did not write it, or by the colleague who was asked. Other "

@@ -112,10 +112,7 @@ class LiveHour:
             _log.warning("alert not pushed", error=refused.code.value)
 
     async def _alert_wanted(self, owed: OwedPush, account: AccountId) -> StillWanted:
-        """Until a host has acted, nobody waits any more, or the account is no host; to who is not connected."""
-        appointment = AppointmentId(owed.about)
-        record = await self._store.appointment(owed.practice, appointment)
-        room = await self._store.room(owed.practice, appointment)
-        if record is None or account not in record.members or room is None or room.alert_ms != owed.mark:
+        """Until a host has acted, or nobody waits any more; to who is not connected."""
+        if not await self.rooms.alert_stands(owed.practice, account, AppointmentId(owed.about), owed.mark):
             return StillWanted.NO
         return StillWanted.NOT_YET if await self._connected(owed.device) else StillWanted.YES

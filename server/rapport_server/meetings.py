@@ -4,15 +4,19 @@ Apart from `records.py` and `ports.py` because nothing else needs them. Source: 
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, Protocol, Self
 
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, DeviceId, PracticeId, RoomLinkId
 from rapport_protocol.meeting import AppointmentTimes, Modality, Outcome
+from rapport_protocol.requests import Role
 from rapport_protocol.rooms.person import Person
+from rapport_server.records import ConversationRecord
 
 __all__ = [
+    "APPOINTMENT_KEPT_MS",
     "APPOINTMENT_TIMER",
+    "HOST_ROLES",
     "LINKS_MOST",
     "PASSCODE_TRIES",
     "ROOM_KEPT_MS",
@@ -37,9 +41,13 @@ APPOINTMENT_TIMER: Final = "appointment"
 ROOM_TIMER: Final = "room"
 """Kind of the timer of a room's next moment; its key is the same."""
 LINKS_MOST: Final = 8
-"""Most join links of an appointment."""
+"""Most join links of an appointment that have not expired."""
+HOST_ROLES: Final = frozenset({Role.THERAPIST, Role.OWNER})
+"""Who of the members of an appointment acts in its room."""
 PASSCODE_TRIES: Final = 5
 """The fifth wrong passcode voids a link."""
+APPOINTMENT_KEPT_MS: Final = 180 * 86_400_000
+"""How long after its start an appointment is kept."""
 ROOM_KEPT_MS: Final = 7 * 86_400_000
 """How long after its last change a closed room, and after its expiry a link, is kept."""
 
@@ -92,6 +100,14 @@ class AppointmentRecord:
         """Whether it has a waiting room that may open."""
         return self.modality not in (Modality.PHONE, Modality.IN_PERSON) and not self.cancelled
 
+    def within(self, conversation: ConversationRecord | None) -> Self:
+        """With those of its members only who are in its conversation now: nobody else may do anything there.
+
+        conversation: its own, as it is now; None, and nobody is left. What is written is never this, but the whole.
+        """
+        members = () if conversation is None else tuple(each for each in self.members if each in conversation.members)
+        return self if members == self.members else replace(self, members=members)
+
     @property
     def times(self) -> AppointmentTimes:
         """As its host has put it."""
@@ -127,7 +143,10 @@ class MeetingNotice(NamedTuple):
 
 
 class AppointmentDirectory(Protocol):
-    """Appointments. The timer of one (`APPOINTMENT_TIMER`) stands for as long as its `next_ms` is not 0."""
+    """Appointments. The timer of one (`APPOINTMENT_TIMER`) stands for as long as its `next_ms` is not 0.
+
+    The sweep forgets those that began `APPOINTMENT_KEPT_MS` ago.
+    """
 
     async def appointment(self, practice: PracticeId, appointment: AppointmentId) -> AppointmentRecord | None:
         """The record, None when there is none."""
@@ -271,11 +290,15 @@ class RoomLinkRecord:
 class RoomLinkDirectory(Protocol):
     """Join links."""
 
-    async def add_room_link(self, link: RoomLinkRecord, most: int) -> bool:
+    async def add_room_link(self, link: RoomLinkRecord, most: int, now: int) -> bool:
         """Keeps a new link. False: this very one stood.
 
-        Raises Rejected: CONFLICT when another one has its id, TOO_MANY when the appointment has `most` already.
+        Raises Rejected: CONFLICT when another one has its id, TOO_MANY when the appointment has `most` already, expired
+        ones left out.
         """
+
+    async def end_room_link(self, practice: PracticeId, link: RoomLinkId, now: int) -> None:
+        """The link has expired now, if it had not before; no error without one."""
 
     async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
         """The link, None when there is none."""

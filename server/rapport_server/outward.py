@@ -86,7 +86,7 @@ class Outward:
 
     def follow(self, figures: Figures) -> None:
         """What is shown on the port of `/metrics`."""
-        sent, webhooks = self.notifying.sent, self.webhooks
+        sent, webhooks = self.notifying.sending.sent, self.webhooks
         figures.follow("push_taken", "Pushes that a push service took.", lambda: sent[Sent.TAKEN])
         figures.follow("push_gone", "Push subscriptions that have ended.", lambda: sent[Sent.GONE])
         figures.follow("push_later", "Pushes that a push service did not take now.", lambda: sent[Sent.LATER])

@@ -51,7 +51,7 @@ from rapport_server.services.presence import Presence
 from rapport_server.services.seen import Seen
 from rapport_server.services.sign_in import SignIn
 from rapport_server.services.signals import Signals
-from rapport_server.services.timers import DueTimers
+from rapport_server.services.timers import DueTimers, TimerHandler
 from rapport_server.services.urgent import Urgent
 
 __all__ = ["Parts", "wire"]
@@ -117,11 +117,12 @@ def wire(
     shared = bool(config.bus.url)
     rates = Rates(dict(_limits(config.rates)), clock, shared=shared)
     claims = ClaimLimits(clock, shared=shared)
-    urgent = Urgent(store, bus, clock, outward.notifying, tell=outward.tell)
+    urgent = Urgent(store, bus, clock, outward.notifying.sending, tell=outward.tell)
     delivery = Delivery(store, store, bus, urgent.acknowledged, outward.notifying.left)
-    hour = LiveHour(store, bus, clock, rates, outward.owed, partial(_connected, delivery, roster))
+    is_connected = partial(_connected, delivery, roster)
+    hour = LiveHour(store, bus, clock, rates, outward.owed, is_connected)
     news = OfficeNews(store, bus, clock, rates)
-    waking = Waking(store, clock, outward.owed, partial(_connected, delivery, roster))
+    waking = Waking(store, clock, outward.owed, is_connected)
     calls = Calls(store, delivery, bus, clock, rates, waking, partial(_call_moved, hour, news, outward))
     chains = Chains(store)
     services = Services(
@@ -139,23 +140,13 @@ def wire(
         hour.rooms,
         hour.links,
     )
-    timers = {
-        INVITE_TIMER: services.invites.expire,
-        URGENT_TIMER: urgent.fire,
-        CALL_TIMER: calls.fire,
-        APPOINTMENT_TIMER: hour.appointments.fire,
-        ROOM_TIMER: hour.rooms.fire,
-        PUSH_TIMER: outward.notifying.sweep,
-        OWED_TIMER: outward.owed.fire,
-    }
-    due = DueTimers(store, store, bus, clock, timers)
-    deliver = partial(_deliver, delivery.deliver, outward)
+    due = DueTimers(store, store, bus, clock, _handlers(services, calls, hour, outward))
     parts = Parts(
         store=store,
         clock=clock,
         bus=bus,
         sign_in=SignIn(store, clock, secrets.token_bytes, origins),
-        messaging=Messaging(store, deliver, clock, rates, due.soon, calls),
+        messaging=Messaging(store, partial(_deliver, delivery.deliver, outward), clock, rates, due.soon, calls),
         delivery=delivery,
         calls=calls,
         waking=waking,
@@ -174,6 +165,19 @@ def wire(
     return parts
 
 
+def _handlers(services: Services, calls: Calls, hour: LiveHour, outward: Outward) -> dict[str, TimerHandler]:
+    """Who fires which timers."""
+    return {
+        INVITE_TIMER: services.invites.expire,
+        URGENT_TIMER: services.urgent.fire,
+        CALL_TIMER: calls.fire,
+        APPOINTMENT_TIMER: hour.appointments.fire,
+        ROOM_TIMER: hour.rooms.fire,
+        PUSH_TIMER: outward.notifying.sweep,
+        OWED_TIMER: outward.owed.fire,
+    }
+
+
 async def _connected(delivery: Delivery, roster: Roster, device: DeviceId) -> bool:
     """Whether a device is connected to any node. Where the others cannot be asked it is not: better woken in vain."""
     try:
@@ -190,7 +194,7 @@ def _deliver(deliver: Callable[[Collection[Job]], None], outward: Outward, jobs:
 
 def _call_moved(hour: LiveHour, news: OfficeNews, outward: Outward, practice: PracticeId, call: CallRecord) -> None:
     """A call has changed, and is committed: who else goes by it."""
-    if call.version == 1 or call.phase in (CallPhase.ACCEPTED, CallPhase.ENDED):
+    if call.version == 1 or call.phase is not CallPhase.RINGING:  # connected, too: the node of its accept may be gone
         hour.rooms.call_moved(practice, call)
     if call.accepted_ms and call.phase in (CallPhase.ACCEPTED, CallPhase.ENDED):
         news.called((practice, call.caller))

@@ -15,7 +15,7 @@ import base64
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +23,14 @@ import aiohttp
 import asyncpg
 from msgspec import Struct
 
-from rapport.testing.backing import PostgresProcess, RedisProcess
-from rapport.testing.nodes import DATABASE, NodeSet, make_database
-from rapport.testing.processes import free_port
+from rapport.testing.nodes import NodeSet
 from rapport_protocol.codec import BodyCodec
 from rapport_protocol.messages import WatchOffice
 from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours, WeeklyWindow
 from rapport_protocol.requests import OPERATIONS, OfficePublish
 from tests.bench.presence import Times, times_of, within
-from tests.bench.presence_crowd import Crowd, Person, command, connect, insert, pass_s, settled
+from tests.bench.presence_crowd import Crowd, Person, command, pass_s, staged, watch_all
 from tests.bench.reconnect import SETTINGS
 
 BAR_S: Final = 1.0
@@ -136,34 +134,16 @@ class Run:
 
 
 async def _measure(therapists: int, clients: int, nodes: int, folder: Path) -> Outcome:
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
-        postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
-        database = await asyncio.to_thread(make_database, postgres)
-        several = await stack.enter_async_context(
-            NodeSet(folder, database, redis.url(), ports=[free_port() for _ in range(nodes)], settings=_settings())
-        )
-        await several.init()
-        leaders = [Person("therapist") for _ in range(therapists)]
-        led: dict[bytes, list[Person]] = {
-            leader.account: [Person("client") for _ in range(clients)] for leader in leaders
-        }
-        await insert(postgres.url(DATABASE), leaders, led)
-        await several.start()
-        crowd, began = Crowd(), time.monotonic()
-        everybody = [client for leader in leaders for client in led[leader.account]]
-        count = await connect(crowd, several.nodes, ((leader, number) for number, leader in enumerate(leaders)))
-        count += await connect(crowd, several.nodes, ((client, number) for number, client in enumerate(everybody)))
-        rate = count / (time.monotonic() - began)
+    async with staged(folder, therapists, clients, nodes, _settings()) as stage, _session() as http:
         opens_ms = -(-(_now_ms() + int(READY_S * 1000)) // MINUTE_MS) * MINUTE_MS
-        await _put(postgres.url(DATABASE), leaders, opens_ms)
-        for leader in leaders:
-            crowd.watchers[leader.account] = [crowd.streams[client.account] for client in led[leader.account]]
-            for stream in crowd.watchers[leader.account]:
-                stream.say(WatchOffice(leader.account))
-        await settled(crowd)
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        return await _all(Run(crowd, leaders, several, http), opens_ms, len(leaders), count, nodes, round(rate, 1))
+        await _put(stage.database, stage.leaders, opens_ms)
+        await watch_all(stage, WatchOffice)
+        run = Run(stage.crowd, stage.leaders, stage.several, http)
+        return await _all(run, opens_ms, therapists, stage.accounts, nodes, stage.sign_ins_per_s)
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
 
 async def _all(run: Run, opens_ms: int, therapists: int, accounts: int, nodes: int, rate: float) -> Outcome:

@@ -16,18 +16,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from rapport.testing.backing import PostgresProcess, RedisProcess
-from rapport.testing.nodes import DATABASE, NodeSet, make_database
-from rapport.testing.processes import ServerProcess, free_port
+from rapport.testing.backing import RedisProcess
+from rapport.testing.nodes import NodeSet
+from rapport.testing.processes import ServerProcess
 from rapport_protocol.messages import Present, Watch
-from tests.bench.presence_crowd import Crowd, Person, Stream, command, connect, insert, pass_s, settled
+from tests.bench.presence_crowd import Crowd, Person, Stream, command, pass_s, staged, watch_all
 from tests.bench.reconnect import SETTINGS
 
 FLIP_S: Final = 1.0
@@ -214,32 +214,9 @@ def _cpu_s(node: ServerProcess) -> float:
 
 
 async def _measure(therapists: int, clients: int, nodes: int, folder: Path) -> Outcome:
-    async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
-        postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
-        database = await asyncio.to_thread(make_database, postgres)
-        several = await stack.enter_async_context(
-            NodeSet(folder, database, redis.url(), ports=[free_port() for _ in range(nodes)], settings=_settings())
-        )
-        await several.init()
-        leaders = [Person("therapist") for _ in range(therapists)]
-        led: dict[bytes, list[Person]] = {
-            leader.account: [Person("client") for _ in range(clients)] for leader in leaders
-        }
-        await insert(postgres.url(DATABASE), leaders, led)
-        await several.start()
-        crowd = Crowd()
-        began = time.monotonic()
-        count = await connect(crowd, several.nodes, ((leader, number) for number, leader in enumerate(leaders)))
-        everybody = [client for leader in leaders for client in led[leader.account]]
-        count += await connect(crowd, several.nodes, ((client, number) for number, client in enumerate(everybody)))
-        rate = count / (time.monotonic() - began)
-        for leader in leaders:
-            crowd.watchers[leader.account] = [crowd.streams[client.account] for client in led[leader.account]]
-            for stream in crowd.watchers[leader.account]:
-                stream.say(Watch(leader.account))
-        await settled(crowd)
-        return await _all(crowd, leaders, clients, several, redis, round(rate, 1))
+    async with staged(folder, therapists, clients, nodes, _settings()) as stage:
+        await watch_all(stage, Watch)
+        return await _all(stage.crowd, stage.leaders, clients, stage.several, stage.redis, stage.sign_ins_per_s)
 
 
 async def _all(

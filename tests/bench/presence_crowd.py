@@ -12,24 +12,26 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
 import uvloop
 
 from rapport.bench.wire import client_frame
-from rapport.testing.processes import ServerProcess
+from rapport.testing.backing import PostgresProcess, RedisProcess
+from rapport.testing.nodes import DATABASE, NodeSet, make_database
+from rapport.testing.processes import ServerProcess, free_port
 from rapport_protocol.codec import CLIENT_CODECS
 from rapport_protocol.ids import AccountId, DeviceId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Auth, CaughtUp, Challenge, ClientMessage, Hello, Office, Ping, Pong, Presence
 from rapport_protocol.signed import AuthTranscript, SigningKey
 
-__all__ = ["Crowd", "Outcome", "Person", "Stream", "command", "connect", "insert", "pass_s", "settled"]
+__all__ = ["Crowd", "Outcome", "Person", "Stage", "Stream", "command", "pass_s", "staged", "watch_all"]
 
 SIGN_INS: Final = 16
 """Sign-ins under way at a time."""
@@ -162,7 +164,7 @@ class Crowd:
 # --- setting up -------------------------------------------------------------------------------------------------------
 
 
-async def insert(url: str, therapists: Sequence[Person], clients: dict[bytes, list[Person]]) -> None:
+async def _insert(url: str, therapists: Sequence[Person], clients: dict[bytes, list[Person]]) -> None:
     """Accounts, devices, and a conversation of each client with its therapist, straight into the tables."""
     db = await asyncpg.connect(url)
     try:
@@ -195,7 +197,7 @@ def _pairs(therapists: Sequence[Person], clients: dict[bytes, list[Person]]) -> 
     return ((therapist, client) for therapist in therapists for client in clients[therapist.account])
 
 
-async def connect(crowd: Crowd, nodes: Sequence[ServerProcess], people: Iterable[tuple[Person, int]]) -> int:
+async def _connect(crowd: Crowd, nodes: Sequence[ServerProcess], people: Iterable[tuple[Person, int]]) -> int:
     """Signs everybody in at the node that is named with them; how many there were."""
     loop, at_a_time = asyncio.get_running_loop(), asyncio.Semaphore(SIGN_INS)
 
@@ -211,7 +213,7 @@ async def connect(crowd: Crowd, nodes: Sequence[ServerProcess], people: Iterable
     return len(await asyncio.gather(*(one(person, number) for person, number in people)))
 
 
-async def settled(crowd: Crowd) -> None:
+async def _settled(crowd: Crowd) -> None:
     """Nobody was told anything for two seconds."""
     while True:
         before = len(crowd.told)
@@ -228,6 +230,59 @@ async def pass_s(seconds: float) -> None:
         await passed
     finally:
         timer.cancel()
+
+
+class Stage(NamedTuple):
+    """Nodes over one Redis and one PostgreSQL, and everybody signed in, half on every node."""
+
+    redis: RedisProcess
+    database: str
+    """The URL of the database."""
+    several: NodeSet
+    leaders: list[Person]
+    clients: dict[bytes, list[Person]]
+    """Of each therapist, by the therapist's account."""
+    crowd: Crowd
+    accounts: int
+    sign_ins_per_s: float
+
+
+@asynccontextmanager
+async def staged(
+    folder: Path, therapists: int, clients: int, nodes: int, settings: Mapping[str, str]
+) -> AsyncIterator[Stage]:
+    """Starts all of it; it ends with the block."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(RedisProcess(folder / "redis"))
+        postgres = await stack.enter_async_context(PostgresProcess(folder / "postgres"))
+        database = await asyncio.to_thread(make_database, postgres)
+        ports = [free_port() for _ in range(nodes)]
+        several = await stack.enter_async_context(
+            NodeSet(folder, database, redis.url(), ports=ports, settings=settings)
+        )
+        await several.init()
+        leaders = [Person("therapist") for _ in range(therapists)]
+        led: dict[bytes, list[Person]] = {
+            leader.account: [Person("client") for _ in range(clients)] for leader in leaders
+        }
+        await _insert(postgres.url(DATABASE), leaders, led)
+        await several.start()
+        crowd, began = Crowd(), time.monotonic()
+        everybody = [client for leader in leaders for client in led[leader.account]]
+        count = await _connect(crowd, several.nodes, ((leader, number) for number, leader in enumerate(leaders)))
+        count += await _connect(crowd, several.nodes, ((client, number) for number, client in enumerate(everybody)))
+        rate = round(count / (time.monotonic() - began), 1)
+        yield Stage(redis, postgres.url(DATABASE), several, leaders, led, crowd, count, rate)
+
+
+async def watch_all(stage: Stage, watching: Callable[[AccountId], ClientMessage]) -> None:
+    """Every client says that it watches its therapist; returns when all of them have been answered."""
+    crowd = stage.crowd
+    for leader in stage.leaders:
+        crowd.watchers[leader.account] = [crowd.streams[client.account] for client in stage.clients[leader.account]]
+        for stream in crowd.watchers[leader.account]:
+            stream.say(watching(leader.account))
+    await _settled(crowd)
 
 
 class Outcome(Protocol):

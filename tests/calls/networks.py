@@ -87,6 +87,21 @@ class Places:
         """Everything passes again."""
         self._table("router", "-F", "FORWARD")
 
+    def slow(self, place: str, kbit_per_s: int, queue_ms: int) -> None:
+        """From now on no more passes to and from this place; what has waited longer in the queue is dropped."""
+        for where, end in self._ends(place):
+            rate = ("rate", f"{kbit_per_s}kbit", "burst", "4kb", "latency", f"{queue_ms}ms")
+            self._run("tc", "qdisc", "replace", "dev", end, "root", "tbf", *rate, place=where)
+
+    def quick(self, place: str) -> None:
+        """Everything passes at once again."""
+        for where, end in self._ends(place):
+            self._run("tc", "qdisc", "del", "dev", end, "root", place=where)
+
+    def _ends(self, place: str) -> tuple[tuple[str, str], ...]:
+        """Both ends of a place's cable."""
+        return ((place, "out"), ("router", f"to-{_ALL.index(place)}"))
+
     def _hold(self) -> int:
         """A process that keeps a new namespace; the kernel ends it with this one."""
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", "echo; exec sleep infinity"]

@@ -53,7 +53,7 @@ from rapport_protocol.calls.device_events import (
     Tick,
     Unknown,
 )
-from rapport_protocol.calls.moves import WITH_MEDIA, DevicePhase
+from rapport_protocol.calls.moves import IN_CALL, DevicePhase
 from rapport_protocol.ids import DeviceId, MessageId
 from tests.calls.world import Description, Item, Link, Missed, Offer, Server, Word
 
@@ -199,7 +199,8 @@ class Phone:
             self._carry_out(call, effect)
         if call in self.rings and call in self._may_not | self._taken:
             raise Wrong(f"{self.device!r} rings although it knows better, after {event}")
-        if self.alive and (machine.phase in WITH_MEDIA) > (call in self.media):
+        accepts = machine.phase is DevicePhase.ANSWERING and machine.asks is CallStep.ACCEPT
+        if self.alive and (accepts or machine.phase in IN_CALL) > (call in self.media):
             raise Wrong(f"{self.device!r} is {machine.phase} without media")
         deadline_ms = machine.deadline_ms
         if deadline_ms is not None:

@@ -76,6 +76,9 @@ class Silent:
     async def set_mode(self, mode: str) -> None:
         """All modes are silent."""
 
+    async def limit(self, bits_per_s: int) -> None:
+        """Nothing is sent."""
+
     def another(self) -> Silent:
         return Silent()
 

@@ -12,30 +12,25 @@ stopped elsewhere within two seconds.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
+from msgspec import field
 
-from rapport.testing.backing import PostgresProcess, RedisProcess
-from rapport.testing.nodes import NodeSet, make_database
 from rapport.testing.processes import Player, ProcessProblem, ServerProcess
 from rapport_protocol.requests import Role
 from tests.chaos.hurried_calls import FAULTS
-from tests.chaos.pairs import UNLIMITED
+from tests.chaos.serving import Judged, command, serving
 
 __all__ = ["Outcome", "run"]
 
@@ -58,15 +53,13 @@ MISSED: Final = frozenset({"missed", "cancelled", "no_answer", "busy"})
 _CALM: Final = {f"rates.{name}.{key}": "100000" for name in ("offer", "call", "signal") for key in ("burst", "per_s")}
 
 
-class Outcome(Struct):
+class Outcome(Judged):
     """What came of it. ring_s_max: how long it rang elsewhere after an answer, in rounds without a kill, seconds."""
 
     rounds: int
-    kills: dict[str, int] = {}
-    ended: dict[str, int] = {}
+    kills: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
     ring_s_max: float = 0.0
-    seconds: float = 0.0
-    missed: list[str] = []
 
 
 class Device:
@@ -113,12 +106,29 @@ class Device:
         return [(line["t"], line["phase"]) for line in lines if line["call"] == call]
 
 
+class Servers:
+    """The servers of all worlds. killed: how often one was."""
+
+    def __init__(self, servers: Sequence[ServerProcess]) -> None:
+        self._servers = servers
+        self._one_at_a_time = asyncio.Lock()
+        """A server is not killed while it starts."""
+        self.killed = 0
+
+    async def kill(self, chance: random.Random) -> None:
+        """`kill -9` of one of them, and on with the same store."""
+        server = chance.choice(self._servers)
+        async with self._one_at_a_time:
+            self.killed += 1
+            await server.kill()
+            await server.start()
+            self.killed += 1  # a round that began meanwhile was not quiet either
+
+
 class World:
     """Anna, Kim and Kim's phone, and the rounds that they play."""
 
-    def __init__(
-        self, folder: Path, name: str, servers: Sequence[ServerProcess], chance: random.Random, *, calm: bool
-    ) -> None:
+    def __init__(self, folder: Path, name: str, servers: Servers, chance: random.Random, *, calm: bool) -> None:
         self.servers, self.chance, self.calm = servers, chance, calm
         folder.mkdir()
         self.anna, self.kim, self.phone = (Device(folder, f"{each}{name}") for each in ("anna", "kim", "phone"))
@@ -152,6 +162,7 @@ class World:
         callees = [self.kim, self.phone] if caller is self.anna else [self.anna]
         for device in (self.anna, self.kim, self.phone):
             await device.order("calm")
+        killed = self.servers.killed
         killing = asyncio.create_task(self._kill(victim, caller, self.chance.choice(callees)))
         story = f"round {number}: {caller.name} calls, {end}, kill {victim or 'nobody'}"
         dialled = True
@@ -166,8 +177,9 @@ class World:
         self.outcome.kills[victim or "nobody"] = self.outcome.kills.get(victim or "nobody", 0) + 1
         if dialled:
             became = await self._judge(story, call, caller, callees)
-            self._judge_phases(story, call, callees, quiet=not victim)
-            if not victim and end in ("one", "both") and became[caller.name] != "answered":
+            quiet = not victim and killed == self.servers.killed  # not by another world either
+            self._judge_phases(story, call, callees, quiet=quiet)
+            if quiet and end in ("one", "both") and became[caller.name] != "answered":
                 self.outcome.missed.append(f"{story}: nobody was killed, and they were not connected: {became}")
         else:
             self.outcome.missed.append(f"{story}: it was in another call still")
@@ -208,10 +220,7 @@ class World:
             return
         await _pause(self.chance.choice((0.0, self.chance.uniform(0, 0.3), self.chance.uniform(0, 4))))
         if victim == "server":
-            server = self.chance.choice(self.servers)
-            async with _one_at_a_time:
-                await server.kill()
-                await server.start()
+            await self.servers.kill(self.chance)
         else:
             await (caller if victim == "caller" else callee).again()
 
@@ -274,33 +283,7 @@ def _wrong(became: dict[str, str], caller: str, callees: list[str]) -> str:
     return ""
 
 
-_one_at_a_time = asyncio.Lock()
-"""A server is not killed while it starts."""
-
-
 # --- all of them ------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _one_server(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
-    async with ServerProcess(folder / "server", {**UNLIMITED, **_CALM}, command=command) as server:
-        owner_link = await server.init()
-        await server.start()
-        yield owner_link, [server]
-
-
-@asynccontextmanager
-async def _two_nodes(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
-    async with AsyncExitStack() as stack:
-        redis = stack.enter_context(RedisProcess(folder / "redis"))
-        postgres = stack.enter_context(PostgresProcess(folder / "postgres"))
-        database = await asyncio.to_thread(make_database, postgres)
-        settings = {**UNLIMITED, **_CALM}
-        nodes = NodeSet(folder, database, redis.url(), settings=settings, commands={1: command, 2: command})
-        await stack.enter_async_context(nodes)
-        owner_link = await nodes.init()
-        await nodes.start()
-        yield owner_link, nodes.nodes
 
 
 async def run(
@@ -311,15 +294,18 @@ async def run(
     Raises ProcessProblem when somebody does not start.
     """
     began, chance = time.monotonic(), random.Random(seed)
-    command = [sys.executable, str(HERE / "hurried_calls.py"), plant]
-    servers: Callable[..., Any] = _two_nodes if nodes else _one_server
-    async with servers(folder, command) as (owner_link, processes), AsyncExitStack() as stack:
+    program = [sys.executable, str(HERE / "hurried_calls.py"), plant]
+    async with (
+        serving(folder, program, nodes=nodes, settings=_CALM) as (owner_link, processes),
+        AsyncExitStack() as stack,
+    ):
         owner = Device(folder, "owner")
         stack.push_async_callback(owner.close)
         await owner.start()
         await owner.order("join", link=owner_link)
+        servers = Servers(processes)
         made = [
-            World(folder / f"world{n}", str(n), processes, random.Random(chance.random()), calm=calm)
+            World(folder / f"world{n}", str(n), servers, random.Random(chance.random()), calm=calm)
             for n in range(worlds)
         ]
         for world in made:
@@ -345,25 +331,16 @@ def _together(outcomes: Sequence[Outcome], seconds: float) -> Outcome:
         dict(kills),
         dict(ended),
         max(outcome.ring_s_max for outcome in outcomes),
-        round(seconds, 1),
-        [miss for outcome in outcomes for miss in outcome.missed],
+        seconds=round(seconds, 1),
+        missed=[miss for outcome in outcomes for miss in outcome.missed],
     )
 
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.calls", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--worlds", type=int, default=2, help="trios that call at the same time")
-    parser.add_argument("--nodes", action="store_true", help="two nodes over PostgreSQL and Redis")
-    parser.add_argument("--calm", action="store_true", help="nobody is killed")
-    parser.add_argument("--plant", choices=[name for name in FAULTS if name != "-"], default="-")
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    chosen = vars(parser.parse_args())
-    with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as folder:
-        outcome = asyncio.run(run(Path(folder), **chosen))
-    sys.stdout.write(msgspec.json.encode({**msgspec.to_builtins(outcome), "seed": chosen["seed"]}).decode() + "\n")
-    return 1 if outcome.missed else 0
+    worlds = {"type": int, "default": 2, "help": "trios that call at the same time"}
+    calm = {"action": "store_true", "help": "nobody is killed"}
+    return command(__doc__, FAULTS, run, worlds=worlds, calm=calm)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def token_of(link: str) -> bytes:
     return parsed.token if isinstance(parsed, OwnerLink) else parsed.secret.token
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_no_secret_reaches_the_server_and_the_search_would_find_one(tmp_path: Path) -> None:
     metrics_port = free_port()
     settings = {

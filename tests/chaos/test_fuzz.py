@@ -12,7 +12,7 @@ from tests.chaos.fuzz import fuzz
 
 BROKEN = Path(__file__).with_name("broken_server.py")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ async def invite(host: Person, guest: Person) -> rapport.ConversationId:
     return guest.talk().id
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_yesterdays_backup_is_restored(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "server", UNLIMITED)
     dana, kim, lee = (Person(tmp_path, name) for name in ("dana", "kim", "lee"))

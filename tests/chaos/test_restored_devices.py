@@ -14,7 +14,7 @@ from tests.chaos.test_restore import Person, invite
 from tests.sdk.linked import link_client
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_a_device_linked_after_the_backup_comes_back(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "server", UNLIMITED)
     dana, kim, phone = (Person(tmp_path, name) for name in ("dana", "kim", "phone"))

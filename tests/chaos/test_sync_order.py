@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.sync_order import Build, examine
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.strace,
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
 ]

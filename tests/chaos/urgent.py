@@ -10,12 +10,9 @@ after it; when nothing was shown as seen that no person had confirmed; and when 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -23,21 +20,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 import rapport
 from rapport.agreements import UrgentElsewhere
 from rapport.engine import urgent as ledger
-from rapport.testing.backing import PostgresProcess, RedisProcess
-from rapport.testing.nodes import NodeSet, make_database
 from rapport.testing.processes import ServerProcess
 from rapport_protocol.ids import AccountId, MessageId
 from rapport_protocol.office.hours import OfficeHours
 from rapport_protocol.requests import Role
 from rapport_protocol.urgent import Report, Rung
 from tests.chaos.hurried_server import FAULTS, LEASE_S, LOOK_S, TIMES
-from tests.chaos.pairs import UNLIMITED
+from tests.chaos.serving import Judged, command, serving
 
 __all__ = ["Outcome", "run"]
 
@@ -56,15 +50,13 @@ _DUE: Final = {
 }
 
 
-class Outcome(Struct):
-    """What came of it. late_s_max: the longest that a rung came after its time; missed: every promise not kept."""
+class Outcome(Judged):
+    """What came of it. late_s_max: the longest that a rung came after its time."""
 
     rounds: int
-    kills: int
-    reports: int
-    late_s_max: float
-    seconds: float
-    missed: list[str] = []
+    kills: int = 0
+    reports: int = 0
+    late_s_max: float = 0.0
 
 
 class _Told(Struct):
@@ -274,35 +266,15 @@ class _Round:
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _one_server(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
-    async with ServerProcess(folder / "server", UNLIMITED, command=command) as server:
-        owner_link = await server.init()
-        await server.start()
-        yield owner_link, [server]
-
-
-@asynccontextmanager
-async def _two_nodes(folder: Path, command: Sequence[str]) -> AsyncIterator[tuple[str, list[ServerProcess]]]:
-    async with AsyncExitStack() as stack:
-        redis = stack.enter_context(RedisProcess(folder / "redis"))
-        postgres = stack.enter_context(PostgresProcess(folder / "postgres"))
-        database = await asyncio.to_thread(make_database, postgres)
-        commands = {1: command, 2: command}
-        nodes = NodeSet(folder, database, redis.url(), settings=UNLIMITED, commands=commands)
-        await stack.enter_async_context(nodes)
-        owner_link = await nodes.init()
-        await nodes.start()
-        yield owner_link, nodes.nodes
-
-
 async def run(folder: Path, *, rounds: int, seed: int, nodes: bool = False, plant: str = "-") -> Outcome:
     """Runs it in `folder`. plant: a fault of `hurried_server`. Raises ProcessProblem when a server does not start."""
     began, chance = time.monotonic(), random.Random(seed)
-    command = [sys.executable, str(Path(__file__).with_name("hurried_server.py")), plant]
-    servers: Callable[..., Any] = _two_nodes if nodes else _one_server
-    outcome = Outcome(rounds, 0, 0, 0.0, 0.0)
-    async with servers(folder, command) as (owner_link, processes), _people(folder, owner_link) as people:
+    program = [sys.executable, str(Path(__file__).with_name("hurried_server.py")), plant]
+    outcome = Outcome(rounds)
+    async with (
+        serving(folder, program, nodes=nodes) as (owner_link, processes),
+        _people(folder, owner_link) as people,
+    ):
         for number in range(rounds):
             play = _Round(people, processes, chance, ENDS[number % len(ENDS)])
             await play.play()
@@ -317,16 +289,7 @@ async def run(folder: Path, *, rounds: int, seed: int, nodes: bool = False, plan
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.urgent", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--nodes", action="store_true", help="two nodes over PostgreSQL and Redis")
-    parser.add_argument("--plant", choices=[name for name in FAULTS if name != "-"], default="-")
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    chosen = vars(parser.parse_args())
-    with tempfile.TemporaryDirectory(prefix="rapport-chaos-") as folder:
-        outcome = asyncio.run(run(Path(folder), **chosen))
-    sys.stdout.write(msgspec.json.encode({**msgspec.to_builtins(outcome), "seed": chosen["seed"]}).decode() + "\n")
-    return 1 if outcome.missed else 0
+    return command(__doc__, FAULTS, run)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 
 from tests.house.tree import Module, modules
 
@@ -35,6 +36,7 @@ CHANCE = {"os.urandom", "secrets", "random", "nacl.utils", "nacl.public", "nacl.
 DRAWS = {"urandom", "randombytes", "token_bytes", "generate"}
 
 
+@functools.cache
 def imports(module: Module) -> set[str]:
     """Dotted names that a module imports; `from a.b import c` counts as `a.b.c`."""
     found: set[str] = set()

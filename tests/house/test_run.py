@@ -44,6 +44,7 @@ def script(tmp_path: Path) -> Path:
     ("job", "package"),
     [
         (["test"], "strace"),
+        (["long"], "tmux"),
         (["nodes"], "redis-server"),
         (["demo", "--cluster", "--headless"], "redis-server"),
         (["cluster", "--check"], "caddy"),
@@ -74,7 +75,7 @@ def test_wrong_usage_prints_the_usage(script: Path, arguments: list[str]) -> Non
     assert "deploy/run.py test" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_failed_install_says_so_and_leaves_no_stamp(script: Path) -> None:
     lock = script.parent / "lock/run.txt"
     lock.write_text("no-such-package==1 --hash=sha256:" + "0" * 64 + "\n", encoding="utf-8")

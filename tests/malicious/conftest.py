@@ -27,7 +27,9 @@ def lying(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture(params=["Python", pytest.param("TypeScript", marks=pytest.mark.web)])
+@pytest.fixture(
+    params=[pytest.param("Python", marks=pytest.mark.long), pytest.param("TypeScript", marks=pytest.mark.web)]
+)
 def victim(request: pytest.FixtureRequest) -> str:
     """Whose program is the TypeScript SDK: whoever the attack is aimed at, in the runs in which anybody's is."""
     marker = request.node.get_closest_marker("victim")

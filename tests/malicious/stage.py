@@ -17,7 +17,7 @@ from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.app import App, create
 from rapport_server.config import Config, Server
 from rapport_server.serving import owner_link_text
-from rapport_server.testing import GENEROUS
+from rapport_server.testing import GENEROUS, NO_APP, no_ways_out
 from tests.malicious.driven import Driven, Drivers
 from tests.malicious.person import WITHIN_S, Person
 from tests.malicious.proxy import Liar, Proxy
@@ -60,8 +60,8 @@ class Stage:
 
     async def begin(self) -> None:
         base = await self.proxy.listen()
-        config = Config(server=Server(port=0, public_url=base), rates=GENEROUS)
-        self._app = create(config, store=self.store, clock=self.clock)
+        config = Config(server=Server(port=0, public_url=base), rates=GENEROUS, web=NO_APP)
+        self._app = create(config, store=self.store, clock=self.clock, ways_out=no_ways_out())
         self.proxy.server = f"http://127.0.0.1:{self._app.port}"
         await self._app.start()
         if self.victim:

@@ -77,6 +77,23 @@ PEOPLE: Final[list[tuple[str, list[tuple[int, str, dict[str, Any]]]]]] = [
         ],
     ),
     (
+        "has left, and the host calls again; later still when nothing was heard of them",
+        [
+            (0, "wait", {"device": "d1"}),
+            (1_000, "admit", {"call": "c1"}),
+            (2_000, "call_accepted", {"call": "c1"}),
+            (60_000, "call_ended", {"call": "c1"}),
+            (61_000, "call_offered", {"call": "c2"}),
+            (62_000, "call_accepted", {"call": "c2"}),
+            (63_000, "call_ended", {"call": "c1"}),
+            (90_000, "call_ended", {"call": "c2"}),
+            (91_000, "wait", {"device": "d1"}),
+            (116_000, "unheard", {}),
+            (211_000, "ticket_over", {}),
+            (220_000, "call_accepted", {"call": "c3"}),
+        ],
+    ),
+    (
         "is declined while a knock is under way, and knocks again",
         [
             (0, "wait", {"device": "d1"}),

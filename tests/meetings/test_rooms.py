@@ -44,7 +44,8 @@ def test_every_pair_is_decided_and_removed_is_for_good() -> None:
     assert set(MOVES) == set(product(PersonState, PersonEvent))
     assert {MOVES[PersonState.REMOVED, event] for event in PersonEvent} == {None, PersonState.REMOVED}
     let_in = {pair for pair, after in MOVES.items() if after is PersonState.IN_ROOM and pair[0] is not after}
-    assert let_in == {(PersonState.ADMITTING, PersonEvent.CALL_ACCEPTED)}
+    by_call = (PersonState.ADMITTING, PersonState.LEFT, PersonState.EXPIRED)
+    assert let_in == {(state, PersonEvent.CALL_ACCEPTED) for state in by_call}
     admitted = {pair[1] for pair, after in MOVES.items() if after is PersonState.ADMITTING and pair[0] is not after}
     assert admitted == {PersonEvent.ADMIT}
 
@@ -68,7 +69,7 @@ def test_nobody_is_let_in_unasked_and_places_are_kept(story: list[PersonEvent], 
             continue
         person = after
         admitted = person.state in (PersonState.ADMITTING, PersonState.IN_ROOM) and (
-            admitted or event is PersonEvent.ADMIT
+            admitted or event in (PersonEvent.ADMIT, PersonEvent.CALL_ACCEPTED)
         )
         assert person.state is not PersonState.IN_ROOM or admitted
         if was.state in HAS_PLACE and person.state in (PersonState.WAITING, PersonState.DISCONNECTED):

@@ -12,7 +12,7 @@ from rapport_server.adapters.store.memory import MemoryStore
 
 __all__ = ["copy_of_store", "copy_of_vault", "put_back", "restore_store"]
 
-_NOT_STORED = {"_clock", "_loop", "_done", "_queue_limit", "on_commit", "accepted"}
+_NOT_STORED = {"_clock", "_loop", "_done", "_queue_limit", "on_commit", "accepted", "entries"}
 
 
 def copy_of_vault(storage: MemoryStorage) -> MemoryStorage:

@@ -22,12 +22,13 @@ from rapport.engine.vault.records import CONVERSATIONS, INVITES
 from rapport.engine.vault.turn import Call, Turn
 from rapport.ports import Transaction
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
-from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, split_ids
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, InviteId, MessageId, PracticeId, split_ids
+from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.messages import Ack, Deliver
 from rapport_protocol.requests import Role
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.hints import wakes
-from rapport_server.records import PostJob
+from rapport_server.records import MembershipChange, Placed, PostJob
 from tests.properties.backups import copy_of_store, copy_of_vault, put_back, restore_store
 from tests.properties.watching import Watch
 from tests.sdk.linked import link
@@ -69,6 +70,13 @@ class RecordingStore(MemoryStore):
     def __init__(self, clock: HandClock) -> None:
         super().__init__(clock)
         self.accepted: list[Accepted] = []
+        self.entries: dict[bytes, SignedEntry] = {}
+        """Of membership, by hash."""
+
+    def _apply_change(self, practice: PracticeId, change: MembershipChange, at: int) -> Placed:
+        for entry in map(SignedEntry.parse, [record.raw for record in change.entries]):
+            self.entries[entry.hash] = entry
+        return super()._apply_change(practice, change, at)
 
     def _post(self, job: PostJob, at: int) -> ErrorCode | None:
         refusal = super()._post(job, at)

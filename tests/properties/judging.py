@@ -15,7 +15,9 @@ from rapport.engine.healing.asking import ASK_WITHIN_MS
 from rapport.engine.keys.archive_keys import archive_key_of
 from rapport.engine.keys.kept_sessions import sessions_of
 from rapport.engine.recovery import catching_up
+from rapport.engine.vault import promised_pins
 from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, QUEUES
+from rapport.engine.vault.own_entries import own_entries
 from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, PENDING
 from rapport.engine.vault.turn import Turn
 from rapport.events import Message, MessageKind, SecurityKind, Status
@@ -27,7 +29,7 @@ from tests.sdk.relay import later, quiet
 if TYPE_CHECKING:
     from tests.properties.fleet import Accepted, Fleet, Node
 
-__all__ = ["judge", "settle"]
+__all__ = ["judge", "part", "settle"]
 
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
@@ -37,11 +39,11 @@ SKIPPED_MOST = 2_000
 DIRECTS_MOST = 1_024
 
 
-async def settle(fleet: Fleet) -> bool:
+async def settle(fleet: Fleet) -> str:
     """A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
 
-    False: no verdict is possible, because an account has forgotten a change of its device list, or of a conversation's
-    members, that others know, or has made it a second time in another way.
+    Returns why no verdict is possible, "" when one is: the server went back, and what it has lost is known to nobody
+    who could bring it back ("What nobody can bring back after a restore" in docs/threat-model.md).
     """
     nodes = fleet.living
     for node in nodes:
@@ -51,26 +53,80 @@ async def settle(fleet: Fleet) -> bool:
             node.restart()
         await fleet.alive(node)
     await quiet(*nodes)
-    able = {bytes(node.me.device) for node in nodes if not node.rolled_back}
-    asked = {key: count for node in nodes for key, count in _asked(node, able).items()}
+    asked = {key: count for node in nodes for key, count in _asked(node, _able(fleet)).items()}
     for wait_ms in (15 * SECOND_MS, 15 * MINUTE_MS, 3 * HOUR_MS):
         nodes = fleet.living
         await later(wait_ms, *nodes)
         await fleet.sweep()
         await quiet(*nodes)
         for node in nodes:
-            for key, count in _asked(node, able).items():
+            for key, count in _asked(node, _able(fleet)).items():
                 assert count - asked.get(key, 0) <= ROUND_TRIPS, "does not heal in two round trips"
-    if _has_forgotten_itself(fleet) or _has_equivocated(fleet) or _has_forked(fleet):
-        return False
-    _know_each_other(fleet)
-    await _last_words(fleet)
-    return True
+    forgotten = _forgotten(fleet) if fleet.store._restored_ms > 0 else ""
+    if not forgotten:
+        _know_each_other(fleet)
+        await _last_words(fleet)
+    return forgotten
+
+
+def _able(fleet: Fleet) -> set[bytes]:
+    """Who is able to send again what it has sent: not who was removed, nor a vault that was put back."""
+    return {bytes(node.me.device) for node in fleet.living if not node.rolled_back}
+
+
+def _forgotten(fleet: Fleet) -> str:
+    """What the restored server lacks and nobody can bring back; "" for nothing."""
+    if any(node.rolled_back for node in fleet.nodes):
+        if _has_forgotten_itself(fleet):
+            return "a list that nobody of its account knows"
+        if fleet.watch.alarms[SecurityKind.EQUIVOCATION]:  # rightly: two lists of one version are signed
+            return "a list made anew in another way"
+    return _lost_entry(fleet)
 
 
 def _held_version(node: Node, account: AccountId) -> int:
+    """Of the newest list that it holds, or that another device of its account has promised it."""
     contact = node.look(lambda tx: CONTACTS.get(tx, account))
-    return SignedDeviceList.parse(contact.lists[-1]).version if contact is not None else 0
+    if contact is not None:
+        return SignedDeviceList.parse(contact.lists[-1]).version
+    promised = node.look(lambda tx: promised_pins._PROMISED.get(tx, account))
+    return promised.version if promised is not None else 0
+
+
+def _lost_entry(fleet: Fleet) -> str:
+    """Whether the server lacks an entry that somebody's chain goes on from, and why that stays so; "" otherwise.
+
+    The devices that had it of the account that signed it are gone, or one of them was put back and has signed another
+    one in its place: whoever holds the first one rightly refuses the second.
+    """
+    chains = {conv: held.chain for (_, conv), held in fleet.store._conversations.items()}
+    for node in fleet.living:
+        for conv in node.conversations():
+            membership = node.look(lambda tx: CONVERSATIONS.need(tx, conv).membership)  # noqa: B023 - done at once
+            there = {entry.epoch: SignedEntry.parse(entry.raw) for entry, _, _ in chains.get(conv, ())}
+            lacking = _first_lacking(fleet, membership.head, there) if membership is not None else None
+            if lacking is None:
+                continue
+            if not any(_holds_entry(other, lacking) for other in fleet.living):
+                return "an entry that nobody of its account knows"
+            if lacking.fields.epoch in there and any(other.rolled_back for other in fleet.nodes):
+                return "an entry made anew in another way"
+    return ""
+
+
+def _first_lacking(fleet: Fleet, head: bytes, there: dict[int, SignedEntry]) -> SignedEntry | None:
+    """The first entry of the chain that ends with this head that is not in the server's; None if it has them all."""
+    lacking = None
+    while any(head) and all(entry.hash != head for entry in there.values()):
+        lacking = fleet.store.entries[head]
+        head = lacking.fields.prev_hash
+    return lacking
+
+
+def _holds_entry(node: Node, lacking: SignedEntry) -> bool:
+    """Whether it has it to bring it back."""
+    own = node.look(lambda tx: own_entries(Turn(tx, node.me, 0, node.random), lacking.fields.conv))
+    return any(entry.hash == lacking.hash for entry in own)
 
 
 def _has_forgotten_itself(fleet: Fleet) -> bool:
@@ -83,31 +139,6 @@ def _has_forgotten_itself(fleet: Fleet) -> bool:
         known = max((_held_version(node, account) for node in own), default=0)
         if any(node.rolled_back for node in own) and any(_held_version(node, account) > known for node in fleet.living):
             return True
-    return False
-
-
-def _has_equivocated(fleet: Fleet) -> bool:
-    """Whether an honest account has signed two lists of one version, for the same reasons: it must look like a lie."""
-    put_back = any(node.rolled_back for node in fleet.nodes) and fleet.store._restored_ms > 0
-    return put_back and fleet.watch.alarms[SecurityKind.EQUIVOCATION] > 0
-
-
-def _has_forked(fleet: Fleet) -> bool:
-    """Whether a chain has another entry now in the place of one that somebody holds.
-
-    The restored server lacked it, the vault that had signed it was put back, and the account has signed another one.
-    Whoever holds the first one rightly refuses the second.
-    """
-    if not any(node.rolled_back for node in fleet.nodes) or fleet.store._restored_ms <= 0:
-        return False
-    chains = {conv: held.chain for (_, conv), held in fleet.store._conversations.items()}
-    for node in fleet.living:
-        for conv in node.conversations():
-            membership = node.look(lambda tx: CONVERSATIONS.need(tx, conv).membership)  # noqa: B023 - done at once
-            there = {entry.epoch: entry.raw for entry, _, _ in chains.get(conv, ())}
-            known = there.get(membership.epoch) if membership is not None else None
-            if membership is not None and known is not None and SignedEntry.parse(known).hash != membership.head:
-                return True
     return False
 
 
@@ -143,6 +174,19 @@ async def _last_words(fleet: Fleet) -> None:
             fleet.write(node, which)
         await quiet(*nodes)
     await later(MINUTE_MS, *nodes)
+
+
+async def part(fleet: Fleet) -> None:
+    """After the verdict a client removes a device, and nobody writes any more: the server's notice alone tells of it.
+
+    Of the owner's, who leads the conversations, a membership entry tells too.
+    """
+    for account in fleet.accounts():
+        devices = fleet.devices_of(account)
+        if account != fleet.nodes[0].me.account and len(devices) > 1:
+            await fleet.revoke(devices[0], devices[1])
+    await later(MINUTE_MS, *fleet.living)
+    _know_each_other(fleet)
 
 
 def judge(fleet: Fleet) -> Counter[str]:

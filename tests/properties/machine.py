@@ -32,7 +32,7 @@ from rapport.engine.keys import sessions
 from rapport_protocol.ids import ClaimId
 from rapport_protocol.messages import Deliver
 from tests.properties.fleet import DAY_MS, Fleet, Node
-from tests.properties.judging import judge, settle
+from tests.properties.judging import judge, part, settle
 from tests.sdk.relay import quiet
 
 __all__ = ["ALARMS", "CLASSES", "MARKED", "TAKEN", "SeveralDevices", "repeatable"]
@@ -380,8 +380,10 @@ class SeveralDevices(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self.fleet.nodes:
-                verdict = self.run(settle(self.fleet))
-                MARKED.update(judge(self.fleet) if verdict else ["without a verdict"])
+                forgotten = self.run(settle(self.fleet))
+                MARKED.update([f"no verdict: {forgotten}"] if forgotten else judge(self.fleet))
+                if not forgotten:
+                    self.run(part(self.fleet))
         finally:
             for node in self.fleet.nodes:
                 CLASSES.update(node.figures())

@@ -26,12 +26,10 @@ SCHEDULES: dict[str, tuple[list[Step], str]] = {
     "reused nonce": ([], "a nonce was used twice"),
     "lost park": ([partial(SeveralDevices.corrupt, who=0, part="key")], "silently lost"),
     "double acknowledgement": ([], "acknowledged, and not kept"),
-    "dropped notice": (
-        [partial(SeveralDevices.add_device, who=1), partial(SeveralDevices.revoke_device, who=0, whom=0)],
-        "has not heard of a changed device list",
-    ),
+    "dropped notice": ([partial(SeveralDevices.add_device, who=1)], "has not heard of a changed device list"),
 }
-"""The shortest schedules that the machine came to, and what is wrong then. The empty one: all meet, and all talk."""
+"""The shortest schedules that the machine came to, and what is wrong then. The empty one: all meet, and all talk. At
+the end of each a client that has a second device removes it."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +40,6 @@ def _same_every_time() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.slow
 def test_whatever_happens_everything_is_readable_or_marked() -> None:
     TAKEN.clear()
     run_state_machine_as_test(SeveralDevices, settings=profile(QUICK_RUNS, fixed=True, shrink=False))
@@ -61,7 +58,6 @@ def play(steps: list[Step]) -> None:
     machine.teardown()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str) -> None:
     steps, wrong = SCHEDULES[fault]

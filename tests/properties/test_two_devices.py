@@ -39,7 +39,6 @@ def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "kem_encapsulate", encapsulate_once)
 
 
-@pytest.mark.slow
 def test_whatever_happens_everything_arrives_once_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     TAKEN.clear()
     run_state_machine_as_test(TwoDevices, settings=QUICK)
@@ -118,7 +117,7 @@ def emptied_outbox(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(outbox, "fill", hasty)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "plant",
     [skipped_commit, reused_nonce, lost_park, hasty_acknowledgement, dropped_note, forgotten_message, emptied_outbox],

@@ -71,6 +71,7 @@ def test_every_file_has_a_planted_fault() -> None:
     assert sorted(PLANTS) == sorted(path.name for path in FOLDER.glob("*.json"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_changed_byte_is_seen(node_js: Path, copy: Path, name: str) -> None:
     text = (copy / name).read_text("ascii")

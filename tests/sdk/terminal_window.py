@@ -15,7 +15,7 @@ from pathlib import Path
 
 __all__ = ["TerminalWindow", "opened"]
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 _PANE = "chat:0.0"
 
 

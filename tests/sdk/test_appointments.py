@@ -11,10 +11,17 @@ from msgspec.structs import replace
 
 from rapport.adapters.vault_memory import Crash, CrashPoint
 from rapport.engine.appointments import planning
-from rapport.engine.appointments.appointments import APART_MS, DIFFERS_MS, EACH_MOST, view_appointments
+from rapport.engine.appointments.appointments import (
+    APART_MS,
+    DIFFERS_MS,
+    EACH_MOST,
+    settle_late,
+    view_appointments,
+)
 from rapport.engine.bodies.meetings import AppointmentContent, AppointmentLate, Occurrence
 from rapport.engine.devices import own_devices
 from rapport.engine.vault.errands import ErrandKind, planned
+from rapport.engine.vault.outgoing import OUTBOX
 from rapport.events import MessageKind
 from rapport.meeting import Appointment, AppointmentChanged, AppointmentRefused, AppointmentReminder
 from rapport_protocol.errors import ErrorCode, LocalError
@@ -180,6 +187,37 @@ async def test_lateness_is_its_hosts_to_say(pair: Pair) -> None:
     assert one(pair.kim).late_minutes == 0, "it was about the old time"
 
 
+async def test_of_two_words_about_being_late_the_later_one_counts_everywhere(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    tablet = await link(dana, 7)
+    made = times(dana, pair.conv)
+    await quiet(dana, kim, tablet)
+    dana.drop_connection()
+    dana.do(lambda turn: planning.late(turn, made, 5))
+    dana.do(lambda turn: planning.late(turn, made, 10))
+    tablet.do(lambda turn: planning.late(turn, made, 20))
+    await quiet(tablet, kim)
+    assert one(kim).late_minutes == 20
+    await dana.connect()
+    await quiet(dana, kim, tablet)
+    assert [one(device).late_minutes for device in (dana, tablet, kim)] == [10, 10, 10]
+    tablet.do(lambda turn: planning.late(turn, made, 15))
+    await quiet(dana, kim, tablet)
+    assert [one(device).late_minutes for device in (dana, tablet, kim)] == [15, 15, 15]
+
+
+async def test_a_word_about_being_late_that_is_never_taken_was_not_said(pair: Pair) -> None:
+    dana = pair.dana
+    made = times(dana, pair.conv)
+    await quiet(dana, pair.kim)
+    dana.drop_connection()
+    dana.do(lambda turn: planning.late(turn, made, 10))
+    assert one(dana).late_minutes == 10
+    for _, post in dana.look(lambda tx: list(OUTBOX.list(tx, pair.conv))):
+        dana.do(lambda turn: settle_late(turn, post, 0))  # noqa: B023
+    assert one(dana).late_minutes == 0
+
+
 async def test_no_conversation_is_filled_beyond_its_bound(pair: Pair) -> None:
     for batch in range(EACH_MOST // 32 + 1):
         ids = [AppointmentId(bytes([batch // 256, batch % 256, place]) + bytes(13)) for place in range(32)]
@@ -219,6 +257,15 @@ async def test_planned_moved_and_cancelled(pair: Pair) -> None:
     assert refused(dana, lambda turn: planning.move(turn, made, NEXT_MS)) is ErrorCode.CONFLICT
     dana.do(lambda turn: planning.cancel(turn, made))
     assert not dana.do(lambda turn: planned(turn, ErrandKind.APPOINTMENT_PUT, made)), "again is harmless"
+
+
+async def test_another_length_is_a_change_and_no_new_appointment(pair: Pair) -> None:
+    made = times(pair.dana, pair.conv)
+    await quiet(pair.dana, pair.kim)
+    pair.dana.do(lambda turn: planning.move(turn, made, NEXT_MS, minutes=80))
+    await quiet(pair.dana, pair.kim)
+    said = [message.appointment for message in pair.kim.shown(pair.conv) if message.appointment]
+    assert [(each.act, each.minutes, each.moved_from_ms) for each in said] == [("made", 50, 0), ("moved", 80, 0)]
 
 
 async def test_what_cannot_be_planned(pair: Pair) -> None:

@@ -16,6 +16,7 @@ from rapport.bench.resume import resume
 from rapport.bench.wire import Peer, server_frame
 
 
+@pytest.mark.long
 def test_the_commands_are_there_and_seal_prints_one_object() -> None:
     assert sorted(bench.commands) == ["calls", "idle", "relay", "resume", "seal"]
     result = CliRunner().invoke(bench, ["seal", "--devices", "2", "--repeat", "2", "--json"])
@@ -24,7 +25,7 @@ def test_the_commands_are_there_and_seal_prints_one_object() -> None:
     assert all(report[name]["median"] > 0 for name in ("symmetric_ms", "turning_ms", "new_sessions_ms"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_idle_connects_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle_bench, "SETTLED_S", 0.0)
     said: list[str] = []
@@ -34,7 +35,7 @@ def test_idle_connects_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_resume_counts_what_came_back() -> None:
     report = resume(70, 2, 15, lambda _: None)
     assert (report["wire_messages"], report["sdk_messages"]) == (70, 15)
@@ -42,7 +43,7 @@ def test_resume_counts_what_came_back() -> None:
     assert report["sdk_s"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_calls_are_set_up_and_stand_in_the_store() -> None:
     cores = os.sched_getaffinity(0)
     try:

@@ -24,13 +24,28 @@ from rapport.engine.waiting_room import rooms
 from rapport.meeting import Admitted
 from rapport.ports import Description, Transaction, VaultProblem
 from rapport_protocol.calls import device_events
-from rapport_protocol.calls.arbiter import CallPhase, EndReason
+from rapport_protocol.calls.arbiter import RING_MS, CallPhase, EndReason
 from rapport_protocol.calls.device import DeviceCall
+from rapport_protocol.calls.moves import SETTLE_MS
 from rapport_protocol.calls.moves import DevicePhase as P
 from rapport_protocol.ids import AppointmentId, ConversationId, DeviceId, MessageId
 from rapport_protocol.messages import CallState, Deliver
 from rapport_protocol.requests import ArchivePage
-from tests.sdk.calling import accept, answer, call, fire, happens, note, of_kind, phase, reborn, row, sdp, two_each
+from tests.sdk.calling import (
+    accept,
+    answer,
+    call,
+    fire,
+    happens,
+    lose_connection,
+    note,
+    of_kind,
+    phase,
+    reborn,
+    row,
+    sdp,
+    two_each,
+)
 from tests.sdk.relay import Device, Pair, quiet
 
 APPOINTMENT = AppointmentId(b"a" * 16)
@@ -131,7 +146,8 @@ async def test_a_description_is_sealed_to_listed_devices_of_the_other_side_alone
 def waits(device: Device, *appointments: AppointmentId) -> None:
     """The device waits at these doors, and at no others."""
     assert device.core is not None
-    device.core.rooms.places.waits = frozenset(appointments)
+    places = device.core.rooms.places
+    places.waits = places.ready = frozenset(appointments)
 
 
 async def test_a_call_that_lets_in_rings_after_a_restart(pair: Pair) -> None:
@@ -164,6 +180,19 @@ async def test_a_call_that_lets_in_rings_once_the_door_is_left(pair: Pair) -> No
     assert [event.call for event in of_kind(kim, CallRinging)] == [ident]
     kim.do(lambda turn: rooms.admit_by_earlier(turn, APPOINTMENT))
     assert len(of_kind(kim, Admitted)) == 1, "nobody waits"
+
+
+async def test_a_call_that_is_over_lets_nobody_in(pair: Pair) -> None:
+    dana, kim = pair.dana, pair.kim
+    lose_connection(kim)
+    waits(kim, APPOINTMENT)
+    ident = call(dana, pair.conv, appointment=APPOINTMENT)
+    await quiet(dana)
+    await fire(RING_MS + SETTLE_MS, dana)
+    await kim.connect()
+    await quiet(dana, kim)
+    assert phase(kim, ident) is P.ENDED
+    assert of_kind(kim, Admitted) == []
 
 
 async def test_a_call_of_another_door_lets_nobody_in(pair: Pair) -> None:

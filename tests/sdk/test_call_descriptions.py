@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from rapport.engine.directs import put_content
 from rapport.engine.keys.sessions import choose
 from rapport.engine.vault.turn import Turn
 from rapport.ports import Description
+from rapport_protocol.calls.moves import HELD_DESCRIPTIONS
 from rapport_protocol.calls.moves import DevicePhase as P
 from rapport_protocol.errors import ErrorCode, LocalError
 from tests.sdk.calling import accept, answer, call, describe, lose_connection, of_kind, phase, row, sdp, two_each, view
@@ -39,6 +41,27 @@ async def test_another_fingerprint_of_the_same_device_ends_the_call(pair: Pair) 
     assert phase(dana, ident) is phase(kim, ident) is P.ENDED
     assert len(of_kind(kim, CallRefused)) == 1
     assert view(kim, ident).reason == FORGED
+
+
+async def test_of_more_descriptions_than_are_held_the_first_ones_wait(pair: Pair) -> None:
+    """Those of which the machine knows are those that are kept."""
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(*devices)
+    await answer(dana, kim, ident, phone_d, phone_k)
+
+    def say(turn: Turn, number: int) -> None:
+        session = choose(turn, dana.me.device)
+        assert session is not None
+        said = meetings.CallDescription(ident, sdp("offer", f"{number:02}"))
+        put_content(turn, pair.conv, dana.me.device, session, said)
+
+    for number in range(HELD_DESCRIPTIONS + 3):
+        phone_k.do(partial(say, number=number))
+        await quiet(*devices)
+    held = row(dana, ident).held
+    assert [side.id for side in held] == [each.message for each in row(dana, ident).machine.held]
+    assert [side.description for side in held] == [sdp("offer", f"{n:02}") for n in range(HELD_DESCRIPTIONS)]
 
 
 async def test_a_description_of_a_device_that_has_not_the_call_is_not_taken(pair: Pair) -> None:

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 import rapport
 from rapport.adapters.aiortc_endpoint import AiortcEndpoint
-from rapport.calling import CallMissed, CallMode, CallOutcome, CallRinging
+from rapport.calling import CallMissed, CallMode, CallOutcome, CallRefused, CallRinging
+from rapport.engine.calls.calls_at_work import view_of_call
 from rapport.engine.listeners import Listener
 from rapport.events import Event
-from rapport.ports import Description, MediaConnected, MediaFailed
+from rapport.ports import Description, EndpointEvent, MediaConnected, MediaFailed
 from rapport.testing.calling import cut_off
 from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.errors import ErrorCode, LocalError, Rejected
@@ -142,6 +143,47 @@ async def test_a_client_calls_and_another_device_answers(tmp_path: Path) -> None
             assert not [event for event in weiss.events if isinstance(event, CallMissed)]
 
 
+async def test_a_call_goes_on_another_device_and_comes_back(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, dana, conv):
+        await link_client(dana.client, tmp_path / "tablet", "tablet")
+        async with somebody(tmp_path / "tablet") as tablet:
+            tablet.client.calls.hide_address = False
+            call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint())
+            await asyncio.gather(dana.told(CallRinging), tablet.told(CallRinging))
+            here = dana.client.calls.open(call.id)
+            await here.accept(AiortcEndpoint())
+            await connected(call, here)
+            for mover, left in ((tablet, dana), (dana, tablet)):
+                endpoint, before = AiortcEndpoint(), call.endpoint
+                there = mover.client.calls.open(call.id)
+                await until_elsewhere(there)
+                await there.take_over(endpoint)
+                await until_elsewhere(left.client.calls.open(call.id))
+                assert left.client.calls.current is None
+                await connected(there)
+                await frames(endpoint, 5)
+                async with asyncio.timeout(WITHIN_S):
+                    await call.until(lambda view: view.phase is DevicePhase.CONNECTED and call.endpoint is not before)  # noqa: B023
+                assert isinstance(call.endpoint, AiortcEndpoint)
+                await frames(call.endpoint, 5)
+                assert mover.client.calls.current is there
+            await call.hang_up()
+            async with asyncio.timeout(WITHIN_S):
+                await here.until(lambda view: not view.is_live)
+            assert not [
+                event for who in (weiss, dana, tablet) for event in who.events if isinstance(event, CallRefused)
+            ]
+            late = AiortcEndpoint()
+            with pytest.raises(LocalError) as refused:
+                await here.take_over(late)
+            assert refused.value.code is ErrorCode.CONFLICT
+
+
+async def until_elsewhere(call: rapport.LiveCall) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        await call.until(lambda view: view.phase is DevicePhase.ELSEWHERE)
+
+
 async def test_a_program_that_ends_hangs_up(tmp_path: Path) -> None:
     async with two(tmp_path) as (weiss, dana, conv):
         call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint())
@@ -167,6 +209,60 @@ async def test_media_that_cannot_be_made_end_the_call_as_failed(tmp_path: Path) 
         async with asyncio.timeout(WITHIN_S):
             assert (await taken.until(lambda view: not view.is_live)).reason == "failed"
             await call.until(lambda view: not view.is_live)
+
+
+class Deaf(AiortcEndpoint):
+    """Media whose words cannot be read."""
+
+    closed = False
+
+    async def events(self) -> AsyncIterator[EndpointEvent]:
+        if not self.closed:
+            raise OSError
+        yield MediaFailed()
+
+    async def close(self) -> None:
+        self.closed = True
+        await super().close()
+
+
+async def test_media_that_cannot_be_heard_end_the_call_as_failed(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, dana, conv):
+        call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint())
+        await dana.told(CallRinging)
+        taken = dana.client.calls.open(call.id)
+        await taken.accept(Deaf())
+        async with asyncio.timeout(WITHIN_S):
+            assert (await taken.until(lambda view: not view.is_live)).reason == "failed"
+            await call.until(lambda view: not view.is_live)
+
+
+async def test_an_offer_that_is_cancelled_does_not_ring_on(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, _, conv):
+        calls = weiss.client._running.calls
+        changed = calls.watch()
+        offering = asyncio.create_task(weiss.client.calls.offer(conv, endpoint=AiortcEndpoint()))
+        await asyncio.sleep(0)  # it asks the engine, which has not done it
+        offering.cancel()
+        async with asyncio.timeout(WITHIN_S):
+            while not calls.rows or weiss.client.calls.live():
+                await changed.wait()
+                changed.clear()
+        assert [view_of_call(row).reason for row in calls.rows.values()] == ["cancelled"]
+        assert offering.cancelled()
+
+
+async def test_a_call_that_is_taken_twice_has_media_once(tmp_path: Path) -> None:
+    async with two(tmp_path) as (weiss, dana, conv):
+        call = await weiss.client.calls.offer(conv, endpoint=AiortcEndpoint())
+        await dana.told(CallRinging)
+        taken, first, second = dana.client.calls.open(call.id), AiortcEndpoint(), Deaf()
+        await asyncio.gather(taken.accept(first), taken.accept(second))
+        await taken.accept(first)
+        assert taken.endpoint is first
+        assert second.closed
+        await connected(call, taken)
+        await call.hang_up()
 
 
 class Started(AiortcEndpoint):

@@ -9,6 +9,7 @@ import pytest
 
 from rapport.calling import CallMissed, CallOutcome, CallRinging
 from rapport.engine.bodies import meetings
+from rapport.engine.calls import calling_out
 from rapport.engine.composing import compose
 from rapport.engine.office import office_publishing
 from rapport.engine.vault.call_facts import CALL_WORDS, WORDS_MOST
@@ -94,6 +95,51 @@ async def test_a_call_that_nobody_answers_is_missed_everywhere(pair: Pair) -> No
     assert [len(of_kind(each, CallMissed)) for each in devices] == [0, 0, 1, 1]
 
 
+async def test_a_call_moves_to_another_device_of_either_side_and_back(pair: Pair) -> None:
+    dana, phone_d, kim, phone_k = devices = await two_each(pair)
+    ident = call(dana, pair.conv, sdp())
+    await quiet(*devices)
+    await answer(dana, kim, ident, phone_d, phone_k)
+    for here, there, other, who in ((phone_k, kim, dana, "c1"), (kim, phone_k, dana, "c2"), (phone_d, dana, kim, "c3")):
+        here.do(lambda turn: calling_out.move_here(turn, ident))
+        await quiet(*devices)
+        assert (phase(here, ident), phase(there, ident)) == (P.CONNECTING, P.ELSEWHERE)
+        assert row(there, ident).has_media is False
+        assert row(other, ident).theirs is None, "what the device before had described is of no use"
+        describe(here, ident, sdp("offer", who))
+        await quiet(*devices)
+        theirs = row(other, ident).theirs
+        assert theirs is not None and theirs.description == sdp("offer", who)
+        describe(other, ident, sdp("answer", "aa" if other is dana else "c2"))
+        for device in (here, other):
+            happens(device, ident, device_events.MediaConnected())
+        await quiet(*devices)
+        assert phase(here, ident) is phase(other, ident) is P.CONNECTED
+        assert not view(other, ident).reason
+    happens(phone_d, ident, device_events.HangUp())
+    await quiet(*devices)
+    assert {note(each, ident, pair.conv).outcome for each in (dana, phone_d, kim)} == {CallOutcome.ANSWERED}
+
+
+async def test_only_a_call_that_another_device_of_ours_is_in_can_be_taken_over(three: Three) -> None:
+    anna, ben, kim = three.all
+    first = call(anna, three.client, sdp())
+    await quiet(*three.all)
+    for device, code in ((anna, ErrorCode.CONFLICT), (kim, ErrorCode.CONFLICT), (ben, ErrorCode.NOT_FOUND)):
+        with pytest.raises(LocalError) as refused:
+            device.do(lambda turn: calling_out.move_here(turn, first))
+        assert refused.value.code is code
+    tablet = await link(anna, 13)
+    await answer(anna, kim, first, ben, tablet)
+    second = call(tablet, three.colleagues, sdp())
+    await quiet(*three.all, tablet)
+    with pytest.raises(LocalError) as refused:
+        tablet.do(lambda turn: calling_out.move_here(turn, first))
+    assert refused.value.code in {ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}
+    assert phase(tablet, second) is P.RINGING_THERE
+    assert phase(anna, first) is P.CONNECTED
+
+
 async def test_declined_on_one_device_is_declined_on_all(pair: Pair) -> None:
     dana, _, kim, phone_k = devices = await two_each(pair)
     ident = call(dana, pair.conv, sdp())
@@ -146,6 +192,37 @@ async def test_a_device_in_a_call_says_busy(three: Three) -> None:
     assert note(anna, second, three.colleagues).outcome is CallOutcome.BUSY
     assert of_kind(anna, CallRinging) == []
     assert phase(anna, first) is P.CONNECTED
+
+
+@pytest.mark.parametrize("calls_back", [False, True], ids=["answers", "calls somebody"])
+async def test_of_two_who_call_at_once_one_is_talked_to(three: Three, calls_back: bool) -> None:
+    anna, ben, kim = three.all
+    first, second = call(kim, three.client, sdp()), call(ben, three.colleagues, sdp())
+    await quiet(*three.all)
+    assert phase(anna, first) is phase(anna, second) is P.RINGING_HERE
+    if calls_back:
+        call(anna, three.client, sdp())
+    else:
+        happens(anna, first, device_events.Accept())
+    assert phase(anna, second) is P.ENDED
+    await quiet(*three.all)
+    assert view(ben, second).reason == "busy"
+    assert note(ben, second, three.colleagues).outcome is CallOutcome.BUSY
+    assert note(anna, second, three.colleagues).outcome is CallOutcome.BUSY
+
+
+async def test_no_second_call_is_taken_where_nobody_can_be_told(three: Three) -> None:
+    anna, ben, _ = three.all
+    theirs = call(ben, three.colleagues, sdp())
+    await quiet(*three.all)
+    lose_connection(anna)
+    ours = call(anna, three.client, sdp())
+    with pytest.raises(LocalError) as refused:
+        happens(anna, theirs, device_events.Accept())
+    assert refused.value.code is ErrorCode.FORBIDDEN
+    assert phase(anna, theirs) in {P.WAKING, P.RINGING_HERE}
+    happens(anna, ours, device_events.HangUp())
+    happens(anna, theirs, device_events.Accept())
 
 
 async def test_both_call_and_the_higher_id_goes_on(three: Three) -> None:

@@ -12,7 +12,7 @@ import rapport
 from rapport.chat.plain import PlainChat
 from tests.sdk.practice import practice
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Terminal:

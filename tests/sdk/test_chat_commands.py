@@ -26,7 +26,7 @@ from rapport_protocol.ids import AccountId
 from tests.house.tree import ROOT
 from tests.sdk.practice import practice
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 class Seat:

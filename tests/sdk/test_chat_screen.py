@@ -22,7 +22,7 @@ from rapport_protocol.ids import ConversationId, DeviceId, MessageId
 from rapport_protocol.office.hours import DAY_MINUTES, OfficeHours, WeeklyWindow, WithinOpenTime
 from tests.sdk.terminal_window import TerminalWindow, opened
 
-pytestmark = [pytest.mark.tmux, pytest.mark.slow]
+pytestmark = pytest.mark.tmux
 
 CONNECTED_S = 30.0
 DAY_MS = 86_400_000
@@ -56,6 +56,7 @@ async def a_pair(folder: Path, owner_link: str) -> None:
         await rapport.join(link, vault=folder / "dana", name="Dana")
 
 
+@pytest.mark.long
 async def test_two_people_join_by_invite_converse_and_lose_and_regain_the_server(tmp_path: Path) -> None:
     async with served(tmp_path) as (server, owner_link):
         toni_at = ["chat", owner_link, "--vault", str(tmp_path / "toni")]
@@ -128,6 +129,7 @@ async def they_lose_and_regain_the_server(server: ServerProcess, toni: TerminalW
     await toni.sees("^ended with 0$")
 
 
+@pytest.mark.long
 async def test_another_device_is_linked_by_the_code_on_the_screen_and_gets_what_was_written(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, owner_link):
         await a_pair(tmp_path, owner_link)
@@ -151,6 +153,7 @@ async def test_another_device_is_linked_by_the_code_on_the_screen_and_gets_what_
                     await toni.sees(r"Phone .*since")
 
 
+@pytest.mark.long
 async def test_hostile_text_stays_text_at_every_size(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, owner_link):
         await a_pair(tmp_path, owner_link)
@@ -201,6 +204,7 @@ async def test_a_small_screen_has_all_that_is_needed(tmp_path: Path) -> None:
             await dana.sees("^> half a thought")
 
 
+@pytest.mark.long
 async def test_5000_messages_open_within_a_second(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, owner_link):
         await a_pair(tmp_path, owner_link)
@@ -248,6 +252,7 @@ async def test_a_window_that_never_shows_it_says_what_it_showed(tmp_path: Path) 
             await window.sees("nothing like that", within_s=0.2)
 
 
+@pytest.mark.long
 async def test_the_door_and_the_promise_stand_where_a_client_writes(tmp_path: Path) -> None:
     async with served(tmp_path) as (server, owner_link):
         await a_pair(tmp_path, owner_link)

@@ -17,7 +17,7 @@ from rapport.engine.listeners import Listener
 from rapport_protocol.errors import ErrorCode
 from tests.sdk.served import Served, served
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 E = TypeVar("E")
 
 

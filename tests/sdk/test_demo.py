@@ -17,7 +17,7 @@ WITHIN_S = 240
 ZEROS = ["lost", "duplicated", "reordered", "phantoms", "alarms"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_plays_a_conversation_through_a_kill() -> None:
     command = [sys.executable, "-m", "rapport", "demo", "--headless", "--json"]
     played = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
@@ -33,7 +33,7 @@ def test_the_demo_plays_a_conversation_through_a_kill() -> None:
     assert verdict["missed_recorded"] is True
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_says_how_to_join_and_stops_when_told(tmp_path: Path) -> None:
     """On a terminal: the links are real, and a second start goes on with the same practice."""
     controller, terminal = pty.openpty()

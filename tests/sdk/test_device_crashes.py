@@ -98,6 +98,7 @@ class Family:
             assert not [event for event in device.events if isinstance(event, SecurityEvent)], where
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", list(CrashPoint))
 @pytest.mark.parametrize("who", ["dana", "tablet"])
 async def test_a_removal_with_a_crash_at_every_commit(who: str, point: CrashPoint) -> None:
@@ -117,6 +118,7 @@ async def test_a_removal_with_a_crash_at_every_commit(who: str, point: CrashPoin
         await family.pair.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", list(CrashPoint))
 async def test_the_first_hours_of_a_linked_device_with_a_crash_at_every_commit(point: CrashPoint) -> None:
     nth, commits = 0, 1

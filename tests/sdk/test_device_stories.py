@@ -19,7 +19,7 @@ from rapport.engine.signals import send_typing
 from rapport.engine.vault.outgoing import DIRECTS, OUTBOX, SENT
 from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, INVITES, OFFERED, PENDING, OfferedLists
 from rapport.engine.vault.turn import Turn
-from rapport.events import DevicesChanged, MessageStatus, Placeholder, SecurityEvent, SecurityKind, Status, Typing
+from rapport.events import DevicesChanged, MessageStatus, Placeholder, SecurityKind, Status, Typing
 from rapport_protocol.errors import RemoteError
 from rapport_protocol.ids import AccountId, ConversationId, InviteId, MessageId, split_ids
 from rapport_protocol.membership import MembershipState
@@ -38,6 +38,7 @@ from rapport_protocol.messages import DeviceMismatch, MembershipEntry
 from rapport_protocol.requests import Role
 from rapport_protocol.signed import SigningKey
 from tests.sdk.linked import link
+from tests.sdk.pairs import alarms
 from tests.sdk.relay import Device, Pair, later, quiet
 
 DAY_MS = 86_400_000
@@ -49,10 +50,6 @@ async def pair() -> AsyncIterator[Pair]:
     made = await Pair.start()
     yield made
     await made.close()
-
-
-def alarms(*devices: Device) -> list[SecurityKind]:
-    return [event.kind for device in devices for event in device.events if isinstance(event, SecurityEvent)]
 
 
 def placeholders(*devices: Device) -> list[Placeholder]:

@@ -10,45 +10,26 @@ from msgspec.structs import replace
 from rapport.engine.bodies.content import RESEND_ITEMS, ResendItem, ResendRequest
 from rapport.engine.directs import put_content
 from rapport.engine.healing.asking import ASK_WITHIN_MS
-from rapport.engine.keys.kept_sessions import sessions_of
 from rapport.engine.keys.sessions import choose
 from rapport.engine.link import starting
 from rapport.engine.pending import KNOWN_MOST, RAW_MOST
-from rapport.engine.vault.figures import all_figures
 from rapport.engine.vault.outgoing import DIRECTS, SENT
 from rapport.engine.vault.records import PENDING, SEEN, Attempt, PendingMessage
 from rapport.engine.vault.turn import Turn
 from rapport.events import NotReadable, Placeholder, PlaceholderReason, SecurityEvent, SecurityKind
-from rapport.ports import Transaction
 from rapport_protocol.ids import ItemId, MessageId
 from rapport_protocol.limits import SEQ_JUMP
 from rapport_protocol.messages import Ack, AckItem, Deliver
 from rapport_protocol.requests import FetchedItems
 from tests.sdk.linked import link
+from tests.sdk.pairs import figure, lose_sessions, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def lose_sessions(device: Device, peer: Device) -> None:
-    def step(tx: Transaction) -> None:
-        for session in sessions_of(tx, peer.me.device):
-            tx.delete("session", peer.me.device + session.sid)
-
-    device.look(step)
-
-
-def figure(device: Device, name: str) -> int:
-    return device.do(all_figures).get(name, 0)
+    async with talked() as made:
+        yield made
 
 
 def pending(device: Device, pair: Pair) -> list[PendingMessage]:

@@ -20,7 +20,6 @@ from rapport.engine.core import Core
 from rapport.engine.directs import put_content
 from rapport.engine.healing import healing
 from rapport.engine.joining import inviting
-from rapport.engine.keys.kept_sessions import sessions_of
 from rapport.engine.keys.sessions import choose
 from rapport.engine.link.link import Link, Untrustworthy
 from rapport.engine.link.turns import Turns
@@ -29,7 +28,7 @@ from rapport.engine.vault.outgoing import OUTBOX, QUEUES, Hold
 from rapport.engine.vault.records import PENDING, SEEN, Attempt
 from rapport.engine.vault.tables import must
 from rapport.engine.vault.turn import Turn
-from rapport.events import SecurityEvent, SecurityKind
+from rapport.events import SecurityKind
 from rapport.ports import Stream, Transaction
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ConversationId, ItemId, MessageId, StoreEpoch
@@ -48,32 +47,14 @@ from rapport_protocol.messages import (
 )
 from rapport_protocol.requests import Role
 from rapport_protocol.signed import MessageClass, MessageFlags, Outer
+from tests.sdk.pairs import alarms, lose_sessions, talked
 from tests.sdk.relay import ORIGIN, Device, Pair, Relay, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def alarms(device: Device) -> list[SecurityKind]:
-    return [event.kind for event in device.events if isinstance(event, SecurityEvent)]
-
-
-def lose_sessions(device: Device, peer: Device) -> None:
-    """As if the vault had lost them."""
-
-    def step(tx: Transaction) -> None:
-        for session in sessions_of(tx, peer.me.device):
-            tx.delete("session", peer.me.device + session.sid)
-
-    device.look(step)
+    async with talked() as made:
+        yield made
 
 
 def forget_ids(tx: Transaction) -> None:

@@ -242,7 +242,7 @@ async def crash_at(who: str, nth: int, point: CrashPoint) -> None:
     await four.pair.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("point", list(CrashPoint))
 @pytest.mark.parametrize("who", WHO)
 async def test_a_crash_at_a_commit(who: str, point: CrashPoint) -> None:

@@ -29,28 +29,14 @@ from rapport.ports import Transaction
 from rapport_protocol.ids import ItemId
 from rapport_protocol.messages import Accepted, Ack, AckItem, Deliver, Direct
 from rapport_protocol.requests import FetchedItems
+from tests.sdk.pairs import lose_sessions, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def lose_sessions(device: Device, peer: Device) -> None:
-    """As if the vault had lost them."""
-
-    def step(tx: Transaction) -> None:
-        for session in sessions_of(tx, peer.me.device):
-            tx.delete("session", peer.me.device + session.sid)
-
-    device.look(step)
+    async with talked() as made:
+        yield made
 
 
 def break_sessions(device: Device, peer: Device) -> None:

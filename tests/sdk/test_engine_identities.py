@@ -21,22 +21,14 @@ from rapport.events import IdentityChanged, LogEntry, SecurityEvent, SecurityKin
 from rapport_protocol.device_lists import IDENTITY_KEY, SignedDeviceList
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, DeviceId
+from tests.sdk.pairs import alarms, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def alarms(device: Device) -> list[SecurityKind]:
-    return [event.kind for event in device.events if isinstance(event, SecurityEvent)]
+    async with talked() as made:
+        yield made
 
 
 def log(device: Device, limit: int = LOG_MOST) -> list[LogEntry]:

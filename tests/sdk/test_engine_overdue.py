@@ -15,12 +15,13 @@ from rapport.engine.vault.errands import ErrandKind, count_of
 from rapport.engine.vault.figures import all_figures
 from rapport.engine.vault.outgoing import SENT
 from rapport.engine.vault.records import SEEN, WAITING_ENTRIES
-from rapport.events import NotDelivered, SecurityEvent, SecurityKind
+from rapport.events import NotDelivered, SecurityKind
 from rapport_protocol.ids import ConversationId, ItemId
 from rapport_protocol.membership_entries import SignedEntry
 from rapport_protocol.messages import Ack, AckItem, Deliver, MembershipEntry
 from rapport_protocol.requests import ArchivePage
 from tests.sdk.linked import link
+from tests.sdk.pairs import alarms, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 MINUTE = 60_000
@@ -28,17 +29,8 @@ MINUTE = 60_000
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def alarms(device: Device) -> list[SecurityKind]:
-    return [event.kind for event in device.events if isinstance(event, SecurityEvent)]
+    async with talked() as made:
+        yield made
 
 
 def overdue(device: Device) -> list[NotDelivered]:

@@ -13,6 +13,7 @@ from rapport.engine.keys.kept_sessions import put_session, sessions_of
 from rapport.engine.keys.sessions import choose
 from rapport.engine.vault.turn import Turn
 from rapport.events import Placeholder, SecurityEvent
+from tests.sdk.pairs import figure
 from tests.sdk.relay import Device, Pair, later, quiet
 
 DAY = 86_400_000
@@ -40,12 +41,6 @@ def sends_on(device: Device, peer: Device) -> bytes:
     session = device.do(lambda turn: choose(turn, peer.me.device))
     assert session is not None
     return session.sid
-
-
-def figure(device: Device, name: str) -> int:
-    from rapport.engine.vault.figures import all_figures
-
-    return device.do(all_figures).get(name, 0)
 
 
 async def test_a_session_with_many_messages_is_renewed_without_delaying_a_post(pair: Pair) -> None:

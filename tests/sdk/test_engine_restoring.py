@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
 from rapport.engine.contacts import newest_list
 from rapport.engine.devices import own_devices
 from rapport.engine.directs import put_note
@@ -21,9 +20,10 @@ from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, SEEN
 from rapport.engine.vault.turn import Turn
 from rapport.ports import Transaction
 from rapport_protocol.ids import ConversationId, split_ids
-from rapport_protocol.requests import DeviceListUpdate, Prekeys, Role
+from rapport_protocol.requests import Role
 from tests.properties.backups import copy_of_store, restore_store
 from tests.sdk.linked import link
+from tests.sdk.pairs import add_device, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 HOUR_MS = 3_600_000
@@ -32,13 +32,8 @@ DAY_MS = 24 * HOUR_MS
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
+    async with talked() as made:
+        yield made
 
 
 async def restored(pair: Pair, copy: dict[str, Any], *devices: Device) -> None:
@@ -126,26 +121,10 @@ async def test_lists_are_brought_back_however_long_a_device_was_away_meanwhile(p
     assert dana.look(lambda tx: OUTBOX.count(tx, pair.conv)) == 0
 
 
-async def add_unheard(pair: Pair, device: Device) -> DeviceSecrets:
-    """A second device of this account, listed with its prekeys, which nobody holds a copy of."""
-    me, random, now = device.me, device.random, pair.relay.clock.now_ms()
-    secrets = DeviceSecrets.make(me.account, me.secrets.aik, random, now)
-    head = device.do(lambda turn: newest_list(turn, me.account))
-    listed = next_list(head, (secrets.entry(),), (), (me.device, me.signing_key()), now)
-    prekeys = Prekeys(
-        new_signed_prekey(secrets, random, 1, now)[1].encode(),
-        new_last_resort(secrets, random, 2, now)[1].encode(),
-        [bundle.encode() for _, bundle in new_one_time(secrets, random, 3, 2, now)],
-    )
-    await pair.relay.call("devices.update", DeviceListUpdate(listed.encoded, prekeys), token=device.token)
-    await pair.relay.settle()
-    return secrets
-
-
 async def test_a_listed_device_without_prekeys_holds_nobody_up(pair: Pair) -> None:
     dana, kim, conv = pair.dana, pair.kim, pair.conv
     copy = copy_of_store(pair.relay.store)
-    added = await add_unheard(pair, kim)
+    added = await add_device(pair, kim)
     await quiet(dana, kim)
     await restored(pair, copy, dana, kim)
     await kim.connect()  # brings the list back, without the prekeys of the device that it names

@@ -11,38 +11,25 @@ from msgspec.structs import replace
 from rapport.adapters.vault_memory import MemoryStorage
 from rapport.engine import sign_in
 from rapport.engine.keys.kept_sessions import sessions_of
-from rapport.engine.vault.figures import all_figures
 from rapport.engine.vault.records import CONVERSATIONS, COUNTERS, PENDING
 from rapport.engine.vault.upkeep import upkeep_of
-from rapport.events import SecurityEvent, SecurityKind
+from rapport.events import SecurityKind
 from rapport_protocol.messages import Hello
 from rapport_protocol.signed import AuthTranscript
+from tests.sdk.pairs import alarms, figure, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
+    async with talked() as made:
+        yield made
 
 
 def copied(device: Device) -> MemoryStorage:
     made = copy.deepcopy(device.storage)
     made.locked = False
     return made
-
-
-def figure(device: Device, name: str) -> int:
-    return device.do(all_figures).get(name, 0)
-
-
-def alarms(device: Device) -> list[SecurityKind]:
-    return [event.kind for event in device.events if isinstance(event, SecurityEvent)]
 
 
 async def roll_back(device: Device, storage: MemoryStorage) -> None:
@@ -199,3 +186,22 @@ async def test_a_challenge_far_ahead_of_time_is_believed_only_once_the_server_ha
     before = kim.do(lambda turn: upkeep_of(turn).signed_ms)
     kim.do(lambda turn: sign_in.prepare(turn, replace(challenge, server_time_ms=2**52)))
     assert kim.do(lambda turn: upkeep_of(turn).signed_ms) == before
+
+
+async def test_a_place_that_was_passed_over_is_looked_for_in_the_archive(pair: Pair) -> None:
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    dana.say(conv, "lost on the connection")
+    await pair.relay.settle()
+    assert kim.wire is not None
+    kim.wire.inbox.clear()
+    kim.say(conv, "accepted behind it")
+    await later(3_000, dana, kim)
+    assert kim.received()[-1] == "b"
+    behind = copied(kim)
+    kim.drop_connection()
+    await kim.connect()
+    await quiet(dana, kim)
+    assert kim.received()[-1] == "lost on the connection"  # acknowledged by the state that will be lost
+    await roll_back(kim, behind)
+    await quiet(dana, kim)
+    assert kim.texts(conv)[-2:] == ["lost on the connection", "accepted behind it"]

@@ -10,10 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from rapport.crypto.identity import DeviceSecrets, new_last_resort, new_one_time, new_signed_prekey, next_list
 from rapport.crypto.ratchet import RatchetMessage
 from rapport.engine import arrivals
-from rapport.engine.contacts import newest_list
 from rapport.engine.joining import inviting
 from rapport.engine.keys.kept_sessions import sessions_of
 from rapport.engine.vault.outgoing import OUTBOX, QUEUES, SENT, Hold
@@ -24,36 +22,16 @@ from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ClaimId, DeviceId, MessageId, split_ids
 from rapport_protocol.limits import ONE_TIME_KEYS
 from rapport_protocol.messages import Deliver, DeviceMismatch, EpochStale, Failure, Post, Void
-from rapport_protocol.requests import Claim, DeviceListUpdate, Prekeys, Role
+from rapport_protocol.requests import Claim, Role
 from rapport_protocol.sealed_keys import split_sealed_keys
+from tests.sdk.pairs import add_device, talked
 from tests.sdk.relay import Device, Pair, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-async def add_device(pair: Pair, device: Device) -> DeviceSecrets:
-    """A second device of this account, listed and with prekeys; nobody runs it."""
-    me, random, now = device.me, device.random, pair.relay.clock.now_ms()
-    secrets = DeviceSecrets.make(me.account, me.secrets.aik, random, now)
-    head = device.do(lambda turn: newest_list(turn, me.account))
-    listed = next_list(head, (secrets.entry(),), (), (me.device, me.signing_key()), now)
-    prekeys = Prekeys(
-        new_signed_prekey(secrets, random, 1, now)[1].encode(),
-        new_last_resort(secrets, random, 2, now)[1].encode(),
-        [bundle.encode() for _, bundle in new_one_time(secrets, random, 3, 2, now)],
-    )
-    await pair.relay.call("devices.update", DeviceListUpdate(listed.encoded, prekeys), token=device.token)
-    await pair.relay.settle()
-    return secrets
+    async with talked() as made:
+        yield made
 
 
 async def test_a_new_device_is_sealed_for_after_its_signed_list_was_seen(pair: Pair) -> None:

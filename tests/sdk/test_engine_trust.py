@@ -24,7 +24,6 @@ from rapport.events import (
     MessageStatus,
     Placeholder,
     PlaceholderReason,
-    SecurityEvent,
     SecurityKind,
     Status,
 )
@@ -34,22 +33,14 @@ from rapport_protocol.ids import AccountId, ItemId
 from rapport_protocol.messages import Ack, MembershipEntry, Notice, NoticeKind
 from rapport_protocol.requests import AccountDevices, InviteView, Role
 from rapport_protocol.rules import RuleBroken
+from tests.sdk.pairs import alarms, talked
 from tests.sdk.relay import ORIGIN, Device, Pair, Relay, later, quiet
 
 
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
-    made = await Pair.start()
-    made.kim.say(made.conv, "a")
-    await quiet(made.dana, made.kim)
-    made.dana.say(made.conv, "b")
-    await quiet(made.dana, made.kim)
-    yield made
-    await made.close()
-
-
-def alarms(device: Device) -> list[SecurityKind]:
-    return [event.kind for event in device.events if isinstance(event, SecurityEvent)]
+    async with talked() as made:
+        yield made
 
 
 # --- joining ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from rapport.testing.processes import ServerProcess
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("example", "output"),
     [
@@ -34,6 +35,7 @@ async def test_what_is_run_with_an_owner_link(tmp_path: Path, example: str, outp
     assert (run.returncode, said.decode()) == (0, output)
 
 
+@pytest.mark.long
 async def test_my_app(tmp_path: Path) -> None:
     """As an embedder runs it: in a folder of its own, with pytest as it comes."""
     shutil.copy(EXAMPLES / "test_my_app.py", tmp_path)

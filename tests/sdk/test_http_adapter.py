@@ -34,7 +34,7 @@ async def api(answer: Answer) -> AsyncIterator[HttpApi]:
     await site.start()
     calls = HttpApi(ServerAddress.parse(f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield calls
     finally:
         await calls.close()

@@ -17,7 +17,7 @@ from rapport_protocol.ids import AccountId
 from tests.sdk.linked import link_client
 from tests.sdk.served import Served, served
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ async def local_server() -> AsyncIterator[rapport.testing.LocalServer]:
 
 async def until(events: Listener, wanted: Callable[[], bool]) -> None:
     """Reads events until it is so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not wanted():
             await anext(events)
 
@@ -84,7 +84,7 @@ async def test_a_message_with_a_time_is_gone_everywhere(
         message = await conversations[0].send_text("for an hour", expire_s=3_600)
         lasting = await conversations[0].send_text("for good")
         for listener in listeners:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for event in listener:
                     if lasting.id in (getattr(event, "id", None), getattr(getattr(event, "message", None), "id", None)):
                         break
@@ -93,7 +93,7 @@ async def test_a_message_with_a_time_is_gone_everywhere(
             assert held.expires_ms - held.at_ms == 3_600_000
         await local_server.clock.advance(3_600)
         for listener in listeners:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for event in listener:
                     if isinstance(event, rapport.MessageRemoved):
                         assert (event.conversation, event.id) == (conversations[0].id, message.id)

@@ -20,7 +20,7 @@ from rapport_protocol.requests import LinkStep, Prekeys
 from tests.sdk.linked import link_client
 from tests.sdk.served import Served, served
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ async def test_a_player_answers_what_it_cannot_do_and_its_end_is_noticed(tmp_pat
             await player.order("meet", "nobody", within_s=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_demo_that_is_told_to_end_ends_its_server_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rapport", "demo", "--headless", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:

@@ -46,7 +46,7 @@ async def lines_of(*pieces: bytes) -> list[str]:
         for piece in pieces:
             os.write(writing, piece)
         os.close(writing)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return [line async for line in lines]
     finally:
         os.close(reading)
@@ -69,5 +69,5 @@ async def test_a_terminal_that_has_gone_is_an_end() -> None:
     reading, writing = os.pipe()
     os.close(writing)
     os.close(reading)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert [line async for line in Lines(reading)] == []

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 import rapport
 import rapport.testing
 from tests.sdk.linked import link_client
@@ -86,6 +88,7 @@ def check(views: list[list[rapport.Message]], posts: int) -> None:
     assert 0 <= control < posts // 2 + 20
 
 
+@pytest.mark.long
 async def test_two_devices_post_into_one_conversation_at_once(tmp_path: Path) -> None:
     outcome = await two_workers(tmp_path, 300)
     assert outcome["posts"] == 300

@@ -47,7 +47,7 @@ def test_a_bus_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={path}")
         started = time.monotonic()
         assert not put_key_in_keyring(tmp_path / "vault", KEY)
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 30, "as long as for a person who unlocks it"
     assert not (tmp_path / "vault").exists()
 
 
@@ -117,7 +117,6 @@ asyncio.run(main(Path.home() / "vault"))
 """
 
 
-@pytest.mark.slow
 async def test_with_a_keyring_the_folder_holds_no_key_and_wiping_removes_the_entry(tmp_path: Path) -> None:
     printed = await asyncio.to_thread(in_a_session, KEEPS, tmp_path)
     assert printed.splitlines() == ["b'kept'", "VaultProblem"]

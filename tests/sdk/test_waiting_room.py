@@ -26,6 +26,7 @@ from rapport import (
     Room,
     RoomChanged,
 )
+from rapport.calling import CallRinging
 from rapport.crypto.room_links import parse_room_link
 from rapport.engine.bodies.meetings import CallOffer
 from rapport.engine.composing import compose
@@ -33,6 +34,7 @@ from rapport.engine.waiting_room.rooms import expects_call
 from rapport_protocol.ids import AccountId, AppointmentId, MessageId
 from rapport_protocol.meeting import RoomPerson, RoomView
 from rapport_protocol.messages import Room as RoomSaid
+from rapport_protocol.rooms.states import TICKET_MS
 from rapport_protocol.signed import MessageFlags
 from tests.sdk.linked import link_client
 from tests.sdk.served import Served, served
@@ -324,6 +326,13 @@ async def test_join_links(server: Served, tmp_path: Path) -> None:
             await until(lee, made.id, lee.account, PersonState.ADMITTING)
             call = await called(dana, lee.account, made.id)
             assert await asyncio.wait_for(place.admitted(), WITHIN_S) == call
+        assert await dana.waiting_room.use_link(url) == made.id, "its host just looks where it leads"
+        unused = await dana.waiting_room.make_link(made.id)
+        for ended in (unused, url):
+            await dana.waiting_room.end_link(ended)
+            with pytest.raises(Rejected) as over:
+                await lee.waiting_room.use_link(ended, "rose")
+            assert over.value.code is ErrorCode.NOT_FOUND
         for link in ("", "http://127.0.0.1/room#", url.replace("/room", "/door"), url[:-1], url + "A"):
             with pytest.raises(FormatError):
                 await kim.waiting_room.use_link(link)
@@ -336,10 +345,32 @@ async def test_people_who_write_to_each_other_are_let_in_without_a_call(server: 
         couple = await meet(server, tmp_path, clients)
         dana, kim = couple.dana, couple.kim
         made = await planned(couple, server, Modality.CHAT)
-        async with await kim.waiting_room.knock(made.id):
+        async with await kim.waiting_room.knock(made.id) as place:
             await until(dana, made.id, kim.account, PersonState.WAITING)
             await dana.waiting_room.admit(made.id, kim.account)
             await until(kim, made.id, kim.account, PersonState.IN_ROOM)
+            for _ in range(3):
+                await server.clock.advance(TICKET_MS // 2_000)
+                await place._say()  # as every ten seconds
+            assert state_of(dana, made.id, kim.account) is PersonState.IN_ROOM
+            expects = await kim._running.do(lambda turn: expects_call(turn, made.id, dana.account))
+            assert not expects, "a call rings like any other"
+        await until(dana, made.id, kim.account, PersonState.LEFT)
+
+
+async def test_whoever_tests_their_devices_is_let_in_when_they_are_ready(server: Served, tmp_path: Path) -> None:
+    async with AsyncExitStack() as clients:
+        couple = await meet(server, tmp_path, clients)
+        dana, kim = couple.dana, couple.kim
+        made = await planned(couple, server)
+        async with await kim.waiting_room.knock(made.id, checking=True) as place:
+            call = await called(dana, kim.account, made.id)
+            assert (await seen(couple.kim_events, CallRinging)).call == call, "it is asked like any call"
+            admitted = asyncio.create_task(place.admitted())
+            await asyncio.sleep(0)
+            assert not admitted.done()
+            await place.ready()
+            assert await asyncio.wait_for(admitted, WITHIN_S) == call
 
 
 async def test_what_the_server_makes_up_about_a_room_opens_nothing(server: Served, tmp_path: Path) -> None:

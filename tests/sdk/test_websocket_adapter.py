@@ -23,7 +23,7 @@ from rapport_protocol.messages import Challenge, CloseCode, Ping, Pong
 
 Say = Callable[[ServerConnection], Awaitable[None]]
 Answer = Callable[[ServerConnection, Request], Response | None]
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 CODEC = SERVER_CODECS[SUBPROTOCOL_MSGPACK]
 CHALLENGE = Challenge(bytes(16), bytes(32), 1_700_000_000_000, bytes(range(32)))
 
@@ -157,7 +157,6 @@ async def test_a_reader_that_does_not_read_stops_the_sender() -> None:
         assert await stopped < 5 * WAITING_FRAMES
 
 
-@pytest.mark.slow
 async def test_closing_does_not_wait_for_a_silent_server() -> None:
     gone = asyncio.Event()
 
@@ -168,7 +167,7 @@ async def test_closing_does_not_wait_for_a_silent_server() -> None:
 
     async with asyncio.timeout(WITHIN_S), server(say) as address:
         stream = await WebSocketConnector(address).connect()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(9):  # less than the ten seconds that the library would wait by itself
             await stream.close()
         gone.set()
 

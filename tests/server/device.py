@@ -30,7 +30,7 @@ from tests.server.node import Node
 from tests.server.people import Person
 
 Said = TypeVar("Said", bound=ServerMessage)
-SOON_S = 10.0
+SOON_S = 60.0
 """How long a test waits for what must come; reached only by a failing one."""
 
 

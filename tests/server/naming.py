@@ -349,6 +349,7 @@ ASKED: Mapping[str, Row] = {
     "room.act": _of_appointment(_act, "account", "call"),
     "room.link": _of_appointment(_link, "link"),
     "room.use_link": Row(("link",), _use_link),
+    "room.end_link": Row(("link",), lambda who, put: Asked({"link": put.get("link", who.named.room_link)})),
     "urgent.seen": Row(("message", "client"), _seen),
     "turn.credentials": Row(("call", "appointment"), _turn),
 }

@@ -20,11 +20,11 @@ from rapport_server import testing
 from rapport_server.adapters.outgoing import GuardedOutgoing
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.sqlite import SqliteStore
-from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.app import App, create
 from rapport_server.config import Config, RateLimits, Server
 from rapport_server.ports import Store
 from rapport_server.records import Principal
+from tests.server.empty_stores import put_empty_store
 from tests.server.people import Opened, Person
 
 START_MS = 1_800_000_000_000
@@ -150,16 +150,17 @@ async def running(
     """A node with this configuration, closed at the end; over SQLite in `folder`, whose store is made if need be.
 
     store: one by the same clock, which is closed at the end, instead of one in memory. ways_out: for pushes and for
-    webhooks.
+    webhooks; without, they reach nobody. The browser app is served only if `web` says so.
     """
     clock = clock or HeldClock()
     store = store or MemoryStore(clock)
     if folder is not None:
         if not (folder / "rapport.db").exists():
-            initialise(folder / "rapport.db")
+            put_empty_store(folder / "rapport.db")
         store = SqliteStore(folder / "rapport.db", clock)
-    config = msgspec.structs.replace(Config(server=Server(port=0), rates=rates), **sections)
-    app = create(config, store=store, clock=clock, ways_out=ways_out)
+    plain = Config(server=Server(port=0), rates=rates, web=testing.NO_APP)
+    config = msgspec.structs.replace(plain, **sections)
+    app = create(config, store=store, clock=clock, ways_out=ways_out or testing.no_ways_out())
     await app.start()
     try:
         async with aiohttp.ClientSession() as http:

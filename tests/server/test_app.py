@@ -182,7 +182,7 @@ async def test_a_part_that_fails_stops_the_node() -> None:
     app = create(Config(server=Server(port=0)), store=MemoryStore(clock), clock=clock)
     app._parts.signals.run = fails  # type: ignore[method-assign]
     await app.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await app.stopping.wait()
     assert isinstance(app.fault, LookupError)
     await app.close()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from rapport_protocol.appointments import weekly_starts
-from rapport_protocol.ids import AppointmentId
+from rapport_protocol.ids import AccountId, AppointmentId, ConversationId, PracticeId
 from rapport_protocol.meeting import (
     AppointmentOutcome,
     Appointments,
@@ -30,8 +30,9 @@ from rapport_protocol.membership_entries import ConversationKind, Leave
 from rapport_protocol.messages import Ack, AckItem, Notice
 from rapport_protocol.reminders import Reminder
 from rapport_protocol.requests import AppendEntry, Role
-from rapport_server.meetings import APPOINTMENT_TIMER, meeting_key
+from rapport_server.meetings import APPOINTMENT_TIMER, AppointmentRecord, meeting_key
 from rapport_server.records import Timer
+from rapport_server.services.appointments.calendar_file import PUBLISH, calendar_file
 from tests.server.device import Device, connected
 from tests.server.meeting import MINUTE_MS, an_hour, later, put, times
 from tests.server.node import Node, Refused, running
@@ -410,3 +411,66 @@ async def test_devices_are_tested_from_a_day_before_where_people_meet_by_them(mo
                     assert "not yours" in str(refusal)
         by_room = modality not in (Modality.PHONE, Modality.IN_PERSON)
         assert allowed == ([(True, 2 * DAY_MS), (True, DAY_MS + 50 * MINUTE_MS - 1)] if by_room else [])
+
+
+def berlin(*wall: int, fold: int = 0) -> int:
+    return int(datetime(*wall, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold).timestamp()) * 1000  # type: ignore[misc, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "minutes", "in_zone"),
+    [
+        (berlin(2026, 10, 25, 2, 30), 60, False),
+        (berlin(2026, 10, 25, 2, 30), 50, False),
+        (berlin(2026, 10, 25, 2, 30, fold=1), 50, False),
+        (berlin(2026, 10, 25, 1, 30), 60, False),
+        (berlin(2026, 10, 25, 1, 30), 20, True),
+        (berlin(2026, 10, 25, 3, 0), 50, True),
+        (berlin(2026, 3, 29, 1, 30), 50, True),
+    ],
+)
+def test_a_calendar_file_says_which_of_two_equal_wall_times_is_meant(
+    start_ms: int, minutes: int, in_zone: bool
+) -> None:
+    ids = [bytes([number]) * 16 for number in range(4)]
+    record = AppointmentRecord(
+        PracticeId(ids[0]), AppointmentId(ids[1]), ConversationId(ids[2]), AccountId(ids[3]), 1, start_ms, minutes,
+        Modality.VIDEO, "Europe/Berlin", (AccountId(ids[3]),),
+    )  # fmt: skip
+    file: Any = icalendar.Calendar.from_ical(calendar_file([record], PUBLISH, 0))
+    (event,) = file.events
+    begin, end = event["DTSTART"], event["DTEND"]
+    assert [int(at.dt.timestamp()) * 1000 for at in (begin, end)] == [start_ms, start_ms + minutes * MINUTE_MS]
+    assert [at.params.get("TZID") for at in (begin, end)] == [("Europe/Berlin" if in_zone else None)] * 2
+
+
+async def test_what_a_cancellation_kept_back_is_not_given_late() -> None:
+    async with running() as node:
+        host, guest, opened = await node.pair()
+        first = times(node, opened, host, guest, in_ms=2 * DAY_MS)
+        await put(node, host, first)
+        await put(node, host, replace(first, version=2, cancelled=True))
+        await later(node, DAY_MS + 19 * 3_600_000, host, guest)
+        await put(node, host, replace(first, version=3))
+        await later(node, 0)
+        assert node.app._parts.hour.appointments.reminded == 0, "a day before was 19 hours ago"
+        await later(node, 5 * 3_600_000 - 10 * MINUTE_MS)
+        assert node.app._parts.hour.appointments.reminded == 1
+
+
+async def test_what_had_begun_and_is_moved_into_the_future_counts_as_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rapport_server.services.appointments.service.TO_COME_MOST", 2)
+    async with running() as node:
+        host, guest, opened = await node.pair()
+        past = times(node, opened, host, guest)
+        await put(node, host, past)
+        await later(node, 3_600_000, host, guest)
+        some = [times(node, opened, host, guest, in_ms=in_ms) for in_ms in (DAY_MS, 2 * DAY_MS)]
+        await put(node, host, *some)
+        again = replace(past, version=2, start_ms=node.clock.now_ms() + 3 * DAY_MS)
+        assert await refused(node, host, again) == "too_many"
+        assert await refused(node, host, times(node, opened, host, guest)) == "too_many"
+        await put(node, host, replace(some[0], version=2, start_ms=some[0].start_ms + 1))
+        assert await fetched(node, (await feed(node, host)).path) == (200, 3), (
+            "what has been takes no place in the feed"
+        )

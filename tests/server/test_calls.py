@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from rapport_protocol.calls.arbiter import ACCEPTED_MS, KEPT_MS, LEFT_MS, RING_MS, CallStep, EndReason
 from rapport_protocol.calls.notices import CallMissed
-from rapport_protocol.ids import ConversationId, DeviceId, MessageId
+from rapport_protocol.ids import AccountId, ConversationId, DeviceId, MessageId, PracticeId
 from rapport_protocol.messages import (
     Accepted,
     Call,
@@ -302,6 +302,39 @@ async def test_an_office_is_in_session_while_a_call_with_a_client_lasts() -> Non
             await theirs.device.say(WatchOffice(therapist.account))
             assert (await theirs.hears(Office)).status == "in_session", "who comes later, too"
             await theirs.says(call, CallStep.HANGUP)
+            assert (await waiting.hears(Office)).status == "open"
+
+
+async def test_a_call_that_ends_while_its_beginning_is_looked_up_leaves_the_office_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, may_go_on = asyncio.Event(), asyncio.Event()
+    async with running() as node:
+        therapist, client, opened = await node.pair()
+        _, other, _ = await node.pair(Role.CLIENT, therapist)
+        await publish(node, therapist, OfficeHours("Europe/London", weekly=EVERY_DAY))
+        async with (
+            calling(node, therapist) as mine,
+            calling(node, client) as theirs,
+            calling(node, other) as waiting,
+        ):
+            await waiting.device.say(WatchOffice(therapist.account))
+            assert (await waiting.hears(Office)).status == "open"
+            call = await theirs.offers(opened, therapist)
+            in_session = node.store.in_session
+
+            async def slowly(practice: PracticeId, accounts: Collection[AccountId]) -> frozenset[AccountId]:
+                found = await in_session(practice, accounts)
+                read.set()
+                await may_go_on.wait()
+                return found
+
+            monkeypatch.setattr(node.store, "in_session", slowly)
+            await mine.says(call, CallStep.ACCEPT)
+            await read.wait()
+            await theirs.says(call, CallStep.HANGUP)
+            may_go_on.set()
+            assert (await waiting.hears(Office)).status == "in_session"
             assert (await waiting.hears(Office)).status == "open"
 
 

@@ -168,7 +168,6 @@ async def served(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
         await process.communicate()
 
 
-@pytest.mark.slow
 async def test_a_server_process_from_start_to_end() -> None:
     answer = await asyncio.to_thread(made)
     ready_file = Path("ready.json")
@@ -198,7 +197,6 @@ async def test_a_server_process_from_start_to_end() -> None:
             assert secret not in log
 
 
-@pytest.mark.slow
 async def test_a_server_for_people_says_where_it_listens() -> None:
     await asyncio.to_thread(made)
     process = await asyncio.create_subprocess_exec(
@@ -214,7 +212,6 @@ async def test_a_server_for_people_says_where_it_listens() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.slow
 def test_a_ready_file_that_cannot_be_written_stops_the_server() -> None:
     made()
     said = sentence(ran("serve", "--port", "0", "--set", "log.level=error", "--ready-file", "missing/ready.json"), 78)

@@ -333,7 +333,7 @@ async def test_who_does_not_read_is_told_the_last_state_once_it_does(monkeypatch
         async with connected(node, toni) as desk, connected(node, dana) as phone:
             await watch(phone, toni)
             await phone.skip_to(Office)
-            connection = node.app._parts.news._links[dana.device].connection
+            connection = node.app._parts.news._watching.link(dana.device).connection
             transport = connection._transport  # type: ignore[attr-defined]
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             reading = phone.ws._conn.transport  # type: ignore[union-attr]

@@ -7,7 +7,6 @@ from rapport_protocol.office.document import OfficeDocument
 from rapport_protocol.office.hours import OfficeHours, Override, OverrideState, WeeklyWindow
 from rapport_protocol.signed import SigningKey
 from rapport_server.services.office.board import Board, Person, Standing
-from rapport_server.services.office.watching import Tell, Watching
 
 HERE = PracticeId(b"p" * 16)
 KEY = SigningKey(bytes(32))
@@ -87,26 +86,3 @@ def test_earlier_is_possible() -> None:
     assert board.look(anna, START_MS)
     assert board.standing(anna) == Standing(1, "closed", OPENS_MS)
     assert board.next_edge_ms() == OPENS_MS
-
-
-def test_a_device_is_told_nothing_twice_and_the_document_once() -> None:
-    anna, bert = office(), office(b"bert")
-    phone, tablet = DeviceId(b"p" * 16), DeviceId(b"t" * 16)
-    closed, opened, changed = Standing(1, "closed", 5), Standing(1, "open", 9), Standing(2, "open", 9)
-    watching = Watching()
-    assert watching.watch(HERE, phone, [anna[1], bert[1]]) == []
-    assert watching.watch(HERE, tablet, [anna[1]]) == []
-    found = []
-    for standing in (closed, closed, opened, changed, changed):
-        tell = watching.news(phone, anna, standing)
-        found.append(tell and tell.document)
-        if tell is not None:
-            watching.tell(tell)
-    assert found == [True, None, False, True, None]
-    assert watching.news(tablet, anna, closed) == Tell(tablet, anna, closed, True)
-    assert watching.news(tablet, bert, closed) is None, "nobody asked"
-    assert watching.watch(HERE, phone, [anna[1]]) == [bert]
-    assert watching.news(phone, anna, changed) is None, "what stays is remembered"
-    assert watching.watch(HERE, phone, []) == []
-    assert watching.watch(HERE, tablet, []) == [anna]
-    assert (len(watching), list(watching.people())) == (0, [])

@@ -14,9 +14,11 @@ import pytest
 from rapport_protocol.calls.arbiter import RING_MS
 from rapport_protocol.ids import AppointmentId
 from rapport_protocol.meeting import KnockStep, RoomAct
-from rapport_protocol.messages import Ack, AckItem, Notice, NoticeKind
+from rapport_protocol.messages import Accepted, Ack, AckItem, Notice, NoticeKind
 from rapport_protocol.requests import QuietHours, Role
+from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.notifications import OwedPush, PushReason
+from rapport_server.records import Timer
 from rapport_server.services.notifying import OWED_TIMER, owed
 from rapport_server.services.notifying.owed import APART_MS, CLAIM_MS, FULL_MS
 from tests.server.device import Device, connected
@@ -25,7 +27,7 @@ from tests.server.node import HeldClock, Node, running
 from tests.server.people import Person
 from tests.server.push_browser import Browser
 from tests.server.receivers import Receiver, guarded, receiving
-from tests.server.test_calls import calling
+from tests.server.test_calls import calling, ring
 from tests.server.test_push_node import with_keys
 
 DAY_MS = 86_400_000
@@ -56,10 +58,16 @@ class Owing:
         await later(self.node, ms, *people)
         return await self.settled()
 
-    async def owes(self) -> int:
+    def owes(self) -> int:
         """How many pushes stand to be sent."""
-        due = await self.node.store.claim_timers(self.node.clock.now_ms() + 10 * DAY_MS, 0, 999)
-        return sum(timer.kind == OWED_TIMER for timer in due)
+        return len(self.owed())
+
+    def owed(self) -> list[Timer]:
+        """Their timers, in the order in which they are due."""
+        store = self.node.store
+        assert isinstance(store, MemoryStore)
+        owed = [timer for timer, _ in store._timers.values() if timer.kind == OWED_TIMER]
+        return sorted(owed, key=lambda timer: timer.due_ms)
 
     async def reminded(self) -> Hour:
         """An appointment whose client can be woken, when the reminder of the day before was just given."""
@@ -100,7 +108,7 @@ async def test_a_reminder_that_is_not_taken_is_pushed_once() -> None:
         hour = await there.reminded()
         assert await there.after(GRACE_MS - 1) == 0
         assert await there.after(1) == 1
-        assert await there.owes() == 0
+        assert there.owes() == 0
         assert await there.after(DAY_MS - 10 * MINUTE_MS - GRACE_MS) == 1
         assert await there.after(GRACE_MS) == 2, "the next one is another push"
         assert await there.after(2 * DAY_MS, hour.host) == 2
@@ -123,11 +131,11 @@ async def takes_reminder(there: Owing, device: Device, hour: Hour) -> None:
 async def test_who_takes_a_reminder_in_time_is_not_pushed() -> None:
     async with owing() as there:
         hour = await there.reminded()
-        assert await there.owes() == 1
+        assert there.owes() == 1
         async with connected(there.node, hour.guest, caught_up=False) as phone:
             await takes_reminder(there, phone, hour)
         assert await there.after(GRACE_MS) == 0
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +151,7 @@ async def test_a_push_service_that_does_not_take_it_is_asked_again(
         assert await there.after(GRACE_MS) == 1
         assert await there.after(wait_ms - 1) == 1
         assert await there.after(1) == 2
-        assert await there.owes() == 0, "and this time it was taken"
+        assert there.owes() == 0, "and this time it was taken"
 
 
 async def test_a_push_service_that_asks_for_more_time_than_there_is_is_not_asked_again() -> None:
@@ -151,7 +159,7 @@ async def test_a_push_service_that_asks_for_more_time_than_there_is_is_not_asked
         await there.reminded()
         there.receiver.answer(429, Retry_After=str(DAY_MS // 1000))
         assert await there.after(GRACE_MS) == 1
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 async def test_a_subscription_that_has_ended_is_owed_nothing() -> None:
@@ -159,7 +167,7 @@ async def test_a_subscription_that_has_ended_is_owed_nothing() -> None:
         await there.reminded()
         there.receiver.answer(410)
         assert await there.after(GRACE_MS) == 1
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 async def test_quiet_hours_hold_a_reminder_back_until_they_are_over() -> None:
@@ -178,7 +186,7 @@ async def test_what_is_held_back_is_dropped_once_there_is_no_reason_any_more(bec
         hour = await there.reminded()
         await there.subscribe(hour.guest, QuietHours("UTC", 1, 0, urgent=False))  # one minute a day is not quiet
         assert await there.after(GRACE_MS) == 0
-        assert await there.owes() == 1
+        assert there.owes() == 1
         start_ms = hour.times.start_ms
         if becomes == "begun":
             await there.after(DAY_MS, hour.guest)
@@ -187,7 +195,7 @@ async def test_what_is_held_back_is_dropped_once_there_is_no_reason_any_more(bec
             await put(there.node, hour.host, msgspec.structs.replace(hour.times, version=2, **other))
         await there.subscribe(hour.guest)
         assert await there.after(MINUTE_MS) == 0
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 async def test_a_node_that_dies_before_it_pushes_leaves_it_to_another_start(tmp_path: Path) -> None:
@@ -205,10 +213,7 @@ async def test_a_push_whose_outcome_is_not_known_is_sent_by_another_node_once_th
         await there.reminded()
         outward = there.node.app._parts.outward
         there.node.clock.pass_ms(GRACE_MS)
-        (timer,) = [
-            timer for timer in await there.node.store.claim_timers(there.node.clock.now_ms(), 0, 99)
-            if timer.kind == OWED_TIMER
-        ]  # fmt: skip
+        (timer,) = there.owed()
         await outward.owed.fire(timer.key)
         for attempt in outward.owed._attempts:
             attempt.cancel()  # it died on the way
@@ -226,10 +231,22 @@ async def test_more_than_can_be_sent_at_a_time_are_put_off_one_after_the_other(m
         for mark in range(3):
             about = AppointmentId(bytes(15) + bytes([mark]))
             await pushes.owe(practice, hour.guest.account, PushReason.ALERT, about, mark, now + DAY_MS)
-        due = await there.node.store.claim_timers(now + GRACE_MS - 1, 0, 999)
-        times = [timer.due_ms - now for timer in due if timer.kind == OWED_TIMER]
-        assert times == [FULL_MS + APART_MS, FULL_MS + 2 * APART_MS, FULL_MS + 3 * APART_MS]
+        times = [timer.due_ms - now for timer in there.owed()]
+        assert times[:3] == [FULL_MS + APART_MS, FULL_MS + 2 * APART_MS, FULL_MS + 3 * APART_MS]
         assert there.receiver.received == []
+
+
+async def test_a_call_does_not_wait_behind_reminders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owed, "SENDING_MOST", owed.KEPT_FOR_CALLS)
+    async with owing() as there:
+        await there.reminded()
+        assert await there.after(GRACE_MS) == 0, "put off"
+        therapist, client, opened = await there.node.pair()
+        await there.subscribe(client)
+        async with calling(there.node, therapist) as mine:
+            await mine.told(await mine.offers(opened, client), phase="ringing")
+            assert await there.settled() == 1
+        assert await there.after(FULL_MS + APART_MS) == 1, "there is no place for reminders still"
 
 
 def test_the_key_of_a_push_says_all_of_it() -> None:
@@ -260,7 +277,7 @@ async def test_a_host_who_is_away_is_woken_at_once_and_again_until_they_act() ->
         sent = await there.settled()
         await hour.act(RoomAct.SEEN)
         assert await there.after(15_000) == sent, "nobody needs it any more"
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 async def test_a_connected_host_is_woken_only_once_it_has_gone() -> None:
@@ -289,7 +306,7 @@ async def test_nobody_is_woken_for_who_has_gone_again() -> None:
         for _ in range(30):
             await there.after(10_000)
         assert there.receiver.received == []
-        assert await there.owes() == 0
+        assert there.owes() == 0
 
 
 # --- calls ------------------------------------------------------------------------------------------------------------
@@ -308,7 +325,43 @@ async def test_a_call_that_a_push_service_does_not_take_is_pushed_again_while_it
             assert await there.after(1) == 2
             there.receiver.answer(429, Retry_After="60")
             assert await there.after(5_000) == 3
-            assert await there.owes() == 0, "it asks for longer than it rings"
+            assert there.owes() == 0, "it asks for longer than it rings"
+
+
+async def test_an_offer_that_comes_again_is_owed_again_for_the_node_may_have_died_with_it() -> None:
+    async with owing() as there:
+        therapist, client, opened = await there.node.pair()
+        await there.subscribe(client, QuietHours("UTC", 1, 0, urgent=False))
+        async with calling(there.node, therapist) as mine:
+            offer = ring(mine.device, opened.conv, client)
+            await mine.device.accepted(offer)
+            await there.settled()
+            (timer,) = there.owed()
+            await there.node.store.finish_timer(timer)
+            await there.subscribe(client)
+            await mine.device.say(offer)
+            await mine.hears(Accepted)
+            assert await there.settled() == 1
+            await later(there.node, RING_MS)
+            await mine.device.say(offer)
+            await mine.hears(Accepted)
+            assert await there.settled() == 1, "it does not ring any more"
+
+
+async def test_a_message_is_pushed_though_a_call_was() -> None:
+    async with owing() as there:
+        therapist, client, opened = await there.node.pair()
+        await there.subscribe(client)
+        there.node.clock.pass_ms(1)  # it was seen before it is pushed
+        async with calling(there.node, therapist) as mine:
+            await mine.offers(opened, client)
+            await there.settled()
+            await later(there.node, RING_MS)
+            assert len(there.receiver.received) == 1
+            notifying = there.node.app._parts.outward.notifying
+            await notifying.look()
+            await notifying.settled()
+            assert len(there.receiver.received) == 2, "what nobody came for is a message"
 
 
 async def test_a_ring_that_is_over_wakes_nobody() -> None:
@@ -321,7 +374,7 @@ async def test_a_ring_that_is_over_wakes_nobody() -> None:
             await there.subscribe(client)
             await later(there.node, RING_MS)
             assert await there.settled() == 0
-            assert await there.owes() == 0
+            assert there.owes() == 0
 
 
 async def test_a_connected_device_that_does_not_take_the_offer_is_woken_after_five_seconds() -> None:

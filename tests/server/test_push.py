@@ -20,7 +20,8 @@ from rapport_server.notifications import UNDER_WAY_MS, PushClass, Sent
 from rapport_server.records import Principal
 from rapport_server.sealing import SealedColumns
 from rapport_server.services.notifying import Notifying
-from rapport_server.services.notifying.service import AT_ONCE, CLAIM_MS, LATER_MS, REFUSED_MS
+from rapport_server.services.notifying.sending import LATER_MS, REFUSED_MS
+from rapport_server.services.notifying.service import AT_ONCE, CLAIM_MS
 from tests.server.contracts.notifying_contract import outer_of
 from tests.server.contracts.world import HandClock, Person, World
 from tests.server.push_browser import Browser, checked_token
@@ -126,7 +127,7 @@ async def test_a_signature_is_made_anew_before_it_is_over() -> None:
     async with pushing() as there:
         await there.subscribe(there.client.on())
         for hours in range(0, 40, 8):
-            assert await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT)
+            assert await there.nodes[0].sending.push(there.client.practice, there.client.account, PushClass.URGENT)
             token = there.receiver.received[-1].headers["authorization"]
             left_s = checked_token(token, there.web_push.public_key)["exp"] - there.world.clock.now / 1000
             assert 3600 < left_s <= 24 * 3600, hours
@@ -172,7 +173,9 @@ async def test_who_was_connected_when_pushed_is_pushed_again_once_gone() -> None
     async with pushing() as there:
         phone = there.client.devices[0]
         await there.subscribe(there.client.on())
-        assert await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT) == [phone]
+        assert await there.nodes[0].sending.push(there.client.practice, there.client.account, PushClass.URGENT) == [
+            phone
+        ]
         there.world.clock.now += 60_000
         there.nodes[0].left(phone)
         there.nodes[0].left(there.owner.devices[0])  # has no subscription: nothing to note
@@ -212,7 +215,7 @@ async def test_a_push_that_was_taken_counts_though_the_store_is_away(monkeypatch
             raise Rejected(ErrorCode.UNAVAILABLE, "the store does not answer")
 
         monkeypatch.setattr(there.world.store, "end_push", away)
-        taken = await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT)
+        taken = await there.nodes[0].sending.push(there.client.practice, there.client.account, PushClass.URGENT)
         assert taken == [there.client.devices[0]]
 
 
@@ -266,7 +269,7 @@ async def test_two_nodes_send_one_push() -> None:
         await asyncio.gather(*(node.look() for node in there.nodes))
         await asyncio.gather(*(node.settled() for node in there.nodes))
         assert len(there.receiver.received) == 1
-        assert sum(node.sent[Sent.TAKEN] for node in there.nodes) == 1
+        assert sum(node.sending.sent[Sent.TAKEN] for node in there.nodes) == 1
         assert other.devices == 1
 
 
@@ -283,7 +286,7 @@ async def test_a_node_that_dies_before_or_while_it_pushes_loses_nothing() -> Non
         assert await there.world.store.claim_push(subscription, there.world.clock.now + CLAIM_MS)
         assert await there.swept() == 1, "claimed by a node that is gone"
         assert await there.swept(CLAIM_MS) == 2
-        assert survivor.sent[Sent.TAKEN] == 2
+        assert survivor.sending.sent[Sent.TAKEN] == 2
 
 
 async def test_quiet_hours_hold_a_push_back_until_they_are_over() -> None:
@@ -292,7 +295,7 @@ async def test_quiet_hours_hold_a_push_back_until_they_are_over() -> None:
         first = await there.post(there.owner)
         assert await there.after(GRACE_MS) == 0
         assert await there.swept(1_800_000) == 0
-        assert await there.nodes[0].push(there.client.practice, there.client.account, PushClass.URGENT) == [
+        assert await there.nodes[0].sending.push(there.client.practice, there.client.account, PushClass.URGENT) == [
             there.client.devices[0]
         ]
         await there.signs_in(there.client.on())
@@ -319,7 +322,7 @@ async def test_a_therapist_is_left_alone_while_the_office_is_closed(said: PushCl
         await published(there, OfficeHours("UTC", override=opens, push_closed=said))
         await there.subscribe(there.owner.on())
         await there.subscribe(there.client.on())
-        taken = await there.nodes[0].push(there.owner.practice, there.owner.account, PushClass.URGENT)
+        taken = await there.nodes[0].sending.push(there.owner.practice, there.owner.account, PushClass.URGENT)
         assert len(taken) == urgent
         await there.signs_in(there.owner.on())
         there.receiver.received.clear()
@@ -375,7 +378,7 @@ async def test_an_urgent_push_waits_for_nothing() -> None:
         await there.world.settle(there.owner)
         phone_browser = await there.subscribe(there.client.on())
         await there.subscribe(there.client.on(1))
-        push = there.nodes[0].push
+        push = there.nodes[0].sending.push
         assert await push(there.owner.practice, there.owner.account, PushClass.URGENT) == [], "no device"
         taken = await push(there.client.practice, there.client.account, PushClass.URGENT)
         assert taken == sorted(there.client.devices)

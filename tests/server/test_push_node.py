@@ -53,7 +53,7 @@ async def test_who_was_pushed_while_connected_is_pushed_again_once_gone() -> Non
             practice, notifying = (await node.signed_in(client)).practice, node.app._parts.outward.notifying
             async with connected(node, client):
                 node.clock.pass_ms(1)
-                assert await notifying.push(practice, client.account, PushClass.URGENT) == [client.device]
+                assert await notifying.sending.push(practice, client.account, PushClass.URGENT) == [client.device]
                 node.clock.pass_ms(1)
                 async with asyncio.timeout(30):
                     while True:  # what it took on the way has arrived

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from rapport_protocol.meeting import Modality, RoomAct
+from rapport_protocol.meeting import Modality, RoomAct, RoomLinkOpened
 from rapport_protocol.requests import Role
 from tests.server.meeting import MINUTE_MS, an_hour
 from tests.server.node import running
@@ -97,3 +97,44 @@ async def test_links_that_do_not_fit_are_refused() -> None:
         stranger = await node.owner()
         hour.host = stranger
         assert await code(hour.link()) == "not_found"
+
+
+async def test_a_host_looks_at_a_link_without_using_it_up() -> None:
+    async with running() as node:
+        hour = await an_hour(node)
+        _, other, _ = await node.pair(Role.CLIENT, hour.host)
+        _, colleague, _ = await node.pair(Role.THERAPIST, hour.host)
+        name, secret = await hour.link("tulip")
+        opened = await hour.use(hour.host, name, secret)
+        assert opened.appointment == hour.id
+        assert await code(hour.use(hour.host, name, os.urandom(32))) == "not_found"
+        assert await code(hour.use(colleague, name, secret)) == "not_found", "who is not on it says the word"
+        assert await hour.use(other, name, secret, "tulip") == opened
+        assert await hour.use(hour.host, name, secret) == opened, "afterwards, too"
+        assert states(await hour.knock(other, link=name)) == ["waiting"]
+
+
+async def test_the_host_ends_a_link_and_there_is_room_for_another() -> None:
+    async with running() as node:
+        hour = await an_hour(node)
+        _, other, _ = await node.pair(Role.CLIENT, hour.host)
+        _, colleague, _ = await node.pair(Role.THERAPIST, hour.host)
+        links = [await hour.link() for _ in range(8)]
+        assert await code(hour.link()) == "too_many"
+        (name, secret), (free, its_secret) = links[:2]
+        await hour.use(other, name, secret)
+        assert states(await hour.knock(other, link=name)) == ["waiting"]
+        for who, link in ((colleague, name), (hour.host, os.urandom(16))):
+            assert await code(node.ask("room.end_link", who, link=link)) == "not_found"
+        assert await code(node.ask("room.end_link", other, link=name)) == "forbidden"
+        for link in (name, free, name):
+            ended = await node.ask("room.end_link", hour.host, link=link)
+            assert ended == RoomLinkOpened(hour.id, hour.times.start_ms, 50)
+        for asking in (
+            hour.knock(other, link=name), hour.knock(other), hour.view(other), hour.use(other, name, secret),
+            hour.use(other, free, its_secret),
+        ):  # fmt: skip
+            assert await code(asking) == "not_found"
+        for _ in range(2):
+            await hour.link()
+        assert await code(hour.link()) == "too_many"

@@ -8,11 +8,12 @@ must be, to the byte, the answer about a thing that does not exist.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from rapport_protocol.ids import (
     AccountId,
@@ -143,6 +144,7 @@ ASKING: dict[str, Asking] = {
     "room.act": lambda who, target: {"appointment": target.appointment, "body": HostAct(RoomAct.ENTER)},
     "room.link": lambda who, target: {"appointment": target.appointment, "body": _link(who)},
     "room.use_link": lambda who, target: {"link": target.appointment, "body": RoomLinkUse(bytes(32))},
+    "room.end_link": lambda who, target: {"link": target.appointment},
     "urgent.seen": lambda who, target: {"body": UrgentSeen(MessageId(os.urandom(16)), target.account)},
     "turn.credentials": lambda who, target: {"body": TurnWanted(MessageId(os.urandom(16)))},
 }
@@ -239,27 +241,36 @@ async def outcome(node: Node, operation: Operation, who: Person | None, target: 
         return refused.status, refused.problem
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def neighbours() -> AsyncIterator[tuple[Node, House, House]]:
+    """A node with two practices, for all tests of those who ask for what is not theirs: that changes nothing."""
+    async with running() as node:
+        yield node, await house(node), await house(node)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("operation", SIGNED_IN, ids=lambda operation: operation.name)
-async def test_absent_and_not_yours_look_alike(operation: Operation, role: Role) -> None:
-    async with running() as node:
-        practice, foreign = await house(node), await house(node)
-        who = practice.people[role]
-        targets = {
-            "nothing": nothing(node.clock.now_ms()),
-            "another conversation of the practice": practice.others[role],
-            "another practice": foreign.own[role],
-        }
-        found = {what: await outcome(node, operation, who, target, who) for what, target in targets.items()}
-        if operation.name == "prekeys.claim":
-            assert set(map(repr, found.values())) == {repr(Claimed([]))}
-        elif operation.name in SILENT:
-            return
-        elif role not in operation.roles or operation.name in FOR_ONESELF:
-            assert {answer[0] for answer in found.values()} == {403}  # type: ignore[index]
-        else:
-            assert found["nothing"][0] == 404  # type: ignore[index]
-        assert len({repr(answer) for answer in found.values()}) == 1, found
+async def test_absent_and_not_yours_look_alike(
+    neighbours: tuple[Node, House, House], operation: Operation, role: Role
+) -> None:
+    node, practice, foreign = neighbours
+    who = practice.people[role]
+    targets = {
+        "nothing": nothing(node.clock.now_ms()),
+        "another conversation of the practice": practice.others[role],
+        "another practice": foreign.own[role],
+    }
+    found = {what: await outcome(node, operation, who, target, who) for what, target in targets.items()}
+    if operation.name == "prekeys.claim":
+        assert set(map(repr, found.values())) == {repr(Claimed([]))}
+    elif operation.name in SILENT:
+        return
+    elif role not in operation.roles or operation.name in FOR_ONESELF:
+        assert {answer[0] for answer in found.values()} == {403}  # type: ignore[index]
+    else:
+        assert found["nothing"][0] == 404  # type: ignore[index]
+    assert len({repr(answer) for answer in found.values()}) == 1, found
 
 
 @pytest.mark.parametrize("operation", SIGNED_IN, ids=lambda operation: operation.name)
@@ -281,7 +292,7 @@ async def test_own_things_are_answered_to_whom_the_table_names(operation: Operat
             elif operation.name in ("appointment.outcome", "room.knock") and role is not Role.CLIENT:
                 code = "bad_time" if operation.name == "appointment.outcome" else "rule_broken"
                 assert (answer[0], answer[1].code) == (422, code), "not begun yet; its host enters"  # type: ignore[index]
-            elif operation.name in ("urgent.seen", "turn.credentials", "room.use_link"):
+            elif operation.name in ("urgent.seen", "turn.credentials", "room.use_link", "room.end_link"):
                 # Nothing urgent was written, nobody calls: test_urgent and test_turn have what is found.
                 assert answer[0] == 404  # type: ignore[index]
             elif operation.name == "linking.step":

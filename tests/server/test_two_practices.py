@@ -48,10 +48,10 @@ from rapport_protocol.signed import AuthTranscript, Outer
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.adapters.store.postgres import PostgresStore
 from rapport_server.adapters.store.sqlite import SqliteStore
-from rapport_server.adapters.store.sqlite.version import initialise
 from rapport_server.ports import Clock, Store
 from tests.server.contracts.postgres_databases import Databases
 from tests.server.device import SOON_S, Closed, Device, connected, opened
+from tests.server.empty_stores import put_empty_store
 from tests.server.furnished import Practice, Resident, furnish, nobody, to_oneself
 from tests.server.naming import ASKED, SAID, Asked, Put, id_fields
 from tests.server.node import HeldClock, Node, bearer, running
@@ -84,13 +84,19 @@ KIND_OF = {
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.nodes)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("sqlite", marks=pytest.mark.long),
+        pytest.param("postgresql", marks=pytest.mark.nodes),
+    ]
+)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Clock], Store]:
     """Opens an empty store."""
     if request.param == "memory":
         return MemoryStore
     if request.param == "sqlite":
-        initialise(tmp_path / "rapport.db")
+        put_empty_store(tmp_path / "rapport.db")
         return lambda clock: SqliteStore(tmp_path / "rapport.db", clock)
     databases: Databases = request.getfixturevalue("databases")
     database = request.getfixturevalue("database")

@@ -23,7 +23,6 @@ def workers_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@pytest.mark.slow
 async def test_two_workers_from_start_to_end(
     tmp_path: Path, databases: Databases, database: str, redis_server: RedisProcess
 ) -> None:

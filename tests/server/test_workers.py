@@ -145,7 +145,6 @@ async def supervisor(folder: Path, count: int, *, end_within_s: float = 60.0) ->
             await process.communicate()
 
 
-@pytest.mark.slow
 async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> None:
     async with supervisor(tmp_path, 2) as running:
         await running.listens()
@@ -164,7 +163,6 @@ async def test_workers_share_a_port_and_are_started_again(tmp_path: Path) -> Non
         assert await running.ended() == 0
 
 
-@pytest.mark.slow
 async def test_a_worker_that_keeps_dying_ends_all(tmp_path: Path) -> None:
     async with supervisor(tmp_path, 2) as running:
         await running.listens()
@@ -177,7 +175,6 @@ async def test_a_worker_that_keeps_dying_ends_all(tmp_path: Path) -> None:
         assert await running.ended() == 70
 
 
-@pytest.mark.slow
 async def test_a_worker_that_never_starts_gives_its_exit_code(tmp_path: Path) -> None:
     (tmp_path / "dies").write_text("74")
     async with supervisor(tmp_path, 3) as running:
@@ -185,7 +182,6 @@ async def test_a_worker_that_never_starts_gives_its_exit_code(tmp_path: Path) ->
         assert await running.ended() == 74, "and the others are not even tried"
 
 
-@pytest.mark.slow
 async def test_a_worker_that_does_not_drain_is_killed(tmp_path: Path) -> None:
     (tmp_path / "stubborn").touch()
     async with supervisor(tmp_path, 2, end_within_s=0.1) as running:
@@ -196,7 +192,6 @@ async def test_a_worker_that_does_not_drain_is_killed(tmp_path: Path) -> None:
         assert await running.ended() == 0
 
 
-@pytest.mark.slow
 async def test_workers_notice_that_their_supervisor_is_gone(tmp_path: Path) -> None:
     async with supervisor(tmp_path, 2) as running:
         await running.listens()

@@ -273,7 +273,8 @@ class RoomView(Struct, frozen=True, array_like=True):
 class RoomLink(Struct, frozen=True, array_like=True):
     """A link into the waiting room of an appointment, made by its host. secret_hash: H256("room-link", secret32).
 
-    passcode: a text that must be said too, at most 5 tries; "" = none. An appointment has at most 8 links.
+    passcode: a text that must be said too, at most 5 tries; "" = none. An appointment has at most 8 links that have not
+    expired.
     """
 
     link: Annotated[RoomLinkId, _Id16]
@@ -285,6 +286,8 @@ class RoomLink(Struct, frozen=True, array_like=True):
 
 class RoomLinkUse(Struct, frozen=True, array_like=True):
     """Opens a join link with its secret: the first device that does is bound to it, others get `not_found`.
+
+    But for a host of the appointment: they look where it leads, and use nothing up.
 
     Wrong secret, wrong passcode and unknown link are answered alike (`not_found`); after five wrong passcodes the link
     is void.

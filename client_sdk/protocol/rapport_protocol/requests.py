@@ -413,6 +413,7 @@ OPERATIONS: Final = {
         Operation("room.act", "POST", "/v1/appointments/{appointment}/room", HostAct, RoomView, _THERAPISTS),
         Operation("room.link", "POST", "/v1/appointments/{appointment}/links", RoomLink, RoomLinkOpened, _THERAPISTS),
         Operation("room.use_link", "POST", "/v1/room-links/{link}", RoomLinkUse, RoomLinkOpened, _MEMBERS),
+        Operation("room.end_link", "DELETE", "/v1/room-links/{link}", None, RoomLinkOpened, _THERAPISTS),
         Operation("urgent.seen", "POST", "/v1/urgent", UrgentSeen, UrgentState, _MEMBERS),
     )
 }

@@ -15,6 +15,7 @@ Source: docs/protocol.md, chapter 20.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -22,7 +23,8 @@ from typing import Final
 from rapport.calling import CallMedia, CallMode, CallView
 from rapport.engine.calls import calling_out
 from rapport.engine.calls.call_rows import CallRow
-from rapport.engine.calls.call_signals import Candidate
+from rapport.engine.calls.media_watch import MediaAtWork, MediaWatch
+from rapport.engine.calls.negotiating import negotiate
 from rapport.engine.link.loop import Engine
 from rapport.ports import (
     CallEndpoint,
@@ -37,8 +39,11 @@ from rapport.ports import (
 )
 from rapport_protocol.calls import device_events
 from rapport_protocol.calls.device_events import Event
+from rapport_protocol.calls.ladder import ModeWhy
+from rapport_protocol.calls.moves import DevicePhase
+from rapport_protocol.calls.quality import Quality
 from rapport_protocol.errors import ErrorCode, LocalError, RapportError, Rejected
-from rapport_protocol.ids import AppointmentId, ConversationId, MessageId
+from rapport_protocol.ids import ID_BYTES, AppointmentId, ConversationId, MessageId
 from rapport_protocol.meeting import TurnCredentials, TurnWanted
 from rapport_protocol.requests import Role
 
@@ -108,18 +113,23 @@ class Calls:
         """Calls the other one of a conversation of two. Returns once the offer is in the vault; it leaves at once.
 
         appointment, id: of whom a host admits by this call. If the other one calls at the same time, the call with the
-        higher id goes on; `LiveCall.id` then is that one's. LocalError: NOT_FOUND, FORBIDDEN (not a conversation of
-        two, or this device is in another call), TOO_LARGE.
+        higher id goes on; `LiveCall.id` then is that one's. Cancelled, it is taken back. LocalError: NOT_FOUND,
+        FORBIDDEN (not a conversation of two, or this device is in another call), TOO_LARGE.
         """
+        call = id or MessageId(self._engine.core.random(ID_BYTES))
         try:
             description = await self._description(endpoint, media)
-            call = await self._engine.do(
-                lambda turn: calling_out.offer_call(turn, conversation, media, description, appointment, id)
-            )
+            try:
+                await self._engine.do(
+                    lambda turn: calling_out.offer_call(turn, conversation, media, description, appointment, call)
+                )
+            except asyncio.CancelledError:  # it is offered nevertheless, and nobody would have it
+                self._engine.ask(lambda turn: calling_out.take_back(turn, call))
+                raise
         except BaseException:
             await endpoint.close()
             raise
-        live = self._live[call] = LiveCall(self, self._engine, call)
+        live = self._live[call] = LiveCall(self, self._engine, call, media)
         live.use(endpoint, described=description)
         return live
 
@@ -132,10 +142,11 @@ class Calls:
 
     def open(self, call: MessageId) -> "LiveCall":
         """A call that rings or is under way, to answer or follow it. LocalError(NOT_FOUND)."""
-        if call not in self._engine.calls.rows:
+        row = self._engine.calls.rows.get(call)
+        if row is None:
             raise LocalError(ErrorCode.NOT_FOUND, "no such call")
         self._live = {key: live for key, live in self._live.items() if live.id in self._engine.calls.rows}
-        return self._live.setdefault(call, LiveCall(self, self._engine, call))
+        return self._live.setdefault(call, LiveCall(self, self._engine, call, row.media))
 
     async def turn(self, *, call: MessageId | None = None, appointment: AppointmentId | None = None) -> TurnCredentials:
         """A way through firewalls, for a call that lives or for the test before an appointment: exactly one of them.
@@ -167,17 +178,17 @@ class Calls:
 class LiveCall:
     """One call that rings or is under way. Made by `Calls`."""
 
-    def __init__(self, calls: Calls, engine: Engine, call: MessageId) -> None:
+    def __init__(self, calls: Calls, engine: Engine, call: MessageId, media: CallMedia) -> None:
         self.id = call
         """16 bytes. After both have called, that of the call that goes on."""
         self.endpoint: CallEndpoint | None = None
         """Its media on this device, once there are some."""
         self.stats = MediaStats(0, 0)
         """What has come so far, as the endpoint said last."""
-        self._sends: CallMode | None = None
-        """What the person has chosen to send, None = all that the call is of."""
         self._calls = calls
         self._engine = engine
+        self._watch = MediaWatch(media, _now_ms())
+        self._media: MediaAtWork | None = None
         self._task: asyncio.Task[None] | None = None
         self._ending = False
 
@@ -191,6 +202,16 @@ class LiveCall:
         if view is None:
             raise LocalError(ErrorCode.NOT_FOUND, "no such call")
         return view
+
+    @property
+    def mode(self) -> CallMode:
+        """What is sent: no more than the person has chosen, less where the network carries less."""
+        return self._watch.mode
+
+    @property
+    def quality(self) -> Quality | None:
+        """How well it goes, for the last second; None before media flow."""
+        return self._watch.quality
 
     async def until(self, holds: Callable[[CallView], bool]) -> CallView:
         """Returns once it stands so; looked at with every change. Waits for ever: give it a time limit."""
@@ -209,13 +230,38 @@ class LiveCall:
         """Takes the call with these media. Returns once that is in the vault.
 
         Whether this device is the one that has it shows in `view`: another one of ours may have been faster. Does
-        nothing but close the endpoint if it does not ring any more.
+        nothing but close the endpoint if it does not ring any more, or has media here already. Cancelled, it may be
+        taken nevertheless. LocalError(FORBIDDEN): this device is in a call with somebody else.
         """
-        if not self.view.can_answer:
-            await endpoint.close()
+        if not self.view.can_answer or self._has_media:
+            if endpoint is not self.endpoint:
+                await endpoint.close()
             return
         self.use(endpoint)
-        await self._do(device_events.Accept())
+        try:
+            await self._do(device_events.Accept())
+        except RapportError:
+            await self.stop()
+            raise
+
+    @property
+    def _has_media(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def take_over(self, endpoint: CallEndpoint) -> None:
+        """Takes the call over from another device of ours, with these media. Returns once that is in the vault.
+
+        The other side's media come here then, and end there. LocalError: NOT_FOUND, CONFLICT (no other device of ours
+        is in it), FORBIDDEN (this device is in a call with somebody else).
+        """
+        try:
+            await self.stop()  # what it had here before it went to that device
+            await self._engine.do(lambda turn: calling_out.move_here(turn, self.id))
+        except BaseException:
+            await endpoint.close()
+            raise
+        self._calls.moved(self, self.id)
+        self.use(endpoint)
 
     async def decline(self) -> None:
         """Refuses the call on all our devices."""
@@ -239,17 +285,26 @@ class LiveCall:
             self._engine.calls.unwatch(changed)
 
     async def set_mode(self, mode: CallMode) -> None:
-        """The person here wants to send that from now on; the other side is told."""
-        self._sends = mode
-        if self.endpoint is not None:
-            await self.endpoint.set_mode(mode.value)
-        await self._say_mode()
+        """The person here wants to send no more than that from now on; the other side is told."""
+        self._watch.choose(mode, _now_ms())
+        await self._send(ModeWhy.PERSON)
 
-    async def _say_mode(self) -> None:
-        """Media flow, perhaps to another device or in another call than when the person chose."""
-        mode = self._sends
-        if mode is not None:
-            await self._engine.do(lambda turn: calling_out.say_mode(turn, self.id, mode, "person"))
+    async def _send(self, why: ModeWhy) -> None:
+        """Sends what the ladder stands at, and tells the other side."""
+        if self._media is not None and self._media.runs:
+            await self._limit(self._media)
+            await self._say_mode(self._media, why)
+
+    async def _limit(self, media: MediaAtWork) -> None:
+        await media.endpoint.set_mode(self._watch.mode.value)
+        await media.endpoint.limit(self._watch.bits_per_s)
+
+    async def _say_mode(self, media: MediaAtWork, why: ModeWhy) -> None:
+        """Once media flow, which may be to another device or in another call than when the person chose."""
+        mode = self._watch.mode
+        if media.told_mode not in (None, mode):
+            media.told_mode = mode
+            await self._engine.do(lambda turn: calling_out.say_mode(turn, self.id, mode, why.value))
 
     async def _failed(self) -> None:
         await self._engine.do(lambda turn: calling_out.media_failed(turn, self.id))
@@ -262,7 +317,8 @@ class LiveCall:
     def use(self, endpoint: CallEndpoint, *, described: Description | None = None) -> None:
         """Its media from now on. described: what is in the offer already."""
         self.endpoint, self._ending = endpoint, False
-        self._task = asyncio.create_task(self._run(_Media(endpoint, described)), name="rapport-call")
+        self._media = MediaAtWork(endpoint, described)
+        self._task = asyncio.create_task(self._run(self._media), name="rapport-call")
 
     async def stop(self) -> None:
         """Ends its media."""
@@ -272,14 +328,17 @@ class LiveCall:
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _run(self, media: "_Media") -> None:
+    async def _run(self, media: MediaAtWork) -> None:
         """Until the call or its media are over."""
         changed = self._engine.calls.watch()
         listening = asyncio.create_task(self._listen(media), name="rapport-call-media")
+        listening.add_done_callback(lambda _: changed.set())
         try:
             while await self._follow(media):
                 await changed.wait()
                 changed.clear()
+                if listening.done():
+                    listening.result()  # media that nobody listens to have failed
         except asyncio.CancelledError:
             raise
         except Exception as problem:  # of the library that carries media, whatever that raises
@@ -293,45 +352,47 @@ class LiveCall:
             await media.endpoint.close()
             self._calls.forget(self)
 
-    async def _follow(self, media: "_Media") -> bool:
+    async def _follow(self, media: MediaAtWork) -> bool:
         """Does what the call asks of its media and they have not done yet. False when it is over."""
         row = self._engine.calls.rows.get(self.id)
         if row is not None and row.goes_on_as is not None and row.goes_on_as != self.id:
-            if row.media is CallMedia.AUDIO and self._sends is None:
-                self._sends = CallMode.AUDIO  # whoever called by voice has not agreed to be seen
             await self._go_on(media, row.goes_on_as)
             row = self._engine.calls.rows.get(self.id)
+            if row is not None and row.media is CallMedia.AUDIO and self.mode is CallMode.VIDEO:
+                self._watch.choose(CallMode.AUDIO, _now_ms())  # there are no pictures in theirs
         if row is None or not row.is_live or (media.runs and not row.has_media):
             return False
         if not row.has_media:
-            return True
+            return row.machine.phase is not DevicePhase.ELSEWHERE
         if media.runs != row.media_run:
             await self._start(media, row)
-        await self._negotiate(media, row)
+        await negotiate(self._engine.do, media, row, self._credentials)
         return True
 
-    async def _go_on(self, media: "_Media", call: MessageId) -> None:
+    async def _go_on(self, media: MediaAtWork, call: MessageId) -> None:
         """Both have called: the same person, the other call. What was described for ours is of no use there."""
         self.id = call
         self._calls.moved(self, call)
         if media.described is not None:
-            await media.renew()
-            self.endpoint = media.endpoint
+            await self._renew(media)
 
-    async def _start(self, media: "_Media", row: CallRow) -> None:
+    async def _renew(self, media: MediaAtWork) -> None:
+        await media.renew()
+        self.endpoint = media.endpoint
+        self._watch.renew()
+
+    async def _start(self, media: MediaAtWork, row: CallRow) -> None:
         """Media begin, or begin anew with another device."""
         if media.runs:
-            await media.renew()
-            self.endpoint = media.endpoint
-        media.runs = row.media_run
+            await self._renew(media)
+        media.runs, media.restarts, media.asked = row.media_run, row.restarts, row.asked
         credentials = await self._credentials()
         hides = self._calls.hide_address
         if hides is None:  # a server that gives no credentials must not bring an address out by that
             wanted = credentials is None or credentials.relay_only
             hides = wanted and self._engine.core.me.role is Role.CLIENT
         await media.endpoint.start(credentials, row.media.value, relay_only=hides)
-        if self._sends is not None:
-            await media.endpoint.set_mode(self._sends.value)
+        await self._limit(media)
 
     async def _credentials(self) -> TurnCredentials | None:
         """Of the relay; None when there is none to be had. Who shows their address may do without."""
@@ -346,108 +407,68 @@ class LiveCall:
             await asyncio.sleep(_CREDENTIALS_AGAIN_S)
         return None
 
-    async def _negotiate(self, media: "_Media", row: CallRow) -> None:
-        """Descriptions and candidates, in the order in which they depend on each other."""
-        theirs = row.theirs
-        if theirs is not None and theirs.description is not None and theirs.number > media.taken:
-            media.taken, media.candidates = theirs.number, ()
-            if theirs.description.kind == "offer":
-                await self._describe(media, await media.endpoint.answer(theirs.description))
-            elif media.described is not None:
-                await media.endpoint.take(theirs.description)
-        elif theirs is None and media.described is None and row.machine.entry.incoming:
-            await self._describe(media, await media.endpoint.describe())
-        if row.restarts > media.restarts:
-            media.restarts = row.restarts
-            await self._restart(media, row)
-        if theirs is not None and media.taken == theirs.number and theirs.candidates != media.candidates:
-            media.candidates = theirs.candidates
-            await media.endpoint.add_candidates(theirs.candidates)
-
-    async def _describe(self, media: "_Media", description: Description, *, restart: bool = False) -> None:
-        media.described, media.ours = description, ()
-        await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, description, restart=restart))
-
-    async def _restart(self, media: "_Media", row: CallRow) -> None:
-        """ICE is to be restarted: by our new offer if we may, else by asking the calling device.
-
-        An endpoint that would have to begin anew for it does so when the other side needs it, and asks for it itself
-        only if its way does not come back: after eight seconds.
-        """
-        asked, media.asked = row.asked > media.asked, row.asked
-        media.patience -= 1
-        if row.restart_owner and (media.endpoint.restarts or asked):
-            await self._describe(media, await media.endpoint.restart(await self._credentials()), restart=True)
-        elif not row.restart_owner and media.described is not None and (media.endpoint.restarts or media.patience < 0):
-            described = media.described
-            await self._engine.do(lambda turn: calling_out.our_description(turn, self.id, described, restart=True))
-
-    async def _listen(self, media: "_Media") -> None:
+    async def _listen(self, media: MediaAtWork) -> None:
         """What media say, to the engine; our candidates again and again until they are connected."""
         while True:
             endpoint = media.endpoint
-            saying = asyncio.create_task(self._say_candidates(media), name="rapport-call-candidates")
-            try:
+            async with asyncio.TaskGroup() as both:
+                saying = both.create_task(self._say_candidates(media), name="rapport-call-candidates")
                 async for event in endpoint.events():
-                    await self._heard(media, event)
-            finally:
+                    if endpoint is media.endpoint:  # else another one has taken its place
+                        await self._heard(media, event)
                 saying.cancel()
-                await asyncio.gather(saying, return_exceptions=True)
             if endpoint is media.endpoint:
                 return
 
-    async def _heard(self, media: "_Media", event: EndpointEvent) -> None:
+    async def _heard(self, media: MediaAtWork, event: EndpointEvent) -> None:
         match event:
             case Candidates():
                 media.ours = (*media.ours, *event.candidates)
                 media.last = event.last
                 await self._say(media)
             case MediaConnected():
-                media.connected, media.patience = True, 1
-                await self._do(device_events.MediaConnected())
-                await self._say_mode()
+                media.flows = True
+                await self._stands(media)
             case MediaLost():
-                media.connected = False
-                await self._do(device_events.MediaLost())
-            case MediaFailed() if not media.endpoint.restarts:
+                media.flows = False
+                await self._stands(media)
+            case MediaFailed() if not media.endpoint.restarts and not self.view.connected_ms:
                 await self._failed()
-            case MediaFailed():
-                media.connected = False
+            case MediaFailed():  # the other side may have gone to another device, or begins anew
+                media.connected, media.flows, media.failed = False, False, True
                 await self._do(device_events.MediaFailed())
             case MediaStats():
                 self.stats = event
+                await self._stands(media)
+                decision = self._watch.judge(event, _now_ms(), flows=media.connected)
+                if decision is not None:
+                    await self._send(decision.why)
 
-    async def _say_candidates(self, media: "_Media") -> None:
+    async def _stands(self, media: MediaAtWork) -> None:
+        """Tells the engine whether media flow. Nothing comes from a side that sends nothing, and nothing is missing."""
+        row = self._engine.calls.rows.get(self.id)
+        flows = media.flows or (media.connected and row is not None and row.mode_there is CallMode.TEXT)
+        if flows and not media.connected:
+            media.connected, media.failed, media.patience = True, False, 1
+            await self._do(device_events.MediaConnected())
+            if media.told_mode is None and row is not None:
+                media.told_mode = CallMode(row.media.value)  # so much the other side takes for granted
+                await self._say_mode(media, ModeWhy.PERSON)
+        elif media.connected and not flows:
+            media.connected = False
+            await self._do(device_events.MediaLost())
+
+    async def _say_candidates(self, media: MediaAtWork) -> None:
         while True:
             await asyncio.sleep(_SAY_CANDIDATES_S)
             if media.ours and not media.connected:
                 await self._say(media)
 
-    async def _say(self, media: "_Media") -> None:
+    async def _say(self, media: MediaAtWork) -> None:
         memory, ours, last = self._engine.core.signals, media.ours, media.last
         await self._engine.do(lambda turn: calling_out.our_candidates(turn, memory, self.id, ours, last=last))
 
 
-class _Media:
-    """An endpoint, and what it has done of what the call asks."""
-
-    def __init__(self, endpoint: CallEndpoint, described: Description | None) -> None:
-        self.endpoint = endpoint
-        self.described = described
-        """Our newest description."""
-        self.runs = 0
-        self.taken = 0
-        self.restarts = 0
-        self.asked = 0
-        self.patience = 1
-        self.candidates: tuple[Candidate, ...] = ()
-        self.ours: tuple[Candidate, ...] = ()
-        self.last = False
-        self.connected = False
-
-    async def renew(self) -> None:
-        """The other side is another device, or the call another one: a fresh endpoint."""
-        before = self.endpoint
-        self.endpoint, self.described = before.another(), None
-        self.taken, self.candidates, self.ours, self.connected = 0, (), (), False
-        await before.close()
+def _now_ms() -> int:
+    """Of a clock that only counts."""
+    return int(time.monotonic() * 1_000)

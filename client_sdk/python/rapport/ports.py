@@ -11,6 +11,7 @@ from typing import Annotated, Protocol, TypeVar
 
 from msgspec import Meta, Struct
 
+from rapport_protocol.calls.quality import Sample
 from rapport_protocol.errors import ErrorCode, RapportError
 from rapport_protocol.limits import DESCRIPTION_BYTES
 from rapport_protocol.meeting import TurnCredentials

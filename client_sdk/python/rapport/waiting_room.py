@@ -16,7 +16,7 @@ from rapport.appointments import Appointments
 from rapport.crypto.room_links import RoomDoorLink, parse_room_link
 from rapport.engine.link.loop import Engine
 from rapport.engine.waiting_room import rooms
-from rapport.meeting import Appointment, Room
+from rapport.meeting import Appointment, Room, RoomPerson
 from rapport.part import Part
 from rapport.ports import Unreachable, VaultProblem
 from rapport_protocol.errors import ErrorCode, FormatError, LocalError, Rejected
@@ -40,8 +40,8 @@ LEAVE_WITHIN_S: Final = 3.0
 """How long saying goodbye to the server may take, seconds: it notices by itself within 25."""
 _LINK_AFTER_MS: Final = 3_600_000
 """A join link works until an hour after the end: who is late, and an hour that runs over."""
-_SILENT: Final = frozenset({PersonState.IN_ROOM, PersonState.LEFT, PersonState.DECLINED, PersonState.REMOVED})
-"""Where a place is not asked for again: it is taken, or somebody has decided."""
+_DECIDED: Final = frozenset({PersonState.LEFT, PersonState.DECLINED, PersonState.REMOVED})
+"""Where a place is not asked for again: somebody has decided."""
 _HELD: Final = frozenset({PersonState.CHECKING, PersonState.WAITING, PersonState.ADMITTING, PersonState.IN_ROOM})
 _OVER: Final = {
     PersonState.DECLINED: "the host does not let us in now",
@@ -90,9 +90,20 @@ class Place:
     @property
     def state(self) -> PersonState | None:
         """How we stand at the door, by the server's word; None before it has said so."""
-        room = self.room
-        person = room.person(self._engine.core.me.account) if room is not None else None
+        person = self._person
         return person.state if person is not None else None
+
+    @property
+    def _person(self) -> RoomPerson | None:
+        room = self.room
+        return room.person(self._engine.core.me.account) if room is not None else None
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether nothing is to be said: a host has decided, or a call there speaks for us. Of a chat there is none."""
+        person = self._person
+        in_call = person is not None and person.state is PersonState.IN_ROOM and person.call is not None
+        return in_call or self.state in _DECIDED
 
     async def ready(self, checks: int | None = None) -> None:
         """The test is over: the host may be told. checks: as for `knock`.
@@ -101,6 +112,8 @@ class Place:
         """
         self._step = KnockStep.WAITING
         self.checks = self.checks if checks is None else checks
+        self._engine.rooms.places.checked(self.appointment)
+        await self._engine.do(lambda turn: rooms.admit_by_earlier(turn, self.appointment))
         await self._say()
 
     async def admitted(self) -> MessageId:
@@ -111,7 +124,7 @@ class Place:
         places = self._engine.rooms.places
         while True:
             call = places.admitted(self.appointment)
-            if call not in {None, self._taken}:
+            if call is not None and call != self._taken and self._can_answer(call):
                 self._taken = call
                 return call
             state = self.state
@@ -119,12 +132,16 @@ class Place:
                 raise LocalError(ErrorCode.FORBIDDEN, _OVER[state])
             await places.change()
 
+    def _can_answer(self, call: MessageId) -> bool:
+        view = self._engine.calls.view(call)
+        return view is not None and view.can_answer  # else it was taken back, or another device of ours has it
+
     async def leave(self) -> None:
         """Gives the place up. Again is harmless."""
         engine = self._engine
         if self.appointment not in engine.rooms.places.waits:
             return
-        says_so = self.state not in _SILENT
+        says_so = not self._is_silent
         engine.rooms.places.leave(self.appointment)
         with suppress(VaultProblem):  # the client is being closed
             await engine.do(lambda turn: rooms.left_door(turn, self.appointment))
@@ -144,7 +161,7 @@ class Place:
         state = self.state
         if state is PersonState.REMOVED:
             return False
-        if state not in _SILENT or not self._had:
+        if not self._is_silent or not self._had:
             await self._knock(self._step)
         return True
 
@@ -196,7 +213,7 @@ class Doors:
             known = engine.appointments.get(appointment)
             link = RoomLinkId(kept) if kept is not None and known is None else None
         place = Place(engine, appointment, checks, link, KnockStep.CHECKING if checking else KnockStep.WAITING)
-        engine.rooms.places.keep(appointment, place._say)
+        engine.rooms.places.keep(appointment, place._say, checks=checking)
         try:
             await place._knock(place._step)
         except BaseException:
@@ -212,14 +229,18 @@ class Doors:
         FormatError: no such link. LocalError(FORBIDDEN): of another server. Rejected(NOT_FOUND): wrong passcode, used
         by another device, over, or void, which look alike on purpose; the fifth wrong passcode voids a link.
         """
-        engine, link = self._engine, parse_room_link(url)
-        if link.base != engine.core.me.base:
-            raise LocalError(ErrorCode.FORBIDDEN, "this link leads to another server than this account's")
+        engine, link = self._engine, self._link(url)
         answer = await engine.request("room.use_link", {"link": link.id}, {}, RoomLinkUse(link.secret, passcode))
         if not isinstance(answer, RoomLinkOpened) or answer.appointment != link.appointment:
             raise FormatError("join link")
         await engine.do(lambda turn: rooms.note_link(turn, link.appointment, link.id))
         return link.appointment
+
+    def _link(self, url: str) -> RoomDoorLink:
+        link = parse_room_link(url)
+        if link.base != self._engine.core.me.base:
+            raise LocalError(ErrorCode.FORBIDDEN, "this link leads to another server than this account's")
+        return link
 
 
 class WaitingRoom(Doors):
@@ -237,6 +258,14 @@ class WaitingRoom(Doors):
         body = RoomLink(link.id, link.hash, engine.now_ms(), expires_ms, passcode)
         await engine.request("room.link", {"appointment": appointment}, {}, body)
         return link.encode()
+
+    async def end_link(self, url: str) -> None:
+        """Takes a link back: from now on nobody gets in by it, nor the device that has opened it. Harmless again.
+
+        Who is in the room already stays: send them back or remove them. FormatError: no such link.
+        LocalError(FORBIDDEN): of another server. Rejected(NOT_FOUND): not of an appointment of ours.
+        """
+        await self._engine.request("room.end_link", {"link": self._link(url).id}, {})
 
     async def enter(self, appointment: AppointmentId) -> Room:
         """We are in the room: said again every 10 s until `leave`, or this client is closed. Rejected, Unreachable."""

@@ -8,6 +8,7 @@ Source: docs/protocol.md, "Delivery" (expiry, warnings) and chapter 3 (invites).
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -31,15 +32,16 @@ LOOK_LEAST_S: Final = 0.05
 LEASE_MS: Final = 30_000
 """Milliseconds after which another node may fire a timer that its claimer did not finish."""
 AT_ONCE: Final = 64
-"""Timers claimed per look; the rest follow at once."""
+"""Timers fired at a time; the rest follow as soon as one of them is done."""
 
 _log = structlog.get_logger("rapport.timers")
 
 
 class DueTimers:
-    """The one task of a node that fires timers.
+    """The task of a node that looks for timers that are due, and those that fire them.
 
-    handlers: by timer kind. A kind without a handler is left for a node that knows it.
+    One that waits for somebody outside never holds up the others. handlers: by timer kind. A kind without a handler is
+    left for a node that knows it.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class DueTimers:
         self._clock = clock
         self._handlers: Mapping[str, TimerHandler] = {SWEEP_TIMER: self._sweep, **handlers}
         self._task: asyncio.Task[None] | None = None
+        self._firing: dict[Timer, asyncio.Task[int]] = {}
+        """At most AT_ONCE that `_look` has begun."""
         self._soon = asyncio.Event()
 
     def soon(self) -> None:
@@ -63,16 +67,19 @@ class DueTimers:
         self._task = asyncio.create_task(self._look())
 
     async def close(self) -> None:
-        """Ends the task; a timer under way is fired again by its lease."""
+        """Ends the tasks; a timer under way is fired again by its lease."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        firing = list(self._firing.values())
+        for task in firing:
+            task.cancel()
+        await asyncio.gather(*firing, return_exceptions=True)
 
     async def fire_due(self) -> int:
-        """Fires everything that is due now. Returns how many timers were finished.
+        """Fires everything that is due now, and waits for it. Returns how many timers were finished.
 
-        Those of one look at the same time: one that waits for somebody outside, or fails, never holds up the others.
         One that fails keeps its lease and is tried again when that ends.
         """
         finished = 0
@@ -101,12 +108,27 @@ class DueTimers:
             self._soon.clear()
             wait = LOOK_EVERY_S
             try:
-                await self.fire_due()
+                await self._begin_due()
                 due = await self._timers.next_due_ms()
-                if due:
+                if due and len(self._firing) < AT_ONCE:
                     wait = min(max((due - self._clock.now_ms()) / 1000, LOOK_LEAST_S), LOOK_EVERY_S)
             except Exception as problem:  # a store that cannot be read now may be back at the next look
                 _log.warning("timers cannot be read", error=type(problem).__name__)
+
+    async def _begin_due(self) -> None:
+        """Begins to fire what is due, as much as there is room for."""
+        while (free := AT_ONCE - len(self._firing)) > 0:
+            due = await self._timers.claim_timers(self._clock.now_ms(), LEASE_MS, free)
+            if not due:
+                return
+            for timer in due:
+                if timer not in self._firing:  # else its lease has ended, and it is under way here still
+                    task = self._firing[timer] = asyncio.create_task(self._fire(timer))
+                    task.add_done_callback(partial(self._fired, timer))
+
+    def _fired(self, timer: Timer, _task: asyncio.Task[int]) -> None:
+        del self._firing[timer]
+        self._soon.set()  # it may have set another one, and there is room again
 
     async def _sweep(self, _key: bytes) -> None:
         """Lets the store expire what is past its time, tells the devices concerned, and asks for the next sweep."""

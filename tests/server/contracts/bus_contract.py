@@ -112,6 +112,12 @@ class BusContract:
         assert await node.roster.states(PRACTICE, [one, two, three]) == {one: "online", two: "away"}
         assert await node.roster.states(PRACTICE, []) == {}
 
+    async def test_nobody_is_connected_to_another_node_where_there_is_none(self, node: Node) -> None:
+        here = device()
+        node.bus.attach(here)
+        assert await node.roster.connected([here, device()]) == frozenset()
+        assert await node.roster.connected([]) == frozenset()
+
     async def test_states_belong_to_a_practice(self, node: Node) -> None:
         who = account()
         node.roster.put(PRACTICE, who, "online")
@@ -266,6 +272,18 @@ class NodesContract(BusContract):
         two.roster.put(PRACTICE, far, None)
         await two.attach(device())
         assert await one.roster.states(PRACTICE, everybody) == {both: "away", away: "away"}
+
+    async def test_who_is_connected_to_another_node(self, nodes: Nodes) -> None:
+        one, two = await nodes.pair()
+        here, there, both, nowhere = device(), device(), device(), device()
+        await one.attach(here, both)
+        await two.attach(there, both)
+        everybody = [here, there, both, nowhere]
+        assert await one.roster.connected(everybody) == {there, both}
+        assert await two.roster.connected(everybody) == {here, both}
+        two.bus.detach(there)
+        await two.attach(device())  # what was said before is known when this is
+        assert await one.roster.connected(everybody) == {both}
 
     async def test_who_is_present_stays_so_for_a_while_when_a_node_ends(self, nodes: Nodes) -> None:
         one, two = await nodes.pair()

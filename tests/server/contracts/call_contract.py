@@ -318,6 +318,11 @@ class CallContract:
         found = await world.store.live_call(owner.practice, conv)
         assert found is not None
         assert (found.id, found.phase, found.version) == (live.id, CallPhase.RINGING, 1)
+        late, again = [await world.letter(owner.on(), conv) for _ in range(2)]
+        late.ring, again.ring = CallNews(world.clock.now), CallNews(world.clock.now + RING_MS)
+        await world.perform(late, again)
+        met = {record.id: record.phase for record in again.ring.records}
+        assert met == {live.id: CallPhase.ENDED, again.id: CallPhase.RINGING}, "the next one still meets it"
 
     async def test_steps_of_one_batch_come_in_their_order(self, world: World) -> None:
         owner, client, conv = await world.pair()

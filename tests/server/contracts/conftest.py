@@ -1,26 +1,30 @@
 """Stores on disk for the tests of this folder."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rapport_server.adapters.store.sqlite.version import initialise
+from tests.server.empty_stores import put_empty_store
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store file as `init` makes it, to be copied: making it takes longer than most tests."""
+    """A store file as `init` makes it, to be copied."""
     path = tmp_path_factory.mktemp("empty") / "store.db"
-    initialise(path)
+    put_empty_store(path)
     return path
 
 
 @pytest.fixture
-def new_store(tmp_path: Path, empty_store: Path) -> Callable[[str], Path]:
+def new_store(tmp_path: Path) -> Callable[[str], Path]:
     """Makes an empty store of this name in the test's own folder."""
-    return lambda name: Path(shutil.copy(empty_store, tmp_path / name))
+
+    def make(name: str) -> Path:
+        put_empty_store(tmp_path / name)
+        return tmp_path / name
+
+    return make
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def live_through_a_meeting(world: World, host: Person, guest: Person, conv
     record = appointment_of(world, host, guest, conv)
     await written(world, record)
     await world.store.write_room(None, room_of(record, host, guest, world.clock.now))
-    await world.store.add_room_link(link_into(world, record), 8)
+    await world.store.add_room_link(link_into(world, record), 8, world.clock.now)
     await world.store.put_feed(host.practice, host.account, world.fresh() * 2, world.clock.now)
     return record
 
@@ -197,6 +197,19 @@ class AppointmentContract:
         own = replace(record, practice=stranger.practice)
         assert await store.write_appointments(stranger.practice, [AppointmentChange(None, own)], [], now) == []
         assert await store.appointment(owner.practice, record.id) == record
+
+    async def test_an_appointment_is_forgotten_half_a_year_after_it_began(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        gone, due = [appointment_of(world, owner, client, conv) for _ in range(2)]
+        later = replace(appointment_of(world, owner, client, conv, gone.start_ms + 1), next_ms=0)
+        await written(world, replace(gone, next_ms=0), due, later)
+        store, listed = world.store, (owner.practice, owner.account, 0, gone.start_ms + DAY_MS, 9)
+        await store.sweep(gone.start_ms + 180 * DAY_MS - 1)
+        assert len(await store.appointments(*listed)) == 3
+        await store.sweep(gone.start_ms + 180 * DAY_MS)
+        assert await store.appointments(*listed) == [due, later], "something is due for the one"
+        assert await store.appointment(owner.practice, gone.id) is None
+        assert await store.write_appointments(owner.practice, [AppointmentChange(None, gone)], [], 0) == []
 
     async def test_a_feed_is_found_by_its_token_until_another_takes_its_place(self, world: World) -> None:
         owner, client, _ = await world.pair()
@@ -308,25 +321,50 @@ class RoomLinkContract:
         record, other = (appointment_of(world, owner, client, conv) for _ in range(2))
         await written(world, record, other)
         link = link_into(world, record, b"$argon2id$")
-        assert await world.store.add_room_link(link, 2)
-        assert await world.store.add_room_link(replace(link, passcode=b"$argon2id$again"), 2) is False
+        assert await world.store.add_room_link(link, 2, world.clock.now)
+        assert await world.store.add_room_link(replace(link, passcode=b"$argon2id$again"), 2, world.clock.now) is False
         assert await standing(world.store, link) == link
         for changed in ({"secret_hash": bytes(32)}, {"expires_ms": 9}, {"passcode": b""}, {"appointment": other.id}):
             with pytest.raises(Rejected) as refused:
-                await world.store.add_room_link(replace(link, **changed), 2)
+                await world.store.add_room_link(replace(link, **changed), 2, world.clock.now)
             assert refused.value.code is ErrorCode.CONFLICT
-        assert await world.store.add_room_link(link_into(world, record), 2)
+        assert await world.store.add_room_link(link_into(world, record), 2, world.clock.now)
         with pytest.raises(Rejected) as refused:
-            await world.store.add_room_link(link_into(world, record), 2)
+            await world.store.add_room_link(link_into(world, record), 2, world.clock.now)
         assert refused.value.code is ErrorCode.TOO_MANY
-        assert await world.store.add_room_link(link_into(world, other), 2)
+        assert await world.store.add_room_link(link_into(world, other), 2, world.clock.now)
+        assert await world.store.add_room_link(link_into(world, record), 1, link.expires_ms), (
+            "expired ones do not count"
+        )
+
+    async def test_a_link_that_is_ended_has_expired_then_and_does_not_come_back(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        record = appointment_of(world, owner, client, conv)
+        await written(world, record)
+        link, other, now = link_into(world, record), link_into(world, record), world.clock.now
+        store, here, device = world.store, (client.practice, link.link), client.devices[0]
+        for each in (link, other):
+            await store.add_room_link(each, 2, now)
+        await store.bind_room_link(*here, client.account, device, give_back=False)
+        await store.end_room_link((await world.owner()).practice, link.link, now)
+        assert (await standing(store, link)).expires_ms == link.expires_ms, "not by another practice"
+        for later in (0, 5):
+            await store.end_room_link(*here, now + later)
+        ended = await standing(store, link)
+        assert (ended.expires_ms, ended.device) == (now, device)
+        assert await store.opened_link(client.practice, record.id, client.account, device, now) is None
+        assert await standing(store, other) == other
+        with pytest.raises(Rejected) as refused:
+            await store.add_room_link(link, 2, now)
+        assert refused.value.code is ErrorCode.CONFLICT
+        await store.end_room_link(client.practice, RoomLinkId(world.fresh()), now)
 
     async def test_the_first_device_is_bound_and_no_other(self, world: World) -> None:
         owner, client, conv = await world.pair()
         record = appointment_of(world, owner, client, conv)
         await written(world, record)
         link = link_into(world, record)
-        await world.store.add_room_link(link, 8)
+        await world.store.add_room_link(link, 8, world.clock.now)
         store, here, device = world.store, (client.practice, link.link), client.devices[0]
         assert await store.bind_room_link(*here, client.account, device, give_back=False)
         assert await store.bind_room_link(*here, client.account, device, give_back=False), "the same one again"
@@ -345,7 +383,7 @@ class RoomLinkContract:
         await written(world, record)
         link, other = link_into(world, record, b"$"), link_into(world, record, b"$")
         for each in (link, other):
-            await world.store.add_room_link(each, 8)
+            await world.store.add_room_link(each, 8, world.clock.now)
         store, here = world.store, (client.practice, link.link)
         assert [await store.spend_try(*here, 2) for _ in range(3)] == [True, True, False]
         assert (await standing(store, other)).tries == 0
@@ -359,7 +397,7 @@ class RoomLinkContract:
         record = appointment_of(world, owner, client, conv)
         await written(world, record)
         link = link_into(world, record)
-        await world.store.add_room_link(link, 8)
+        await world.store.add_room_link(link, 8, world.clock.now)
         store = world.store
         assert await store.room_link(stranger.practice, link.link) is None
         assert not await store.bind_room_link(
@@ -372,7 +410,7 @@ class RoomLinkContract:
         record = appointment_of(world, owner, client, conv)
         await written(world, record)
         link = link_into(world, record)
-        await world.store.add_room_link(link, 8)
+        await world.store.add_room_link(link, 8, world.clock.now)
         await world.store.sweep(link.expires_ms + 7 * DAY_MS - 1)
         assert await world.store.room_link(owner.practice, link.link) is not None
         await world.store.sweep(link.expires_ms + 7 * DAY_MS)

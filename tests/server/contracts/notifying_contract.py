@@ -1,9 +1,12 @@
 """What a store keeps for pushes and webhooks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rapport_protocol.errors import ErrorCode
 from rapport_protocol.ids import ConversationId, DeviceId, PracticeId
+from rapport_protocol.messages import NoticeKind
+from rapport_server.meetings import MeetingNotice
 from rapport_server.notifications import BACKLOG_MOST, Delivery, Subscription, WebhookRecord
 from rapport_server.records import PostJob, Principal
 from tests.server.contracts.directory_contract import refused
@@ -128,6 +131,27 @@ class PushContract:
         assert await waiting() == {tablet}
         await world.perform(world.ack(client.on(1), parked=[text.id]))
         assert await waiting() == set(), "set aside"
+
+    async def test_a_notice_is_lacked_until_the_device_has_it(self, world: World) -> None:
+        owner, client, conv = await world.pair()
+        tablet = await world.add_device(client)
+        await world.settle(client)
+        kind, about, store, now = NoticeKind.APPOINTMENT_REMINDER, fresh(), world.store, world.clock.now
+        notice = MeetingNotice(conv, (client.account,), kind, about)
+        assert await store.write_appointments(owner.practice, [], [notice], now) == sorted([*client.devices])
+
+        async def lacks(device: DeviceId, practice: PracticeId = client.practice, **other: object) -> bool:
+            asked: dict[str, Any] = {"conv": conv, "kind": kind, "about": about, **other}
+            return await store.lacks_notice(practice, device, **asked)
+
+        assert [await lacks(device) for device in (client.devices[0], tablet, owner.devices[0])] == [True, True, False]
+        assert not await lacks(tablet, about=fresh())
+        assert not await lacks(tablet, kind=NoticeKind.APPOINTMENT)
+        assert not await lacks(tablet, conv=client.account)
+        assert not await lacks(tablet, (await world.owner()).practice), "another practice's"
+        waits = (await store.waiting(client.on(1), 0, 9, ()))[-1]
+        await world.perform(world.ack(client.on(1), waits.id))
+        assert [await lacks(device) for device in (client.devices[0], tablet)] == [True, False]
 
 
 def delivery(webhook: WebhookRecord, due_ms: int, body: bytes = b"{}") -> Delivery:

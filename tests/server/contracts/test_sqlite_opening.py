@@ -95,7 +95,7 @@ async def test_an_older_store_is_refused_until_it_is_migrated(
     shutil.copytree(chain.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
     (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '9002', '0006', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0007', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
     )
     assert "up to date" in migrate(path)
@@ -114,7 +114,7 @@ async def test_a_failed_migration_changes_nothing(path: Path, tmp_path: Path, mo
     shutil.copytree(chain.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
     (later / "versions" / "r9002_later.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '9002', '0006', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '9002', '0007', None, None\n"
         "def upgrade():\n    op.execute('CREATE TABLE later (id INTEGER)')\n"
         "    op.execute('INSERT INTO nowhere VALUES (1)')\n"
     )

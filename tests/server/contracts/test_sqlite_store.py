@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rapport_server.adapters.store.sqlite import SqliteStore
+from rapport_server.adapters.store.sqlite import SqliteStore, call_book
+from tests.server.contracts.call_contract import CallContract
 from tests.server.contracts.store_contract import SMALL_QUEUE, StoreContract
 from tests.server.contracts.world import HandClock, World
 
@@ -34,6 +35,20 @@ class TestSqliteStore(StoreContract):
         await store.close()
 
 
+class TestForgetfulSqliteStore(CallContract):
+    """Calls, on disk, with a writer that looks each of them up: as after a start, or a transaction that failed."""
+
+    @pytest.fixture
+    async def world(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+        monkeypatch.setattr(call_book, "CALLS_KEPT", 0)
+        clock = HandClock()
+        store = SqliteStore(path, clock)
+        await store.start()
+        yield World(store, clock)
+        await store.close()
+
+
+@pytest.mark.long
 class TestHurriedSqliteStore(StoreContract):
     """The contract, on disk, with a journal between accepting and looking."""
 

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -352,6 +353,7 @@ async def live(place: OnDisk | InPostgres, history: Sequence[tuple[tuple[str, An
         await twins.close()
 
 
+@pytest.mark.long
 @given(st.sampled_from([-1, -1, 8]), histories)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_has_one_outcome(

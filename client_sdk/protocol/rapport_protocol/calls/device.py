@@ -17,13 +17,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from rapport_protocol.calls.arbiter import (
-    KEPT_MS,
-    MISSED,
-    CallPhase,
-    CallStep,
-    EndReason,
-)
+from rapport_protocol.calls.arbiter import KEPT_MS, MISSED, CallPhase, CallStep, EndReason
 from rapport_protocol.calls.device_events import (
     SIGNS,
     Accepted,
@@ -66,7 +60,6 @@ from rapport_protocol.calls.moves import (
     MOVES,
     PATIENCE_MS,
     RESTART_EVERY_MS,
-    WITH_MEDIA,
     CallSign,
     DevicePhase,
     Outcome,
@@ -157,8 +150,7 @@ class DeviceCall(Struct):
             for sign in self._signs(event, now_ms):
                 effects += self._met(sign, event, now_ms)
         effects += self._released(now_ms)
-        if self.phase is _P.ENDED:
-            self.outcome = self._judge()
+        self.outcome = self._judge() if self.phase is _P.ENDED else None
         if self.other is not None and self.waits and self.phase is _P.ENDED and self.reason is EndReason.GLARE:
             effects.append(AcceptOther(self.other))
             self.waits = False
@@ -206,16 +198,16 @@ class DeviceCall(Struct):
                 self.sent = True
             case Summary():
                 self.accepted = self.accepted or event.own or not self.entry.incoming
-            case _:
-                pass
         return [SIGNS[type(event)]]
 
     def _signs_of_state(self, event: State, now_ms: int) -> list[CallSign]:
         """The server's word: of two the higher version counts; the same one again confirms that it still holds."""
         incoming = self.entry.incoming
-        over = self.server_phase is CallPhase.ENDED and event.phase is not CallPhase.ENDED
-        if event.version < self.version or over:
+        if event.version < self.version or (
+            self.server_phase is CallPhase.ENDED and event.phase is not CallPhase.ENDED
+        ):
             return []
+        unheard = self._takes_over() and event.ours == self.ours  # said before the server knew that we do
         moved = self.phase in IN_CALL and None not in (self.theirs, event.theirs) and event.theirs != self.theirs
         self.version, self.server_phase, self.until_ms = event.version, event.phase, event.until_ms
         self.rings, self.away_there, self.sent = event.rings, event.away_there, True
@@ -226,6 +218,8 @@ class DeviceCall(Struct):
                 return [CallSign.RINGS if rings else CallSign.STILL]
             case CallPhase.ENDED:
                 return [self._sign_of_end(event.reason)]
+            case _ if unheard:
+                return []
             case _:
                 if not self.accepted:
                     self.answered_on = event.ours if incoming else event.theirs
@@ -256,7 +250,7 @@ class DeviceCall(Struct):
                 return []
             self.accepted, self.answered_on, self.sent = True, event.device, True
             self.reason = None if self.reason in MISSED else self.reason
-            return [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
+            return [] if self._takes_over() else [CallSign.OWN_ACCEPTED if event.own else CallSign.ACCEPTED]
         self.declined = self.declined or not event.busy
         if self.phase not in IN_CALL:
             self.reason = self.reason or (EndReason.BUSY if event.busy else EndReason.DECLINED)
@@ -274,6 +268,10 @@ class DeviceCall(Struct):
         is_over = self.phase is _P.SETTLING and self.server_phase is CallPhase.ENDED
         return CallSign.OVER if is_over else CallSign.SUPERSEDED
 
+    def _takes_over(self) -> bool:
+        """The person wants it here, from another device of theirs; the server has not answered to that."""
+        return self.phase is _P.ANSWERING and self.asks is CallStep.MIGRATE
+
     def _may_ring(self, now_ms: int) -> bool:
         return self.entry.may_ring and now_ms < self.entry.rings_until_ms
 
@@ -288,7 +286,10 @@ class DeviceCall(Struct):
 
     def _move(self, before: DevicePhase, after: DevicePhase, sign: CallSign, now_ms: int) -> list[Effect]:
         """Leaves one phase and enters the other."""
-        had_media, has_media = self._has_media(before), self._has_media(after)
+        had_media = self._has_media(before)
+        if after is _P.ANSWERING:
+            self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
+        has_media = self._has_media(after)
         self.phase, self.times = after, {}
         self._arm(now_ms)
         if self.online:
@@ -301,8 +302,8 @@ class DeviceCall(Struct):
             case _P.RINGING_HERE:
                 effects.append(Ring())
                 self._set(CallSign.STALE, now_ms + KEPT_MS)
-            case _P.ANSWERING:
-                self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
+            case _P.ANSWERING if sign is CallSign.MIGRATE:
+                effects += self._say(now_ms)
             case _P.CONNECTING:
                 if not self.accepted:  # who moves it here speaks for one that has not said it
                     self.answered_on = self.entry.device
@@ -315,8 +316,6 @@ class DeviceCall(Struct):
                 self._set(CallSign.RESTART, now_ms + PATIENCE_MS)
             case _P.ENDED:
                 effects += self._end(before, sign, now_ms)
-            case _:
-                pass
         if has_media and not had_media:
             effects.append(StartMedia())
         if after is _P.CONNECTING and self.flows:
@@ -324,9 +323,11 @@ class DeviceCall(Struct):
         return effects
 
     def _has_media(self, phase: DevicePhase) -> bool:
-        """Whether the endpoint runs: in the call, and before if our offer described it already."""
+        """Whether the endpoint runs: in the call, and before if our offer described it already, or we accept."""
+        if phase is _P.ANSWERING:
+            return self.asks is CallStep.ACCEPT  # only who is in the call gets a relay to move it to (21)
         early = self.entry.is_own_call and bool(self.entry.fingerprint)
-        return phase in WITH_MEDIA or (early and phase in (_P.CALLING, _P.RINGING_THERE))
+        return phase in IN_CALL or (early and phase in (_P.CALLING, _P.RINGING_THERE))
 
     def _noted(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
         """What a sign asks for in the phase that it has led to."""
@@ -365,6 +366,7 @@ class DeviceCall(Struct):
                 return self._restart(now_ms)
             case CallSign.MOVED:
                 self.described = self.flows = False
+                self.pins = tuple(pin for pin in self.pins if pin[0] != self.theirs)  # its next description counts anew
                 self._set(CallSign.RESTART, now_ms + RESTART_EVERY_MS)
                 return [CloseMedia(), StartMedia()]
             case CallSign.OUR_DESCRIPTION if isinstance(event, OurDescription):

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from rapport_protocol.calls.quality import FAIR_SCORE, GOOD_SCORE, Level, Quality
 
-__all__ = ["RUNGS", "Decision", "Ladder", "Mode", "ModeWhy", "Rung", "choose", "step"]
+__all__ = ["RUNGS", "Decision", "Ladder", "Mode", "ModeWhy", "Rung", "choose", "paused", "step"]
 
 DOWN_MS: Final = 4_000
 """How long it must be poor before pictures are given up: a handover between cells takes two or three seconds."""
@@ -102,6 +102,11 @@ def choose(ladder: Ladder, mode: Mode, now_ms: int) -> tuple[Ladder, Decision | 
     if cap is ladder.rung or (mode is Mode.VIDEO and ladder.rung is Rung.SMALL):
         return ladder, None
     return _moved(replace(ladder, tries=0), cap, now_ms, climbed=False), _decided(cap, ModeWhy.PERSON)
+
+
+def paused(ladder: Ladder) -> Ladder:
+    """Media stand still: of what a connection that is gone would carry nothing is known, and it is judged from anew."""
+    return replace(ladder, bad_ms=0, good_ms=0)
 
 
 def step(ladder: Ladder, quality: Quality, now_ms: int) -> tuple[Ladder, Decision | None]:

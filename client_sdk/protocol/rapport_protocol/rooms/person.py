@@ -69,6 +69,7 @@ class PersonEvent(StrEnum):
     CALL_OFFERED = "call_offered"
     """The call of a host to them lives."""
     CALL_ACCEPTED = "call_accepted"
+    """Of a host; who has left, or lost their place, is let in by it without another admission."""
     CALL_ENDED = "call_ended"
     NO_CALL = "no_call"
     """Ten seconds after they were admitted no call lives."""
@@ -95,7 +96,7 @@ _NEXT: Final[dict[PersonEvent, tuple[PersonState | None, ...]]] = {
     PersonEvent.SEND_BACK:     (__,  __,  _WT, __,  _WT, _WT, __,  __,  __,  __,  __),
     PersonEvent.REMOVE:        (_RM, _RM, _RM, _RM, _RM, _RM, _RM, _RM, _RM, _RM, _RM),
     PersonEvent.CALL_OFFERED:  (__,  __,  __,  __,  _AD, __,  __,  __,  __,  __,  __),
-    PersonEvent.CALL_ACCEPTED: (__,  __,  __,  __,  _IN, _IN, __,  __,  __,  __,  __),
+    PersonEvent.CALL_ACCEPTED: (__,  __,  __,  __,  _IN, _IN, _IN, __,  __,  _IN, __),
     PersonEvent.CALL_ENDED:    (__,  __,  __,  __,  _WT, _LE, __,  __,  __,  __,  __),
     PersonEvent.NO_CALL:       (__,  __,  __,  __,  _WT, __,  __,  __,  __,  __,  __),
     PersonEvent.UNHEARD:       (__,  __,  _DC, __,  __,  __,  __,  __,  __,  __,  __),

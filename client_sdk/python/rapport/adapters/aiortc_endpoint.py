@@ -12,9 +12,10 @@ import asyncio
 import fractions
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiortc import (
     AudioStreamTrack,
@@ -32,6 +33,7 @@ from aiortc.sdp import candidate_from_sdp
 from av import VideoFrame
 
 from rapport.ports import Description, EndpointEvent, MediaConnected, MediaFailed, MediaLost, MediaStats
+from rapport_protocol.calls.quality import Sample
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.limits import CANDIDATES_MOST, DESCRIPTION_BYTES
 from rapport_protocol.meeting import TurnCredentials
@@ -48,6 +50,14 @@ _EVENTS_MOST: Final = 64
 """Events that wait for their reader; further counts are left out, since the next ones hold them."""
 _CERTIFICATES: Final = "_RTCPeerConnection__certificates"
 """Where aiortc keeps the certificate of a connection; it offers no way to give one to another connection."""
+_ENCODER: Final = "_RTCRtpSender__encoder"
+"""Where it keeps what compresses a track; it offers no way to bound what that makes."""
+_CLOCKS: Final = {"audio": 48_000, "video": 90_000}
+"""Ticks per second in which jitter is counted (RFC 3550): of Opus, and of every sort of pictures."""
+_STALE_S: Final = 5.0
+"""So long a report of the other side counts; one comes every second."""
+_SENT_BY: Final = {"video": {"audio", "video"}, "audio": {"audio"}}
+"""What is sent in a mode; nothing in any other one."""
 _WIDTH, _HEIGHT, _FRAME_S = 160, 120, fractions.Fraction(1, 15)
 
 
@@ -78,6 +88,30 @@ class TestPicture(VideoStreamTrack):
         return frame
 
 
+class _Tap(MediaStreamTrack):
+    """A track that can be turned off: its source is read on, so that nothing piles up there."""
+
+    def __init__(self, source: MediaStreamTrack) -> None:
+        super().__init__()
+        self.kind = source.kind
+        self.is_on = True
+        self._source = source
+
+    async def recv(self) -> Any:
+        """The next piece while it is on."""
+        while True:
+            piece = await self._source.recv()
+            if self.readyState != "live":
+                raise MediaStreamError
+            if self.is_on:
+                return piece
+
+    def stop(self) -> None:
+        """Ends the source too."""
+        super().stop()
+        self._source.stop()
+
+
 class AiortcEndpoint:
     """One side's media of one call.
 
@@ -94,11 +128,14 @@ class AiortcEndpoint:
         self._peer: RTCPeerConnection | None = None
         self._credentials: TurnCredentials | None = None
         self._relay_only = False
+        self._certificates: object = None
+        """Of the connections before; None = the first one makes its own."""
         self._theirs = ""
         """The ICE user name of the other side's newest description."""
         self._player: MediaPlayer | None = None
         self._recorder = MediaRecorder(str(sink)) if sink is not None else None
-        self._sent: dict[str, MediaStreamTrack] = {}
+        self._sent: dict[str, _Tap] = {}
+        self._most_bits_per_s = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._gathering: set[asyncio.Task[None]] = set()
         self._events: asyncio.Queue[EndpointEvent | None] = asyncio.Queue()
@@ -120,8 +157,8 @@ class AiortcEndpoint:
         self._credentials, self._relay_only = credentials, relay_only
         if self._peer is not None:
             return
-        self._sent = self._tracks(media)
-        self._connect(self._sent.values())
+        self._sent = {kind: _Tap(track) for kind, track in self._tracks(media).items()}
+        self._connect(self._sent.values(), self._certificates)
         self._tasks.append(asyncio.create_task(self._watch(), name="rapport-media-counts"))
 
     def _connect(self, tracks: Iterable[MediaStreamTrack], certificates: object = None) -> None:
@@ -174,8 +211,8 @@ class AiortcEndpoint:
     async def answer(self, offer: Description) -> Description:
         """See CallEndpoint."""
         name = _user_name(offer)
-        if self._theirs and name != self._theirs:
-            await self._connect_anew()
+        if (self._theirs and name != self._theirs) or self._connection.signalingState != "stable":
+            await self._connect_anew()  # aiortc cannot take an offer of its own back
         self._theirs, peer = name, self._connection
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         await self._gather(peer, await peer.createAnswer())
@@ -221,11 +258,19 @@ class AiortcEndpoint:
 
     async def set_mode(self, mode: str) -> None:
         """See CallEndpoint."""
-        wanted = {"video": {"audio", "video"}, "audio": {"audio"}}.get(mode, set())
-        for transceiver in self._connection.getTransceivers():
-            track = self._sent.get(transceiver.kind)
-            if track is not None:
-                transceiver.sender.replaceTrack(track if transceiver.kind in wanted else None)
+        for kind, track in self._sent.items():
+            track.is_on = kind in _SENT_BY.get(mode, set())
+
+    async def limit(self, bits_per_s: int) -> None:
+        """See CallEndpoint. aiortc makes no less than 250 kbit/s of pictures."""
+        self._most_bits_per_s = bits_per_s
+
+    def _bound(self, peer: RTCPeerConnection) -> None:
+        """What the other side thinks possible may have taken it beyond the limit."""
+        for sender in peer.getSenders():
+            encoder = getattr(sender, _ENCODER) if sender.kind == "video" else None
+            if encoder is not None and 0 < self._most_bits_per_s < encoder.target_bitrate:
+                encoder.target_bitrate = self._most_bits_per_s
 
     @property
     def path(self) -> str:
@@ -239,7 +284,9 @@ class AiortcEndpoint:
 
     def another(self) -> "AiortcEndpoint":
         """See CallEndpoint. A file is read from its beginning, and one that is written is begun anew."""
-        return AiortcEndpoint(self._source, self._sink)
+        fresh = AiortcEndpoint(self._source, self._sink)
+        fresh._certificates = getattr(self._peer, _CERTIFICATES, self._certificates)  # whoever knows us knows it
+        return fresh
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -298,11 +345,12 @@ class AiortcEndpoint:
             await asyncio.sleep(_LOOK_EVERY_S)
             if peer is not self._connection:
                 peer, seen = self._connection, 0
-            packets = await _received(peer)
-            if packets > seen:
-                self.packets, seen, grew_s = self.packets + packets - seen, packets, loop.time()
-                self._tell(MediaStats(self.frames, self.packets))
+            self._bound(peer)
+            received, sent = await _counted(peer, int(loop.time() * 1_000))
+            if received.packets > seen:
+                self.packets, seen, grew_s = self.packets + received.packets - seen, received.packets, loop.time()
             if self._way:
+                self._tell(MediaStats(self.frames, self.packets, received, sent))
                 self._flow(flows=loop.time() - grew_s < LOST_AFTER_S)
             else:
                 grew_s = loop.time()
@@ -340,11 +388,31 @@ def _user_name(description: Description) -> str:
     return next(found, "").partition(":")[2]
 
 
-async def _received(peer: RTCPeerConnection) -> int:
-    """Packets of media that have come, of all receivers."""
-    total = 0
-    for receiver in peer.getReceivers():
-        for report in (await receiver.getStats()).values():
-            if report.type == "inbound-rtp":
-                total += report.packetsReceived
-    return total
+async def _counted(peer: RTCPeerConnection, at_ms: int) -> tuple[Sample, Sample]:
+    """What has come, and what of ours has arrived as the other side has said last. Still pictures are not counted."""
+    came = [each for receiver in peer.getReceivers() for each in (await receiver.getStats()).values()]
+    went = [each for sender in peer.getSenders() for each in (await sender.getStats()).values()]
+    inbound = [each for each in came if each.type == "inbound-rtp"]
+    told = [each for each in went if each.type == "remote-inbound-rtp"]
+    rtt_ms = max((each.roundTripTime or 0 for each in _fresh(told)), default=0) * 1_000
+    lost_there = _lost(told)
+    arrived = sum(each.packetsSent for each in went if each.type == "outbound-rtp") - lost_there
+    return (
+        Sample(at_ms, sum(each.packetsReceived for each in inbound), _lost(inbound), 0, _jitter_ms(inbound), rtt_ms),
+        Sample(at_ms, max(0, arrived), lost_there, 0, _jitter_ms(_fresh(told)), rtt_ms),
+    )
+
+
+def _fresh(reports: Iterable[Any]) -> list[Any]:
+    """Those that came lately: of pictures that were given up none come, and the last one says nothing about now."""
+    now = datetime.now(UTC)
+    return [each for each in reports if (now - each.timestamp).total_seconds() < _STALE_S]
+
+
+def _lost(streams: Iterable[Any]) -> int:
+    lost: int = sum(each.packetsLost for each in streams)
+    return max(0, lost)
+
+
+def _jitter_ms(streams: Iterable[Any]) -> float:
+    return max((each.jitter * 1_000 / _CLOCKS[each.kind] for each in streams), default=0.0)

@@ -53,7 +53,7 @@ def call_line(view: CallView, names: Names) -> str:
     """A call that lives, in a list."""
     name, at = names.of(view.with_account), clock(view.at_ms)
     if view.answered_elsewhere:
-        return f"With {name} since {at}, on another of your devices."
+        return f"With {name} since {at}, on another of your devices; /call here takes it over."
     if view.can_answer:
         return f"{name} is calling since {at}. {_HOW}"
     return f"With {name} since {at}."

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from rapport.calling import CallMedia
 from rapport.chat.appointment_words import room_lines, when, with_whom
 from rapport.chat.appointments import appointment_named
 from rapport.chat.face import Command, Face, Misuse
+from rapport.chat.media import SENT_INSTEAD, terminal_media
 from rapport.chat.moments import now
 from rapport.meeting import Appointment, Room, RoomPerson
-from rapport_protocol.ids import AppointmentId
+from rapport_protocol.ids import AppointmentId, ConversationId
 from rapport_protocol.meeting import Modality
 from rapport_protocol.rooms.states import OPENS_BEFORE_MS, DoorState, PersonState
 
@@ -120,19 +122,30 @@ def _person(face: Face, room: Room, rest: str, among: frozenset[PersonState]) ->
 async def _admit(face: Face, rest: str) -> None:
     """Letting in by voice or video is the host's call, which needs a program with media."""
     appointment, room = _our_room(face)
-    if appointment.modality != Modality.CHAT:
-        raise Misuse(
-            "A terminal has no camera and no microphone: let them in from your browser. "
-            "/decline and /room work here, and /late tells them that you come later."
-        )
+    media = terminal_media() if appointment.modality != Modality.CHAT else None
     person, said = _person(face, room, rest, _WAITS)
     name = face.names.of(person.account)
     if not person.expected and said != "sure":
         answer = await face.ask(f"{name} is not on this appointment. Let them in all the same? Type their name.")
         if answer.casefold() != name.casefold():
             raise Misuse("Nobody was let in.")
-    await face.client.waiting_room.admit(appointment.id, person.account, sure=not person.expected)
-    face.tell(f"{name} is let in: write to each other.")
+    conversation = _with(face, person) if media is not None else None
+    call = await face.client.waiting_room.admit(appointment.id, person.account, sure=not person.expected)
+    if media is None or conversation is None:
+        face.tell(f"{name} is let in: write to each other.")
+        return
+    sort = CallMedia.AUDIO if appointment.modality == Modality.AUDIO else CallMedia.VIDEO
+    await face.client.calls.offer(conversation, endpoint=media, media=sort, appointment=appointment.id, id=call)
+    face.tell(f"{name} is called in: {SENT_INSTEAD}. Write to each other; /hangup ends the call.")
+
+
+def _with(face: Face, person: RoomPerson) -> ConversationId:
+    """Where the two can call each other. Misuse when they cannot."""
+    pair = {face.client.account, person.account}
+    for conversation in face.client.conversations():
+        if {member.account for member in conversation.members} == pair:
+            return conversation.id
+    raise Misuse("You have no conversation with them alone, in which you could call them.")
 
 
 def _deciding(
@@ -172,7 +185,7 @@ DOORS: Final = (
     Command("leave", "/leave", "you do not wait any more; a host: you are out of the room", _leave),
     Command("enter", "/enter [N]", "a host: you are in; people may wait at your door", _enter),
     Command("room", "/room [N, link]", "a host: who waits; link makes one into the waiting room", _room),
-    Command("admit", "/admit [name]", "let somebody in to write with you", _admit),
+    Command("admit", "/admit [name]", "let somebody in; a call shows them a test picture", _admit),
     Command("decline", "/decline [name] [words]", "not now", _decline),
     Command("sendback", "/sendback [name] [words]", "out of the room, to wait again", _send_back),
     Command("remove", "/remove [name] [words]", "out of the room for good", _remove),

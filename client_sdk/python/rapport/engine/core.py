@@ -114,7 +114,7 @@ class Core:
         thread is at work must not give this turn sends that nobody would carry out.
         """
         turn = Turn(tx, self.me, now_ms, self.random)
-        turn.waits = self.rooms.places.waits
+        turn.waits, turn.ready = self.rooms.places.waits, self.rooms.places.ready
         turn.online = flight is not None and flight.caught_up
         remove_expired(turn)
         results = [self._one(turn, step) for step in steps]

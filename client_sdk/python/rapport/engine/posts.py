@@ -86,7 +86,7 @@ from rapport.engine.vault.records import (
 )
 from rapport.engine.vault.tables import amend, must
 from rapport.engine.vault.turn import Turn
-from rapport.engine.waiting_room.rooms import admit_if_expected, take_words
+from rapport.engine.waiting_room.rooms import lets_in, take_words
 from rapport.events import MessageKind, MessageReceived, SecurityEvent, SecurityKind, Status
 from rapport_protocol.errors import FormatError
 from rapport_protocol.ids import AccountId, ConversationId, MessageId
@@ -123,7 +123,7 @@ def commit_post(turn: Turn, message: OpenedMessage) -> None:
     if record is not None:
         _show(turn, record, was_pending)
         if isinstance(content, CallOffer):
-            take_offer(turn, message, content, expected=admit_if_expected(turn, message, content))
+            take_offer(turn, message, content, expected=lets_in(turn, message, content))
     if message.envelope.seq:
         account_seq(turn, outer.conv, message.envelope.seq)
 

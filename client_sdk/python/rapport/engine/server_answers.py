@@ -11,6 +11,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from rapport.engine.appointments.appointments import settle_late
 from rapport.engine.bodies.content import parse_content
 from rapport.engine.calls.call_arrivals import offer_refused, offer_taken
 from rapport.engine.conversations import accounts_of, others_in
@@ -179,6 +180,7 @@ def _give_up(turn: Turn, post: OutgoingPost) -> None:
     own_given_up(turn, post)
     forget_step(turn, post.id)
     offer_refused(turn, post.id)
+    settle_late(turn, post, 0)
     close_queue(turn, post.conv)
 
 
@@ -224,6 +226,7 @@ def _accepted(turn: Turn, flight: Flight, answer: Accepted) -> None:
         own_accepted(turn, post, answer.seq)
         settle_step(turn, post.id, answer.seq, answer.at)
         offer_taken(turn, post.id, sealed.key)
+        settle_late(turn, post, answer.seq)
     account_seq(turn, post.conv, answer.seq)
     close_queue(turn, post.conv)
 

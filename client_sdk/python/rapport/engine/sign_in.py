@@ -14,6 +14,7 @@ from rapport.engine.office import office_publishing
 from rapport.engine.recovery import catching_up
 from rapport.engine.recovery.reposting import notice_epoch
 from rapport.engine.recovery.rollback import look_back
+from rapport.engine.shown.showing import number_on
 from rapport.engine.vault import errands
 from rapport.engine.vault.errands import ErrandKind
 from rapport.engine.vault.outgoing import Hold
@@ -114,7 +115,7 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     catching_up.online(turn, behind=behind)
     bases = {base.conv: base.base for base in hello.bases}
     notice_epoch(turn, hello.store_epoch, bases)
-    catching_up.number_on(turn, bases)
+    number_on(turn, bases)
     prekeys.prekeys_left(turn, hello.one_time_keys)
     if not errands.planned(turn, ErrandKind.TEND):
         errands.plan(turn, ErrandKind.TEND)

@@ -8,10 +8,19 @@ import {
   type StorageNote,
   textsFor,
 } from "@rapport/elements";
-import { type CallView, type Identity, RapportError, Unsupported, WrongPassphrase } from "@rapport/sdk";
+import {
+  type AppointmentId,
+  type CallView,
+  type Identity,
+  type MessageId,
+  RapportError,
+  Unsupported,
+  WrongPassphrase,
+} from "@rapport/sdk";
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { Admission } from "./admission.ts";
 import { ClientElement, tool } from "./client-element.ts";
+import { deskPage } from "./desk-page.ts";
 import { focusHeading } from "./focus.ts";
 import { KeptCount } from "./kept-count.ts";
 import { Latest } from "./latest.ts";
@@ -23,7 +32,7 @@ import { STALE } from "./stale.ts";
 import { Ticking } from "./ticking.ts";
 import { callsOf } from "./urgent.ts";
 
-/** From here on the clock of this device is worth a word, milliseconds: times that people see would mislead. */
+/** So far off, the clock of this device misleads, milliseconds. */
 const CLOCK_WRONG_MS = 12 * 3_600_000;
 
 /** What a screen's heading is in. */
@@ -35,8 +44,14 @@ export class App extends ClientElement {
     ...ClientElement.styles,
     css`
       :host {
+        display: grid;
+        grid-template-rows: auto minmax(0, 1fr);
         block-size: 100%;
         background: var(--bg);
+      }
+      .screen {
+        min-block-size: 0;
+        min-inline-size: 0;
       }
       .column {
         display: grid;
@@ -91,6 +106,7 @@ export class App extends ClientElement {
   declare protected said: string;
 
   #latest: Latest | null = null;
+  #admission: Admission | null = null;
   #kept: KeptCount | null = null;
   readonly #knock = new Knock();
   /** Whether Help now was opened from another screen of this page: closing it goes back there. */
@@ -140,6 +156,7 @@ export class App extends ClientElement {
       this.#open((event as CustomEvent<Exclude<Route, { at: "join" }>>).detail),
     );
     const admission = new Admission(this.client, (call, words) => this.#comeIn(call, words));
+    this.#admission = admission;
     for (const type of ["callRinging", "callChanged"] as const) {
       this.hear(type, ({ call }) => admission.look(call));
     }
@@ -184,7 +201,9 @@ export class App extends ClientElement {
 
   #open(route: Exclude<Route, { at: "join" }>): void {
     const address = addressOf(route);
-    if (location.pathname !== address || location.hash) {
+    if (route.at === "call" && this.route.at === "call") {
+      history.replaceState(null, "", address); // the one before is over
+    } else if (location.pathname !== address || location.hash) {
       history.pushState(null, "", address);
     }
     if (this.storage === "notDone") {
@@ -244,6 +263,7 @@ export class App extends ClientElement {
 
   /** Whoever goes somewhere, by key or by pointer, is there: the next Tab is on the new screen, and its name is read. */
   protected override updated(changed: PropertyValues): void {
+    this.#admission?.show(this.#doorOnScreen);
     const before: unknown = changed.get("route");
     if (before !== undefined) {
       const home = this.route.at === "home" && this.client.identity?.role !== "client";
@@ -253,7 +273,14 @@ export class App extends ClientElement {
 
   protected override render(): TemplateResult {
     const rings = this.client.identity !== null && this.failed === null;
-    return html`${this.#screen()}${rings ? html`<app-ringing .client=${this.client}></app-ringing>` : nothing}<p class="vh" aria-live="assertive">${this.said}</p>`;
+    return html`<div>${rings ? this.#lines() : nothing}</div>
+      <div class="screen">${this.#screen()}</div>${rings ? html`<app-ringing .client=${this.client}></app-ringing>` : nothing}<p class="vh" aria-live="assertive">${this.said}</p>`;
+  }
+
+  /** What goes on under the screen, whichever it is: calls, and doors. */
+  #lines(): TemplateResult {
+    const { client } = this;
+    return html`<app-away-calls .client=${client} .shown=${this.#onScreen}></app-away-calls><app-at-door .client=${client} .shown=${this.#doorOnScreen}></app-at-door>`;
   }
 
   #screen(): TemplateResult {
@@ -312,6 +339,14 @@ export class App extends ClientElement {
       @rapport-dismiss=${() => this.#dismiss()}></rapport-strip>`;
   }
 
+  get #doorOnScreen(): AppointmentId | null {
+    return this.route.at === "wait" ? this.route.appointment : null;
+  }
+
+  get #onScreen(): MessageId | null {
+    return this.route.at === "call" ? this.route.call : null;
+  }
+
   #dismiss(): void {
     this.storage = null;
   }
@@ -355,7 +390,7 @@ export class App extends ClientElement {
       case "room":
         return html`<div class="state"><app-room-link .client=${client} .link=${route.link}></app-room-link></div>`;
       case "call":
-        return html`<main class="rest"><app-call .client=${client} .call=${route.call}></app-call></main>`;
+        return html`<main class="rest"><app-call .client=${client} .call=${route.call} .taking=${route.taking ?? false}></app-call></main>`;
       default:
         return null;
     }
@@ -457,41 +492,7 @@ export class App extends ClientElement {
         comparing: route.at === "conversation" && route.comparing,
       });
     }
-    const words = textsFor(document.documentElement.lang);
-    const page = (name: string, content: TemplateResult) =>
-      html`<div class="page"><rapport-top-bar .name=${name} back narrow></rapport-top-bar><div class="scroller">${content}</div></div>`;
-    switch (route.at) {
-      case "cover":
-        return page(
-          words.cover.colleague,
-          html`<app-cover .client=${client} .conversation=${route.conversation} .request=${route.request}></app-cover>`,
-        );
-      case "call":
-        return html`<app-call .client=${client} .call=${route.call}></app-call>`;
-      case "plan":
-        return page(
-          words.day.plan,
-          html`<app-appointment .client=${client} .conversation=${route.conversation}></app-appointment>`,
-        );
-      case "appointment":
-        return page(
-          words.planned.planned,
-          html`<app-appointment .client=${client} .appointment=${route.appointment} .moving=${route.moving}></app-appointment>`,
-        );
-      case "hours":
-        return html`<app-hours .client=${client}></app-hours>`;
-      case "invite":
-        return page(words.newInvite.title, html`<app-inviting .client=${client}></app-inviting>`);
-      case "devices":
-        return page(words.console.devices, html`<app-devices .client=${client}></app-devices>`);
-      case "settings":
-        return page(
-          words.console.settings,
-          html`<app-settings .client=${client}></app-settings><app-notifications .client=${client} .offline=${this.offline}></app-notifications>`,
-        );
-      default:
-        return nothing;
-    }
+    return deskPage(client, route, this.offline);
   }
 }
 

@@ -7,6 +7,7 @@ import { saveCalendar } from "./calendar-file.ts";
 import { ClientElement } from "./client-element.ts";
 import { appointmentView, heldView, modalityOf } from "./live-views.ts";
 import { otherName, serverNow } from "./office-views.ts";
+import { kept, pendingOf } from "./planning.ts";
 import { Ticking } from "./ticking.ts";
 
 const HOUR_MS = 3_600_000;
@@ -103,18 +104,25 @@ export class AppointmentScreen extends ClientElement {
     const { client } = this;
     const conversation = client.conversations().find(({ id }) => id === draft.conversation);
     const held = draft.id === "" ? null : client.appointments.of(draft.id as AppointmentId);
-    const zone = held?.zone ?? client.office.mine.hours?.zone ?? "";
+    const zone = held?.zone ?? client.appointments.zone;
     return html`<div class="pages"><rapport-appointment-form .nowMs=${serverNow(client)} .draft=${draft} .name=${conversation === undefined ? "" : otherName(client, conversation)} .zone=${zone}
-      .warnings=${this.#warnings(draft)} .busy=${this.busy}
+      .starts=${this.#starts(draft)} .warnings=${this.#warnings(draft)} .busy=${this.busy}
       @rapport-plan-draft=${(event: CustomEvent<Emitted["rapport-plan-draft"]>) => this.#change(event.detail.draft)}
       @rapport-plan=${(event: CustomEvent<Emitted["rapport-plan"]>) => void this.#plan(event.detail.draft)}
       @rapport-plan-left=${() => this.#back(draft)}></rapport-appointment-form></div>`;
   }
 
-  #warnings({ id, startMs, minutes }: AppointmentDraft): PlanWarning[] {
+  /** When each one of a series begins: by the clock of the practice, also when clocks change. */
+  #starts({ id, startMs, weekly }: AppointmentDraft): readonly number[] {
+    const weeks = Math.min(52, Math.max(1, Math.round(weekly) || 1));
+    return id === "" && weeks > 1 ? this.client.appointments.starts(startMs, weeks) : [startMs];
+  }
+
+  #warnings(draft: AppointmentDraft): PlanWarning[] {
     const { client } = this;
-    const except = id === "" ? null : (id as AppointmentId);
-    return client.appointments.warnings(startMs, minutes, except).map((warning): PlanWarning => {
+    const except = draft.id === "" ? null : (draft.id as AppointmentId);
+    const all = this.#starts(draft).flatMap((at) => client.appointments.warnings(at, draft.minutes, except));
+    return all.map((warning): PlanWarning => {
       if (warning.kind === "closed") {
         return { kind: "closed", startMs: warning.startMs };
       }
@@ -141,9 +149,12 @@ export class AppointmentScreen extends ClientElement {
       draft.id === ""
         ? appointments.plan(draft.conversation, { startMs, minutes, modality, title, note, weekly })
         : appointments.move(moved, startMs, minutes);
-    const done = await this.attempt(work);
+    const done = await this.attempt(kept(work));
     this.busy = false;
-    if (done) {
+    const pending = pendingOf(appointments.list(), draft);
+    if (done && pending !== null) {
+      this.go({ at: "appointment", appointment: pending, moving: false }); // where it says so
+    } else if (done) {
       this.#back(draft);
     }
   }
@@ -169,10 +180,11 @@ export class AppointmentScreen extends ClientElement {
         void this.attempt(does(event.detail));
     return html`<div class="pages"><rapport-appointment .nowMs=${serverNow(client)} .held=${heldView(client, held, this.link)}
       @rapport-enter=${() => void this.attempt(client.waitingRoom.enter(id))}
+      @rapport-lock=${say<"rapport-lock">(({ on }) => (on ? client.waitingRoom.lock(id) : client.waitingRoom.unlock(id)))}
       @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.go({ at: "conversation", ...event.detail, comparing: false })}
       @rapport-move=${() => this.go({ at: "appointment", appointment: id, moving: true })}
       @rapport-late=${say<"rapport-late">(({ minutes, words }) => appointments.late(id, minutes, words))}
-      @rapport-cancel-appointment=${say<"rapport-cancel-appointment">(({ words }) => appointments.cancel(id, words))}
+      @rapport-cancel-appointment=${say<"rapport-cancel-appointment">(({ words }) => kept(appointments.cancel(id, words)))}
       @rapport-outcome=${say<"rapport-outcome">(({ outcome, minutes }) => appointments.setOutcome(id, outcome, minutes))}
       @rapport-calendar=${() => void this.attempt(saveCalendar(client, id))}
       @rapport-make-room-link=${(event: CustomEvent<Emitted["rapport-make-room-link"]>) => void this.#makeLink(id, event.detail.passcode)}></rapport-appointment></div>`;

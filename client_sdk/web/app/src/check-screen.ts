@@ -4,6 +4,8 @@ import {
   type CallMode,
   type CheckState,
   calledName,
+  type DeviceNote,
+  type DevicesView,
   type DeviceTrouble,
   type Emitted,
   type PrecallView,
@@ -13,6 +15,7 @@ import {
 import type { AppointmentId, PrecallState, PrecallTest } from "@rapport/sdk";
 import { css, html, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { rememberChecked } from "./checked.ts";
+import { ChoosingDevices } from "./choosing-devices.ts";
 import { ClientElement, screen } from "./client-element.ts";
 import { appointmentView, modalityOf } from "./live-views.ts";
 import { serverNow } from "./office-views.ts";
@@ -51,6 +54,7 @@ export class CheckScreen extends ClientElement {
   declare protected microphoneOn: boolean;
 
   #test: PrecallTest | null = null;
+  readonly #devices = new ChoosingDevices(() => this.requestUpdate());
   #lastMs = 0;
 
   constructor() {
@@ -68,8 +72,14 @@ export class CheckScreen extends ClientElement {
     }
   }
 
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.#devices.begin();
+  }
+
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    this.#devices.end();
     this.#end();
   }
 
@@ -83,12 +93,24 @@ export class CheckScreen extends ClientElement {
     if (Date.now() - this.#lastMs >= AGAIN_MS) {
       this.#lastMs = Date.now();
     }
-    const test = this.client.precall({ appointment: this.appointment, camera: this.mode === "video" });
+    const test = this.client.precall({
+      appointment: this.appointment,
+      camera: this.#wanted === "video",
+      devices: this.#devices.chosen,
+    });
     this.#test = test;
+    let named: MediaStream | null = null;
     test.onChange(() => {
       rememberChecked(this.appointment, test.state);
+      if (test.state.stream !== named) {
+        named = test.state.stream;
+        void this.#devices.look();
+      }
       this.requestUpdate();
     });
+    if (this.#wanted === "text") {
+      void test.use("text"); // in writing, the microphone stays off too
+    }
     test.run().catch(() => undefined); // what was found stands in its state
   }
 
@@ -102,20 +124,26 @@ export class CheckScreen extends ClientElement {
         ? ""
         : words.precall.for(timesFor(words.languageTag, serverNow(client)).by(view.startMs), calledName(view.name));
     const state = this.#test?.state ?? null;
-    const mode = held !== null && modalityOf(held.modality) === "audio" && this.mode === "video" ? "audio" : this.mode;
     return html`<rapport-top-bar .name=${words.precall.title} .line=${line} back help exit></rapport-top-bar>
-      <main class="scroller"><rapport-precall .appointment=${view} .checks=${checksOf(state, this.sound)} .stream=${state?.stream ?? null} .mode=${mode}
+      <main class="scroller"><rapport-precall .appointment=${view} .checks=${this.#checks(state)} .stream=${state?.stream ?? null} .mode=${this.#mode}
         .cameraOn=${this.cameraOn} .microphoneOn=${this.microphoneOn} .tooSoon=${this.#tooSoon}
         @rapport-mode=${(event: CustomEvent<Emitted["rapport-mode"]>) => this.#choose(event.detail.mode)}
         @rapport-camera=${(event: CustomEvent<Emitted["rapport-camera"]>) => this.#turn("video", event.detail.on)}
         @rapport-microphone=${(event: CustomEvent<Emitted["rapport-microphone"]>) => this.#turn("audio", event.detail.on)}
+        @rapport-choose-device=${(event: CustomEvent<Emitted["rapport-choose-device"]>) => void this.#devices.choose(this.#test, event.detail.which, event.detail.device)}
         @rapport-play-tone=${() => this.#play()} @rapport-tone-heard=${(event: CustomEvent<Emitted["rapport-tone-heard"]>) => this.#heard(event.detail.heard)}
         @rapport-check-again=${() => this.#begin()} @rapport-checked=${() => this.#done()}></rapport-precall></main>`;
   }
 
   #play(): void {
     this.sound = "checking";
-    testTone();
+    testTone(this.#devices.chosen.speaker);
+  }
+
+  #checks(state: PrecallState | null): PrecallView {
+    const gone = this.#test?.gone ?? null;
+    const note: DeviceNote | null = gone && { which: gone.kind, what: "gone", now: gone.now };
+    return { ...checksOf(state, this.sound), ...this.#devices.of(this.#test), note };
   }
 
   #heard(heard: boolean): void {
@@ -123,19 +151,37 @@ export class CheckScreen extends ClientElement {
   }
 
   #turn(kind: "audio" | "video", on: boolean): void {
-    for (const track of this.#test?.state.stream?.getTracks() ?? []) {
-      track.enabled = track.kind === kind ? on : track.enabled;
-    }
     if (kind === "video") {
       this.cameraOn = on;
     } else {
       this.microphoneOn = on;
     }
+    void this.#use();
   }
 
   #choose(mode: CallMode): void {
     this.mode = mode;
     setJoinAs(mode);
+    void this.#use();
+  }
+
+  /** As the person wants to join, as far as the appointment goes. */
+  get #mode(): CallMode {
+    const held = this.client.appointments.of(this.appointment);
+    const heard = held !== null && modalityOf(held.modality) === "audio";
+    return heard && this.mode === "video" ? "audio" : this.mode;
+  }
+
+  /** What is taken for that now: a camera that was turned off is given back, and its light goes out. */
+  get #wanted(): CallMode {
+    return this.#mode === "video" && !this.cameraOn ? "audio" : this.#mode;
+  }
+
+  async #use(): Promise<void> {
+    await this.#test?.use(this.#wanted);
+    for (const track of this.#test?.state.stream?.getAudioTracks() ?? []) {
+      track.enabled = this.microphoneOn;
+    }
   }
 
   #done(): void {
@@ -181,7 +227,7 @@ function connectionOf(state: PrecallState | null): Pick<PrecallView, "connection
 }
 
 /** What the screen shows of a test. */
-function checksOf(state: PrecallState | null, sound: CheckState): PrecallView {
+function checksOf(state: PrecallState | null, sound: CheckState): Omit<PrecallView, keyof DevicesView | "note"> {
   const [camera, cameraTrouble] = DEVICES[state?.camera ?? "untested"];
   const [microphone, microphoneTrouble] = DEVICES[state?.microphone ?? "untested"];
   return {
@@ -193,10 +239,6 @@ function checksOf(state: PrecallState | null, sound: CheckState): PrecallView {
     sound,
     ...connectionOf(state),
     relayOnly: true,
-    cameras: [],
-    microphones: [],
-    cameraId: "",
-    microphoneId: "",
   };
 }
 

@@ -1,7 +1,7 @@
 /** `app-door`: who stands before a therapist's doors, with a knock until a host has seen it. */
 
 import type { Emitted, WaitingPerson, WrongClientView } from "@rapport/elements";
-import { type AccountId, type AppointmentId, LocalError, RapportError } from "@rapport/sdk";
+import { type AccountId, type AppointmentId, LocalError, type MessageId, RapportError } from "@rapport/sdk";
 import { html, type PropertyDeclarations, type TemplateResult } from "lit";
 import { ClientElement } from "./client-element.ts";
 import { liveCall, modalityOf, waitingPeople } from "./live-views.ts";
@@ -28,7 +28,11 @@ export class DoorScreen extends ClientElement {
   /** Who waits and was seen by somebody at this page: since when, by appointment and account. */
   readonly #seen = new Map<string, number>();
   /** Whoever presses a key or points at something while people are shown has seen them. */
-  readonly #awake = () => void this.#notice();
+  readonly #awake = () => void (this.#isShown && this.#notice());
+  /** Tells the app when the list goes out of sight, as in a call, and when it comes back. */
+  readonly #sight = new ResizeObserver(() => {
+    this.dispatchEvent(new CustomEvent("app-list", { bubbles: true, composed: true, detail: this.#isShown }));
+  });
 
   constructor() {
     super();
@@ -46,7 +50,19 @@ export class DoorScreen extends ClientElement {
     super.disconnectedCallback();
     window.removeEventListener("pointerdown", this.#awake);
     window.removeEventListener("keydown", this.#awake);
+    this.#sight.disconnect();
     this.#knock.end();
+  }
+
+  protected override firstUpdated(): void {
+    for (const list of this.renderRoot.querySelectorAll("rapport-waiting-now")) {
+      this.#sight.observe(list);
+    }
+  }
+
+  get #isShown(): boolean {
+    const list = this.renderRoot.querySelector("rapport-waiting-now");
+    return list !== null && list.getClientRects().length > 0;
   }
 
   /** The room is entered and its alerts end: from now on those who wait are told that their host knows. */
@@ -91,6 +107,8 @@ export class DoorScreen extends ClientElement {
     this.#knock.waits(waiting, sound && liveCall(this.client) === null); // never while a microphone is open
     return html`<rapport-waiting-now .people=${people} .sound=${sound} .nowMs=${serverNow(this.client)}
       @rapport-admit=${(event: CustomEvent<Emitted["rapport-admit"]>) => void this.#admit(event.detail, false)}
+      @rapport-admit-all=${(event: CustomEvent<Emitted["rapport-admit-all"]>) => void this.#admitAll(event.detail.appointment as AppointmentId)}
+      @rapport-remove=${(event: CustomEvent<Emitted["rapport-remove"]>) => void this.#remove(event.detail)}
       @rapport-decline=${(event: CustomEvent<Emitted["rapport-decline"]>) => void this.#decline(event.detail)}
       @rapport-late=${(event: CustomEvent<Emitted["rapport-late"]>) => void this.#late(event.detail)}
       @rapport-open=${(event: CustomEvent<Emitted["rapport-open"]>) => this.#write(event.detail)}
@@ -124,21 +142,30 @@ export class DoorScreen extends ClientElement {
     conversation: Emitted["rapport-open"]["conversation"],
     sure: boolean,
   ): Promise<void> {
+    await this.client.waitingRoom.enter(id);
+    await this.#call(id, conversation, await this.client.waitingRoom.admit(id, account, { sure }));
+  }
+
+  /** call: as it was agreed with the server; one of its own for somebody who was let in with everybody. */
+  async #call(
+    id: AppointmentId,
+    conversation: Emitted["rapport-open"]["conversation"],
+    call?: MessageId,
+  ): Promise<void> {
     const { client } = this;
-    await client.waitingRoom.enter(id);
-    const call = await client.waitingRoom.admit(id, account, { sure });
     const modality = modalityOf(client.appointments.of(id)?.modality ?? "video");
-    const live = await client.calls.offer(conversation, {
-      id: call,
-      appointment: id,
-      media: modality === "video" ? "video" : "audio",
-    });
-    this.go({ at: "call", call });
+    if (modality === "chat") {
+      this.#write({ conversation }); // where people write there is no call (docs/protocol.md, 23.1)
+    } else {
+      const live = await client.calls.offer(conversation, {
+        ...(call === undefined ? {} : { id: call }),
+        appointment: id,
+        media: modality === "video" ? "video" : "audio",
+      });
+      this.go({ at: "call", call: live.id });
+    }
     if ((client.appointments.of(id)?.lateMinutes ?? 0) > 0) {
       await client.appointments.late(id, 0); // it has begun: whoever is sent back is not told of a delay
-    }
-    if (modality === "chat") {
-      await live.setMode("text");
     }
   }
 
@@ -156,6 +183,21 @@ export class DoorScreen extends ClientElement {
 
   #keep(): void {
     this.asked = null;
+  }
+
+  async #remove({ appointment, account, words }: Emitted["rapport-remove"]): Promise<void> {
+    await this.attempt(this.client.waitingRoom.remove(appointment as AppointmentId, account, words));
+  }
+
+  /** Everybody on the appointment may come in; a call is with one of them: who came first is called first. */
+  async #admitAll(id: AppointmentId): Promise<void> {
+    const first = waitingPeople(this.client).find(
+      ({ appointment, expected, state }) => appointment === id && expected && state === "waiting",
+    );
+    const done = await this.attempt(this.client.waitingRoom.enter(id).then(() => this.client.waitingRoom.admitAll(id)));
+    if (done && first?.conversation != null) {
+      await this.attempt(this.#call(id, first.conversation));
+    }
   }
 
   async #decline({ appointment, account, words }: Emitted["rapport-decline"]): Promise<void> {

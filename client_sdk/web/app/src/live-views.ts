@@ -4,6 +4,7 @@ import type {
   AppointmentLine,
   AppointmentView,
   Aside,
+  AwayCall,
   CallLine,
   DayEntry,
   DoorNews,
@@ -18,7 +19,9 @@ import type {
   AppointmentId,
   CallView,
   Conversation,
+  LinkUsed,
   Message,
+  MessageId,
   RapportClient,
   Room,
   RoomPerson,
@@ -71,14 +74,44 @@ export function appointmentView(client: RapportClient, appointment: Appointment)
 /** The same with what only its host is shown. link: a join link that was made here. */
 export function heldView(client: RapportClient, appointment: Appointment, link: string): HeldView {
   const { pending, outcome, minutesHeld } = appointment;
-  const inRoom = client.waitingRoom.of(appointment.id)?.asHost ?? false;
-  return { appointment: appointmentView(client, appointment), pending, outcome, minutesHeld, link, inRoom };
+  const { asHost: inRoom = false, locked = false } = client.waitingRoom.of(appointment.id) ?? {};
+  return { appointment: appointmentView(client, appointment), pending, outcome, minutesHeld, link, inRoom, locked };
 }
 
 /** The call of this account that lives; null for none. here: on this device alone. */
 export function liveCall(client: RapportClient): CallView | null {
   const on: readonly CallView["phase"][] = ["connecting", "connected", "reconnecting"];
   return client.calls.live().find(({ phase }) => on.includes(phase)) ?? null;
+}
+
+/** Which of our devices has a call, by its label; "" where that is not known. */
+export function deviceOf(client: RapportClient, call: CallView): string {
+  return client.devices().find(({ id }) => id === call.onDevice)?.label ?? "";
+}
+
+/** Calls that go on and are not on the screen. shown: the one that is. */
+export function awayCalls(client: RapportClient, shown: MessageId | null): AwayCall[] {
+  const { current, interrupted } = client.calls;
+  return client.calls.live().flatMap((call): AwayCall[] => {
+    const name = nameOf(client, call.withAccount);
+    const here = { call: call.id, name, device: "" };
+    if (call.id === shown) {
+      return [];
+    }
+    if (call.id === interrupted?.id) {
+      return [{ ...here, where: "interrupted" }];
+    }
+    if (call.phase === "elsewhere" && call.onDevice !== null) {
+      return [{ ...here, where: "elsewhere", device: deviceOf(client, call) }];
+    }
+    return call.id === current?.id ? [{ ...here, where: "here" }] : [];
+  });
+}
+
+/** The call that goes on in the place of one that has ended because both had called; null for none. */
+export function succeeding(ended: CallView, current: CallView | null): MessageId | null {
+  const gaveWay = ended.reason === "glare" && current !== null && current.id !== ended.id;
+  return gaveWay && current.conversation === ended.conversation ? current.id : null;
 }
 
 /** The first call that rings here. */
@@ -168,6 +201,28 @@ function appointmentLine(client: RapportClient, conversation: Conversation, mess
 
 // --- before the door -------------------------------------------------------------------------------------------------
 
+/** All that somebody is told who came by a link: when. */
+export function guestView({ appointment, startMs, minutes }: LinkUsed): AppointmentView {
+  return {
+    id: appointment,
+    conversation: "" as never,
+    name: "",
+    startMs,
+    minutes,
+    modality: "video",
+    zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    title: "",
+    note: "",
+    weekly: false,
+    movedFromMs: 0,
+    cancelled: false,
+    lateMinutes: 0,
+    lateWords: "",
+    differs: false,
+    reached: null,
+  };
+}
+
 /** What a client at the door is told; words: the host's own that go with it. */
 export function doorNews(
   client: RapportClient,
@@ -177,7 +232,7 @@ export function doorNews(
 ): { readonly news: DoorNews; readonly words: string } {
   const said = (act: string) => (room?.words?.act === act ? room.words.words : "");
   const on = call !== null && call.appointment === appointment.id;
-  if (on && (call.admits || call.phase === "connecting" || call.phase === "connected")) {
+  if (on && (call.phase === "connecting" || call.phase === "connected")) {
     return { news: "admitted", words: "" };
   }
   const state = room?.place?.state ?? room?.people.find(({ account }) => account === client.identity?.account)?.state;
@@ -207,10 +262,14 @@ function openNews(client: RapportClient, appointment: AppointmentView, room: Roo
     const before = nowMs < appointment.startMs - 10 * MINUTE_MS;
     return quiet(before ? "closed" : room?.door === "closed" ? "over" : room?.locked ? "locked" : "knocking");
   }
+  if (room.place.state === "in_room" && meetsInWriting(client, room)) {
+    return quiet("writing"); // let in, and nobody calls
+  }
   if (appointment.lateMinutes) {
     return { news: "late" as const, words: appointment.lateWords };
   }
-  if (sentBackMs(appointment.id as AppointmentId) !== null) {
+  const me = client.identity?.account ?? null;
+  if (me !== null && sentBackMs(appointment.id as AppointmentId, me) !== null) {
     return { news: "sent_back" as const, words: back };
   }
   if (room.place.heardMs === 0) {
@@ -222,6 +281,12 @@ function openNews(client: RapportClient, appointment: AppointmentView, room: Roo
     return quiet(inSession ? "busy" : "not_in");
   }
   return quiet(room.door === "in_session" ? "busy" : room.door === "closed" ? "closed" : "here");
+}
+
+/** Whether whoever is let in is called by nobody. A guest is not told how one meets: without a call, it is in writing. */
+export function meetsInWriting(client: RapportClient, { appointment, guest }: Room): boolean {
+  const held = client.appointments.of(appointment);
+  return held === null ? guest !== null : modalityOf(held.modality) === "chat";
 }
 
 // --- at a therapist's desk -------------------------------------------------------------------------------------------
@@ -255,7 +320,7 @@ function waitingPerson(client: RapportClient, appointment: Appointment, room: Ro
   const { account, sinceMs, checks, expected } = person;
   const states = ["waiting", "checking", "disconnected", "admitting", "gave_up"] as const;
   const found = states.find((one) => one === person.state) ?? "waiting";
-  const backMs = found === "waiting" ? sentBackMs(room.appointment) : null;
+  const backMs = found === "waiting" ? sentBackMs(room.appointment, account) : null;
   const state = backMs === null ? found : "sent_back";
   return {
     appointment: room.appointment,

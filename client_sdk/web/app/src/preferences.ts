@@ -1,7 +1,7 @@
 /** How this browser shows the app: kept in it alone, forgotten with it, and no secret. */
 
 import { type CallMode, type OwnPerson, textsFor } from "@rapport/elements";
-import type { OfficeHours } from "@rapport/sdk";
+import { ANY_DEVICE, type DeviceChoice, type OfficeHours } from "@rapport/sdk";
 
 const LOOK = "rapport:look";
 const LANGUAGE = "rapport:language";
@@ -12,6 +12,7 @@ const SOUND = "rapport:urgent-sound";
 const KNOCK = "rapport:knock-sound";
 const OWN_VIEW = "rapport:own-view";
 const JOIN_AS = "rapport:join-as";
+const DEVICES = "rapport:devices";
 
 /** Light, dark, or as the device has it. */
 export type Look = "system" | "light" | "dark";
@@ -158,4 +159,16 @@ export function joinAs(): CallMode {
 /** Joins so from now on. */
 export function setJoinAs(mode: CallMode): void {
   write(JOIN_AS, mode);
+}
+
+/** Camera, microphone and speaker, as they were chosen last in this browser. */
+export function chosenDevices(): DeviceChoice {
+  const { camera, microphone, speaker } = Object(parsed(DEVICES));
+  const known = [camera, microphone, speaker].every((id) => typeof id === "string");
+  return known ? { camera, microphone, speaker } : ANY_DEVICE;
+}
+
+/** Uses these from now on. */
+export function setChosenDevices(devices: DeviceChoice): void {
+  write(DEVICES, JSON.stringify(devices));
 }

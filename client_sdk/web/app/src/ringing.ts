@@ -10,6 +10,8 @@ import { Ring } from "./sound.ts";
 /** Rings until the call stands differently. */
 export class Ringing extends ClientElement {
   readonly #ring = new Ring();
+  /** The call that is being taken: it neither rings nor asks any more. */
+  #answering: MessageId | null = null;
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
@@ -17,7 +19,8 @@ export class Ringing extends ClientElement {
   }
 
   protected override render(): TemplateResult {
-    const incoming = ringingHere(this.client);
+    const ringing = ringingHere(this.client);
+    const incoming = ringing?.call === this.#answering ? null : ringing;
     this.#ring.rings(incoming?.call ?? null);
     return html`<rapport-incoming-call .incoming=${incoming}
       @rapport-answer=${(event: CustomEvent<Emitted["rapport-answer"]>) => void this.#answer(event.detail)}
@@ -26,9 +29,13 @@ export class Ringing extends ClientElement {
   }
 
   async #answer({ call, media }: Emitted["rapport-answer"]): Promise<void> {
-    this.#ring.rings(null);
-    this.go({ at: "call", call });
-    await this.attempt(this.client.calls.open(call).accept({ media }));
+    this.#answering = call;
+    this.requestUpdate();
+    if (await this.attempt(this.client.calls.open(call).accept({ media }))) {
+      this.go({ at: "call", call }); // not before: another call may be on the screen, and go on
+    }
+    this.#answering = null;
+    this.requestUpdate();
   }
 
   async #decline(call: MessageId): Promise<void> {

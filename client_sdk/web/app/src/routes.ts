@@ -13,7 +13,8 @@ export type Route =
   | { readonly at: "wait"; readonly appointment: AppointmentId }
   | { readonly at: "appointment"; readonly appointment: AppointmentId; readonly moving: boolean }
   | { readonly at: "plan"; readonly conversation: ConversationId | null }
-  | { readonly at: "call"; readonly call: MessageId }
+  /** taking: the person wants to go on with it here, wherever it is; no part of the address. */
+  | { readonly at: "call"; readonly call: MessageId; readonly taking?: boolean }
   | { readonly at: "room"; readonly link: string }
   | { readonly at: "today" }
   | { readonly at: "invite" }

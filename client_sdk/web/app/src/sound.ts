@@ -104,15 +104,19 @@ export function doorTone(): void {
 }
 
 /** A tone to listen for. */
-export function testTone(): void {
-  playTone(440, 1.2);
+export function testTone(speaker = ""): void {
+  playTone(440, 1.2, speaker);
 }
 
-function playTone(tone: number, lengthS: number): void {
+function playTone(tone: number, lengthS: number, speaker = ""): void {
   if (!("AudioContext" in globalThis)) {
     return;
   }
   const context = new AudioContext();
+  const choose: unknown = Reflect.get(context, "setSinkId");
+  if (speaker !== "" && typeof choose === "function") {
+    Promise.resolve(choose.call(context, speaker)).catch(() => undefined); // gone: the browser's own sounds
+  }
   note(context, tone, 0, lengthS);
   setTimeout(() => void context.close(), lengthS * 1_000 + 500);
 }

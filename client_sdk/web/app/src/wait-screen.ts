@@ -1,11 +1,11 @@
 /** `app-wait`: a client waits before the door of an appointment. */
 
-import { type AppointmentView, calledName, type Emitted, opensMs, textsFor, timesFor } from "@rapport/elements";
-import type { Appointment, AppointmentId, CallView } from "@rapport/sdk";
+import { type AppointmentView, type Emitted, opensMs, textsFor, timesFor } from "@rapport/elements";
+import type { AppointmentId, CallView } from "@rapport/sdk";
 import { css, html, type nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
 import { checkedFor } from "./checked.ts";
 import { ClientElement, screen } from "./client-element.ts";
-import { appointmentView, doorNews, modalityOf } from "./live-views.ts";
+import { appointmentView, doorNews, guestView } from "./live-views.ts";
 import { serverNow } from "./office-views.ts";
 import { OwnCamera } from "./own-camera.ts";
 import { joinAs } from "./preferences.ts";
@@ -28,37 +28,29 @@ export class WaitScreen extends ClientElement {
   static override properties: PropertyDeclarations = {
     ...ClientElement.properties,
     appointment: { attribute: false },
-    guest: { attribute: false },
     camera: { state: true },
     microphone: { state: true },
   };
 
   /** For which one. */
   declare appointment: AppointmentId;
-  /** All that is known of it to somebody who came by a join link; null for those who are on the appointment. */
-  declare guest: AppointmentView | null;
   declare protected camera: boolean;
   declare protected microphone: boolean;
 
   readonly #own = new OwnCamera(() => this.requestUpdate());
   #knocked = false;
+  #seen = false;
 
   constructor() {
     super();
-    this.guest = null;
     this.camera = joinAs() === "video";
     this.microphone = false;
     new Ticking(this);
   }
 
-  override connectedCallback(): void {
-    super.connectedCallback();
-    void this.#own.turn(this.camera);
-  }
-
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    void this.#own.turn(false);
+    this.#see(false);
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
@@ -67,6 +59,15 @@ export class WaitScreen extends ClientElement {
       void this.attempt(this.client.waitingRoom.watch([this.appointment]));
     }
     this.#knock();
+    this.#see(this.camera && this.isConnected && this.#held?.modality === "video");
+  }
+
+  /** One's own picture is for those who will be seen: nowhere else is the camera taken. */
+  #see(on: boolean): void {
+    if (on !== this.#seen) {
+      this.#seen = on;
+      void this.#own.turn(on);
+    }
   }
 
   /** Once, as soon as the door is open; again only when the person wants it. */
@@ -89,7 +90,8 @@ export class WaitScreen extends ClientElement {
   /** As its host has said it; for a guest, as the link has. */
   get #held(): AppointmentView | null {
     const held = this.client.appointments.of(this.appointment);
-    return held === null ? this.guest : appointmentView(this.client, held);
+    const guest = this.client.waitingRoom.of(this.appointment)?.guest ?? null;
+    return held !== null ? appointmentView(this.client, held) : guest && guestView(guest);
   }
 
   get #call(): CallView | null {
@@ -119,7 +121,6 @@ export class WaitScreen extends ClientElement {
 
   #turn(on: boolean): void {
     this.camera = on;
-    void this.#own.turn(on);
     this.dispatchEvent(new CustomEvent("app-join", { bubbles: true, composed: true, detail: { camera: on } }));
   }
 
@@ -137,16 +138,6 @@ export class WaitScreen extends ClientElement {
     void this.attempt(this.client.waitingRoom.leave(this.appointment));
     this.go({ at: "home" });
   }
-}
-
-/** How an admitted client joins: with a picture if the appointment has one and it was not turned off. */
-export function joinMedia(appointment: Appointment | null, camera: boolean): "audio" | "video" {
-  return camera && appointment !== null && modalityOf(appointment.modality) === "video" ? "video" : "audio";
-}
-
-/** "Come in. Connecting you with Dana." */
-export function comeIn(name: string): string {
-  return textsFor(document.documentElement.lang).room.come(calledName(name));
 }
 
 customElements.define("app-wait", WaitScreen);

@@ -146,6 +146,11 @@ const waitings: readonly Entry[] = [
   ["more", () => waits([MIRA], { person: KEY, what: "menu" })],
   ["ask to wait", () => waits([MIRA], { person: KEY, what: "wait" })],
   ["decline", () => waits([MIRA], { person: KEY, what: "decline" })],
+  ["remove", () => waits([MIRA], { person: KEY, what: "remove" })],
+  [
+    "two for one appointment",
+    () => waits([MIRA, { ...MIRA, account: account(5), conversation: conversationId(5), name: "Tomás Rey" }]),
+  ],
 ];
 
 const WRONG: WrongClientView = {
@@ -174,6 +179,7 @@ const DRAFT: AppointmentDraft = {
   note: "",
   weekly: 1,
 };
+const WEEKS: readonly number[] = Array.from({ length: 8 }, (_, week) => DRAFT.startMs + week * 7 * 24 * 60 * MINUTE_MS);
 const SECOND_LOOK: readonly PlanWarning[] = [
   { kind: "conflict", name: "Elif Aydın", startMs: at(13) },
   { kind: "closed", startMs: at(19) },
@@ -182,15 +188,25 @@ const SECOND_LOOK: readonly PlanWarning[] = [
 function form(
   draft: Partial<AppointmentDraft>,
   more: { warnings?: readonly PlanWarning[]; zone?: string; busy?: boolean; trouble?: string } = {},
+  starts: readonly number[] = [],
 ): TemplateResult {
-  return html`<rapport-appointment-form .nowMs=${NOW} .draft=${{ ...DRAFT, ...draft }} .name=${SAM.name} .zone=${more.zone ?? "Europe/London"} .warnings=${more.warnings ?? []} .busy=${more.busy ?? false} .trouble=${more.trouble ?? null}></rapport-appointment-form>`;
+  return html`<rapport-appointment-form .nowMs=${NOW} .draft=${{ ...DRAFT, ...draft }} .name=${SAM.name} .zone=${more.zone ?? "Europe/London"} .starts=${starts} .warnings=${more.warnings ?? []} .busy=${more.busy ?? false} .trouble=${more.trouble ?? null}></rapport-appointment-form>`;
 }
 
 const forms: readonly Entry[] = [
   ["new", () => form({})],
   [
     "weekly, worth a second look",
-    () => form({ weekly: 8, title: "Sleep", note: "Bring the list." }, { warnings: SECOND_LOOK, zone: "Asia/Tokyo" }),
+    () =>
+      form(
+        { weekly: 8, title: "Sleep", note: "Bring the list." },
+        { warnings: SECOND_LOOK, zone: "Asia/Tokyo" },
+        WEEKS,
+      ),
+  ],
+  [
+    "weekly, worth many looks",
+    () => form({ weekly: 8 }, { warnings: WEEKS.map((startMs) => ({ kind: "closed", startMs })) }, WEEKS),
   ],
   ["in the past", () => form({ startMs: at(9) }, { trouble: "past" })],
   ["too short", () => form({ minutes: 5 }, { trouble: "badMinutes" })],
@@ -204,6 +220,7 @@ const HELD: HeldView = {
   minutesHeld: 0,
   link: "",
   inRoom: false,
+  locked: false,
 };
 
 function held(
@@ -219,6 +236,7 @@ const helds: readonly Entry[] = [
   ["not reached", () => held({ reached: false, movedFromMs: at(15), zone: "America/New_York" }, { pending: true })],
   ["open", () => held({ startMs: NOW + 4 * MINUTE_MS, lateMinutes: 10, differs: true })],
   ["in the room", () => held({ startMs: NOW + 4 * MINUTE_MS }, { inRoom: true })],
+  ["in the room, locked", () => held({ startMs: NOW + 4 * MINUTE_MS }, { inRoom: true, locked: true })],
   ["phone", () => held({ startMs: NOW + 4 * MINUTE_MS, modality: "phone" })],
   ["cancelled", () => held({ cancelled: true })],
   ["over", () => held({ startMs: at(9), modality: "in_person" }, { outcome: "completed", minutesHeld: 48 })],
@@ -265,4 +283,13 @@ export const desk: readonly Shown[] = [
   ...drawn("rapport-wrong-client", guards),
   ...drawn("rapport-appointment-form", forms),
   ...drawn("rapport-appointment", helds),
+  ...drawn("rapport-calendar-feed", [
+    ["none made", () => html`<rapport-calendar-feed></rapport-calendar-feed>`],
+    [
+      "made",
+      () =>
+        html`<rapport-calendar-feed address="https://canal-street.example/v1/calendar/AaBbCcDdEeFfGgHhIiJjKkLlMmNnOoPp.ics"></rapport-calendar-feed>`,
+    ],
+    ["ended", () => html`<rapport-calendar-feed ended></rapport-calendar-feed>`],
+  ]),
 ];

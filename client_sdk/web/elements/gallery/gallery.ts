@@ -46,6 +46,8 @@ const PARTS: readonly string[] = [
   "rapport-ticket",
   "rapport-appointment",
   "rapport-appointment-form",
+  "rapport-calendar-feed",
+  "rapport-media-devices",
 ];
 
 function list(): TemplateResult {

@@ -5,10 +5,13 @@ import type { HomeRow } from "../src/client-home.ts";
 import type {
   AppointmentLine,
   AppointmentView,
+  AwayCall,
   CallLine,
   CallMode,
   CallStage,
+  DevicesView,
   DoorNews,
+  DoorPlace,
   PrecallView,
 } from "../src/live-views.ts";
 import { tintOf } from "../src/tints.ts";
@@ -106,6 +109,7 @@ const CHECKED: PrecallView = {
   connection: "works",
   verdict: "good",
   relayOnly: true,
+  note: null,
   cameras: [
     { id: "1", label: "Front camera" },
     { id: "2", label: "Back camera" },
@@ -114,9 +118,16 @@ const CHECKED: PrecallView = {
     { id: "1", label: "Built-in" },
     { id: "2", label: "" },
   ],
+  speakers: [
+    { id: "1", label: "Built-in speaker" },
+    { id: "2", label: "Headphones" },
+  ],
   cameraId: "1",
   microphoneId: "1",
+  speakerId: "1",
 };
+
+const DEVICES: DevicesView = CHECKED;
 
 function precall(
   change: Partial<PrecallView>,
@@ -140,6 +151,7 @@ const checks: readonly Entry[] = [
   ["trying", () => precall(TRYING, { picture: false })],
   ["switched off", () => precall({}, { on: false })],
   ["all works", () => precall({ sound: "works" })],
+  ["another camera by itself", () => precall({ note: { which: "camera", what: "gone", now: "Back camera" } })],
   ["sound asked", () => precall({ sound: "checking" })],
   ["no sound heard", () => precall({ sound: "needs", level: 0 })],
   ["connection fair", () => precall({ verdict: "fair", relayOnly: false })],
@@ -167,6 +179,7 @@ const NEWS: Readonly<Record<DoorNews, string>> = {
   late: "Ten minutes more, I’m sorry.",
   sent_back: "",
   admitted: "",
+  writing: "",
   declined: "Let’s speak tomorrow, I’ll write to you tonight.",
   removed: "",
   expired: "",
@@ -190,6 +203,7 @@ const rooms: readonly Entry[] = (Object.keys(NEWS) as DoorNews[]).map(
 const CALL: CallStage = {
   name: DANA.name,
   phase: "connected",
+  device: "",
   connectedMs: ago(24),
   minutes: 50,
   quality: "good",
@@ -203,6 +217,7 @@ const CALL: CallStage = {
   speaking: false,
   microphone: true,
   camera: true,
+  note: null,
   refused: false,
 };
 
@@ -211,21 +226,22 @@ interface More {
   readonly chat?: boolean;
   readonly unread?: number;
   readonly ownShown?: boolean;
-  readonly more?: boolean;
+  readonly more?: "" | "more" | "devices" | "remove";
   readonly held?: boolean;
+  readonly locked?: boolean | null;
+  readonly devices?: DevicesView;
 }
 
-function call(
-  change: Partial<CallStage>,
-  { hosting = false, chat = false, unread = 0, ownShown = false, more = false, held = false }: More = {},
-): TemplateResult {
+function call(change: Partial<CallStage>, more: More = {}): TemplateResult {
+  const { hosting = false, chat = false, unread = 0, ownShown = false, held = false } = more;
+  const { locked = hosting ? false : null, devices = DEVICES } = more;
   const stage = { ...CALL, ...(hosting ? { name: "Mira Lindqvist" } : {}), ...change };
   const talk = chat
     ? html`<div slot="chat" class="rest"><rapport-thread class="rest" .nowMs=${NOW_MS} .messages=${BESIDE} .members=${[DANA, SAM]} .me=${hosting ? DANA.account : SAM.account} online></rapport-thread>
       <rapport-composer .nowMs=${NOW_MS} name=${stage.name}></rapport-composer></div>`
     : html``;
   return html`<rapport-call class="fills" .nowMs=${NOW_MS} .call=${stage} .remote=${pictureOf(hosting ? "mira" : "dana")} .own=${pictureOf("sam")} .spine=${hosting ? tintOf(conversationId(2)) : null}
-    .hosting=${hosting} .exit=${!hosting} .chat=${chat} .unread=${unread} .ownShown=${ownShown} .more=${more} .held=${held}>${talk}</rapport-call>`;
+    .hosting=${hosting} .exit=${!hosting} .chat=${chat} .unread=${unread} .ownShown=${ownShown} .devices=${devices} .locked=${locked} .more=${more.more ?? ""} .held=${held}>${talk}</rapport-call>`;
 }
 
 const BESIDE: readonly Message[] = [
@@ -234,6 +250,7 @@ const BESIDE: readonly Message[] = [
   own(DANA, "Thank you. Let us look at the word “confirm” together.", ago(3)),
 ];
 
+const NONE: DevicesView = { ...DEVICES, cameras: [], microphones: [], speakers: [] };
 const LOST: Partial<CallStage> = { phase: "reconnecting", lostMs: NOW_MS - 4_000, quality: "none" };
 const WEAK: Partial<CallStage> = {
   mode: "audio",
@@ -248,8 +265,18 @@ const calls: readonly Entry[] = [
   ["picture", () => call({})],
   ["own picture shown", () => call({}, { ownShown: true, unread: 2 })],
   ["beside the chat", () => call({}, { hosting: true, chat: true })],
-  ["more", () => call({}, { more: true })],
-  ["more, as a host", () => call({}, { more: true, hosting: true })],
+  ["more", () => call({}, { more: "more" })],
+  ["more, as a host", () => call({}, { more: "more", hosting: true })],
+  ["more, the door is locked", () => call({}, { more: "more", hosting: true, locked: true })],
+  ["devices", () => call({}, { more: "devices" })],
+  ["no devices named", () => call({}, { more: "devices", devices: NONE })],
+  ["somebody is to leave", () => call({}, { more: "remove", hosting: true })],
+  ["camera gone", () => call({ camera: false, mode: "audio", note: { which: "camera", what: "gone", now: "" } })],
+  ["microphone replaced", () => call({ note: { which: "microphone", what: "gone", now: "Built-in" } })],
+  ["microphone blocked", () => call({ note: { which: "microphone", what: "blocked", now: "" } })],
+  ["on another device", () => call({ phase: "elsewhere", device: "Phone" }, { hosting: true })],
+  ["on some other device", () => call({ phase: "elsewhere" })],
+  ["interrupted", () => call({ phase: "interrupted" })],
   ["switched off", () => call({ microphone: false, camera: false, quality: "fair" })],
   ["audio only, weak network", () => call(WEAK)],
   ["audio only, weak network there", () => call({ ...WEAK, degradedThere: true, told: false, speaking: false })],
@@ -270,6 +297,30 @@ const calls: readonly Entry[] = [
   ["waits for a touch", () => call({}, { held: true })],
   ["ended", () => call({ phase: "ended" })],
   ["ended to protect", () => call({ phase: "ended", refused: true })],
+];
+
+const DOOR: DoorPlace = { appointment: "a".repeat(32), name: DANA.name, stands: "waits" };
+
+function atDoor(places: readonly DoorPlace[], arrived: readonly string[] = []): TemplateResult {
+  return html`<rapport-at-door .places=${places} .arrived=${arrived}></rapport-at-door>`;
+}
+
+const doors: readonly Entry[] = [
+  ["waits", () => atDoor([DOOR])],
+  ["called, of nobody known", () => atDoor([{ ...DOOR, name: "", stands: "called" }])],
+  ["writing, a long name", () => atDoor([{ ...DOOR, name: LONG.name, stands: "writing" }])],
+  ["somebody has come", () => atDoor([], [SAM.name, LAYLA.name])],
+];
+
+function away(...calls: readonly Partial<AwayCall>[]): TemplateResult {
+  const all = calls.map((one, at) => ({ call: messageId(at), name: DANA.name, where: "here", device: "", ...one }));
+  return html`<rapport-away-call .calls=${all}></rapport-away-call>`;
+}
+
+const aways: readonly Entry[] = [
+  ["in this page", () => away({})],
+  ["on another device", () => away({ where: "elsewhere", device: "Phone" })],
+  ["interrupted, a long name", () => away({ where: "interrupted", name: LONG.name }, { where: "elsewhere" })],
 ];
 
 const ringing: readonly Entry[] = [
@@ -405,6 +456,12 @@ export const live: readonly Shown[] = [
     ["wrong", () => html`<rapport-room-link trouble="wrong"></rapport-room-link>`],
     ["broken", () => html`<rapport-room-link trouble="broken" busy></rapport-room-link>`],
   ]),
+  ...drawn("rapport-media-devices", [
+    ["three kinds", () => html`<rapport-media-devices .devices=${DEVICES}></rapport-media-devices>`],
+    ["none", () => html`<rapport-media-devices .devices=${NONE}></rapport-media-devices>`],
+  ]),
+  ...drawn("rapport-away-call", aways),
+  ...drawn("rapport-at-door", doors),
   ...drawn("rapport-incoming-call", ringing),
   ...drawn("rapport-aside", asides),
   {

@@ -10,6 +10,8 @@ import { fromLocal, known, toLocal } from "./times.ts";
 
 /** Longest title and note, bytes of UTF-8. */
 const [TITLE_BYTES, NOTE_BYTES] = [200, 2_000];
+/** A long series may meet something every week. */
+const WARNINGS_SHOWN = 6;
 const MODALITIES: readonly Modality[] = ["video", "audio", "chat", "phone", "in_person"];
 
 type Trouble = "past" | "badMinutes" | "badWeeks" | "tooLong";
@@ -43,6 +45,7 @@ export class RapportAppointmentForm extends RapportElement {
     draft: { attribute: false },
     name: { type: String },
     zone: { type: String },
+    starts: { attribute: false },
     warnings: { attribute: false },
     busy: { type: Boolean },
     trouble: { state: true },
@@ -54,6 +57,8 @@ export class RapportAppointmentForm extends RapportElement {
   declare name: string;
   /** IANA name of the zone whose wall time it keeps. */
   declare zone: string;
+  /** When each one of a series begins, as the host has computed it; of a single one, nothing need stand here. */
+  declare starts: readonly number[];
   declare warnings: readonly PlanWarning[];
   /** Whether it is under way. */
   declare busy: boolean;
@@ -64,6 +69,7 @@ export class RapportAppointmentForm extends RapportElement {
     this.draft = null;
     this.name = "";
     this.zone = "";
+    this.starts = [];
     this.warnings = [];
     this.busy = false;
     this.trouble = null;
@@ -93,7 +99,7 @@ export class RapportAppointmentForm extends RapportElement {
     const { plan, day } = this.texts;
     return html`<div class="two"><label class="field"><span class="label">${plan.modality}</span><select class="input" id="modality">${MODALITIES.map((modality) => html`<option value=${modality} ?selected=${modality === draft.modality}>${day.kinds[modality]}</option>`)}</select></label>
       <label class="field"><span class="label">${plan.weekly}</span><input class="input" id="weekly" type="number" inputmode="numeric" min="1" max="52" .value=${String(draft.weekly)} aria-invalid=${this.trouble === "badWeeks"} aria-describedby="weeks"></label></div>
-      <p class="meta" id="weeks">${plan.weeklyHint}</p>
+      <p class="meta" id="weeks">${plan.weeklyHint}</p><p class="small" role="status">${this.#seriesWords()}</p>
       <label class="field"><span class="label">${plan.name}</span><input class="input" id="title" dir="auto" .value=${draft.title} aria-describedby="hint"></label><p class="meta" id="hint">${plan.nameHint(name)}</p>
       <label class="field"><span class="label">${plan.note}</span><textarea class="input" id="note" dir="auto" .value=${draft.note}></textarea></label>`;
   }
@@ -107,6 +113,18 @@ export class RapportAppointmentForm extends RapportElement {
     return there === null ? plan.zone(placeOf(this.zone)) : plan.there(placeOf(this.zone), there.by(startMs));
   }
 
+  /** How many, and when the last one is, by both clocks. */
+  #seriesWords(): string {
+    const { plan } = this.texts;
+    const lastMs = this.starts.at(-1);
+    if (this.starts.length < 2 || lastMs === undefined) {
+      return "";
+    }
+    const words = plan.series(String(this.starts.length), this.times.by(lastMs));
+    const there = this.zone && known(this.zone) ? this.times.elsewhere(this.zone, [lastMs]) : null;
+    return there === null ? words : `${words} ${plan.seriesThere(placeOf(this.zone), there.by(lastMs))}`;
+  }
+
   #renderWarnings(): TemplateResult {
     const { texts, times } = this;
     const { plan } = texts;
@@ -114,7 +132,8 @@ export class RapportAppointmentForm extends RapportElement {
       warning.kind === "closed"
         ? plan.closed(times.by(warning.startMs))
         : plan.conflict(isolated(warning.name || texts.somebody), times.by(warning.startMs));
-    return html`<div class="note">${icon("clock")}<div><b>${plan.warnings}</b><ul>${this.warnings.map((warning) => html`<li>${words(warning)}</li>`)}</ul></div></div>`;
+    const more = this.warnings.length - WARNINGS_SHOWN;
+    return html`<div class="note">${icon("clock")}<div><b>${plan.warnings}</b><ul>${this.warnings.slice(0, WARNINGS_SHOWN).map((warning) => html`<li>${words(warning)}</li>`)}</ul>${more > 0 ? html`<p>${plan.more(String(more))}</p>` : nothing}</div></div>`;
   }
 
   /** What stands in the fields; null where the time is none. */

@@ -113,12 +113,13 @@ export class RapportAppointment extends RapportElement {
   }
 
   /** The one thing to do now: open the room, or write. */
-  #renderPrimary({ appointment, inRoom }: HeldView, nowMs: number, over: boolean): TemplateResult {
+  #renderPrimary({ appointment, inRoom, locked }: HeldView, nowMs: number, over: boolean): TemplateResult {
     const { held } = this.texts;
     const { id, conversation, modality } = appointment;
     const hasRoom = modality !== "phone" && modality !== "in_person";
     if (inRoom && !over) {
-      return html`<p class="note">${door("", "open")}<span>${held.inRoom}</span></p>`;
+      return html`<p class="note">${door("", locked ? "closed" : "open")}<span role="status">${locked ? held.locked : held.inRoom}</span></p>
+        <button class="btn quiet wide" @click=${() => this.emit("rapport-lock", { on: !locked })}>${icon("lock")}${locked ? held.unlock : held.lock}</button>`;
     }
     if (hasRoom && nowMs >= opensMs(appointment) && !over) {
       return html`<button class="btn primary wide" @click=${() => this.emit("rapport-enter", { appointment: id })}>${held.open}</button>`;

@@ -256,7 +256,22 @@ export const callLook: CSSResult = css`
     inset-block: auto var(--s3);
     padding: var(--s2);
   }
-  .more-panel button {
+  .more-panel.pad {
+    padding: var(--s4) var(--s5) var(--s5);
+  }
+  .more-panel.pad .row {
+    margin-block: 0 var(--s3);
+  }
+  .more-panel.pad p + .row {
+    margin-block: var(--s4) 0;
+  }
+  .more-panel .tool {
+    color: inherit;
+  }
+  .more-panel rapport-media-devices {
+    color-scheme: dark;
+  }
+  .more-panel li button {
     display: flex;
     align-items: center;
     gap: var(--s3);
@@ -269,7 +284,7 @@ export const callLook: CSSResult = css`
     text-align: start;
     cursor: pointer;
   }
-  .more-panel button:hover {
+  .more-panel li button:hover {
     background: var(--stage-3);
   }
   .side {

@@ -1,6 +1,6 @@
 /** Sentences on the stage of a call, and what its keys mean. Pure. */
 
-import type { CallQuality, CallStage } from "./live-views.ts";
+import type { CallQuality, CallStage, DeviceNote } from "./live-views.ts";
 import type { Speech } from "./office-words.ts";
 import { inSentence, type Texts } from "./texts/texts.ts";
 
@@ -24,12 +24,26 @@ export function minutesWords(call: CallStage, { texts, nowMs }: Drawn): string {
   return call.minutes === 0 ? words.minutes(String(passed)) : words.of(String(passed), String(call.minutes));
 }
 
+/** Whether this page has none of its media: it is over, on another device, or its page was closed. */
+export function isAway({ phase }: Pick<CallStage, "phase">): boolean {
+  return phase === "ended" || phase === "elsewhere" || phase === "interrupted";
+}
+
+/** What has become of a camera or microphone, and what that means. */
+export function deviceWords({ which, what, now }: DeviceNote, { mediaDevices }: Texts): string {
+  if (what !== "gone") {
+    return mediaDevices[what][which];
+  }
+  const words = mediaDevices.gone[which];
+  return now === "" ? words.none : words.now(now);
+}
+
 /** How many of three bars are lit, and the level in one word. */
 export function qualityOf({ quality, phase, lostMs }: CallStage): {
   readonly bars: number;
   readonly level: CallQuality;
 } {
-  const level = phase === "ended" || lostMs !== 0 ? "none" : phase === "connected" ? quality : "unknown";
+  const level = isAway({ phase }) || lostMs !== 0 ? "none" : phase === "connected" ? quality : "unknown";
   return { bars: { good: 3, fair: 2, weak: 1, none: 0, unknown: 0 }[level], level };
 }
 
@@ -49,14 +63,29 @@ export function degradedWords(call: CallStage, name: string, { call: words }: Te
   return call.told ? `${why} ${words.theySee(name)}` : why;
 }
 
-/** What a key does in a call; null for nothing, and for every key where somebody writes. */
-export function callKey(event: KeyboardEvent): "microphone" | "camera" | "chat" | "close" | null {
-  const from = event.composedPath()[0];
+/**
+ * What a key does in a call; null for nothing, and for every key where somebody writes. Single letters act on the stage
+ * alone: elsewhere they may come from speech input, or belong to something else (WCAG 2.1.4).
+ */
+export function callKey(
+  event: KeyboardEvent,
+  stage: EventTarget | null,
+): "microphone" | "camera" | "chat" | "close" | null {
+  const path = event.composedPath();
+  const [from] = path;
   const writes = from instanceof HTMLElement && (from.matches("input, textarea, select") || from.isContentEditable);
   if (event.key === "Escape") {
     return "close";
   }
-  if (writes || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
+  if (
+    stage === null ||
+    !path.includes(stage) ||
+    writes ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.repeat
+  ) {
     return null;
   }
   const keys: Readonly<Record<string, "microphone" | "camera" | "chat">> = { m: "microphone", v: "camera", c: "chat" };

@@ -141,8 +141,16 @@ export interface Emitted {
   /** Turn one's own microphone or camera on or off. */
   "rapport-microphone": { readonly on: boolean };
   "rapport-camera": { readonly on: boolean };
-  /** Use this camera or microphone. */
-  "rapport-choose-device": { readonly which: "camera" | "microphone"; readonly device: string };
+  /** Use this device. */
+  "rapport-choose-device": { readonly which: "camera" | "microphone" | "speaker"; readonly device: string };
+  /** What was said of a device is read. */
+  "rapport-note-read": null;
+  /** Go to a call, or go on here with one that is on another device or whose page was closed; or leave it. */
+  "rapport-take-call": { readonly call: MessageId };
+  "rapport-leave-call": { readonly call: MessageId };
+  /** Give up the place at this appointment's door; show who waits at one's own. */
+  "rapport-leave-door": { readonly appointment: AppointmentKey };
+  "rapport-show-waiting": null;
   /** Try camera, microphone and connection again. */
   "rapport-check-again": null;
   /** Play the tone; whether it was heard. */
@@ -164,6 +172,10 @@ export interface Emitted {
   "rapport-own-view": { readonly shown: boolean };
   /** Ask the other person to wait outside. */
   "rapport-send-back": null;
+  /** The person of this call is to leave for good; the person has confirmed. */
+  "rapport-remove-person": null;
+  /** Nobody new may knock, or people may again. */
+  "rapport-lock": { readonly on: boolean };
   /** End the call; close what is said of it afterwards. */
   "rapport-hang-up": null;
   "rapport-call-closed": null;
@@ -198,6 +210,12 @@ export interface Emitted {
   "rapport-admit-sure": { readonly appointment: AppointmentKey; readonly account: AccountId };
   "rapport-keep-waiting": null;
   "rapport-decline": { readonly appointment: AppointmentKey; readonly account: AccountId; readonly words: string };
+  /** Let everybody in who waits for this appointment; end somebody's waiting for good. */
+  "rapport-admit-all": { readonly appointment: AppointmentKey };
+  "rapport-remove": { readonly appointment: AppointmentKey; readonly account: AccountId; readonly words: string };
+  /** Make an address for calendar programs; there is to be none any more. */
+  "rapport-make-feed": null;
+  "rapport-end-feed": null;
 }
 
 /** An event of an element. */

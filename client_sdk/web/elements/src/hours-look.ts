@@ -2,7 +2,7 @@
 
 import { type CSSResult, css } from "lit";
 
-/** Rows of a week, forms that open below a row, switches. */
+/** Rows of a week, forms that open below a row. */
 export const hoursLook: CSSResult = css`
   .drow {
     display: grid;
@@ -114,39 +114,6 @@ export const hoursLook: CSSResult = css`
     background: var(--line);
     margin-block: var(--s3);
   }
-  .switch {
-    appearance: none;
-    flex: none;
-    position: relative;
-    inline-size: 2.75rem;
-    block-size: 1.625rem;
-    margin: 0;
-    border: 1px solid var(--edge);
-    border-radius: var(--r-full);
-    background: var(--sunken);
-    cursor: pointer;
-  }
-  .switch::after {
-    content: "";
-    position: absolute;
-    inset-block: 0.1875rem;
-    inset-inline-start: 0.1875rem;
-    aspect-ratio: 1;
-    border-radius: 50%;
-    background: var(--edge);
-    transition: translate var(--m-quick) var(--ease);
-  }
-  .switch:checked {
-    background: var(--primary);
-    border-color: var(--primary);
-  }
-  .switch:checked::after {
-    background: var(--on-primary);
-    translate: 1.125rem;
-  }
-  .switch:checked:dir(rtl)::after {
-    translate: -1.125rem;
-  }
   .tick {
     display: flex;
     align-items: center;
@@ -209,20 +176,6 @@ export const hoursLook: CSSResult = css`
     }
     .axis text {
       fill: CanvasText;
-    }
-    .switch {
-      forced-color-adjust: none;
-      background: Canvas;
-      border-color: CanvasText;
-    }
-    .switch::after {
-      background: CanvasText;
-    }
-    .switch:checked {
-      background: Highlight;
-    }
-    .switch:checked::after {
-      background: HighlightText;
     }
   }
 `;

@@ -1,6 +1,7 @@
 /** `rapport-hours-promise`: by when answers are promised, who is asked for urgent messages, what reaches a closed office. */
 
 import { css, html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { switchLook } from "./choice-look.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { fieldOf, minutesOf } from "./hours-draft.ts";
 import { hoursLook } from "./hours-look.ts";
@@ -22,6 +23,7 @@ export class RapportHoursPromise extends RapportElement {
   static override styles = [
     ...SHEETS,
     hoursLook,
+    switchLook,
     css`
       .card {
         padding: var(--s4);

@@ -7,6 +7,9 @@
 export { RapportAppointment } from "./appointment.ts";
 export { RapportAppointmentForm } from "./appointment-form.ts";
 export { RapportAside } from "./aside.ts";
+export { RapportAtDoor } from "./at-door.ts";
+export { RapportAwayCall } from "./away-call.ts";
+export { RapportCalendarFeed } from "./calendar-feed.ts";
 export { RapportCall } from "./call.ts";
 export { type HomeRow, RapportClientHome } from "./client-home.ts";
 export { RapportClientList } from "./client-list.ts";
@@ -28,6 +31,7 @@ export { DIGITS, RapportLinkDevice } from "./link-device.ts";
 export { type Part, partsOf } from "./links.ts";
 export type * from "./live-views.ts";
 export { isAhead, opensMs, stageOf } from "./live-words.ts";
+export { NO_DEVICES, RapportMediaDevices } from "./media-devices.ts";
 export { RapportNewInvite, WELCOME_BYTES } from "./new-invite.ts";
 export { RapportNotifications } from "./notifications.ts";
 export { RapportOfficeDoor } from "./office-door.ts";

@@ -49,14 +49,34 @@ export type CheckState = "idle" | "checking" | "works" | "needs";
 /** Why a device of the person is not there: blocked by them or the browser, none plugged in, taken by another program. */
 export type DeviceTrouble = "blocked" | "missing" | "busy";
 
-/** A camera or microphone one may choose. */
+/** A camera, microphone or speaker one may choose. */
 export interface MediaDevice {
   readonly id: string;
   readonly label: string;
 }
 
+/** What one may choose from, and what is in use. Lists are empty while the browser names nothing. */
+export interface DevicesView {
+  readonly cameras: readonly MediaDevice[];
+  readonly microphones: readonly MediaDevice[];
+  readonly speakers: readonly MediaDevice[];
+  readonly cameraId: string;
+  readonly microphoneId: string;
+  readonly speakerId: string;
+}
+
+/**
+ * What is to be said of a camera or microphone in a call. "gone": it was pulled out or taken away by itself; now: what
+ * is used in its place, "" for nothing.
+ */
+export interface DeviceNote {
+  readonly which: "camera" | "microphone";
+  readonly what: DeviceTrouble | "gone";
+  readonly now: string;
+}
+
 /** What the test of camera, microphone, sound and connection has found so far. */
-export interface PrecallView {
+export interface PrecallView extends DevicesView {
   readonly camera: CheckState;
   readonly cameraTrouble: DeviceTrouble | null;
   readonly microphone: CheckState;
@@ -68,10 +88,8 @@ export interface PrecallView {
   /** What the connection is good for, and why not for more. */
   readonly verdict: "good" | "fair" | "poor" | null;
   readonly relayOnly: boolean;
-  readonly cameras: readonly MediaDevice[];
-  readonly microphones: readonly MediaDevice[];
-  readonly cameraId: string;
-  readonly microphoneId: string;
+  /** A device that went while it was tested, null for none. */
+  readonly note: DeviceNote | null;
 }
 
 /** What a client at the door is told. */
@@ -85,6 +103,7 @@ export type DoorNews =
   | "late"
   | "sent_back"
   | "admitted"
+  | "writing"
   | "declined"
   | "removed"
   | "expired"
@@ -95,10 +114,20 @@ export type DoorNews =
 /** How good the connection of a call is. */
 export type CallQuality = "good" | "fair" | "weak" | "none" | "unknown";
 
-/** A call as its stage is drawn. */
+/** A call as its stage is drawn. "elsewhere": on another device of this account; "interrupted": its page was closed. */
 export interface CallStage {
   readonly name: string;
-  readonly phase: "calling" | "ringing" | "connecting" | "connected" | "reconnecting" | "ended";
+  readonly phase:
+    | "calling"
+    | "ringing"
+    | "connecting"
+    | "connected"
+    | "reconnecting"
+    | "elsewhere"
+    | "interrupted"
+    | "ended";
+  /** Which device has it, while it is elsewhere; "" where that is not known. */
+  readonly device: string;
   /** When the two were first connected, 0 = not yet. */
   readonly connectedMs: number;
   /** Minutes of the appointment, 0 = it has none. */
@@ -117,8 +146,30 @@ export interface CallStage {
   readonly speaking: boolean;
   readonly microphone: boolean;
   readonly camera: boolean;
+  /** What is to be said of a camera or microphone, null for nothing. */
+  readonly note: DeviceNote | null;
   /** It ended because something in between tried to take the other person's place. */
   readonly refused: boolean;
+}
+
+/**
+ * A call of this account that is not on the screen. "here": in this page, under another screen; "elsewhere": on another
+ * device; "interrupted": of this device, its page was closed.
+ */
+export interface AwayCall {
+  readonly call: MessageId;
+  readonly name: string;
+  readonly where: "here" | "elsewhere" | "interrupted";
+  /** Which device has it, "" where that is not known. */
+  readonly device: string;
+}
+
+/** A door that this device waits at. "called": its host lets it in now; "writing": it is in, and people write there. */
+export interface DoorPlace {
+  readonly appointment: AppointmentKey;
+  /** Its host, "" where that is not known. */
+  readonly name: string;
+  readonly stands: "waits" | "called" | "writing";
 }
 
 /** A call that rings here. */
@@ -188,6 +239,8 @@ export interface HeldView {
   readonly link: string;
   /** This device is in the room: whoever waits is told that their host is there. */
   readonly inRoom: boolean;
+  /** Nobody new may knock. */
+  readonly locked: boolean;
 }
 
 /** Somebody before the door. */

@@ -1,6 +1,7 @@
 /** `rapport-notifications`: whether this device is told when something comes, and when it is left in peace. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { switchLook } from "./choice-look.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { fieldOf, minutesOf } from "./hours-draft.ts";
 import { hoursLook } from "./hours-look.ts";
@@ -13,6 +14,7 @@ export class RapportNotifications extends RapportElement {
   static override styles = [
     ...SHEETS,
     hoursLook,
+    switchLook,
     css`
       .times-row {
         display: flex;

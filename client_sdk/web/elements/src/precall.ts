@@ -1,10 +1,13 @@
 /** `rapport-precall`: camera, microphone, sound and connection before an appointment, and how one wants to join. */
 
 import { html, nothing, type PropertyDeclarations, type TemplateResult } from "lit";
+import { deviceWords } from "./call-words.ts";
+import { segLook } from "./choice-look.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { type IconName, icon } from "./icons.ts";
-import { choiceLook, ctlLook, previewLook } from "./live-look.ts";
+import { ctlLook, previewLook } from "./live-look.ts";
 import type { AppointmentView, CallMode, CheckState, DeviceTrouble, MediaDevice, PrecallView } from "./live-views.ts";
+import { NO_DEVICES } from "./media-devices.ts";
 import { playing } from "./playing.ts";
 import { precallLook } from "./precall-look.ts";
 
@@ -22,10 +25,8 @@ const UNTRIED: PrecallView = {
   connection: "idle",
   verdict: null,
   relayOnly: true,
-  cameras: [],
-  microphones: [],
-  cameraId: "",
-  microphoneId: "",
+  note: null,
+  ...NO_DEVICES,
 };
 
 /** A row of the test: what it says, and what can be done about it. */
@@ -42,7 +43,7 @@ interface Row {
  * happened, what is kept, what to do, and the two other ways to join.
  */
 export class RapportPrecall extends RapportElement {
-  static override styles = [...SHEETS, previewLook, ctlLook, choiceLook, precallLook];
+  static override styles = [...SHEETS, previewLook, ctlLook, segLook, precallLook];
   static override properties: PropertyDeclarations = {
     ...RapportElement.properties,
     appointment: { attribute: false },
@@ -69,7 +70,7 @@ export class RapportPrecall extends RapportElement {
   /** Whether the connection was tried within the last two minutes. */
   declare tooSoon: boolean;
   /** Which device is being chosen. */
-  declare protected choosing: "camera" | "microphone" | null;
+  declare protected choosing: "camera" | "microphone" | "speaker" | null;
   declare protected asked: boolean;
 
   constructor() {
@@ -127,12 +128,13 @@ export class RapportPrecall extends RapportElement {
 
   #renderRows(): TemplateResult {
     const { precall } = this.texts;
+    const { note } = this.checks;
     const rows = [
       ...(this.mode === "video" ? [this.#camera()] : []),
       ...(this.mode === "text" ? [] : [this.#microphone(), this.#sound()]),
       this.#connection(),
     ];
-    return html`<section><div role="status"><h2 class="title">${this.#result(rows)}</h2></div><ul class="checks">${rows.map(
+    return html`<section><div role="status"><h2 class="title">${this.#result(rows)}</h2></div><div role="status">${note === null ? nothing : html`<p class="note">${icon("warning")}<span>${deviceWords(note, this.texts)}</span></p>`}</div><ul class="checks">${rows.map(
       ({ state, drawing, label, text, act }) =>
         html`<li class="check ${state}">${icon(state === "works" ? "check" : state === "needs" ? "warning" : drawing)}<div class="grow"><p class="label">${label}<span class="vh">, ${precall.states[state]}</span></p>${text}</div>${act}</li>`,
     )}</ul></section>`;
@@ -183,7 +185,11 @@ export class RapportPrecall extends RapportElement {
   }
 
   /** The device in use, and another one. */
-  #choice(which: "camera" | "microphone", devices: readonly MediaDevice[], chosen: string): Pick<Row, "text" | "act"> {
+  #choice(
+    which: "camera" | "microphone" | "speaker",
+    devices: readonly MediaDevice[],
+    chosen: string,
+  ): Pick<Row, "text" | "act"> {
     const { precall } = this.texts;
     const named = (device: MediaDevice, index: number) => device.label || precall.unnamed(String(index + 1));
     const at = devices.findIndex(({ id }) => id === chosen);
@@ -196,11 +202,15 @@ export class RapportPrecall extends RapportElement {
         which,
         device: event.target instanceof HTMLSelectElement ? event.target.value : "",
       });
-    const label = which === "camera" ? precall.changeCamera : precall.changeMicrophone;
+    const label = {
+      camera: precall.changeCamera,
+      microphone: precall.changeMicrophone,
+      speaker: precall.changeSpeaker,
+    }[which];
     const text =
       this.choosing === which
         ? html`<select class="input compact" aria-label=${label} @change=${pick}>${devices.map((device, index) => html`<option value=${device.id} ?selected=${device.id === chosen}>${named(device, index)}</option>`)}</select>`
-        : current === undefined || which === "microphone"
+        : current === undefined || which !== "camera"
           ? nothing
           : html`<p class="small"><bdi>${named(current, at)}</bdi></p>`;
     const act =
@@ -212,7 +222,8 @@ export class RapportPrecall extends RapportElement {
 
   #sound(): Row {
     const { precall } = this.texts;
-    const { sound: state } = this.checks;
+    const { sound: state, speakers, speakerId } = this.checks;
+    const other = this.#choice("speaker", speakers, speakerId);
     const play = () => {
       this.asked = true;
       this.emit("rapport-play-tone");
@@ -236,7 +247,7 @@ export class RapportPrecall extends RapportElement {
       this.asked || state === "checking"
         ? answer
         : html`<button class="btn quiet compact" @click=${play}>${precall.playTone}</button>`;
-    return { state, drawing: "audio", label, text, act };
+    return { state, drawing: "audio", label, text: html`${text}${other.text}${other.act}`, act };
   }
 
   #connection(): Row {

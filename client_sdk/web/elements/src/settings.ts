@@ -1,6 +1,7 @@
 /** `rapport-settings`: one's name, whether one is seen, look and language of the screen, this device's passphrase. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { segLook } from "./choice-look.ts";
 import { bytesOf, define, RapportElement, SHEETS } from "./element.ts";
 import { NAME_BYTES } from "./invite.ts";
 import { LANGUAGES } from "./texts/texts.ts";
@@ -27,33 +28,10 @@ const FIELDS: Partial<Record<PassphraseState, string>> = {
 export class RapportSettings extends RapportElement {
   static override styles = [
     ...SHEETS,
+    segLook,
     css`
       .parts > * + * {
         margin-block-start: var(--s6);
-      }
-      .seg {
-        display: flex;
-        flex-wrap: wrap;
-        background: var(--sunken);
-        border-radius: var(--r2);
-        padding: 0.1875rem;
-      }
-      .seg button {
-        flex: 1;
-        min-block-size: 2.5rem;
-        padding-inline: var(--s2);
-        border: 0;
-        border-radius: 0.4375rem;
-        background: none;
-        font-size: var(--t-small);
-        font-weight: var(--w-medium);
-        color: var(--ink-2);
-        cursor: pointer;
-      }
-      .seg [aria-pressed="true"] {
-        background: var(--surface);
-        color: var(--ink);
-        box-shadow: 0 0 0 1px var(--edge);
       }
       .switch {
         display: flex;
@@ -68,12 +46,6 @@ export class RapportSettings extends RapportElement {
         block-size: 1.5rem;
         margin: 0;
         accent-color: var(--primary);
-      }
-      @media (forced-colors: active) {
-        .seg [aria-pressed="true"] {
-          outline: 2px solid Highlight;
-          outline-offset: -2px;
-        }
       }
     `,
   ];

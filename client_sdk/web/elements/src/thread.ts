@@ -12,11 +12,9 @@ import { inSentence } from "./texts/texts.ts";
 import { therapistCard } from "./therapist-card.ts";
 import { threadLook } from "./thread-look.ts";
 import { bubbleOf, noticeOf, reactionsOf, type Setting, spoken, stateOf } from "./thread-message.ts";
+import { ThreadPlace } from "./thread-place.ts";
 import type { AccountId, Aside, CardView, Member, Message, MessageId, Notice, OfficeView } from "./views.ts";
 import "./aside.ts";
-
-const AT_THE_END_PX = 48;
-const NEAR_THE_TOP_PX = 160;
 
 /** What can be done with a message. */
 export type MessageAction = "reply" | "edit" | "delete";
@@ -84,10 +82,7 @@ export class RapportThread extends RapportElement {
 
   #byId = new Map<string, Message>();
   #said: Pick<Setting, "texts" | "times" | "kept">;
-  #atEnd = true;
-  /** The sizes when the end was last gone to. */
-  #sizes = "";
-  #held: { key: string; top: number } | null = null;
+  readonly #place = new ThreadPlace(() => this.renderRoot);
   #seen: MessageId | null = null;
   #asked = 0;
   #resized: ResizeObserver | null = null;
@@ -119,7 +114,7 @@ export class RapportThread extends RapportElement {
   override connectedCallback(): void {
     super.connectedCallback();
     document.addEventListener("visibilitychange", this.#visible);
-    this.#resized = new ResizeObserver(() => this.#atEnd && this.#toEnd());
+    this.#resized = new ResizeObserver(() => this.#place.atEnd && this.#place.toEnd());
     this.#resized.observe(this);
     this.#observeLines();
   }
@@ -157,7 +152,7 @@ export class RapportThread extends RapportElement {
     }
     const before = this.#byId;
     this.#byId = new Map(this.messages.map((message) => [message.id, message]));
-    this.#hold();
+    this.#place.hold();
     if (this.active === null || !this.#byId.has(this.active)) {
       this.active = this.messages.at(-1)?.id ?? null;
     }
@@ -176,77 +171,32 @@ export class RapportThread extends RapportElement {
   #arrived(fresh: readonly Message[]): void {
     const received = fresh.filter((message) => message.account !== this.me);
     if (fresh.length > received.length) {
-      this.#atEnd = true;
+      this.#place.atEnd = true;
     }
     const only = received.length === 1 ? received[0] : undefined;
     if (received.length) {
       this.announced = only ? this.#spoken(only, this.#setting(only)) : this.texts.thread.arrived(received.length);
     }
-    if (!this.#atEnd) {
+    if (!this.#place.atEnd) {
       this.below += received.length;
     }
-    if (fresh.length && this.#atEnd && !this.renderRoot.querySelector(".msg:focus")) {
+    if (fresh.length && this.#place.atEnd && !this.renderRoot.querySelector(".msg:focus")) {
       this.active = this.messages.at(-1)?.id ?? null;
     }
   }
 
   protected override updated(): void {
-    const log = this.#log;
-    if (!log) {
-      return;
-    }
-    if (this.#atEnd) {
-      this.#toEnd();
-    } else if (this.#held) {
-      const line = this.renderRoot.querySelector<HTMLElement>(`[data-key="${CSS.escape(this.#held.key)}"]`);
-      log.scrollTop += line ? line.getBoundingClientRect().top - this.#held.top : 0;
-    }
-    this.#held = null;
-    this.#reportSeen();
-  }
-
-  get #log(): HTMLElement | null {
-    return this.renderRoot.querySelector<HTMLElement>(".log");
-  }
-
-  /** Remembers the first message on the screen, so that what comes above it does not move it. */
-  #hold(): void {
-    const log = this.#log;
-    if (!log || this.#atEnd) {
-      return;
-    }
-    const top = log.getBoundingClientRect().top;
-    for (const line of this.renderRoot.querySelectorAll<HTMLElement>(".msg")) {
-      const place = line.getBoundingClientRect();
-      if (place.bottom > top) {
-        this.#held = { key: line.getAttribute("data-key") ?? "", top: place.top };
-        return;
-      }
-    }
-  }
-
-  #toEnd(): void {
-    const log = this.#log;
-    if (log) {
-      this.#sizes = sizesOf(log);
-      log.scrollTop = log.scrollHeight;
+    if (this.#place.settle()) {
+      this.#reportSeen();
     }
   }
 
   #scrolled(): void {
-    const log = this.#log;
-    if (!log) {
-      return;
-    }
-    if (this.#atEnd && this.#sizes !== sizesOf(log)) {
-      this.#toEnd(); // what stands there, or its room, is of another size since: nobody has scrolled
-      return;
-    }
-    this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < AT_THE_END_PX;
-    if (this.#atEnd) {
+    const to = this.#place.scrolled();
+    if (to === "end") {
       this.below = 0;
       this.#reportSeen();
-    } else if (log.scrollTop < NEAR_THE_TOP_PX) {
+    } else if (to === "top") {
       this.#wantEarlier();
     }
   }
@@ -260,7 +210,7 @@ export class RapportThread extends RapportElement {
 
   #reportSeen(): void {
     const newest = this.messages.findLast((message) => message.account !== this.me);
-    if (newest && newest.id !== this.#seen && this.#atEnd && document.visibilityState === "visible") {
+    if (newest && newest.id !== this.#seen && this.#place.atEnd && document.visibilityState === "visible") {
       this.#seen = newest.id;
       this.emit("rapport-seen", { id: newest.id });
     }
@@ -418,7 +368,7 @@ export class RapportThread extends RapportElement {
       return nothing;
     }
     const down = () => {
-      this.#toEnd();
+      this.#place.toEnd();
       this.active = this.messages.at(-1)?.id ?? null;
       void this.focusOn(`[data-key="${CSS.escape(this.active ?? "")}"]`);
     };
@@ -502,10 +452,6 @@ export class RapportThread extends RapportElement {
         html`<button class="btn quiet compact" @click=${press(action)}>${icon(drawings[action], "s")}${thread[action]}</button>`,
     )}</div>`;
   }
-}
-
-function sizesOf(log: HTMLElement): string {
-  return `${log.scrollHeight} ${log.clientHeight}`;
 }
 
 define("rapport-thread", RapportThread);

@@ -19,7 +19,7 @@ const ADMITTED_FROM: readonly WaitingPerson["state"][] = ["waiting", "sent_back"
 /** Which form is open below whom. */
 interface Asking {
   readonly person: string;
-  readonly what: "menu" | "wait" | "decline";
+  readonly what: "menu" | "wait" | "decline" | "remove";
 }
 
 /**
@@ -76,8 +76,13 @@ export class RapportWaitingNow extends RapportElement {
       .quiet {
         background: none;
       }
-      form > * + * {
+      form > * + *,
+      .all > * + * {
         margin-block-start: var(--s2);
+      }
+      .all {
+        border-block-start: 1px solid color-mix(in srgb, var(--lamp) 55%, transparent);
+        padding-block-start: var(--s3);
       }
       .minutes {
         inline-size: 6rem;
@@ -134,9 +139,22 @@ export class RapportWaitingNow extends RapportElement {
     const some = this.people.length > 0;
     const sound = html`<button class="tool" aria-label=${this.sound ? waitingNow.soundOn : waitingNow.soundOff} @click=${() => this.emit("rapport-sound", { on: !this.sound })}>${icon(this.sound ? "bell" : "bellOff")}</button>`;
     const cards = html`<div class="card wait"><header class="row"><h2 class="label grow">${waitingNow.title}</h2>${sound}</header>
-      <ul>${repeat(this.people, keyOf, (person) => this.#renderPerson(person))}</ul></div>`;
+      <ul>${repeat(this.people, keyOf, (person) => this.#renderPerson(person))}</ul>${this.#renderAll()}</div>`;
     return html`<section aria-label=${waitingNow.region}>${some ? cards : html`<p class="small">${waitingNow.none}</p>`}
       <p class="vh" role="status">${this.arrived}</p></section>`;
+  }
+
+  /** Where several wait for one appointment: all at once, but nobody who is not on it. */
+  #renderAll(): unknown {
+    const { waitingNow } = this.texts;
+    const expected = this.people.filter(({ expected, state }) => expected && ADMITTED_FROM.includes(state));
+    const groups = Map.groupBy(expected, ({ appointment }) => appointment);
+    return [...groups]
+      .filter(([, people]) => people.length > 1)
+      .map(
+        ([appointment, people]) =>
+          html`<div class="all"><button class="btn quiet wide" @click=${() => this.emit("rapport-admit-all", { appointment })}>${waitingNow.admitAll(String(people.length))}</button><p class="meta">${waitingNow.admitAllHint}</p></div>`,
+      );
   }
 
   #renderPerson(person: WaitingPerson): TemplateResult {
@@ -204,17 +222,21 @@ export class RapportWaitingNow extends RapportElement {
         conversation === null
           ? nothing
           : html`<button class="btn quiet compact" @click=${() => this.emit("rapport-open", { conversation })}>${waitingNow.write}</button>`;
-      return html`<div class="row wrap menu" @keydown=${key}>${write}<button class="btn quiet compact" @click=${choose("wait")}>${waitingNow.askWait}</button><button class="btn quiet compact" @click=${choose("decline")}>${waitingNow.decline}</button></div>`;
+      return html`<div class="row wrap menu" @keydown=${key}>${write}<button class="btn quiet compact" @click=${choose("wait")}>${waitingNow.askWait}</button><button class="btn quiet compact" @click=${choose("decline")}>${waitingNow.decline}</button><button class="btn quiet compact" @click=${choose("remove")}>${waitingNow.remove}</button></div>`;
     }
-    const wait = what === "wait";
-    return html`<form novalidate @submit=${(event: Event) => this.#send(event, person, wait)} @keydown=${key}><p class="label">${wait ? waitingNow.waitTitle(name) : waitingNow.declineTitle(name)}</p>
-      ${wait ? html`<label class="field"><span class="label">${waitingNow.minutesLater}</span><input class="input minutes" type="number" inputmode="numeric" min="1" max="120" value="10"></label>` : nothing}
+    const [title, send] = {
+      wait: [waitingNow.waitTitle, waitingNow.sendWait] as const,
+      decline: [waitingNow.declineTitle, waitingNow.sendDecline] as const,
+      remove: [waitingNow.removeTitle, waitingNow.sendRemove] as const,
+    }[what];
+    return html`<form novalidate @submit=${(event: Event) => this.#send(event, person, what)} @keydown=${key}><p class="label">${title(name)}</p>
+      ${what === "wait" ? html`<label class="field"><span class="label">${waitingNow.minutesLater}</span><input class="input minutes" type="number" inputmode="numeric" min="1" max="120" value="10"></label>` : nothing}
       <label class="field"><span class="label">${waitingNow.words}</span><textarea class="input" dir="auto" aria-invalid=${this.tooLong} aria-describedby="hint"></textarea></label>
       <p class="meta ${this.tooLong ? "bad" : ""}" id="hint" role=${this.tooLong ? "alert" : nothing}>${this.tooLong ? waitingNow.tooLong : waitingNow.wordsHint(name)}</p>
-      <div class="row wrap"><button class="btn quiet compact">${wait ? waitingNow.sendWait : waitingNow.sendDecline}</button><button type="button" class="btn plain compact" @click=${() => this.#ask(null)}>${cancel}</button></div></form>`;
+      <div class="row wrap"><button class="btn ${what === "remove" ? "stop" : "quiet"} compact">${send}</button><button type="button" class="btn plain compact" @click=${() => this.#ask(null)}>${cancel}</button></div></form>`;
   }
 
-  #send(event: Event, { appointment, account }: WaitingPerson, wait: boolean): void {
+  #send(event: Event, { appointment, account }: WaitingPerson, what: "wait" | "decline" | "remove"): void {
     event.preventDefault();
     const words = this.renderRoot.querySelector("textarea")?.value.trim() ?? "";
     this.tooLong = bytesOf(words) > WORDS_BYTES;
@@ -225,10 +247,12 @@ export class RapportWaitingNow extends RapportElement {
     const said = Number(this.renderRoot.querySelector<HTMLInputElement>(".minutes")?.value ?? 0);
     const minutes = Math.min(120, Math.max(1, Math.round(said) || 10));
     this.#ask(null);
-    if (wait) {
+    if (what === "wait") {
       this.emit("rapport-late", { appointment, minutes, words });
-    } else {
+    } else if (what === "decline") {
       this.emit("rapport-decline", { appointment, account, words });
+    } else {
+      this.emit("rapport-remove", { appointment, account, words });
     }
   }
 }

@@ -1,9 +1,10 @@
 /** `rapport-waiting-room`: a client before the door. */
 
 import { css, html, nothing, type PropertyDeclarations, type PropertyValues, type TemplateResult } from "lit";
+import { switchLook } from "./choice-look.ts";
 import { define, RapportElement, SHEETS } from "./element.ts";
 import { door, icon } from "./icons.ts";
-import { choiceLook, previewLook, ticketLook } from "./live-look.ts";
+import { previewLook, ticketLook } from "./live-look.ts";
 import type { AppointmentView, DoorNews } from "./live-views.ts";
 import { doorWords, elsewhereWords, minutesUntil, opensMs } from "./live-words.ts";
 import { playing } from "./playing.ts";
@@ -26,6 +27,7 @@ const DOORS: Readonly<Record<DoorNews, OfficeStatus>> = {
   late: "away",
   sent_back: "in_session",
   admitted: "open",
+  writing: "open",
   declined: "closed",
   removed: "closed",
   expired: "closed",
@@ -43,7 +45,7 @@ export class RapportWaitingRoom extends RapportElement {
     ...SHEETS,
     ticketLook,
     previewLook,
-    choiceLook,
+    switchLook,
     css`
       .page {
         display: flex;
@@ -188,7 +190,8 @@ export class RapportWaitingRoom extends RapportElement {
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has("news") || changed.has("appointment")) {
       const name = inSentence(this.appointment?.name ?? "", this.texts);
-      this.come = this.news === "admitted" ? this.texts.room.come(name) : "";
+      const { come, comeWriting } = this.texts.room;
+      this.come = this.news === "admitted" ? come(name) : this.news === "writing" ? comeWriting : "";
     }
   }
 
@@ -199,11 +202,12 @@ export class RapportWaitingRoom extends RapportElement {
     }
     const { title, detail } = doorWords(news, appointment, this.words, { texts, times });
     const gone = ENDED.includes(news);
-    return html`<div class="page ${news === "admitted" ? "in" : ""}">
+    const isIn = news === "admitted" || news === "writing";
+    return html`<div class="page ${isIn ? "in" : ""}">
       <section class="at"><div>${door("l", DOORS[news])}</div><div aria-live="polite"><h2 class="display">${title}</h2><p class="small">${detail}</p></div>
         <p class="vh" aria-live="assertive">${this.come}</p></section>
-      ${gone || news === "admitted" ? nothing : this.#renderSoon(appointment)}
-      ${gone || CLOSED.includes(news) || appointment.modality === "chat" ? nothing : this.#renderMirror(appointment)}
+      ${gone || isIn ? nothing : this.#renderSoon(appointment)}
+      ${gone || CLOSED.includes(news) || news === "writing" || appointment.modality === "chat" ? nothing : this.#renderMirror(appointment)}
       ${gone ? this.#renderEnd() : this.#renderActs(appointment)}</div>`;
   }
 
@@ -248,7 +252,7 @@ export class RapportWaitingRoom extends RapportElement {
 
   #renderActs({ name, conversation }: AppointmentView): TemplateResult {
     const { room } = this.texts;
-    const write = html`<button class="btn quiet grow" @click=${() => this.emit("rapport-open", { conversation })}>${icon("talk")}${room.write(inSentence(name, this.texts))}</button>`;
+    const write = html`<button class="btn ${this.news === "writing" ? "primary" : "quiet"} grow" @click=${() => this.emit("rapport-open", { conversation })}>${icon("talk")}${room.write(inSentence(name, this.texts))}</button>`;
     return html`<div class="row acts">${conversation ? write : nothing}
       <button class="btn plain" @click=${() => this.emit("rapport-leave")}>${room.leave}</button></div>`;
   }

@@ -58,7 +58,7 @@ export type CallReason =
  * took the offer, 0 = not yet. untilMs: when ringing or connecting ends by itself, 0 = it does not. connectedMs, endedMs:
  * 0 = not yet. rings: it rings somewhere, says the server. awayThere: the other side is not heard of. answeredOn: our own
  * device that has said, sealed, that it answered; answeredElsewhere: some other device of ours has, at least by the
- * server's word. modeThere: what the other side sends. canAnswer: `accept` and `decline` may be pressed. here: this
+ * server's word. onDevice: which of our devices is in it, says the server. modeThere: what the other side sends. canAnswer: `accept` and `decline` may be pressed. here: this
  * device is the one in the call. admits: it lets us in where we wait: it does not ring, and is accepted without asking.
  */
 export interface CallView {
@@ -78,6 +78,7 @@ export interface CallView {
   readonly awayThere: boolean;
   readonly answeredOn: DeviceId | null;
   readonly answeredElsewhere: boolean;
+  readonly onDevice: DeviceId | null;
   readonly modeThere: CallMode;
   readonly modeThereWhy: ModeWhy;
   readonly canAnswer: boolean;

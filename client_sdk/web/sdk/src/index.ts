@@ -12,22 +12,25 @@ export type * from "./call-views.ts";
 export type { PrecallWhy, Quality } from "./calls/quality.ts";
 export { AppointmentBook, type AppointmentPlan } from "./client/appointments.ts";
 export type { WorkerSource } from "./client/browser.ts";
+export type { CallProblem } from "./client/call-media.ts";
 export { Calls, type OfferOptions } from "./client/calls.ts";
-export {
-  type ClientOptions,
-  type InThreadOptions,
-  RapportClient,
-  type StorageState,
-  VERSION,
-} from "./client/client.ts";
+export { RapportClient, VERSION } from "./client/client.ts";
 export { Conversation } from "./client/conversation.ts";
 export { Cover } from "./client/cover.ts";
 export type { ClientEvent, ClientEventOf, PageEvent } from "./client/events.ts";
-export type { CallProblem } from "./client/call-media.ts";
 export { LiveCall } from "./client/live-call.ts";
-export { ANY_DEVICE, type DeviceChoice, type DeviceKind, type NamedDevice, type NamedDevices, namedDevices, watchDevices } from "./client/media-devices.ts";
-export type { DeviceGone } from "./client/own-media.ts";
+export {
+  ANY_DEVICE,
+  type DeviceChoice,
+  type DeviceKind,
+  type NamedDevice,
+  type NamedDevices,
+  namedDevices,
+  watchDevices,
+} from "./client/media-devices.ts";
 export { Offices } from "./client/office.ts";
+export type { ClientOptions, InThreadOptions, StorageState } from "./client/options.ts";
+export type { DeviceGone } from "./client/own-media.ts";
 export { Interrupted } from "./client/port.ts";
 export { type PrecallOptions, type PrecallState, PrecallTest } from "./client/precall.ts";
 export { Presence } from "./client/presence.ts";

@@ -106,7 +106,8 @@ export interface Place {
  * The waiting room of an appointment, by the server's word on this connection.
  *
  * opensMs: from when one may knock. locked: nobody new may. people: for hosts everybody, for others themselves. words:
- * what the host has said to us. place: ours, null = we hold none. asHost: this device is in it as a host.
+ * what the host has said to us. place: ours, null = we hold none. asHost: this device is in it as a host. guest: what a
+ * join link has said, null where none has let us in: it is all that is known of an appointment of others.
  */
 export interface Room {
   readonly appointment: AppointmentId;
@@ -118,6 +119,7 @@ export interface Room {
   readonly words: DoorWords | null;
   readonly place: Place | null;
   readonly asHost: boolean;
+  readonly guest: LinkUsed | null;
 }
 
 /** Where a join link has led. */

@@ -163,12 +163,17 @@ describe("meetings, for a page", { timeout: 60_000 }, () => {
 
   it("lets in by a link, one device, and voids it after five wrong words", async () => {
     const { id, startMs, minutes } = await planned(clock.ms + 5 * MINUTE_MS);
-    const sam = await openClient(server);
+    const kept = new MemoryStorage();
+    let sam = await openClient(server, kept);
     await sam.join(await done(dana.invite()), "Sam");
     const url = await done(dana.waitingRoom.makeLink(id, "tulip"));
     await assert.rejects(done(sam.waitingRoom.useLink(url)), { code: "not_found" });
     assert.deepEqual(await done(sam.waitingRoom.useLink(url, "tulip")), { appointment: id, startMs, minutes });
     await assert.rejects(done(kim.waitingRoom.useLink(url, "tulip")), { code: "not_found" });
+    await sam.close();
+    sam = await openClient(server, kept); // a reload: the link is gone, what it has said is kept
+    assert.deepEqual(sam.waitingRoom.of(id)?.guest, { appointment: id, startMs, minutes });
+    assert.equal(dana.waitingRoom.of(id)?.guest, null);
     await done(sam.waitingRoom.knock(id));
     await until(() => dana.waitingRoom.waiting().some(({ person }) => !person.expected));
     const person = dana.waitingRoom.waiting()[0]?.person ?? assert.fail();
@@ -180,6 +185,11 @@ describe("meetings, for a page", { timeout: 60_000 }, () => {
       await assert.rejects(done(sam.waitingRoom.useLink(other, `wrong ${round}`)), { code: "not_found" });
     }
     await assert.rejects(done(sam.waitingRoom.useLink(other, "rose")), { code: "not_found" });
+    const third = await done(dana.waitingRoom.makeLink(id, ""));
+    assert.deepEqual(await done(dana.waitingRoom.useLink(third)), { appointment: id, startMs, minutes }, "only a look");
+    await assert.rejects(done(sam.waitingRoom.endLink(third)), { code: "forbidden" });
+    await done(dana.waitingRoom.endLink(third));
+    await assert.rejects(done(sam.waitingRoom.useLink(third)), { code: "not_found" });
     await assert.rejects(done(sam.waitingRoom.useLink("https://rapport.test/i/abc#AQ")), { code: "bad_format" });
     await sam.close();
   });

@@ -2,13 +2,16 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
+import { Calls } from "../src/client/calls.ts";
 import { LiveCall } from "../src/client/live-call.ts";
 import { ANY_DEVICE } from "../src/client/media-devices.ts";
 import { OwnMedia } from "../src/client/own-media.ts";
 import type { Port } from "../src/client/port.ts";
+import { PrecallTest } from "../src/client/precall.ts";
 import type { CallShown } from "../src/engine/calls/calls-shown.ts";
+import type { Snapshot } from "../src/local-device/types.ts";
 import { LocalError } from "../src/protocol/errors.ts";
-import type { MessageId } from "../src/protocol/ids.ts";
+import type { ConversationId, MessageId } from "../src/protocol/ids.ts";
 import { settle } from "./settle.ts";
 
 /** Node.js has neither tracks nor streams. */
@@ -47,8 +50,15 @@ function yes(): void {
   give(stream);
 }
 
+/** What a level is taken from. */
+class Sound {
+  createAnalyser = () => ({ fftSize: 0, getFloatTimeDomainData: () => undefined });
+  createMediaStreamSource = () => ({ connect: () => undefined });
+  close = async () => undefined;
+}
+
 before(() => {
-  Object.assign(globalThis, { MediaStream: Stream });
+  Object.assign(globalThis, { MediaStream: Stream, AudioContext: Sound });
   const getUserMedia = ({ audio }: MediaStreamConstraints) =>
     new Promise((give) => void asked.push({ kind: audio === undefined ? "video" : "audio", give }));
   Object.defineProperty(navigator, "mediaDevices", { configurable: true, value: { getUserMedia } });
@@ -62,6 +72,30 @@ afterEach(() => {
 const on = () => given.filter(({ isLive }) => isLive).map(({ kind }) => kind);
 
 describe("camera and microphone", () => {
+  it("are given back by the test before a call when the person wants to join without them", async () => {
+    const test = new PrecallTest({ call: () => assert.fail("no relay is tested") } as unknown as Port);
+    const run = test.run();
+    await settle();
+    yes();
+    await settle();
+    yes();
+    await run;
+    assert.deepEqual(on(), ["audio", "video"]);
+    await test.use("audio");
+    assert.deepEqual([on(), test.state.camera, test.state.microphone], [["audio"], "ok", "ok"]);
+    await test.use("text");
+    assert.deepEqual([on(), test.state.microphone], [[], "ok"]);
+    const again = test.use("video");
+    await settle();
+    yes();
+    await settle();
+    yes();
+    await again;
+    assert.deepEqual(on(), ["audio", "video"]);
+    test.stop();
+    assert.deepEqual(on(), []);
+  });
+
   it("stay off when the call has ended while the browser asked", async () => {
     const own = new OwnMedia();
     const used = own.use("video");
@@ -122,6 +156,42 @@ describe("a call", () => {
     assert.deepEqual([said, on()], [["hangUpCall"], []]);
     await assert.rejects(held.accept(), LocalError);
   });
+
+  for (const isOpened of [true, false]) {
+    it(`goes on with our microphone when both had called, ${isOpened ? "opened when it rang" : "not opened"}`, async () => {
+      const conversation = "v" as ConversationId;
+      const theirs = { ...ringing, view: { ...view, media: "audio", conversation } };
+      let snapshot: unknown = { identity: { role: "client" }, calls: { [call]: theirs } };
+      let page = "";
+      const offered = (name: string, args: readonly unknown[]) => {
+        page = name === "offerCall" ? (args[1] as { page: string }).page : page;
+      };
+      const port = { call: async (name: string, ...args: unknown[]) => offered(name, args) } as unknown as Port;
+      const calls = new Calls(
+        port,
+        () => snapshot as Snapshot,
+        () => undefined,
+      );
+      const opened = isOpened ? calls.open(call) : null;
+      const ours = calls.offer(conversation, { media: "audio" });
+      await settle();
+      yes();
+      const { id } = await ours;
+      const ended = { ...theirs, page, view: { ...theirs.view, id, phase: "ended", reason: "glare" } };
+      const here = { ...theirs.view, phase: "connecting", here: true, canAnswer: false };
+      const goesOn = { ...theirs, page, view: here, orders: { ...orders, start: 1 } };
+      snapshot = { identity: { role: "client" }, calls: { [id]: ended, [call]: goesOn } };
+      calls.follow();
+      calls.follow();
+      await settle();
+      yes();
+      await settle();
+      assert.deepEqual([given.length, asked.length, on()], [2, 0, ["audio"]]);
+      assert.equal(opened ?? calls.open(call), calls.open(call));
+      assert.equal(calls.current, calls.open(call));
+      calls.close();
+    });
+  }
 
   for (const seen of [true, false]) {
     it(`that another own device has won closes its media, ${seen ? "begun" : "not begun"}`, async () => {

@@ -53,6 +53,7 @@ BUDGETS: Final[dict[str, tuple[str, Counted]]] = {
     "room.act": ("rooms", Counted.DEVICE),
     "room.link": ("appointments", Counted.ACCOUNT),
     "room.use_link": ("room_links", Counted.ACCOUNT),
+    "room.end_link": ("appointments", Counted.ACCOUNT),
     "urgent.seen": ("urgent", Counted.ACCOUNT),
     "turn.credentials": ("turn", Counted.ACCOUNT),
 }

@@ -177,6 +177,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "room.use_link": lambda to, asked: to.room_links.use(
         asked.who, RoomLinkId(asked.ids["link"]), asked.content(RoomLinkUse)
     ),
+    "room.end_link": lambda to, asked: to.room_links.end(asked.who, RoomLinkId(asked.ids["link"])),
     "urgent.seen": lambda to, asked: to.urgent.seen(asked.who, asked.content(UrgentSeen)),
     "turn.credentials": lambda to, asked: to.turn.credentials(asked.who, asked.content(TurnWanted)),
 }

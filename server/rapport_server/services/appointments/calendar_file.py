@@ -42,17 +42,26 @@ def calendar_file(records: Sequence[AppointmentRecord], method: str, now_ms: int
 
 
 def _event(record: AppointmentRecord, stamp: datetime) -> icalendar.Event:
-    zone = _zone(record.zone)
+    begin, end = _times(record)
     event = icalendar.Event()
     event.add("uid", f"{record.id.hex()}@rapport")
     event.add("sequence", record.version - 1)
     event.add("dtstamp", stamp)
-    event.add("dtstart", datetime.fromtimestamp(record.start_ms // 1000, zone))
-    event.add("dtend", datetime.fromtimestamp(record.end_ms // 1000, zone))
+    event.add("dtstart", begin)
+    event.add("dtend", end)
     event.add("summary", SUMMARY)
     event.add("status", "CANCELLED" if record.cancelled else "CONFIRMED")
     event.add("class", "PRIVATE")
     return event
+
+
+def _times(record: AppointmentRecord) -> tuple[datetime, datetime]:
+    """Start and end in the zone; both in UTC where one is a wall time that is there twice: files cannot say which."""
+    instants = [datetime.fromtimestamp(at_ms // 1000, UTC) for at_ms in (record.start_ms, record.end_ms)]
+    begin, end = (at.astimezone(_zone(record.zone)) for at in instants)
+    if any(at.utcoffset() != at.replace(fold=1 - at.fold).utcoffset() for at in (begin, end)):
+        begin, end = instants
+    return begin, end
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -72,7 +72,6 @@ def planned(
     if before is not None and before.host != who.account:
         raise not_found()
     members = members_of(asked)
-    moved_from_ms = _moved_from(before, asked)
     fields = (asked.conv, asked.version, asked.start_ms, asked.minutes, asked.modality, asked.zone, members,
               asked.series, asked.cancelled)  # fmt: skip
     if before is not None and fields == _fields(before):
@@ -82,7 +81,19 @@ def planned(
     _check(before, asked, who, members)
     if not (asked.cancelled and before is not None and before.start_ms == asked.start_ms):
         _check_start(asked.start_ms, now_ms)
-    record = AppointmentRecord(
+    record = _as_asked(before, asked, who, members)
+    if before is None or before.start_ms != record.start_ms:  # another start is another appointment to be reminded of
+        record = replace(record, reminded=_left_out(record, now_ms))
+    else:
+        record = _carried_over(before, record, now_ms)
+    return with_next(record if before is None else replace(record, change=before.change + 1))
+
+
+def _as_asked(
+    before: AppointmentRecord | None, asked: AppointmentTimes, who: Principal, members: tuple[AccountId, ...]
+) -> AppointmentRecord:
+    """What the host has put, and nothing that has happened to it since."""
+    return AppointmentRecord(
         who.practice,
         AppointmentId(asked.appointment),
         asked.conv,
@@ -94,23 +105,22 @@ def planned(
         asked.zone,
         members,
         asked.series,
-        moved_from_ms,
+        _moved_from(before, asked),
         asked.cancelled,
     )
-    if before is None:
-        return with_next(replace(record, reminded=_left_out(record, now_ms)))
-    if before.start_ms == record.start_ms:
-        record = replace(
-            record,
-            reminded=before.reminded,
-            reached=tuple(account for account in before.reached if account in members),
-            outcome=before.outcome,
-            minutes_held=before.minutes_held,
-            outcome_said=before.outcome_said,
-        )
-    else:
-        record = replace(record, reminded=_left_out(record, now_ms))
-    return with_next(replace(record, change=before.change + 1))
+
+
+def _carried_over(before: AppointmentRecord, record: AppointmentRecord, now_ms: int) -> AppointmentRecord:
+    """With what has happened at the start that both have: reminders, who was reached by them, how it went."""
+    reminded = _kept_out(before, record, now_ms)
+    return replace(
+        record,
+        reminded=reminded,
+        reached=tuple(each for each in before.reached if each in record.members and reminded == before.reminded),
+        outcome=before.outcome,
+        minutes_held=before.minutes_held,
+        outcome_said=before.outcome_said,
+    )
 
 
 def _fields(record: AppointmentRecord) -> tuple[object, ...]:
@@ -163,6 +173,12 @@ def _reminder_ms(record: AppointmentRecord, minutes: int) -> int:
 def _left_out(record: AppointmentRecord, now_ms: int) -> int:
     """The last reminder whose time had passed when the start was agreed: nobody is reminded of what is new."""
     return min((minutes for minutes in REMINDERS if _reminder_ms(record, minutes) <= now_ms), default=0)
+
+
+def _kept_out(before: AppointmentRecord, record: AppointmentRecord, now_ms: int) -> int:
+    """The last reminder given or left out, of a start that stays: what a cancellation kept back is not given late."""
+    out = [before.reminded, _left_out(record, now_ms) if before.cancelled and not record.cancelled else 0]
+    return min((minutes for minutes in out if minutes), default=0)
 
 
 def _to_come(record: AppointmentRecord) -> list[int]:

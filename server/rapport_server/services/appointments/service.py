@@ -105,8 +105,7 @@ class Appointments:
                 for asked in request.appointments
             ]
             new = [change for change in changes if change.after is not change.before]
-            if sum(change.before is None for change in new):
-                await self._check_room_for(who, sum(change.before is None for change in new), now)
+            await self._check_room_for(who, new, now)
             if await self._write(who.practice, new, now):
                 return self._answer([change.after for change in changes])
         raise Rejected(ErrorCode.CONFLICT, "somebody else is changing them")
@@ -114,24 +113,23 @@ class Appointments:
     async def _check_people(
         self, who: Principal, request: PutAppointments, standing: dict[AppointmentId, AppointmentRecord]
     ) -> None:
-        """Who is new must be in the conversation, and so must be whoever makes something new in it."""
-        conv = request.appointments[0].conv
-        hosts = {record.host for record in standing.values()}
-        if hosts - {who.account}:
+        """Who is new must be in the conversation, and so must be whoever makes or changes something in it."""
+        if {record.host for record in standing.values()} - {who.account}:
             raise not_found()
         new = set[AccountId]()
         for asked in request.appointments:
             new |= new_members(standing.get(asked.appointment), asked)
-        if not new:
-            return
+        conv = next((record.conv for record in standing.values()), request.appointments[0].conv)
         conversation = await self._store.conversation(who.practice, conv)
         if conversation is None or who.account not in conversation.members:
             raise not_found()
         if not new <= set(conversation.members):
             raise Rejected(ErrorCode.RULE_BROKEN, "members are of the conversation")
 
-    async def _check_room_for(self, who: Principal, count: int, now: int) -> None:
-        if await self._store.count_appointments(who.practice, who.account, now) + count > TO_COME_MOST:
+    async def _check_room_for(self, who: Principal, changes: list[AppointmentChange], now: int) -> None:
+        """What is new counts, and what had begun and is to come again."""
+        count = sum(before is None or before.start_ms < now <= after.start_ms for before, after in changes)
+        if count and await self._store.count_appointments(who.practice, who.account, now) + count > TO_COME_MOST:
             raise Rejected(ErrorCode.TOO_MANY, "too many appointments to come")
 
     async def outcome(
@@ -154,6 +152,9 @@ class Appointments:
 
     async def reached(self, who: Principal, appointment: AppointmentId, request: Reached) -> AppointmentsAnswer:
         """A device has taken a reminder; the others are told. Raises Rejected(NOT_FOUND)."""
+        standing = await self._within(who.practice, appointment)
+        if standing is None or who.account not in standing.members:
+            raise not_found()
 
         def change(record: AppointmentRecord) -> AppointmentRecord:
             if who.account not in record.members:
@@ -172,7 +173,7 @@ class Appointments:
 
     async def may_test(self, who: Principal, appointment: AppointmentId) -> None:
         """Whether this device may test itself for an appointment now. Raises Rejected(NOT_FOUND) where it may not."""
-        record = await self._store.appointment(who.practice, appointment)
+        record = await self._within(who.practice, appointment)
         now = self._clock.now_ms()
         if record is None or not may_test_now(record, now):
             raise not_found()
@@ -204,8 +205,8 @@ class Appointments:
         if whose is None:
             raise not_found()
         now = self._clock.now_ms()
-        span = max(0, now - FEED_BEFORE_MS), now + FEED_AHEAD_MS
-        records = await self._store.appointments(*whose, *span, TO_COME_MOST)
+        spans = (max(0, now - FEED_BEFORE_MS), now), (now, now + FEED_AHEAD_MS)  # so that no past cuts what is to come
+        records = [each for span in spans for each in await self._store.appointments(*whose, *span, TO_COME_MOST)]
         return await asyncio.to_thread(calendar_file, records, PUBLISH, now)
 
     # --- what time and rooms bring ------------------------------------------------------------------------------------
@@ -222,10 +223,11 @@ class Appointments:
                 return
             minutes = due_reminder(record, now)
             after = reminded(record, minutes)
+            people = record.within(await self._store.conversation(practice, record.conv))
             if minutes:
-                await self._remind_by(record)  # before it is given: whoever dies in between leaves both to the next
+                await self._remind_by(people)  # before it is given: whoever dies in between leaves both to the next
             about = Reminder(name, minutes, record.start_ms).encode()
-            told = [MeetingNotice(record.conv, record.members, NoticeKind.APPOINTMENT_REMINDER, about)]
+            told = [MeetingNotice(record.conv, people.members, NoticeKind.APPOINTMENT_REMINDER, about)]
             change = AppointmentChange(record, after)
             woken = await self._store.write_appointments(practice, [change], told if minutes else [], now)
             if woken is None:
@@ -245,6 +247,11 @@ class Appointments:
         except Rejected as refused:
             if refused.code is not ErrorCode.NOT_FOUND:
                 raise
+
+    async def _within(self, practice: PracticeId, appointment: AppointmentId) -> AppointmentRecord | None:
+        """One with those of its members who are still in its conversation."""
+        record = await self._store.appointment(practice, appointment)
+        return record and record.within(await self._store.conversation(practice, record.conv))
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,10 @@ class Calls:
         elif type(job) is PostJob and job.ring is not None:
             self._tell(job.practice, job.ring, None)
             self.offered += any(call.id == job.id for call in job.ring.records)
-            self._wake(job, job.ring)
+            if job.repeat:
+                self._waking.offered_again(job.practice, job.id, by_client=job.ring.by_client)
+            else:
+                self._wake(job, job.ring)
 
     def _tell(self, practice: PracticeId, news: CallNews, answered: DeviceId | None) -> None:
         """Tells all devices but one how calls stand that have changed. answered: a device that knows already."""
@@ -200,7 +203,8 @@ class Calls:
         for call in ring.records:
             if call.id == job.id and call.phase is CallPhase.RINGING:
                 everybody = [DeviceId(device) for device in split_ids(ring.devices)]
-                self._waking.offered(job.practice, call, everybody, by_client=ring.by_client)
+                if self._waking.may_wake(everybody):
+                    self._waking.offered(job.practice, call, by_client=ring.by_client)
 
     def _count(self, call: CallRecord) -> None:
         """Each of these happens to a call once, but for legs that were away and are back."""

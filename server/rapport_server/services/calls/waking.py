@@ -4,8 +4,8 @@ Source: docs/protocol.md, section 20.1, "Push".
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -43,13 +43,34 @@ class Waking:
         self._tasks: set[asyncio.Task[None]] = set()
         wake.answer_for(PushReason.CALL, self._wanted)
 
-    def offered(self, practice: PracticeId, call: CallRecord, devices: list[DeviceId], *, by_client: bool) -> None:
-        """A call rings. devices: all listed ones of its conversation. Returns at once."""
-        if len(self._tasks) >= AT_ONCE or not self._wake.may_wake(devices):
+    def may_wake(self, devices: Iterable[DeviceId]) -> bool:
+        """Whether one of these can be woken, as far as this node knows: most calls find everybody connected."""
+        return self._wake.may_wake(devices)
+
+    def offered(self, practice: PracticeId, call: CallRecord, *, by_client: bool) -> None:
+        """A call rings. Returns at once."""
+        self._begin(self._owe(practice, call, any_hours=not by_client))
+
+    def offered_again(self, practice: PracticeId, call: MessageId, *, by_client: bool) -> None:
+        """An offer came once more: the node that took it may have died before it owed anything. Returns at once."""
+        self._begin(self._owe_if_it_rings(practice, call, any_hours=not by_client))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._tasks) >= AT_ONCE:
+            work.close()
             return
-        task = asyncio.create_task(self._owe(practice, call, any_hours=not by_client))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _owe_if_it_rings(self, practice: PracticeId, name: MessageId, *, any_hours: bool) -> None:
+        try:
+            call = await self._store.call(practice, name)
+        except Rejected as refused:
+            _log.warning("call not pushed", error=refused.code.value)
+            return
+        if call is not None and call.phase is CallPhase.RINGING:
+            await self._owe(practice, call, any_hours=any_hours)
 
     async def _owe(self, practice: PracticeId, call: CallRecord, *, any_hours: bool) -> None:
         try:

@@ -20,13 +20,16 @@ from rapport_protocol.ids import AccountId, DeviceId, PracticeId
 from rapport_server.notifications import OwedPush, PushClass, PushReason, Sent, StillWanted, WakeUp, Wanted
 from rapport_server.ports import Clock, Timers
 from rapport_server.records import Timer
-from rapport_server.services.notifying.service import REFUSED_MS, SENDING_MOST, Notifying
+from rapport_server.services.notifying.sending import REFUSED_MS
+from rapport_server.services.notifying.service import SENDING_MOST, Notifying
 
 __all__ = ["OWED_TIMER", "OwedPushes"]
 
 OWED_TIMER: Final = "owed"
 CLAIM_MS: Final = 30_000
 """An attempt is over by then, questions to the store included: a request takes 15 s at most."""
+KEPT_FOR_CALLS: Final = 8
+"""Of the places for pushes under way: who rings does not wait behind everybody's reminders of nine o'clock."""
 APART_MS: Final = 20
 """While as many are under way as may be, the others are put off, so long after each other: fifty go out in a second."""
 FULL_MS: Final = 1_000
@@ -57,6 +60,7 @@ class OwedPushes:
     def __init__(self, timers: Timers, notifying: Notifying, clock: Clock) -> None:
         self._timers = timers
         self._notifying = notifying
+        self._sending = notifying.sending
         self._clock = clock
         self._wanted: dict[PushReason, Wanted] = {}
         self._attempts: set[asyncio.Task[None]] = set()
@@ -83,7 +87,7 @@ class OwedPushes:
         after_ms: int = 0,
     ) -> None:
         """See WakeUp.owe."""
-        for subscription in await self._notifying.subscriptions_of(practice, account):
+        for subscription in await self._sending.subscriptions_of(practice, account):
             owed = OwedPush(practice, subscription.device, reason, about, mark, until_ms)
             if after_ms:
                 await self._timers.set_timer(Timer(self._clock.now_ms() + after_ms, OWED_TIMER, owed.encode()))
@@ -102,7 +106,8 @@ class OwedPushes:
     async def _begin(self, owed: OwedPush) -> None:
         """Claims it and begins an attempt, or puts it off while there are too many."""
         now, key = self._clock.now_ms(), owed.encode()
-        if len(self._attempts) >= SENDING_MOST:
+        kept = 0 if owed.reason is PushReason.CALL else KEPT_FOR_CALLS
+        if len(self._attempts) >= SENDING_MOST - kept:
             self._full_until_ms = max(self._full_until_ms, now + FULL_MS) + APART_MS
             await self._timers.set_timer(Timer(self._full_until_ms, OWED_TIMER, key))
             return
@@ -129,18 +134,17 @@ class OwedPushes:
     async def _wait_ms(self, owed: OwedPush) -> int | None:
         """Pushes, if it is the time. Milliseconds until it is tried again; None: it is done with."""
         manner, wanted = _MANNERS[owed.reason], self._wanted.get(owed.reason)
-        subscription = await self._notifying.subscription(owed.device)
+        subscription = await self._sending.subscription(owed.device)
         if subscription is None or wanted is None:
             return None
         still = await wanted(owed, subscription.account)
         if still is StillWanted.NO:
             return None
         any_hours = owed.reason is PushReason.CALL and owed.mark == 1
-        if still is StillWanted.NOT_YET or not await self._notifying.may_push(
-            manner.push, subscription, any_hours=any_hours
-        ):
+        allowed = await self._sending.allowed(manner.push, [subscription], any_hours=any_hours)
+        if still is StillWanted.NOT_YET or not allowed:
             return manner.again_ms
-        outcome, asked_ms = await self._notifying.send(subscription, manner.push)
+        outcome, asked_ms = await self._sending.send(subscription, manner.push)
         if outcome in (Sent.TAKEN, Sent.GONE):
             return None
         return max(asked_ms, REFUSED_MS if outcome is Sent.REFUSED else manner.again_ms)

@@ -1,8 +1,8 @@
 """Pushes one content-free word to devices that something waits for.
 
-Three ways lead here. A commit: ten seconds later the store is asked what its devices with a subscription have not
+Two ways lead here. A commit: ten seconds later the store is asked what its devices with a subscription have not
 acknowledged; nothing is done for devices without one. A sweep once a minute on one of the nodes: finds what a crash, a
-push service that was down, or quiet hours have left over. Another part of the server that asks for a class of its own.
+push service that was down, or quiet hours have left over. Other classes than `message` go by `sending` and `owed`.
 
 Whoever pushes claims the device first by compare-and-set, so that several nodes send one push; a claim that nobody
 finished ends after a minute.
@@ -11,23 +11,20 @@ Source: docs/protocol.md, chapter 19.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final
 
 import msgspec
 import structlog
 
-from rapport_protocol.errors import ErrorCode, FormatError, Rejected
+from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId
-from rapport_protocol.office.document import OfficeDocument
-from rapport_protocol.office.hours import OfficeHours
-from rapport_protocol.requests import PushState, PushSubscription, QuietHours
+from rapport_protocol.requests import PushState, PushSubscription
 from rapport_server.hints import PushSubscribed
 from rapport_server.notifications import (
     Endpoint,
     PushClass,
-    Pusher,
     PushServices,
     PushStore,
     Sent,
@@ -36,8 +33,9 @@ from rapport_server.notifications import (
 )
 from rapport_server.ports import Bus, Clock, OfficeDirectory, Timers
 from rapport_server.records import Job, PostJob, Principal, Timer
-from rapport_server.sealing import SealedColumns, Unreadable
-from rapport_server.services.notifying.rules import GRACE_MS, may_push, require_zone
+from rapport_server.sealing import SealedColumns
+from rapport_server.services.notifying.rules import GRACE_MS, require_zone
+from rapport_server.services.notifying.sending import PushSending, quiet_of
 
 __all__ = ["PUSH_TIMER", "Notifying"]
 
@@ -52,10 +50,6 @@ SENDING_MOST: Final = 32
 """Pushes under way at a time, as many as the way out has connections. Further ones wait for the next look."""
 CLAIM_MS: Final = 60_000
 """A claim outlives a request (15 s); after that another node may push."""
-LATER_MS: Final = 60_000
-"""When a push service that asked for no time is tried again."""
-REFUSED_MS: Final = 3_600_000
-"""The same for one that refused: that may be the fault of a setting, and must not end everybody's subscription."""
 
 _log = structlog.get_logger("rapport.notifying")
 
@@ -80,7 +74,6 @@ class Notifying:
         tell_waiting: Callable[[PracticeId, Collection[AccountId]], None] = lambda _, __: None,
     ) -> None:
         self._directory = directory
-        self._offices = offices
         self._timers = timers
         self._bus = bus
         self._clock = clock
@@ -99,15 +92,15 @@ class Notifying:
         self._left: set[DeviceId] = set()
         """Devices with a subscription whose connection has ended, and that is not in the store yet."""
         self._sending: set[asyncio.Task[object]] = set()
-        self.sent: dict[Sent, int] = dict.fromkeys(Sent, 0)
-        """Pushes since the start, by what became of them."""
+        self.sending = PushSending(directory, offices, clock, services, columns)
+        """How anything is pushed."""
 
     # --- what devices ask ---------------------------------------------------------------------------------------------
 
     async def state(self, principal: Principal) -> PushState:
         """What the device needs to know of pushes, and has said."""
         found = await self._directory.subscriptions([principal.device])
-        quiet = _quiet(found[0].quiet) if found else None
+        quiet = quiet_of(found[0].quiet) if found else None
         return PushState(b"" if self._services is None else self._services.public_key, bool(found), quiet)
 
     async def subscribe(self, principal: Principal, asked: PushSubscription) -> PushState:
@@ -162,6 +155,10 @@ class Notifying:
                     if device in subscribed or listened is not None:
                         later = self._again if device in self._due else self._due
                         later[device] = job.at, listened
+
+    def knows(self, device: DeviceId) -> bool:
+        """Whether it can be pushed, as far as this node knows."""
+        return device in self._subscribed
 
     @property
     def devices(self) -> int:
@@ -230,7 +227,7 @@ class Notifying:
         found = await self._directory.subscriptions(due)
         self._subscribed.difference_update(due.keys() - {each.device for each in found})
         free = [each for each in found if each.may_be_tried(now_ms)]
-        allowed = await self._allowed(PushClass.MESSAGE, free, now_ms)
+        allowed = await self.sending.allowed(PushClass.MESSAGE, free)
         asked = {each.device for each in allowed} | {device for device, listened in due.items() if listened}
         waiting = await self._directory.unacknowledged(asked, now_ms - GRACE_MS) if asked else {}
         for practice in {listened for listened in due.values() if listened is not None}:
@@ -257,95 +254,7 @@ class Notifying:
         try:
             if not await self._directory.claim_push(subscription, self._clock.now_ms() + CLAIM_MS):
                 return False
-            return (await self.send(subscription, PushClass.MESSAGE))[0] is Sent.TAKEN
+            return (await self.sending.send(subscription, PushClass.MESSAGE))[0] is Sent.TAKEN
         except Rejected as refused:  # the sweep finds it
             _log.warning("push not claimed", error=refused.code.value)
             return False
-
-    async def push(self, practice: PracticeId, account: AccountId, kind: PushClass) -> list[DeviceId]:
-        """See Pusher.push. What is under way for a device holds nothing back: whoever asks decides how often."""
-        found = await self.subscriptions_of(practice, account)
-        allowed = await self._allowed(kind, found, self._clock.now_ms())
-        sent = await asyncio.gather(*(self.send(subscription, kind) for subscription in allowed))
-        return [each.device for each, (outcome, _) in zip(allowed, sent, strict=True) if outcome is Sent.TAKEN]
-
-    # --- for pushes that are owed ---
-
-    def knows(self, device: DeviceId) -> bool:
-        """Whether it can be woken, as far as this node knows."""
-        return device in self._subscribed
-
-    async def subscriptions_of(self, practice: PracticeId, account: AccountId) -> list[Subscription]:
-        """Of an account; none where nothing is pushed. Raises Rejected(UNAVAILABLE)."""
-        return [] if self._services is None else await self._directory.subscriptions_of(practice, account)
-
-    async def subscription(self, device: DeviceId) -> Subscription | None:
-        """Of a device, None without one. Raises Rejected(UNAVAILABLE)."""
-        return next(iter(await self._directory.subscriptions([device])), None)
-
-    async def may_push(self, kind: PushClass, subscription: Subscription, *, any_hours: bool) -> bool:
-        """Whether hours let it through now. any_hours: the account's office hours say nothing."""
-        return bool(await self._allowed(kind, [subscription], self._clock.now_ms(), any_hours=any_hours))
-
-    async def send(self, subscription: Subscription, kind: PushClass) -> tuple[Sent, int]:
-        """One push, and what the store keeps about it. What became of it, kept or not, as PushServices.send."""
-        services, endpoint = self._services, self._endpoint(subscription)
-        outcome, asked_ms = Sent.REFUSED, 0  # also where the keys are gone that could open it
-        if services is not None and endpoint is not None:
-            outcome, asked_ms = await services.send(endpoint, kind)
-        self.sent[outcome] += 1
-        try:
-            await self._record(subscription, outcome, asked_ms)
-        except Rejected as refused:  # it is pushed once more then
-            _log.warning("push not recorded", error=refused.code.value)
-        return outcome, asked_ms
-
-    async def _record(self, subscription: Subscription, outcome: Sent, asked_ms: int) -> None:
-        now_ms = self._clock.now_ms()
-        if outcome is Sent.TAKEN:
-            await self._directory.end_push(subscription, now_ms, 0)
-        elif outcome is Sent.GONE:
-            await self._directory.end_subscription(subscription.practice, subscription.device, subscription.sealed)
-        else:
-            wait_ms = LATER_MS if outcome is Sent.LATER else REFUSED_MS
-            await self._directory.end_push(subscription, None, now_ms + max(asked_ms, wait_ms))
-
-    def _endpoint(self, subscription: Subscription) -> Endpoint | None:
-        """None when it cannot be opened: its key is gone, so is what it was good for."""
-        if self._columns is None:
-            return None
-        try:
-            opened = self._columns.open("push", subscription.practice, subscription.device, subscription.sealed)
-            return msgspec.msgpack.decode(opened, type=Endpoint)
-        except (Unreadable, msgspec.DecodeError):
-            return None
-
-    async def _allowed(
-        self, kind: PushClass, found: Iterable[Subscription], now_ms: int, *, any_hours: bool = False
-    ) -> list[Subscription]:
-        """Those that quiet hours and office hours let through."""
-        subscriptions = list(found)
-        hours: dict[AccountId, OfficeHours] = {}
-        for practice in {each.practice for each in subscriptions if not any_hours}:
-            accounts = {each.account for each in subscriptions if each.practice == practice}
-            documents = await self._offices.office_documents(practice, accounts)
-            hours.update({account: read for account, raw in documents.items() if (read := _hours(raw)) is not None})
-        return [each for each in subscriptions if may_push(kind, now_ms, _quiet(each.quiet), hours.get(each.account))]
-
-
-def _hours(document: bytes) -> OfficeHours | None:
-    try:
-        return OfficeDocument.parse(document).hours
-    except FormatError:
-        return None
-
-
-def _quiet(stored: bytes | None) -> QuietHours | None:
-    try:
-        return None if stored is None else msgspec.msgpack.decode(stored, type=QuietHours)
-    except msgspec.DecodeError:
-        return None
-
-
-def _pushes(notifying: Notifying) -> Pusher:
-    return notifying

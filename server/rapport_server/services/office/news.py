@@ -8,7 +8,7 @@ Source: docs/protocol.md, section 15.4.
 
 import asyncio
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -16,17 +16,16 @@ import structlog
 from msgspec import Struct
 
 from rapport_protocol.codec import SERVER_CODECS
-from rapport_protocol.errors import ErrorCode, FormatError, Rejected
-from rapport_protocol.ids import ID_BYTES, AccountId, DeviceId, PracticeId, split_ids
+from rapport_protocol.errors import Rejected
+from rapport_protocol.ids import AccountId, DeviceId, PracticeId, split_ids
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Office, WatchOffice
 from rapport_server.connections import Link
 from rapport_server.hints import HINT_DEVICES, OfficeMoved
 from rapport_server.ports import Bus, Clock, Store
 from rapport_server.rates import Rates
-from rapport_server.records import Principal
 from rapport_server.services.office.board import Board, Person, Standing
-from rapport_server.services.office.watching import Watching
+from rapport_server.watching import Watching
 
 __all__ = ["OfficeNews"]
 
@@ -90,16 +89,12 @@ class OfficeNews:
         self._bus = bus
         self._clock = clock
         self._rates = rates
-        self._board, self._watching = Board(), Watching()
-        self._links: dict[DeviceId, Link] = {}
-        self._watch: dict[DeviceId, frozenset[AccountId]] = {}
-        """Whom devices want to watch, and have not been answered."""
+        self._board = Board()
+        self._watching: Watching[AccountId, Standing] = Watching(AccountId)
         self._denied: dict[DeviceId, frozenset[AccountId]] = {}
         """Whom devices watch, where they may not see all of them: that may change."""
         self._denied_at: tuple[object, float] = (None, 0.0)
         """The directory's mark and the time when these were looked up last."""
-        self._behind: dict[DeviceId, set[Person]] = {}
-        """Of whom devices are to be told once they read again."""
         self._moved: dict[Person, int] = {}
         """Whose document of which version was published and has not been loaded."""
         self._news: dict[Person, float] = {}
@@ -127,43 +122,35 @@ class OfficeNews:
 
     def open(self, link: Link) -> None:
         """A device has signed in."""
-        self._forget(link.principal)  # what an older connection of the device had asked for
-        self._links[link.principal.device] = link
+        self._end(link.principal.device, self._watching.open(link))
 
     def close(self, link: Link) -> None:
         """A connection has ended; one that was replaced changes nothing."""
-        who = link.principal
-        if self._links.get(who.device) is link:
-            del self._links[who.device]
-            self._forget(who)
-
-    def _forget(self, who: Principal) -> None:
-        self._watches(who, ())
-        self._watch.pop(who.device, None)
-        self._denied.pop(who.device, None)
-        self._behind.pop(who.device, None)
-
-    def _watches(self, who: Principal, accounts: Collection[AccountId]) -> None:
-        for person in self._watching.watch(who.practice, who.device, accounts):
-            self._board.forget(person)
-            self._moved.pop(person, None)
-            self._news.pop(person, None)
+        ended = self._watching.close(link)
+        if ended is not None:
+            self._end(link.principal.device, ended)
 
     def watch(self, link: Link, message: WatchOffice) -> None:
         """A device says whom it watches; it is answered as soon as its rate allows. Raises FormatError."""
-        if len(message.accounts) % ID_BYTES:
-            raise FormatError("not account ids", ErrorCode.BAD_FRAME)
-        if self._links.get(link.principal.device) is link:  # else it was replaced, and this was still on its way
-            self._watch[link.principal.device] = frozenset(map(AccountId, split_ids(message.accounts)))
+        if self._watching.ask(link, message.accounts):
             self._work.set()
 
     def room(self, link: Link) -> None:
         """A congested connection has room again."""
-        device = link.principal.device
-        if self._links.get(device) is link and device in self._behind:
-            for person in self._behind.pop(device):
-                self._news.setdefault(person, RECENT_S)  # who may see it is asked again
+        for person in self._watching.catch_up(link):
+            self._news.setdefault(person, RECENT_S)  # who may see it is asked again
             self._work.set()
+
+    def _end(self, device: DeviceId, ended: Iterable[Person]) -> None:
+        """A device is gone or new; these nobody watches here any more."""
+        self._denied.pop(device, None)
+        self._forget(ended)
+
+    def _forget(self, ended: Iterable[Person]) -> None:
+        for person in ended:
+            self._board.forget(person)
+            self._moved.pop(person, None)
+            self._news.pop(person, None)
 
     def announce(self, person: Person, version: int) -> None:
         """A document was published at this node: all nodes are told."""
@@ -203,7 +190,7 @@ class OfficeNews:
         if self._denied and mark is not self._denied_at[0] and now_s - self._denied_at[1] >= DENIED_EVERY_S:
             self._denied_at = mark, now_s
             for device, accounts in self._denied.items():
-                self._watch.setdefault(device, accounts)
+                self._watching.wishes.setdefault(device, accounts)
         self._work.set()
 
     def _ahead(self) -> float:
@@ -264,10 +251,10 @@ class OfficeNews:
         """Those who watch and are in a conversation with the account; the others are looked at again some time."""
         allowed = []
         for device in self._watching.watchers(person):
-            if self._links[device].principal.account in circle:
+            if self._watching.link(device).principal.account in circle:
                 allowed.append(device)
             else:
-                self._denied[device] = self._watching.accounts(device)
+                self._denied[device] = self._watching.names(device)
         return allowed
 
     def _tell(self, person: Person, devices: Iterable[DeviceId], frames: _Frames) -> int:
@@ -275,20 +262,20 @@ class OfficeNews:
         standing = self._board.standing(person)
         if standing is None:
             return 0
-        told = 0
+        told, account = 0, person[1]
         for device in devices:
-            link = self._links[device]
-            tell = self._watching.news(device, person, standing)
-            if tell is None:
+            before = self._watching.told(device, account)
+            if before == standing or account not in self._watching.names(device):
                 continue
+            link = self._watching.link(device)
             if link.connection.congested:
-                self._behind.setdefault(device, set()).add(person)
+                self._watching.fall_behind(device, person)
                 continue
-            key = person, standing, tell.document
+            key = person, standing, before is None or before.version != standing.version
             if key not in frames:
-                frames[key] = self._frame(person, standing, document=tell.document)
+                frames[key] = self._frame(person, standing, document=key[2])
             link.connection.send_frame(frames[key])
-            self._watching.tell(tell)
+            self._watching.tell(device, account, standing)
             told += 1
         self.told += told
         return told
@@ -312,11 +299,14 @@ class OfficeNews:
 
     async def _load(self) -> None:
         """Loads what was published, and tells of it. Raises Rejected; done later then."""
-        moved = dict(self._moved)
-        await self._learn(moved)
-        for person, version in moved.items():
-            if self._moved.get(person) == version:
-                del self._moved[person]
+        moved, self._moved = self._moved, {}  # before it is read: what comes meanwhile is read again
+        try:
+            await self._learn(moved)
+        except Rejected:
+            for person, version in moved.items():
+                if self._watching.watchers(person):
+                    self._moved[person] = max(version, self._moved.get(person, 0))
+            raise
         await self._spread()
 
     async def _learn(self, people: Iterable[Person]) -> None:
@@ -336,11 +326,11 @@ class OfficeNews:
     def _wishes(self) -> _Asked:
         """Some of those who have asked to watch, as their rate allows."""
         asked: _Asked = {}
-        for device, accounts in self._watch.items():
+        for device, accounts in self._watching.wishes.items():
             if len(asked) == ANSWERED_AT_ONCE:
                 self._work.set()
                 break
-            link = self._links[device]
+            link = self._watching.link(device)
             if not self._rates.allow("watch", link.principal.practice + device + b"office"):
                 asked[device] = link, accounts
         return asked
@@ -351,19 +341,21 @@ class OfficeNews:
         if not asked:
             return
         for device, (link, accounts) in asked.items():
-            del self._watch[device]
-            self._watches(link.principal, accounts)  # before anything is read: what is published later comes as a hint
+            del self._watching.wishes[device]
+            self._forget(
+                self._watching.watch(link.principal, accounts)
+            )  # before anything is read: what is published later comes as a hint
         try:
             visible = await self._visible(asked)
             await self._learn({person for people in visible.values() for person in people})
         except Rejected:
-            for device, (link, accounts) in asked.items():
-                if self._links.get(device) is link:
-                    self._watch.setdefault(device, accounts)
+            for device, (_, accounts) in asked.items():
+                if accounts and self._watching.names(device) == accounts:
+                    self._watching.wishes.setdefault(device, accounts)
             raise
         frames: _Frames = {}
-        for device, (link, accounts) in asked.items():
-            if self._links.get(device) is not link or device in self._watch:
+        for device, (_, accounts) in asked.items():
+            if self._watching.names(device) != accounts or device in self._watching.wishes:
                 continue  # it is gone, or watches others by now
             if len(visible[device]) == len(accounts):
                 self._denied.pop(device, None)
@@ -389,10 +381,14 @@ class OfficeNews:
         """Loads every document that is watched here, and tells what has changed. Raises Rejected; done later then."""
         if not self._gap:
             return
-        await self._learn(list(self._watching.people()))
+        self._gap = False  # before it is read, too
+        try:
+            await self._learn(list(self._watching.watched()))
+        except Rejected:
+            self._gap = True
+            raise
         for device, accounts in self._denied.items():
-            self._watch.setdefault(device, accounts)
-        self._gap = False
+            self._watching.wishes.setdefault(device, accounts)
         self._work.set()
         await self._spread()
 

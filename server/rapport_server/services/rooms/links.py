@@ -17,6 +17,7 @@ from rapport_protocol.ids import AppointmentId, RoomLinkId
 from rapport_protocol.meeting import RoomLink, RoomLinkOpened, RoomLinkUse
 from rapport_protocol.rooms.links import link_hash
 from rapport_server.meetings import (
+    HOST_ROLES,
     LINKS_MOST,
     PASSCODE_TRIES,
     AppointmentDirectory,
@@ -25,7 +26,7 @@ from rapport_server.meetings import (
     RoomLinkRecord,
 )
 from rapport_server.membership_chains import not_found
-from rapport_server.ports import Clock
+from rapport_server.ports import Clock, ConversationDirectory
 from rapport_server.records import Principal
 
 __all__ = ["HASHING_MOST", "LIVES_AFTER_MS", "LinksStore", "RoomLinks"]
@@ -38,7 +39,7 @@ _OPS: Final = pwhash.argon2id.OPSLIMIT_INTERACTIVE
 _MEMORY: Final = pwhash.argon2id.MEMLIMIT_INTERACTIVE
 
 
-class LinksStore(AppointmentDirectory, RoomLinkDirectory, Protocol):
+class LinksStore(AppointmentDirectory, RoomLinkDirectory, ConversationDirectory, Protocol):
     """What links need of the store."""
 
 
@@ -56,7 +57,7 @@ class RoomLinks:
         Raises Rejected: NOT_FOUND, RULE_BROKEN (no room, times that do not fit), CONFLICT, TOO_MANY.
         """
         record = await self._store.appointment(who.practice, appointment)
-        if record is None or record.host != who.account:
+        if record is None or record.host != who.account or not await self._is_on(who, record):
             raise not_found()
         if not record.has_room:
             raise Rejected(ErrorCode.RULE_BROKEN, "this appointment has no waiting room")
@@ -73,11 +74,23 @@ class RoomLinks:
             asked.not_before_ms,
             asked.expires_ms,
         )
-        await self._store.add_room_link(link, LINKS_MOST)
+        await self._store.add_room_link(link, LINKS_MOST, now)
+        return _opened(record)
+
+    async def end(self, who: Principal, link: RoomLinkId) -> RoomLinkOpened:
+        """By the host of the appointment: nobody gets in by it from now on, nor who has opened it. Idempotent.
+
+        Raises Rejected(NOT_FOUND).
+        """
+        found = await self._store.room_link(who.practice, link)
+        record = None if found is None else await self._store.appointment(who.practice, found.appointment)
+        if record is None or record.host != who.account:
+            raise not_found()
+        await self._store.end_room_link(who.practice, link, self._clock.now_ms())
         return _opened(record)
 
     async def use(self, who: Principal, link: RoomLinkId, asked: RoomLinkUse) -> RoomLinkOpened:
-        """A device says the secret, and may knock from then on.
+        """A device says the secret, and may knock from then on. A host of the appointment just looks where it leads.
 
         Raises Rejected(NOT_FOUND), alike for a link that is not there, not yet or not any more, for another device's,
         for a wrong secret, and for a passcode that is wrong or was tried too often.
@@ -89,6 +102,8 @@ class RoomLinks:
             raise not_found()
         record = await self._store.appointment(who.practice, found.appointment)
         mine = (found.account, found.device) == (who.account, who.device)
+        if record is not None and who.role in HOST_ROLES and await self._is_on(who, record):
+            return _opened(record)
         if record is None or not (mine or found.device is None):
             raise not_found()
         if not mine:
@@ -100,6 +115,10 @@ class RoomLinks:
             if not bound:
                 raise not_found()
         return _opened(record)
+
+    async def _is_on(self, who: Principal, record: AppointmentRecord) -> bool:
+        """Whether somebody is on the appointment, and still in its conversation."""
+        return who.account in record.within(await self._store.conversation(who.practice, record.conv)).members
 
     async def _check_passcode(self, found: RoomLinkRecord, passcode: str) -> None:
         """Counts the try first, so that many at the same time are no more than five. Raises Rejected(NOT_FOUND)."""

@@ -7,15 +7,15 @@ Source: docs/protocol.md, section 23.1.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
 
 from rapport_protocol.codec import SERVER_CODECS
-from rapport_protocol.errors import ErrorCode, FormatError, Rejected
-from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, DeviceId, PracticeId, split_ids
+from rapport_protocol.errors import Rejected
+from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId
 from rapport_protocol.limits import SUBPROTOCOL_MSGPACK
 from rapport_protocol.messages import Room, WatchRoom
 from rapport_protocol.requests import Role
@@ -28,10 +28,11 @@ from rapport_server.meetings import (
     RoomLinkDirectory,
     RoomRecord,
 )
-from rapport_server.ports import Bus, Clock
+from rapport_server.ports import Bus, Clock, ConversationDirectory
 from rapport_server.rates import Rates
 from rapport_server.records import Principal
 from rapport_server.services.rooms.rules import view_changes_ms, viewed
+from rapport_server.watching import Watching
 
 __all__ = ["RoomNews", "RoomNewsStore"]
 
@@ -50,7 +51,7 @@ _log = structlog.get_logger("rapport.rooms")
 _encode = SERVER_CODECS[SUBPROTOCOL_MSGPACK].encode
 
 
-class RoomNewsStore(AppointmentDirectory, RoomDirectory, RoomLinkDirectory, Protocol):
+class RoomNewsStore(AppointmentDirectory, RoomDirectory, RoomLinkDirectory, ConversationDirectory, Protocol):
     """What is needed of the store."""
 
 
@@ -65,22 +66,15 @@ class RoomNews:
         self._bus = bus
         self._clock = clock
         self._rates = rates
-        self._links: dict[DeviceId, Link] = {}
-        self._wishes: dict[DeviceId, frozenset[AppointmentId]] = {}
-        """What devices want to watch, and have not been answered."""
-        self._told: dict[DeviceId, dict[AppointmentId, bytes]] = {}
-        """What each device was told last of each room that it watches, b"" = nothing yet."""
-        self._watchers: dict[RoomKey, dict[DeviceId, None]] = {}
-        self._guests: set[tuple[DeviceId, AppointmentId]] = set()
-        """Devices that a join link has let into a room, as they asked to watch it."""
+        self._watching: Watching[AppointmentId, bytes] = Watching(AppointmentId)
+        self._guests: dict[DeviceId, set[AppointmentId]] = {}
+        """Into which rooms a join link has let devices, as they asked to watch them."""
         self._known: dict[RoomKey, tuple[AppointmentRecord, RoomRecord | None]] = {}
         """Rooms that are watched here, as they were loaded last; one that is not there is not here."""
         self._edges: dict[RoomKey, int] = {}
         """When time alone changes what is seen of these."""
         self._stale: dict[RoomKey, None] = {}
         """Rooms to be loaded again, and told."""
-        self._behind: dict[DeviceId, set[RoomKey]] = {}
-        """Of what devices are to be told once they read again."""
         self._work = asyncio.Event()
         self._nudged = asyncio.Event()
         self.told = 0
@@ -89,63 +83,43 @@ class RoomNews:
     @property
     def watchers(self) -> int:
         """How many devices watch a room here."""
-        return len(self._told)
+        return len(self._watching)
 
     @property
     def rooms(self) -> int:
         """How many rooms are watched here."""
-        return len(self._watchers)
+        return len(self._watching.watched())
 
     # --- what connections say -----------------------------------------------------------------------------------------
 
     def open(self, link: Link) -> None:
         """A device has signed in."""
-        self._forget(link.principal)  # what an older connection of the device had asked for
-        self._links[link.principal.device] = link
+        self._end(link.principal.device, self._watching.open(link))
 
     def close(self, link: Link) -> None:
         """A connection has ended; one that was replaced changes nothing."""
-        who = link.principal
-        if self._links.get(who.device) is link:
-            del self._links[who.device]
-            self._forget(who)
+        ended = self._watching.close(link)
+        if ended is not None:
+            self._end(link.principal.device, ended)
 
     def watch(self, link: Link, message: WatchRoom) -> None:
         """A device says which rooms it watches; it is answered as soon as its rate allows. Raises FormatError."""
-        if len(message.appointments) % ID_BYTES:
-            raise FormatError("not appointment ids", ErrorCode.BAD_FRAME)
-        if self._links.get(link.principal.device) is link:  # else it was replaced, and this was still on its way
-            self._wishes[link.principal.device] = frozenset(map(AppointmentId, split_ids(message.appointments)))
+        if self._watching.ask(link, message.appointments):
             self._work.set()
 
     def room(self, link: Link) -> None:
         """A congested connection has room again."""
-        device = link.principal.device
-        if self._links.get(device) is link and device in self._behind:
-            self._stale.update(dict.fromkeys(self._behind.pop(device)))
+        behind = self._watching.catch_up(link)
+        if behind:
+            self._stale.update(dict.fromkeys(behind))
             self._work.set()
 
-    def _forget(self, who: Principal) -> None:
-        self._watches(who, ())
-        self._wishes.pop(who.device, None)
-        self._behind.pop(who.device, None)
-
-    def _watches(self, who: Principal, rooms: Collection[AppointmentId]) -> None:
-        """From now on these, and no others; what it was told of those before is forgotten."""
-        device = who.device
-        for appointment in self._told.pop(device, {}):
-            key = who.practice, appointment
-            self._guests.discard((device, appointment))
-            watchers = self._watchers[key]
-            del watchers[device]
-            if not watchers:
-                del self._watchers[key]
-                for kept in (self._known, self._edges, self._stale):
-                    kept.pop(key, None)
-        if rooms:
-            self._told[device] = dict.fromkeys(rooms, b"")
-        for appointment in rooms:
-            self._watchers.setdefault((who.practice, appointment), {})[device] = None
+    def _end(self, device: DeviceId, ended: Iterable[RoomKey]) -> None:
+        """A device watches other rooms from now on; these nobody watches here any more."""
+        self._guests.pop(device, None)
+        for key in ended:
+            for kept in (self._known, self._edges, self._stale):
+                kept.pop(key, None)
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
@@ -159,13 +133,13 @@ class RoomNews:
         self._note((PracticeId(hint.practice), AppointmentId(hint.appointment)))
 
     def _note(self, key: RoomKey) -> None:
-        if key in self._watchers:
+        if self._watching.watchers(key):
             self._stale[key] = None
             self._work.set()
 
     def look_again(self) -> None:
         """Hints may have been lost: every room that is watched here is loaded again."""
-        self._stale.update(dict.fromkeys(self._watchers))
+        self._stale.update(dict.fromkeys(self._watching.watched()))
         self._work.set()
 
     # --- what time brings ---------------------------------------------------------------------------------------------
@@ -173,7 +147,7 @@ class RoomNews:
     def nudge(self) -> None:
         """Tries again what could not be done before, and looks at the clock."""
         self._nudged.set()
-        if self._wishes or self._stale or min(self._edges.values(), default=0) <= self._clock.now_ms():
+        if self._watching.wishes or self._stale or min(self._edges.values(), default=0) <= self._clock.now_ms():
             self._work.set()
 
     async def run(self) -> None:
@@ -209,37 +183,39 @@ class RoomNews:
     async def _answer(self) -> None:
         """Answers who has asked to watch, as their rate allows. Raises Rejected; answered later then."""
         asked: list[DeviceId] = []
-        for device in self._wishes:
+        for device in self._watching.wishes:
             if len(asked) == ANSWERED_AT_ONCE:
                 self._work.set()
                 break
-            if not self._rates.allow("watch", self._links[device].principal.practice + device + b"room"):
+            if not self._rates.allow("watch", self._watching.link(device).principal.practice + device + b"room"):
                 asked.append(device)
         for device in asked:
-            link, rooms = self._links.get(device), self._wishes.pop(device, None)
-            if link is None or rooms is None:
+            rooms = self._watching.wishes.pop(device, None)
+            if rooms is None:
                 continue  # it has left while others were looked up
-            who = link.principal
-            self._watches(who, rooms)  # before anything is read: what is written later comes as a hint
+            who = self._watching.link(device).principal
+            self._end(
+                device, self._watching.watch(who, rooms, anew=True)
+            )  # before anything is read: what is written later comes as a hint
             keys = [(who.practice, appointment) for appointment in rooms]
             self._stale.update(dict.fromkeys(keys))  # and if reading fails, it is read again
             try:
                 await self._find_guest(who, rooms)
             except Rejected:
-                if self._links.get(device) is link:
-                    self._wishes.setdefault(device, rooms)  # what they have said meanwhile counts
+                if rooms and self._watching.names(device) == rooms:
+                    self._watching.wishes.setdefault(device, rooms)  # what they have said meanwhile counts
                 raise
 
     async def _find_guest(self, who: Principal, rooms: Iterable[AppointmentId]) -> None:
         """Which of these rooms a join link has let this device into. Raises Rejected."""
-        records = await self._store.appointments_by_id(who.practice, list(rooms))
+        records = await self._appointments(who.practice, list(rooms))
         now = self._clock.now_ms()
         for appointment, record in records.items():
             if who.account in record.members:
                 continue
             opened = await self._store.opened_link(who.practice, appointment, who.account, who.device, now)
-            if opened is not None and appointment in self._told.get(who.device, {}):
-                self._guests.add((who.device, appointment))
+            if opened is not None and appointment in self._watching.names(who.device):
+                self._guests.setdefault(who.device, set()).add(appointment)
 
     async def _tell_stale(self) -> None:
         """Loads what may have changed, and tells of it. Raises Rejected; done later then."""
@@ -255,19 +231,29 @@ class RoomNews:
         for appointment in appointments:
             self._stale.pop((practice, appointment), None)  # before it is read: what comes later makes it stale again
         try:
-            records = await self._store.appointments_by_id(practice, appointments)
+            records = await self._appointments(practice, appointments)
             rooms = {appointment: await self._store.room(practice, appointment) for appointment in records}
         except Rejected:
             keys = [(practice, appointment) for appointment in appointments]
-            self._stale.update(dict.fromkeys(key for key in keys if key in self._watchers))
+            self._stale.update(dict.fromkeys(filter(self._watching.watchers, keys)))
             raise
         for appointment in appointments:
             key = practice, appointment
             self._known.pop(key, None)
             self._edges.pop(key, None)
-            if key in self._watchers and appointment in records:
+            if self._watching.watchers(key) and appointment in records:
                 self._known[key] = records[appointment], rooms[appointment]
                 self._mark_edge(key)
+
+    async def _appointments(
+        self, practice: PracticeId, names: list[AppointmentId]
+    ) -> dict[AppointmentId, AppointmentRecord]:
+        """These, with those of their members who are still in their conversations. Raises Rejected."""
+        found = await self._store.appointments_by_id(practice, names)
+        convs = {
+            conv: await self._store.conversation(practice, conv) for conv in {each.conv for each in found.values()}
+        }
+        return {name: record.within(convs[record.conv]) for name, record in found.items()}
 
     def _mark_edge(self, key: RoomKey) -> None:
         record, room = self._known[key]
@@ -286,7 +272,7 @@ class RoomNews:
                 continue
             now = self._clock.now_ms()
             frames: dict[AccountId | None, bytes] = {}
-            for device in list(self._watchers.get(key, ())):
+            for device in list(self._watching.watchers(key)):
                 told += self._tell_one(key, device, now, frames)
             if told > TOLD_AT_ONCE:
                 told = 0
@@ -295,23 +281,23 @@ class RoomNews:
     def _tell_one(self, key: RoomKey, device: DeviceId, now: int, frames: dict[AccountId | None, bytes]) -> int:
         """Tells a device how a room stands, if it may see it and does not know. frames: encoded before, by viewer."""
         record, room = self._known[key]
-        link = self._links[device]
+        link = self._watching.link(device)
         who = link.principal
         if who.account in record.members:
             viewer = None if who.role in (Role.THERAPIST, Role.OWNER) else who.account
-        elif (device, record.id) in self._guests:
+        elif record.id in self._guests.get(device, ()):
             viewer = who.account
         else:
             return 0
         if viewer not in frames:
             frames[viewer] = _encode(Room(viewed(record, room, viewer, now)))
         frame = frames[viewer]
-        if self._told[device].get(record.id) == frame:
+        if self._watching.told(device, record.id) == frame:
             return 0
         if link.connection.congested:
-            self._behind.setdefault(device, set()).add(key)
+            self._watching.fall_behind(device, key)
             return 0
         link.connection.send_frame(frame)
-        self._told[device][record.id] = frame
+        self._watching.tell(device, record.id, frame)
         self.told += 1
         return 1

@@ -26,9 +26,11 @@ from rapport_server.records import Principal
 __all__ = [
     "HOSTS_MOST",
     "acted",
+    "alert_stands",
     "asks_for_alert",
     "called",
     "calls_in",
+    "claim",
     "door_of",
     "knocked",
     "minutes_together",
@@ -37,6 +39,7 @@ __all__ = [
     "standing",
     "view_changes_ms",
     "viewed",
+    "was_opened",
 ]
 
 HOSTS_MOST: Final = 16
@@ -127,6 +130,12 @@ def viewed(appointment: AppointmentRecord, room: RoomRecord | None, of: AccountI
     own = None if of is None else room.visitor(of)
     version = room.version if of is None else 0 if own is None else own.person.changed_ms
     return RoomView(appointment.id, version, state, opens_ms(door), room.locked, people)
+
+
+def was_opened(room: RoomRecord) -> bool:
+    """Whether anybody came to it since its start was agreed, or was in it."""
+    away = (PersonState.INVITED, PersonState.REMOVED)
+    return bool(room.been) or any(each.person.state not in away for each in room.people)
 
 
 def view_changes_ms(appointment: AppointmentRecord, room: RoomRecord | None, now_ms: int) -> int:
@@ -264,19 +273,35 @@ def calls_in(room: RoomRecord) -> list[MessageId]:
 def called(appointment: AppointmentRecord, room: RoomRecord, call: CallRecord, now_ms: int) -> RoomRecord:
     """After a call has changed; the same room if it is nobody's in it.
 
-    A call is theirs if a host has named it, or, while none is named, if a host who is in the room calls them.
+    A call is theirs if a host has named it, or, while none is named, if a host who is in the room calls them. Where
+    somebody is in several rooms see `claim`.
     """
     visitor = room.visitor(call.callee)
-    if visitor is None or not _is_open(appointment, room, now_ms):
+    if visitor is None or claim(appointment, room, call, now_ms) is None:
         return room
-    hosts = {appointment.host, *(host.account for host in room.hosts)}
     person = visitor.person
-    if call.caller not in hosts:
-        return room
     if person.state in (PersonState.WAITING, PersonState.DISCONNECTED) and _is_answered(call):
         person = step(person, PersonEvent.ADMIT, now_ms, call=call.id) or person  # it came later than ten seconds
     after = _followed(person, call, now_ms)
-    return room if after == visitor.person else _with(room, replace(visitor, person=after))
+    return room if after == visitor.person else _back(_with(room, replace(visitor, person=after)), visitor, now_ms)
+
+
+def claim(appointment: AppointmentRecord, room: RoomRecord, call: CallRecord, now_ms: int) -> tuple[int, ...] | None:
+    """How much a call is one of this room; None: not at all. Of several rooms the greatest has it, and no other.
+
+    Where it is named, or an admission still without a call is to be its; where its caller is in the room; where people
+    wait, rather than one that they have left; where they were heard of last.
+    """
+    visitor = room.visitor(call.callee)
+    here = call.caller in {host.account for host in room.hosts}
+    is_host = call.caller in appointment.members and (here or call.caller == appointment.host)
+    if visitor is None or not is_host or not _is_open(appointment, room, now_ms):
+        return None
+    person = visitor.person
+    named = person.call == call.id
+    admitted = person.state is PersonState.ADMITTING and person.call is None
+    waits = person.state in (PersonState.WAITING, PersonState.DISCONNECTED)
+    return named, admitted, here, waits, person.heard_ms
 
 
 def _is_answered(call: CallRecord) -> bool:
@@ -316,7 +341,7 @@ def passed(
         if _has_gone(after, now_ms):
             after = step(after, PersonEvent.LEAVE, now_ms) or after
         if after != visitor.person:
-            room = _with(room, replace(visitor, person=after))
+            room = _back(_with(room, replace(visitor, person=after)), visitor, now_ms)
     if room.change and (now_ms >= opens_ms(door_of(appointment, room)) or appointment.cancelled):
         room = _accounted(room, now_ms)
         if not _is_open(appointment, room, now_ms):
@@ -325,6 +350,14 @@ def passed(
                 room = _with(room, replace(visitor, person=after))
             room = replace(_accounted(replace(room, hosts=()), now_ms), closed=True, locked=False)
     return room
+
+
+def _back(room: RoomRecord, before: Visitor, now_ms: int) -> RoomRecord:
+    """Of an admission that came to nothing hosts are alerted as of somebody who comes: nobody has seen them since."""
+    after = room.visitor(before.account)
+    if after is None or (before.person.state, after.person.state) != (PersonState.ADMITTING, PersonState.WAITING):
+        return room
+    return replace(room, seen_ms=min(room.seen_ms, after.person.since_ms - 1), alert_ms=now_ms, alerts=0)
 
 
 def _later(person: Person, now_ms: int, calls: Mapping[MessageId, CallRecord | None] | None) -> Person:
@@ -419,9 +452,7 @@ def _alerted(room: RoomRecord, now_ms: int) -> RoomRecord:
     Whoever comes when all alerts were given begins them anew. Without an act of a host between them two alerts are a
     minute apart at least: coming and going does not flood anybody.
     """
-    places = (PersonState.WAITING, PersonState.DISCONNECTED)
-    unseen = [each.person.since_ms for each in room.people if each.person.state in places]
-    unseen = [since_ms for since_ms in unseen if since_ms > room.seen_ms]
+    unseen = _unseen(room)
     last_ms = room.alert_ms + ALERTS_MS[room.alerts - 1] if room.alerts else room.alert_ms - ALERTS_APART_MS
     if not unseen:
         return room if room.alert_ms and now_ms < last_ms + ALERTS_APART_MS else replace(room, alert_ms=0, alerts=0)
@@ -432,6 +463,18 @@ def _alerted(room: RoomRecord, now_ms: int) -> RoomRecord:
     while room.alerts < len(ALERTS_MS) and room.alert_ms + ALERTS_MS[room.alerts] <= now_ms:
         room = replace(room, alerts=room.alerts + 1)
     return room
+
+
+def _unseen(room: RoomRecord) -> list[int]:
+    """Since when those wait who came after the last act of a host."""
+    places = (PersonState.WAITING, PersonState.DISCONNECTED)
+    waiting = (each.person.since_ms for each in room.people if each.person.state in places)
+    return [since_ms for since_ms in waiting if since_ms > room.seen_ms]
+
+
+def alert_stands(room: RoomRecord | None, since_ms: int) -> bool:
+    """Whether hosts who were alerted since then still have reason to come: somebody waits, and none of them acted."""
+    return room is not None and not room.closed and room.alert_ms == since_ms and bool(_unseen(room))
 
 
 def asks_for_alert(before: RoomRecord | None, after: RoomRecord) -> bool:

@@ -5,7 +5,7 @@ moment is a durable timer, so that any node takes it up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -14,9 +14,9 @@ from rapport_protocol.calls.arbiter import CallRecord
 from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, MessageId, PracticeId, RoomLinkId
 from rapport_protocol.meeting import HostAct, Knock, RoomView
-from rapport_protocol.requests import Role
 from rapport_server.calling import Calls
 from rapport_server.meetings import (
+    HOST_ROLES,
     AppointmentDirectory,
     AppointmentRecord,
     RoomDirectory,
@@ -28,15 +28,18 @@ from rapport_server.ports import Clock, ConversationDirectory
 from rapport_server.records import Principal
 from rapport_server.services.rooms.rules import (
     acted,
+    alert_stands,
     asks_for_alert,
     called,
     calls_in,
+    claim,
     knocked,
     minutes_together,
     passed,
     settled,
     standing,
     viewed,
+    was_opened,
 )
 
 __all__ = ["Alert", "Close", "Rooms", "RoomsStore"]
@@ -51,7 +54,6 @@ OPEN_KNOWN_S: Final = 30.0
 """Seconds after which the store is asked again whether there is any room: while there is none, calls cost nothing."""
 RETRY_S: Final = 1.0
 """Seconds after which the store is asked again."""
-_HOST_ROLES: Final = (Role.THERAPIST, Role.OWNER)
 
 Alert = Callable[[RoomRecord, list[AccountId]], Awaitable[None]]
 """Owes these hosts a push about somebody who waits. Waits for nobody outside; never raises."""
@@ -101,18 +103,14 @@ class Rooms:
 
     async def view(self, who: Principal, appointment: AppointmentId) -> RoomView:
         """The room as the asker may see it. Raises Rejected(NOT_FOUND)."""
-        record = await self._store.appointment(who.practice, appointment)
-        if record is None:
-            raise not_found()
+        record = await self._appointment(who.practice, appointment)
         seen_by = await self._seen_by(who, record, None)
         room = await self._store.room(who.practice, appointment)
         return viewed(record, room, seen_by, self._clock.now_ms())
 
     async def knock(self, who: Principal, appointment: AppointmentId, knock: Knock) -> RoomView:
         """Somebody is in front of the door. Raises Rejected: NOT_FOUND, RULE_BROKEN (its host, an unknown word)."""
-        record = await self._store.appointment(who.practice, appointment)
-        if record is None:
-            raise not_found()
+        record = await self._appointment(who.practice, appointment)
         await self._seen_by(who, record, knock.link)
         if who.account == record.host:
             raise Rejected(ErrorCode.RULE_BROKEN, "its host enters")
@@ -130,7 +128,7 @@ class Rooms:
         """A host does something. Raises Rejected: NOT_FOUND, CONFLICT, RULE_BROKEN."""
 
         def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
-            if who.account not in appointment.members or who.role not in _HOST_ROLES:
+            if who.account not in appointment.members or who.role not in HOST_ROLES:
                 raise not_found()
             return acted(appointment, room, who, act, now_ms)
 
@@ -142,7 +140,7 @@ class Rooms:
         """Whom the asker sees there: None = everybody. Raises Rejected(NOT_FOUND) for who has nothing to do with it."""
         if who.account not in record.members and await self._link(who, record.id, link) is None:
             raise not_found()
-        return None if who.account in record.members and who.role in _HOST_ROLES else who.account
+        return None if who.account in record.members and who.role in HOST_ROLES else who.account
 
     async def _link(self, who: Principal, appointment: AppointmentId, link: RoomLinkId | None) -> RoomLinkId | None:
         """The link that has let this device in, None without one. link: the one that they name, if they name one."""
@@ -212,8 +210,25 @@ class Rooms:
     async def _take_up_all(self, practice: PracticeId, calls: list[CallRecord]) -> None:
         rooms = await self._store.rooms_of(practice, {call.callee for call in calls})
         for call in calls:
-            for appointment in rooms.get(call.callee, ()):
+            names = rooms.get(call.callee, [])
+            appointment = names[0] if len(names) == 1 else await self._room_of(practice, call, names)
+            if appointment is not None:
                 await self._take_up(practice, appointment, call)
+
+    async def _room_of(
+        self, practice: PracticeId, call: CallRecord, names: Collection[AppointmentId]
+    ) -> AppointmentId | None:
+        """Which of these rooms, where its callee has come to, a call is one of."""
+        claims: list[tuple[tuple[int, ...], AppointmentId]] = []
+        for name in names:
+            record, room = await self._store.appointment(practice, name), await self._store.room(practice, name)
+            if record is None or room is None:
+                continue
+            now = self._clock.now_ms()
+            theirs = claim(record, passed(record, standing(record, room), now), call, now)
+            if theirs is not None:
+                claims.append((theirs, name))
+        return max(claims)[1] if claims else None
 
     async def _take_up(self, practice: PracticeId, appointment: AppointmentId, call: CallRecord) -> None:
         def change(appointment: AppointmentRecord, room: RoomRecord, now_ms: int) -> RoomRecord:
@@ -246,6 +261,13 @@ class Rooms:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    async def _appointment(self, practice: PracticeId, appointment: AppointmentId) -> AppointmentRecord:
+        """The appointment with those of its members who are still in its conversation. Raises Rejected(NOT_FOUND)."""
+        record = await self._store.appointment(practice, appointment)
+        if record is None:
+            raise not_found()
+        return record.within(await self._store.conversation(practice, record.conv))
+
     async def _change(
         self,
         practice: PracticeId,
@@ -258,9 +280,7 @@ class Rooms:
         Raises Rejected(NOT_FOUND) without such an appointment, and what `change` raises.
         """
         for _ in range(TRIES):
-            record = await self._store.appointment(practice, appointment)
-            if record is None:
-                raise not_found()
+            record = await self._appointment(practice, appointment)
             before = await self._store.room(practice, appointment)
             now = self._clock.now_ms()
             room = passed(record, standing(record, before), now, calls)
@@ -268,7 +288,7 @@ class Rooms:
             after = settled(record, before, room, now, fires=calls is not None)
             if after is None:
                 return record, room
-            if after.closed and not (before is not None and before.closed):
+            if after.closed and not (before is not None and before.closed) and was_opened(after):
                 held, minutes = minutes_together(after)
                 await self._close(practice, appointment, after.start_ms, held=held, minutes=minutes)
             if await self._store.write_room(before, after):
@@ -284,12 +304,25 @@ class Rooms:
             self.alerted += 1
             await self._alert(after, await self._hosts(record))
 
+    async def alert_stands(
+        self, practice: PracticeId, host: AccountId, appointment: AppointmentId, since_ms: int
+    ) -> bool:
+        """Whether a host who was alerted still has reason to come. Raises Rejected(UNAVAILABLE)."""
+        try:
+            record = await self._appointment(practice, appointment)
+        except Rejected as refused:
+            if refused.code is ErrorCode.NOT_FOUND:
+                return False
+            raise
+        if host not in record.members:
+            return False
+        return alert_stands(await self._store.room(practice, appointment), since_ms)
+
     async def _hosts(self, record: AppointmentRecord) -> list[AccountId]:
         """Every therapist or owner on the appointment; its host alone when that cannot be looked up now."""
         try:
-            found = (await self._store.contacts(record.practice, [record.host])).get(record.host, [])
+            found = await self._store.contacts(record.practice, record.members[:1])
         except Rejected:
-            return [record.host]
-        roles = {contact.account: contact.role for contact in found}
-        hosts = [account for account in record.members if roles.get(account) in _HOST_ROLES]
-        return hosts or [record.host]
+            return [account for account in record.members if account == record.host]
+        roles = {contact.account: contact.role for contacts in found.values() for contact in contacts}
+        return [account for account in record.members if roles.get(account) in HOST_ROLES]

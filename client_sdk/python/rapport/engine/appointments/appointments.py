@@ -21,11 +21,12 @@ from rapport.engine.conversations import accounts_of
 from rapport.engine.opening import OpenedMessage
 from rapport.engine.vault import errands
 from rapport.engine.vault.errands import ErrandKind
+from rapport.engine.vault.outgoing import OutgoingPost
 from rapport.engine.vault.records import CONVERSATIONS, Conversation
 from rapport.engine.vault.tables import Row, Table
 from rapport.engine.vault.turn import Turn
 from rapport.meeting import Appointment, AppointmentChanged
-from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, ConversationId, split_ids
+from rapport_protocol.ids import ID_BYTES, AccountId, AppointmentId, ConversationId, MessageId, split_ids
 from rapport_protocol.limits import MAX_INTEGER
 from rapport_protocol.meeting import MINUTES_LEAST, MINUTES_MOST, AppointmentView
 from rapport_protocol.membership_entries import ConversationKind, MemberRole
@@ -47,9 +48,10 @@ __all__ = [
     "mark",
     "marked",
     "may_host",
-    "note_late",
+    "note_own_late",
     "note_said",
     "rows_wanted",
+    "settle_late",
     "soon_due",
     "take_appointment",
     "take_late",
@@ -75,9 +77,9 @@ _SOON_MS: Final = OPENS_BEFORE_MS + 60_000
 class AppointmentRow(Row, frozen=True):
     """One appointment: what was sealed, then what the server says.
 
-    seq: of the sealed post, 0 = our own, not accepted yet. late_seq: of the last word about being late. said: the
-    server's row, None = it has shown none. apart_ms: since when its version is another one, 0 = it is not. differs:
-    that has gone on for a minute, or the row contradicts the post.
+    seq: of the sealed post, 0 = our own, not accepted yet. late_seq: of the last word about being late; late_post: our
+    own, not accepted yet. said: the server's row, None = it has shown none. apart_ms: since when its version is another
+    one, 0 = it is not. differs: that has gone on for a minute, or the row contradicts the post.
     """
 
     conv: ConversationId
@@ -99,6 +101,7 @@ class AppointmentRow(Row, frozen=True):
     said: AppointmentView | None = None
     apart_ms: int = 0
     differs: bool = False
+    late_post: MessageId | None = None
 
     @property
     def end_ms(self) -> int:
@@ -214,8 +217,9 @@ def _take(turn: Turn, conv: ConversationId, host: AccountId, content: Appointmen
             row = replace(row, said=before.said)
             if before.start_ms == each.start and not content.cancelled:  # moving it takes lateness back
                 row = replace(
-                    row, late_minutes=before.late_minutes, late_words=before.late_words, late_seq=before.late_seq
-                )
+                    row, late_minutes=before.late_minutes, late_words=before.late_words, late_seq=before.late_seq,
+                    late_post=before.late_post,
+                )  # fmt: skip
         _put(turn, each.appointment, _held_against(turn, each.appointment, row, asked=False))
     rows_wanted(turn)
 
@@ -233,17 +237,39 @@ def take_late(turn: Turn, message: OpenedMessage, content: AppointmentLate) -> N
     """A sealed `appointment.late` was opened. It counts from the appointment's host, the newest one."""
     outer, seq = message.outer, message.envelope.seq
     if message.known.listed:
-        note_late(turn, outer.conv, outer.account, content, seq)
+        _note_late(turn, outer.conv, outer.account, content, seq)
 
 
-def note_late(turn: Turn, conv: ConversationId, account: AccountId, content: AppointmentLate, seq: int) -> None:
-    """The host begins later, or not any more. seq: of the post, 0 = our own."""
+def note_own_late(turn: Turn, conv: ConversationId, content: AppointmentLate, post: MessageId) -> None:
+    """We have just said so: no word of another device of ours has a later place before ours has one."""
+    _note_late(turn, conv, turn.me.account, content, MAX_INTEGER, post)
+
+
+def settle_late(turn: Turn, post: OutgoingPost, seq: int) -> None:
+    """The server has given our own word its place; 0 = it will never take it, so it was not said."""
+    if post.type != "appointment.late":
+        return
+    appointment = msgspec.msgpack.decode(post.content, type=AppointmentLate).appointment
+    row = APPOINTMENTS.get(turn.tx, appointment)
+    if row is None or row.late_post != post.id:
+        return
+    row = replace(row, late_seq=seq, late_post=None)
+    _put(turn, appointment, row if seq else replace(row, late_minutes=0, late_words=""))
+
+
+def _note_late(
+    turn: Turn,
+    conv: ConversationId,
+    account: AccountId,
+    content: AppointmentLate,
+    seq: int,
+    post: MessageId | None = None,
+) -> None:
+    """The host begins later, or not any more. seq: of the word; of several the one with the highest counts."""
     row = APPOINTMENTS.get(turn.tx, content.appointment)
-    if row is None or (row.conv, row.host) != (conv, account) or row.cancelled:
+    if row is None or (row.conv, row.host) != (conv, account) or row.cancelled or seq < max(row.late_seq, row.seq):
         return
-    if seq and seq < max(row.late_seq, row.seq):
-        return
-    late = replace(row, late_minutes=content.minutes, late_words=content.words, late_seq=max(seq, row.late_seq))
+    late = replace(row, late_minutes=content.minutes, late_words=content.words, late_seq=seq, late_post=post)
     _put(turn, content.appointment, late)
 
 

@@ -23,7 +23,7 @@ from rapport.engine.appointments.appointments import (
     mark,
     marked,
     may_host,
-    note_late,
+    note_own_late,
     rows_wanted,
     take_own,
     unmark,
@@ -153,8 +153,7 @@ def late(turn: Turn, appointment: AppointmentId, minutes: int, words: str = "") 
     if len(words.encode()) > WORDS_BYTES:
         raise LocalError(ErrorCode.TOO_LARGE, f"words: at most {WORDS_BYTES} bytes of UTF-8")
     content = AppointmentLate(appointment, minutes, words)
-    compose(turn, row.conv, content)
-    note_late(turn, row.conv, turn.me.account, content, 0)
+    note_own_late(turn, row.conv, content, compose(turn, row.conv, content))
 
 
 def _ours(turn: Turn, appointment: AppointmentId) -> tuple[AppointmentRow, Conversation]:

@@ -24,7 +24,7 @@ def parse_said(said: bytes) -> AppointmentSaid | None:
 
 def said_of(content: AppointmentContent) -> AppointmentSaid:
     """What an `appointment` says, for the conversation."""
-    act = "cancelled" if content.cancelled else "moved" if content.moved_from else "made"
+    act = "cancelled" if content.cancelled else "moved" if content.version > 1 else "made"
     first = content.occurrences[0]
     return AppointmentSaid(
         act, first.appointment, first.start, len(content.occurrences), content.minutes, content.modality, content.zone,

@@ -9,7 +9,7 @@ from rapport.calling import CallChanged, CallMedia, CallMode
 from rapport.engine.bodies import meetings
 from rapport.engine.calls.call_bubbles import hear, word_of
 from rapport.engine.calls.call_rows import CALLS, CallRow, Side, fingerprints, put_call
-from rapport.engine.calls.calls import take_new, tell
+from rapport.engine.calls.calls import can_answer, take_new, tell
 from rapport.engine.conversations import others_in
 from rapport.engine.office.office import hours_now
 from rapport.engine.office.promises import sides_of
@@ -19,6 +19,7 @@ from rapport.engine.vault.errands import ErrandKind
 from rapport.engine.vault.records import CONVERSATIONS, Conversation
 from rapport.engine.vault.tables import must
 from rapport.engine.vault.turn import Turn
+from rapport.meeting import Admitted
 from rapport_protocol.calls.arbiter import CallStep
 from rapport_protocol.calls.device import DeviceCall
 from rapport_protocol.calls.device_events import (
@@ -101,7 +102,9 @@ def take_offer(
         theirs=theirs if entry.incoming and entry.fingerprint else None, expected=expected,
     )  # fmt: skip
     if not history or entry.rings_until_ms > turn.now_ms:
-        take_new(turn, row, _heard(turn, row))
+        row = take_new(turn, row, _heard(turn, row))
+        if expected and offer.appointment is not None and can_answer(row):
+            turn.show(Admitted(row.conv, offer.appointment, row.call))
 
 
 def _heard(turn: Turn, row: CallRow) -> list[Event]:
@@ -160,9 +163,11 @@ def _take_description(turn: Turn, message: OpenedMessage, content: meetings.Call
     fingerprint = fingerprints(content.description)
     if not message.known.listed or not fingerprint or len(content.description.sdp.encode()) > DESCRIPTION_BYTES:
         return
+    if len(row.held) >= HELD_DESCRIPTIONS:
+        return  # as the machine does
     side = Side(outer.id, outer.device, must(message.keyed).key, content.description, content.restart)
     asks = content.restart and not row.machine.entry.incoming
-    row = replace(row, held=(*row.held, side)[-HELD_DESCRIPTIONS:], asked=row.asked + asks)
+    row = replace(row, held=(*row.held, side), asked=row.asked + asks)
     tell(turn, row, Described(outer.id, outer.device, fingerprint, content.restart))
 
 

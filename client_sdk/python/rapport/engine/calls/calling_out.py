@@ -28,8 +28,16 @@ from rapport.events import MessageKind, Status
 from rapport.ports import Description
 from rapport_protocol.calls.arbiter import RING_MS, CallStep
 from rapport_protocol.calls.device import DeviceCall
-from rapport_protocol.calls.device_events import Entry, Event, HangUp, MediaConnected, OurDescription
-from rapport_protocol.calls.moves import SETTLE_MS
+from rapport_protocol.calls.device_events import (
+    Accept,
+    Entry,
+    Event,
+    HangUp,
+    MediaConnected,
+    Migrate,
+    OurDescription,
+)
+from rapport_protocol.calls.moves import SETTLE_MS, DevicePhase
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import ID_BYTES, AppointmentId, ConversationId, MessageId
 from rapport_protocol.limits import DESCRIPTION_BYTES
@@ -39,11 +47,13 @@ __all__ = [
     "OFFER_MS",
     "happens",
     "media_failed",
+    "move_here",
     "offer_call",
     "our_candidates",
     "our_description",
     "require_sendable",
     "say_mode",
+    "take_back",
     "the_call",
 ]
 
@@ -73,8 +83,7 @@ def offer_call(
         raise LocalError(ErrorCode.NOT_FOUND, "no such conversation")
     if not is_pair(conversation):
         raise LocalError(ErrorCode.FORBIDDEN, "only two people can call each other")
-    if busy_here(turn, conv):
-        raise LocalError(ErrorCode.FORBIDDEN, "this device is in another call")
+    _require_free(turn, conv)
     require_sendable(description)
     me = turn.me
     until_ms = turn.now_ms + OFFER_MS
@@ -99,6 +108,11 @@ def offer_call(
     return call
 
 
+def _require_free(turn: Turn, conv: ConversationId) -> None:
+    if busy_here(turn, conv):
+        raise LocalError(ErrorCode.FORBIDDEN, "this device is in another call")
+
+
 def require_sendable(description: Description | None) -> None:
     """LocalError: TOO_LARGE, or BAD_FORMAT for one without a fingerprint."""
     if description is None:
@@ -118,9 +132,35 @@ def the_call(turn: Turn, call: MessageId) -> CallRow:
 
 
 def happens(turn: Turn, call: MessageId, event: Event) -> CallRow:
-    """The person does something about a call, or its media say something. LocalError(NOT_FOUND)."""
+    """The person does something about a call, or its media say something.
+
+    LocalError: NOT_FOUND; FORBIDDEN for taking one while this device is in a call with somebody else.
+    """
     row = the_call(turn, call)
+    if isinstance(event, Accept | Migrate):
+        _require_free(turn, row.conv)
     return tell(turn, replace(row, owed=None) if isinstance(event, MediaConnected) else row, event)
+
+
+def move_here(turn: Turn, call: MessageId) -> None:
+    """The person takes a call over from another of their devices; what was described to that one is not for us.
+
+    LocalError: NOT_FOUND, CONFLICT (no other device of ours is in it), FORBIDDEN while this device is in a call with
+    somebody else.
+    """
+    row = the_call(turn, call)
+    if row.machine.phase is DevicePhase.ELSEWHERE:
+        _require_free(turn, row.conv)
+        row = tell(turn, replace(row, ours=None, theirs=None, direct=None, owed=None, mode_there=None), Migrate())
+    if row.machine.phase is not DevicePhase.ANSWERING:
+        raise LocalError(ErrorCode.CONFLICT, "no other device is in the call")
+
+
+def take_back(turn: Turn, call: MessageId) -> None:
+    """Nobody waits for this call of ours any more: it ends, if it has begun at all."""
+    row = CALLS.get(turn.tx, call)
+    if row is not None and row.is_live:
+        tell(turn, row, HangUp())
 
 
 def media_failed(turn: Turn, call: MessageId) -> None:
@@ -130,13 +170,16 @@ def media_failed(turn: Turn, call: MessageId) -> None:
         tell(turn, replace(row, failed=True), HangUp())
 
 
-def our_description(turn: Turn, call: MessageId, description: Description, *, restart: bool = False) -> None:
+def our_description(
+    turn: Turn, call: MessageId, description: Description, *, restart: bool = False, run: int | None = None
+) -> None:
     """Our media have described themselves: sealed to the other device, with the step that fits.
 
-    LocalError: NOT_FOUND, TOO_LARGE, BAD_FORMAT. Nothing happens in a call that has ended.
+    run: which start of media that was (`CallRow.media_run`). LocalError: NOT_FOUND, TOO_LARGE, BAD_FORMAT. Nothing
+    happens in a call that has ended, or whose media were started anew for another device meanwhile.
     """
     row = the_call(turn, call)
-    if not row.is_live:
+    if not row.is_live or run not in (None, row.media_run):
         return
     require_sendable(description)
     number = row.ours.number + 1 if row.ours is not None else 1

@@ -61,7 +61,7 @@ from rapport_protocol.calls.device_events import (
 from rapport_protocol.calls.moves import DevicePhase, Outcome
 from rapport_protocol.ids import ConversationId, MessageId
 
-__all__ = ["begin", "busy_here", "changed_calls", "offline", "online", "take_new", "tell", "tick_due"]
+__all__ = ["begin", "busy_here", "can_answer", "changed_calls", "offline", "online", "take_new", "tell", "tick_due"]
 
 _GLARE_MS: Final = 60_000
 """The server's word that both have called may come before the other offer; by so long at most."""
@@ -71,19 +71,23 @@ _HERE = frozenset(DevicePhase) - _RINGING - {DevicePhase.ELSEWHERE, DevicePhase.
 
 def tell(turn: Turn, row: CallRow, event: Event) -> CallRow:
     """One event of a call: what follows from it is done, and the row as it stands then is kept and returned."""
-    was_live = row.is_live
+    was_live, was_here = row.is_live, row.machine.phase in _HERE
     machine, effects = step(row.machine, event, turn.now_ms)
     row = replace(row, machine=machine)
     if isinstance(event, Online | Tick):
         row = repeat(turn, row, now=isinstance(event, Online))
     for effect in effects:
         row = _carry_out(turn, row, effect)
+    waiting = {described.message for described in machine.held}
+    row = replace(row, held=tuple(side for side in row.held if side.id in waiting))
     if was_live and not row.is_live:
         row = _over(turn, row)
     elif not row.is_live:
         call_ended(turn, row)  # a sealed word that came late may have changed how
     put_call(turn, row)
     _plan(turn, row)
+    if not was_here and row.machine.phase in _HERE:
+        _refuse_others(turn)
     if row.goes_on_as is not None:
         _accept_other(turn, row.goes_on_as)
     return CALLS.need(turn.tx, row.call)
@@ -223,6 +227,11 @@ def _accept_other(turn: Turn, call: MessageId) -> None:
 # --- the device -------------------------------------------------------------------------------------------------------
 
 
+def can_answer(row: CallRow) -> bool:
+    """Whether it rings here, or would."""
+    return row.machine.phase in _RINGING
+
+
 def busy_here(turn: Turn, conv: ConversationId) -> bool:
     """Whether this device is in a call with somebody else than in this conversation."""
     return any(each.conv != conv and each.machine.phase in _HERE for each in live_rows(turn))
@@ -239,9 +248,15 @@ def online(turn: Turn) -> None:
 
 
 def _online(turn: Turn, call: MessageId) -> None:
-    row = tell(turn, CALLS.need(turn.tx, call), Online())
-    if row.machine.phase in _RINGING and busy_here(turn, row.conv):
-        tell(turn, row, Busy())
+    tell(turn, CALLS.need(turn.tx, call), Online())
+    _refuse_others(turn)
+
+
+def _refuse_others(turn: Turn) -> None:
+    """Whoever else calls hears that this device is in a call, once it has caught up."""
+    for row in live_rows(turn) if turn.online else ():
+        if can_answer(row) and busy_here(turn, row.conv):
+            tell(turn, row, Busy())
 
 
 def take_new(turn: Turn, row: CallRow, heard: Iterable[Event]) -> CallRow:

@@ -109,6 +109,10 @@ class Engine:
         """Runs a step; see `Turns.do`."""
         return await self._turns.do(step)
 
+    def ask(self, step: Callable[[Turn], object]) -> None:
+        """Has a step run that nobody waits for: whoever wants it is being cancelled."""
+        self._turns.ask(step).add_done_callback(look)
+
     def listen(self) -> Listener:
         """A new listener to all events from now on."""
         return self._listeners.add()

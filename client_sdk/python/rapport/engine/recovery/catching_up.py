@@ -2,12 +2,12 @@
 
 First our own newest lists, then which conversations there are, then the chains of those that are unknown or have moved
 on, then history from the archive, page by page, in the background. A linked device begins at the first message; one
-that was away begins behind what it had shown.
+that was away begins behind what it had shown, or where it had passed over a place.
 
 Source: docs/protocol.md, chapters 7 and 13.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from rapport.engine.composing import introduce
 from rapport.engine.key_sharing import want_keys
 from rapport.engine.opening import message_id
 from rapport.engine.recovery.restoring import restore_page
-from rapport.engine.shown.showing import skip_to
+from rapport.engine.shown.showing import missing_from, skip_to, skip_to_bases
 from rapport.engine.vault import errands
 from rapport.engine.vault.errands import Errand, ErrandKind
 from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, SEEN
@@ -35,7 +35,6 @@ __all__ = [
     "history_answered",
     "history_call",
     "history_refused",
-    "number_on",
     "online",
     "restore_again",
     "resume_history",
@@ -95,14 +94,6 @@ class _Progress(Row, frozen=True):
         return replace(self, seen=seen, lacking=lacking, first_lacking=first, last_lacking=last)
 
 
-class _Base(Row, frozen=True):
-    """Where the numbers of a conversation go on since the server's last restore."""
-
-    base: int
-
-
-_BASES: Final = Table("base", _Base)
-"""By conversation, from a sign-in until everything that waited is here."""
 _PRESENCE: Final = Table("presence", _Presence)
 """One record under the empty key."""
 _HISTORY: Final = Table("history", _Progress)
@@ -129,21 +120,13 @@ def online(turn: Turn, *, behind: bool = False) -> None:
     away = behind or (bool(held.online_ms) and turn.now_ms - held.online_ms >= AWAY_MS)
     if away:
         for key, conversation in CONVERSATIONS.list(turn.tx):
-            if not _HISTORY.has(turn.tx, key):
-                _HISTORY.put(turn.tx, key, _Progress(conversation.shown + 1))
+            first, begun = missing_from(turn, conversation), _HISTORY.get(turn.tx, key)
+            if begun is None or first < begun.next:
+                introduce = begun is not None and begun.introduce
+                _HISTORY.put(turn.tx, key, _Progress(first, introduce=introduce))
         for account, _ in list(CONTACTS.list(turn.tx)):
             errands.plan(turn, ErrandKind.LISTS, account)
     _PRESENCE.put(turn.tx, b"", replace(held, online_ms=turn.now_ms, pending=held.pending or away))
-
-
-def number_on(turn: Turn, bases: Mapping[ConversationId, int]) -> None:
-    """Signed in to a server that was once restored: the conversations go on at these numbers.
-
-    What the backup held, and waits for this device, stands below them and is on its way: what was held back for it
-    waits until it is here.
-    """
-    for conv, base in bases.items():
-        _BASES.put(turn.tx, conv, _Base(base))
 
 
 def still_online(turn: Turn) -> None:
@@ -154,13 +137,8 @@ def still_online(turn: Turn) -> None:
 
 
 def stream_caught_up(turn: Turn) -> None:
-    """Everything that waited for this device is here; what never waited for it comes next.
-
-    Below the base of a conversation nothing more comes.
-    """
-    for key, numbered in list(_BASES.list(turn.tx)):
-        _BASES.delete(turn.tx, key)
-        skip_to(turn, ConversationId(key), numbered.base)
+    """Everything that waited for this device is here; what never waited for it comes next."""
+    skip_to_bases(turn)
     held = _PRESENCE.get(turn.tx, b"")
     if held is not None and held.pending:
         errands.plan(turn, ErrandKind.CATALOG)

@@ -7,7 +7,7 @@ earlier one is missing, later bubbles are committed and acknowledged but held ba
 known to be there stands as a placeholder in its place, and the rest follows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from rapport.engine.vault import errands
 from rapport.engine.vault.call_facts import note_of
 from rapport.engine.vault.errands import ErrandKind
 from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, PENDING, Conversation, MessageRecord, PendingMessage
-from rapport.engine.vault.tables import amend
+from rapport.engine.vault.tables import Row, Table, amend
 from rapport.engine.vault.turn import Turn
 from rapport.engine.vault.upkeep import in_grace
 from rapport.events import (
@@ -46,6 +46,8 @@ __all__ = [
     "change_status",
     "changed",
     "history",
+    "missing_from",
+    "number_on",
     "place_before",
     "place_of",
     "placeholder_due",
@@ -56,6 +58,7 @@ __all__ = [
     "show_due",
     "show_placeholder",
     "skip_to",
+    "skip_to_bases",
 ]
 
 HELD_MS: Final = 2_000
@@ -68,6 +71,29 @@ AHEAD_MOST: Final = 1_024
 """Most seqs remembered beyond a missing one; more than that and the missing one is no longer waited for."""
 QUEUED_FROM: Final = MAX_INTEGER // 2
 """Queued messages stand behind all accepted ones."""
+
+
+class _Base(Row, frozen=True):
+    """Where the numbers of a conversation go on since the server's last restore."""
+
+    base: int
+
+
+_BASES: Final = Table("base", _Base)
+"""By conversation: the base that the server named last."""
+
+
+class _PassedOver(Row, frozen=True):
+    """The lowest place that was passed over while nothing stood there yet, and when one was passed over last."""
+
+    first: int
+    at_ms: int
+
+
+_PASSED_OVER: Final = Table("passed_over", _PassedOver)
+"""By conversation."""
+_LATE_MS: Final = 97 * 86_400_000
+"""So late something may still come to a place that was passed over."""
 
 
 def place_of(seq: int) -> int:
@@ -140,7 +166,8 @@ def plausible(turn: Turn, conv: ConversationId, seq: int) -> bool:
 
 def _leaps(turn: Turn, conversation: Conversation, seq: int) -> bool:
     """A restored server tells of its leaps at sign-in; of conversations that it lacked only by what it delivers."""
-    leap = seq - _highest(conversation)
+    numbered = _BASES.get(turn.tx, conversation.conv)
+    leap = seq - max(_highest(conversation), numbered.base - 1 if numbered else 0)
     return leap > SEQ_JUMP and not (leap <= _RESTORES_JUMP and in_grace(turn))
 
 
@@ -161,6 +188,7 @@ def account_seq(turn: Turn, conv: ConversationId, seq: int) -> None:
         shown += 1
         ahead.remove(shown)
     if len(ahead) > AHEAD_MOST:
+        _pass_over(turn, conv, shown + 1)
         shown, ahead = max(ahead), set()
     _advance_shown(turn, conv, conversation.shown, shown, ahead)
 
@@ -192,8 +220,26 @@ def skip_to(turn: Turn, conv: ConversationId, seq: int) -> None:
     if conversation is not None and conversation.shown < seq - 1 <= conversation.shown + _RESTORES_JUMP:
         for _, pending in list(PENDING.list(turn.tx, conv, above=conversation.shown, below=seq)):
             _put_placeholder(turn, pending)
+        _pass_over(turn, conv, conversation.shown + 1)
         ahead = {held for held in conversation.ahead if held >= seq}
         _advance_shown(turn, conv, conversation.shown, seq - 1, ahead)
+
+
+def number_on(turn: Turn, bases: Mapping[ConversationId, int]) -> None:
+    """Signed in to a server that was once restored: these conversations go on at these numbers.
+
+    What the backup held and waits for this device stands below them, and comes first: then `skip_to_bases`.
+    """
+    for conv, base in bases.items():
+        conversation = CONVERSATIONS.get(turn.tx, conv)
+        if conversation is not None and base - 1 <= conversation.shown + _RESTORES_JUMP:
+            _BASES.put(turn.tx, conv, _Base(base))
+
+
+def skip_to_bases(turn: Turn) -> None:
+    """All that waited for this device is here: below the bases nothing more comes."""
+    for key, numbered in list(_BASES.list(turn.tx)):
+        skip_to(turn, ConversationId(key), numbered.base)
 
 
 def show_due(turn: Turn, conv: ConversationId) -> None:
@@ -205,7 +251,26 @@ def show_due(turn: Turn, conv: ConversationId) -> None:
     last = conversation.ahead[-1]
     for _, pending in list(PENDING.list(turn.tx, conv, above=conversation.shown, below=last)):
         _put_placeholder(turn, pending)
+    _pass_over(turn, conv, conversation.shown + 1)
     _advance_shown(turn, conv, conversation.shown, last, set())
+
+
+def _pass_over(turn: Turn, conv: ConversationId, first: int) -> None:
+    held = _PASSED_OVER.get(turn.tx, conv)
+    if held is not None and turn.now_ms - held.at_ms < _LATE_MS:
+        first = min(first, held.first)
+    _PASSED_OVER.put(turn.tx, conv, _PassedOver(first, turn.now_ms))
+
+
+def missing_from(turn: Turn, conversation: Conversation) -> int:
+    """From which place on something may be missing here that was meant for this device.
+
+    Behind what was shown, or where a place was passed over: what belongs there may have gone from the mailbox since, by
+    a later state of this vault or because this device was away.
+    """
+    held = _PASSED_OVER.get(turn.tx, conversation.conv)
+    late = held is not None and turn.now_ms - held.at_ms < _LATE_MS
+    return min(held.first, conversation.shown + 1) if held is not None and late else conversation.shown + 1
 
 
 # --- placeholders -----------------------------------------------------------------------------------------------------

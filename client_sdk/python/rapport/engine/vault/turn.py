@@ -125,8 +125,8 @@ class Turn:
     """
 
     __slots__ = (
-        "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "online", "parked", "random", "sends", "tx",
-        "urgent", "waits",
+        "_noted", "acked", "calls", "events", "finished", "me", "now_ms", "online", "parked", "random", "ready",
+        "sends", "tx", "urgent", "waits",
     )  # fmt: skip
 
     def __init__(self, tx: Transaction, me: Me, now_ms: int, random: Random) -> None:
@@ -150,6 +150,8 @@ class Turn:
         """Urgent messages that this turn has written."""
         self.waits: frozenset[AppointmentId] = frozenset()
         """At these doors this device waits while the turn runs."""
+        self.ready: frozenset[AppointmentId] = frozenset()
+        """At these of them it may be let in: the person does not test their devices any more."""
 
     def show(self, event: Event) -> None:
         """Tells the host."""

@@ -24,9 +24,10 @@ Say = Callable[[], Awaitable[bool]]
 
 
 class _Place(Struct):
-    """A place that this device keeps at a door. admitted: the host's call, once it is here."""
+    """A place that this device keeps at a door. checks: devices are tested first. admitted: the host's call, if here."""
 
     task: "asyncio.Task[None]"
+    checks: bool = False
     admitted: MessageId | None = None
 
 
@@ -37,6 +38,8 @@ class RoomPlaces:
         self.moved: Callable[[AppointmentId], None] = lambda _: None
         self.waits: frozenset[AppointmentId] = frozenset()
         """At these doors it waits. Replaced as a whole, since turns read it in the vault's thread."""
+        self.ready: frozenset[AppointmentId] = frozenset()
+        """At these of them it may be let in."""
         self._places: dict[AppointmentId, _Place] = {}
         self._hosting: dict[AppointmentId, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -52,11 +55,20 @@ class RoomPlaces:
 
     # --- being there --------------------------------------------------------------------------------------------------
 
-    def keep(self, appointment: AppointmentId, say: Say) -> None:
-        """This device waits there from now on, until `leave` or until nothing is left to be said."""
+    def keep(self, appointment: AppointmentId, say: Say, *, checks: bool = False) -> None:
+        """This device waits there from now on, until `leave` or until nothing is left to be said.
+
+        checks: the person tests their devices first, until `checked`.
+        """
         self._end(appointment)
-        self._places[appointment] = _Place(asyncio.create_task(_repeat(say), name="rapport-place"))
+        self._places[appointment] = _Place(asyncio.create_task(_repeat(say), name="rapport-place"), checks)
         self._settle(appointment)
+
+    def checked(self, appointment: AppointmentId) -> None:
+        """The test is over."""
+        if appointment in self._places:
+            self._places[appointment].checks = False
+            self._settle(appointment)
 
     def leave(self, appointment: AppointmentId) -> None:
         """It does not wait there any more."""
@@ -86,12 +98,13 @@ class RoomPlaces:
 
     def _settle(self, appointment: AppointmentId) -> None:
         self.waits = frozenset(self._places)
+        self.ready = frozenset(key for key, place in self._places.items() if not place.checks)
         self.moved(appointment)
 
     async def close(self) -> None:
         """Ends every task; nothing is said any more. The server keeps a place for two minutes."""
         tasks = [*self._hosting.values(), *(place.task for place in self._places.values())]
-        self._hosting, self._places, self.waits = {}, {}, frozenset()
+        self._hosting, self._places, self.waits, self.ready = {}, {}, frozenset(), frozenset()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

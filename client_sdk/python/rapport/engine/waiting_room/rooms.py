@@ -24,17 +24,17 @@ from rapport.meeting import Admitted, RoomChanged, RoomWord
 from rapport_protocol.calls.moves import DevicePhase
 from rapport_protocol.errors import ErrorCode, LocalError
 from rapport_protocol.ids import AccountId, AppointmentId, ConversationId
-from rapport_protocol.meeting import RoomAct
+from rapport_protocol.meeting import Modality, RoomAct
 from rapport_protocol.membership_entries import ConversationKind, MemberRole
 
 __all__ = [
     "admit_by_earlier",
-    "admit_if_expected",
     "all_words",
     "changed_words",
     "expects_call",
     "is_expected",
     "left_door",
+    "lets_in",
     "link_kept",
     "note_link",
     "pair_with",
@@ -77,23 +77,23 @@ def expects_call(turn: Turn, appointment: AppointmentId | None, caller: AccountI
     """Whether a sealed `call.offer` that names this appointment is what this device waits for at its door.
 
     It is accepted without asking again then. The caller must be the appointment's host; of an appointment that we are
-    not on and came to by a join link, a therapist or owner with whom we have a conversation of two.
+    not on and came to by a join link, a therapist or owner with whom we have a conversation of two. Nobody is let in
+    by a call while they still test their devices, nor where people write to each other.
     """
-    if appointment is None or appointment not in turn.waits:
+    if appointment is None or appointment not in turn.ready:
         return False
     row = APPOINTMENTS.get(turn.tx, appointment)
-    return row.host == caller and not row.cancelled if row is not None else _is_staff(turn, caller)
+    if row is None:
+        return _is_staff(turn, caller)
+    return row.host == caller and not row.cancelled and row.modality != Modality.CHAT
 
 
-def admit_if_expected(turn: Turn, message: OpenedMessage, content: CallOffer) -> bool:
-    """A sealed `call.offer` was opened, live. Whether it lets us in: then the host program is told to accept it."""
+def lets_in(turn: Turn, message: OpenedMessage, content: CallOffer) -> bool:
+    """A sealed `call.offer` was opened, live: whether it lets us in while it can be answered."""
     outer = message.outer
-    if not message.known.listed or content.appointment is None or outer.account == turn.me.account:
+    if not message.known.listed or outer.account == turn.me.account:
         return False
-    if not expects_call(turn, content.appointment, outer.account):
-        return False
-    turn.show(Admitted(outer.conv, content.appointment, outer.id))
-    return True
+    return expects_call(turn, content.appointment, outer.account)
 
 
 def admit_by_earlier(turn: Turn, appointment: AppointmentId) -> None:

@@ -179,6 +179,73 @@ async function talk(dana: Page, mira: Page): Promise<void> {
   await mira.locator("rapport-call aside").waitFor({ state: "detached" });
 }
 
+/** A camera that is pulled out gives way to another one, and another microphone is chosen: both are said in words. */
+async function otherDevices(mira: Page, dana: Page): Promise<void> {
+  await mira.evaluate(() => {
+    const app: unknown = [...document.body.children].find((element) => Reflect.has(element, "client"));
+    const { calls } = Reflect.get(app as object, "client") as RapportClient;
+    calls.current?.local.getVideoTracks()[0]?.dispatchEvent(new Event("ended")); // as the browser says it
+  });
+  const note = mira.locator("rapport-call [role=status]").getByText(/^Your camera was disconnected\. .+ is used now\./);
+  await note.waitFor();
+  await picture(mira, "camera-gone");
+  await mira.getByRole("button", { name: "Choose another" }).click();
+  const choice = mira.locator("rapport-media-devices").getByLabel("Microphone");
+  const others = await choice.locator("option").allInnerTexts();
+  assert.ok(others.length > 1 && others.every((name) => name !== ""), "named, and more than one");
+  await choice.selectOption({ index: others.length - 1 });
+  await mira.waitForFunction((name) => {
+    const app: unknown = [...document.body.children].find((element) => Reflect.has(element, "client"));
+    const { calls } = Reflect.get(app as object, "client") as RapportClient;
+    return calls.current?.local.getAudioTracks()[0]?.label === name;
+  }, others.at(-1));
+  await mira.locator("rapport-call").getByRole("button", { name: "Close this note" }).click();
+  await mira.keyboard.press("Escape");
+  await note.waitFor({ state: "detached" });
+  await sees(dana, 5);
+}
+
+/** A page that is loaded anew goes on with its call, as muted as it was; the other side sees one person, again. */
+async function reloaded(back: Page, other: Page): Promise<void> {
+  await back.keyboard.press("m");
+  await back.getByRole("button", { name: /^Mic(rophone)? ?off/ }).waitFor();
+  const address = back.url();
+  await back.reload();
+  await other
+    .locator("rapport-call [role=alert]")
+    .getByText(/^Reconnecting/)
+    .waitFor();
+  await Promise.all([sees(back, 5), sees(other, 5)]);
+  assert.equal(back.url(), address, "the same call");
+  assert.equal(await other.locator("rapport-call video.remote").count(), 1, "and no second picture");
+  await back.getByRole("button", { name: /^Mic(rophone)? ?off/ }).waitFor();
+  await back.keyboard.press("m");
+  await back.getByRole("button", { name: /^Mic(rophone)? ?on/ }).waitFor();
+}
+
+/** A call goes on, and is heard, while its host looks something up; a line above every screen leads back to it. */
+async function aside(dana: Page): Promise<void> {
+  await dana.locator("rapport-console").getByRole("button", { name: "Clients" }).click();
+  const line = dana.locator("rapport-away-call [role=status]");
+  await line.getByText("Your call with Mira is on.").waitFor();
+  await dana.waitForFunction(() =>
+    Reflect.get(window, "played").some(
+      (one: HTMLMediaElement) => one instanceof HTMLAudioElement && one.currentTime > 0.5,
+    ),
+  );
+  await picture(dana, "call-aside");
+  await line.getByRole("button", { name: "Return to the call" }).click();
+  await sees(dana, 5);
+  await line.getByText("Your call with Mira is on.").waitFor({ state: "detached" });
+  assert.deepEqual(
+    await dana.evaluate(() =>
+      Reflect.get(window, "played").filter((one: HTMLMediaElement) => one instanceof HTMLAudioElement && one.srcObject),
+    ),
+    [],
+    "heard once",
+  );
+}
+
 /** Outside for a moment, with a word about how long, and in again. */
 async function backAndForth(dana: Page, mira: Page): Promise<void> {
   await dana.getByRole("button", { name: "Send back" }).click();
@@ -288,6 +355,15 @@ async function miss(dana: Page, mira: Page): Promise<void> {
 
 it("from the invitation to a call that was missed", { skip: !HAS_RELAY, timeout: 400_000 }, async () => {
   const dana = await house.browser("dana", 1440, LONDON);
+  await dana.addInitScript(() => {
+    const played: HTMLMediaElement[] = [];
+    const play = HTMLMediaElement.prototype.play;
+    HTMLMediaElement.prototype.play = function (this: HTMLMediaElement) {
+      played.push(this); // what stands in no document can be found so
+      return play.call(this);
+    };
+    Reflect.set(window, "played", played);
+  });
   await joinWith(dana, house.server.ownerLink, "Dana Weiss");
   const link = await inviteBy(dana, "Welcome.");
   const mira = await house.browser("mira", 390, LONDON);
@@ -299,6 +375,10 @@ it("from the invitation to a call that was missed", { skip: !HAS_RELAY, timeout:
   await move(dana, mira);
   await wait(dana, mira);
   await talk(dana, mira);
+  await aside(dana);
+  await otherDevices(mira, dana);
+  await reloaded(mira, dana);
+  await reloaded(dana, mira);
   await backAndForth(dana, mira);
   await cut(dana, mira);
   await soundAlone(dana, mira);

@@ -33,6 +33,11 @@ async function set(tag: string, change: Readonly<Record<string, unknown>>): Prom
 
 it("M, V and C act in a call, Escape closes what is open and never the call, and no key acts where one writes", async () => {
   await show(page, "rapport-call/picture");
+  for (const key of ["m", "v", "c"]) {
+    await page.keyboard.press(key); // the focus is nowhere: a letter may be meant for anything
+  }
+  assert.deepEqual(await heard(page), []);
+  await page.locator("rapport-call video.remote").click();
   for (const key of ["m", "V", "c", "Control+m", "Escape"]) {
     await page.keyboard.press(key);
   }
@@ -44,8 +49,11 @@ it("M, V and C act in a call, Escape closes what is open and never the call, and
   await show(page, "rapport-call/beside the chat");
   await page.locator("textarea").focus();
   await page.keyboard.type("mvc");
+  await page.getByRole("button", { name: "Close the chat" }).focus();
+  await page.keyboard.press("m");
   await page.keyboard.press("Escape");
   assert.deepEqual(await heard(page), [["rapport-chat", { open: false }]]);
+  assert.match(await focused(page), /^Chat/);
   assert.equal(await page.locator("textarea").inputValue(), "mvc");
 });
 

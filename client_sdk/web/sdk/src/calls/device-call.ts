@@ -7,7 +7,7 @@
 import type { DeviceId, MessageId } from "../protocol/ids.ts";
 import type { CallPhase, CallStep, EndReason } from "./arbiter.ts";
 import { type Described, type Entry, isOwnCall, type Post, ringsUntilMs } from "./device-events.ts";
-import { type CallSign, type DevicePhase, isWithMedia, lastsUntil, type Outcome } from "./moves.ts";
+import { type CallSign, type DevicePhase, isInCall, lastsUntil, type Outcome } from "./moves.ts";
 
 /** What is known and under way; a plain value, stored as it is. */
 export interface Draft {
@@ -118,8 +118,16 @@ export function armExpiry(call: Draft, nowMs: number): void {
   setTimer(call, "expired", lastsUntil(call.phase, ringsUntilMs(call.entry), nowMs, call.accepted));
 }
 
-/** Whether the endpoint runs: in the call, and before if our offer described it already. */
-export function endpointRuns({ entry }: Draft, phase: DevicePhase): boolean {
+/** Whether the person wants it here, from another device of theirs; the server has not answered to that. */
+export function takesOver({ phase, asks }: Draft): boolean {
+  return phase === "answering" && asks === "migrate";
+}
+
+/** Whether the endpoint runs: in the call, and before if our offer described it already, or we accept. */
+export function endpointRuns({ entry, asks }: Draft, phase: DevicePhase): boolean {
   const early = isOwnCall(entry) && entry.fingerprint !== "";
-  return isWithMedia(phase) || (early && (phase === "calling" || phase === "ringing_there"));
+  if (phase === "answering") {
+    return asks === "accept"; // only who is in the call gets a relay to move it to (21)
+  }
+  return isInCall(phase) || (early && (phase === "calling" || phase === "ringing_there"));
 }

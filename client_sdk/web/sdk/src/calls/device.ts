@@ -8,8 +8,7 @@
  *
  * The caller feeds everything that concerns the call, with the server's time as it knows it, and "tick" when
  * `deadlineMs` has come; it keeps the new call and carries out the effects in order. What the server says moves a call;
- * that somebody of ours has answered or refused is believed only when it is sealed, so that a call which nobody answered
- * is always shown as missed.
+ * that one of ours has answered or refused counts only when sealed: a call that nobody answered is shown as missed.
  *
  * The twin of `rapport_protocol/calls/device.py`; both are held to scenarios/calls.json.
  *
@@ -17,7 +16,7 @@
  */
 
 import { type CallStep, type EndReason, KEPT_MS, MISSED } from "./arbiter.ts";
-import { armExpiry, type DeviceCall, type Draft, endpointRuns, setTimer } from "./device-call.ts";
+import { armExpiry, type DeviceCall, type Draft, endpointRuns, setTimer, takesOver } from "./device-call.ts";
 import {
   type DeviceEffect,
   type DeviceEvent,
@@ -116,7 +115,7 @@ function signs(call: Draft, event: DeviceEvent, nowMs: number): readonly CallSig
       call.accepted = call.sent = true;
       call.answeredOn = event.device;
       call.reason = call.reason !== null && MISSED.includes(call.reason) ? null : call.reason;
-      return [event.own ? "own_accepted" : "accepted"];
+      return takesOver(call) ? [] : [event.own ? "own_accepted" : "accepted"];
     case "declined":
       if (event.own !== entry.incoming) return [];
       call.declined ||= !event.busy;
@@ -152,6 +151,7 @@ function signsOfState(call: Draft, event: State, nowMs: number): readonly CallSi
   if (event.version < call.version || (call.serverPhase === "ended" && event.phase !== "ended")) {
     return [];
   }
+  const unheard = takesOver(call) && event.ours === call.ours; // said before the server knew that we do
   const moved = isInCall(call.phase) && call.theirs !== null && event.theirs !== null && event.theirs !== call.theirs;
   call.version = event.version;
   call.serverPhase = event.phase;
@@ -168,9 +168,8 @@ function signsOfState(call: Draft, event: State, nowMs: number): readonly CallSi
   if (event.phase === "ended") {
     return [signOfEnd(call, event.reason)];
   }
-  if (!call.accepted) {
-    call.answeredOn = incoming ? event.ours : event.theirs;
-  }
+  if (unheard) return [];
+  if (!call.accepted) call.answeredOn = incoming ? event.ours : event.theirs;
   call.accepted ||= !incoming;
   const here = event.ours === device ? "here" : "there";
   return moved ? ["moved", here] : [here];
@@ -227,7 +226,9 @@ function met(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: number): re
 /** Leaves one phase and enters the other. */
 function move(call: Draft, after: DevicePhase, sign: CallSign, nowMs: number): DeviceEffect[] {
   const before = call.phase;
-  const [hadMedia, hasMedia] = [endpointRuns(call, before), endpointRuns(call, after)];
+  const hadMedia = endpointRuns(call, before);
+  call.asks = after !== "answering" ? call.asks : sign === "migrate" ? "migrate" : "accept";
+  const hasMedia = endpointRuns(call, after);
   call.phase = after;
   call.times = {};
   armExpiry(call, nowMs);
@@ -256,8 +257,7 @@ function entered(call: Draft, before: DevicePhase, sign: CallSign, nowMs: number
       setTimer(call, "stale", nowMs + KEPT_MS);
       return [{ tag: "ring" }];
     case "answering":
-      call.asks = sign === "migrate" ? "migrate" : "accept";
-      return [];
+      return sign === "migrate" ? say(call, nowMs) : [];
     case "connecting":
       call.takenMs = nowMs;
       if (call.accepted) return [];
@@ -331,6 +331,7 @@ function notedOfMedia(call: Draft, sign: CallSign, event: DeviceEvent, nowMs: nu
       return restarted(call, nowMs);
     case "moved":
       call.described = call.flows = false;
+      call.pins = Object.fromEntries(Object.entries(call.pins).filter(([device]) => device !== call.theirs));
       setTimer(call, "restart", nowMs + RESTART_EVERY_MS);
       return [{ tag: "close_media" }, { tag: "start_media" }];
     case "our_description":

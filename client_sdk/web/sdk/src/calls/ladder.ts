@@ -74,6 +74,11 @@ export function newLadder(mode: Mode = "video", nowMs = 0): Ladder {
   return { rung: mode, cap: mode, sinceMs: nowMs, badMs: 0, goodMs: 0, tries: 0, climbed: false };
 }
 
+/** Media stand still: of what a connection that is gone would carry nothing is known, and it is judged from anew. */
+export function paused(ladder: Ladder): Ladder {
+  return { ...ladder, badMs: 0, goodMs: 0 };
+}
+
 /** The person wants to send no more than that; going up begins there at once, and from anew. */
 export function choose(ladder: Ladder, mode: Mode, nowMs: number): readonly [Ladder, Decision | null] {
   const capped = { ...ladder, cap: mode };

@@ -137,7 +137,7 @@ export function isInCall(phase: DevicePhase): boolean {
 }
 
 /** The endpoint runs. */
-export function isWithMedia(phase: DevicePhase): boolean {
+function isWithMedia(phase: DevicePhase): boolean {
   return phase === "answering" || isInCall(phase);
 }
 

@@ -15,8 +15,7 @@ import type { Description } from "../engine/bodies/meetings.ts";
 import type { CallShown } from "../engine/calls/calls-shown.ts";
 import type { Candidate } from "../engine/vault/call-records.ts";
 import type { CallingCalls } from "../local-device/types.ts";
-import { Unreachable } from "../ports.ts";
-import { LocalError, Rejected } from "../protocol/errors.ts";
+import { LocalError } from "../protocol/errors.ts";
 import type { MessageId } from "../protocol/ids.ts";
 import { forgetCertificate, keepCertificate } from "./call-certificates.ts";
 import type { Counts } from "./flow.ts";
@@ -74,6 +73,8 @@ export abstract class CallMedia {
   protected readonly done = { start: 0, restart: 0, close: 0, taken: 0 };
   /** Media have been begun here. */
   private hasBegun = false;
+  /** The person has taken the call in this page, or called. */
+  protected isTaken = false;
   /** Another page had the media of this device before. */
   protected isBack = false;
   private alive: ReturnType<typeof setInterval> | null = null;
@@ -110,6 +111,11 @@ export abstract class CallMedia {
   /** Whether its media have ended. */
   get isOver(): boolean {
     return this.over.signal.aborted;
+  }
+
+  /** Whether the person has taken it in this page, or called. */
+  get isStarted(): boolean {
+    return this.isTaken;
   }
 
   protected get shown(): CallShown | null {
@@ -160,6 +166,7 @@ export abstract class CallMedia {
    */
   async start(media: "audio" | "video"): Promise<void> {
     this.requireLiving();
+    this.isTaken = true;
     this.wanted = media;
     this.watch.start(media);
     this.alive ??= setInterval(() => this.say("callAlive"), ALIVE_EVERY_MS);
@@ -332,7 +339,10 @@ export abstract class CallMedia {
     peer.add(shown.candidates);
   }
 
-  /** A way through, asked for until there is an answer; null when the call is over. */
+  /**
+   * A way through, asked for until there is an answer; null when the call is over. Whatever else is answered holds for
+   * now: the server may not know yet that this device is in the call.
+   */
   private async route(signal: AbortSignal): Promise<Route | null> {
     while (!signal.aborted && !this.over.signal.aborted) {
       try {
@@ -340,15 +350,9 @@ export abstract class CallMedia {
         const relayOnly = this.grounds.relayOnly() ?? (this.grounds.isClient && credentials.relayOnly);
         this.trouble = relayOnly && credentials.urls.length === 0 ? "no_relay" : "";
         return { credentials, relayOnly };
-      } catch (error) {
-        if (error instanceof Rejected && error.code === "not_found") {
-          return null; // not ours to have (any more)
-        }
-        if (!(error instanceof Rejected || error instanceof Unreachable)) {
-          throw error;
-        }
+      } catch {
+        await sleep(AGAIN_MS);
       }
-      await sleep(AGAIN_MS);
     }
     return null;
   }

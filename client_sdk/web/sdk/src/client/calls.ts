@@ -186,8 +186,11 @@ export class Calls {
   /** The snapshot may be different: every call of this page follows it. */
   follow(): void {
     for (const [id, live] of this.held) {
-      live.follow();
-      if (live.isOver && this.shown(id) === null) {
+      const shown = this.shown(id);
+      if (shown === null || !this.goesOn(shown)) {
+        live.follow();
+      }
+      if (live.isOver && shown === null) {
         this.held.delete(id);
       }
     }
@@ -197,20 +200,26 @@ export class Calls {
       const live = Object.values(calls).filter(({ view }) => view.here);
       void forgetOtherCertificates(live.map(({ view }) => view.id));
     }
-    for (const { view, page, orders } of Object.values(calls)) {
-      if (view.here) {
-        this.miss(page);
+    for (const shown of Object.values(calls)) {
+      if (shown.view.here) {
+        this.miss(shown.page);
       }
-      if (page === this.page && view.here && orders.start > 0 && !this.held.has(view.id)) {
-        this.takeOver(view).catch(() => undefined); // both have called: their call goes on with our media
+      if (this.goesOn(shown)) {
+        this.takeOver(shown.view).catch(() => undefined); // their call goes on with our media
       }
     }
   }
 
+  /** Both have called: this one goes on in this page in place of ours, and it was not begun here yet. */
+  private goesOn({ view, page, orders }: CallShown): boolean {
+    return page === this.page && view.here && orders.start > 0 && !this.held.get(view.id)?.isStarted;
+  }
+
   /** With our camera only if the person had it on in the call that has ended for this one: nobody is asked again. */
   private async takeOver({ id, conversation, media }: CallView): Promise<void> {
-    const ours = [...this.held.values()].filter((held) => this.of(held.id)?.conversation === conversation).at(-1);
-    const live = this.made(id);
+    const others = [...this.held.values()].filter((held) => held.id !== id);
+    const ours = others.filter((held) => this.of(held.id)?.conversation === conversation).at(-1);
+    const live = this.held.get(id) ?? this.made(id); // a page may have opened it when it rang
     live.mute(ours?.muted ?? false);
     await live.start(ours?.chosen === "video" ? media : "audio");
     live.follow();

@@ -5,7 +5,7 @@ import type { Listener } from "../engine/listeners.ts";
 import { Deferred } from "../engine/waiting.ts";
 import type { Contact, Device, LogEntry, Message } from "../events.ts";
 import { applyDelta, EMPTY_SNAPSHOT } from "../local-device/mirror.ts";
-import type { DeviceInThread, Identity, InviteCard, LinkOffer, News, Snapshot } from "../local-device/types.ts";
+import type { Identity, InviteCard, LinkOffer, News, Snapshot } from "../local-device/types.ts";
 import { VaultProblem } from "../ports.ts";
 import type { ConnectionState } from "../protocol/connection.ts";
 import { LocalError, RapportError } from "../protocol/errors.ts";
@@ -13,13 +13,11 @@ import type { AccountId, ConversationId, DeviceId, LinkId } from "../protocol/id
 import type { Role } from "../protocol/requests.ts";
 import { arrived } from "../worker/carried.ts";
 import type { Standing } from "../worker/messages.ts";
+import { AccountMemory } from "./account-memory.ts";
 import { AppointmentBook } from "./appointments.ts";
 import {
-  askToPersist,
-  type Notes,
   notesOf,
   startWorker,
-  type WorkerSource,
   watchAttention,
   watchConnection,
   watchLeave,
@@ -31,6 +29,7 @@ import { Conversation } from "./conversation.ts";
 import { Cover } from "./cover.ts";
 import { type ClientEvent, type ClientEventOf, Hearers } from "./events.ts";
 import { allWaiting, Offices } from "./office.ts";
+import type { ClientOptions, InThreadOptions, StorageState } from "./options.ts";
 import { type Port, type PortListener, portInThread, SharedPort } from "./port.ts";
 import { type PrecallOptions, PrecallTest } from "./precall.ts";
 import { Presence } from "./presence.ts";
@@ -38,24 +37,6 @@ import { Pushes } from "./push.ts";
 import { missingHere, Unsupported } from "./support.ts";
 import { urgentCalls } from "./urgent.ts";
 import { WaitingRoom } from "./waiting-room.ts";
-
-/** How a client in a browser is made. */
-export interface ClientOptions {
-  /** The server's address; this page's own unless given. */
-  readonly server?: string;
-  /** Which of this origin's vaults, by a name of the host's; "main" unless given. All tabs share it. */
-  readonly vault?: string;
-  /** Where the worker's program is: `worker.js` of this package, as a URL of this origin, or what makes a worker. */
-  readonly worker: WorkerSource;
-}
-
-/** A client over a device in this thread: Node.js, tests. */
-export interface InThreadOptions {
-  readonly device: DeviceInThread;
-}
-
-/** Where the storage stands; "lost": an account was here and its storage is gone (see `storageLost`). */
-export type StorageState = "opening" | "open" | "locked" | "lost" | "failed";
 
 /**
  * An account on this device, from before anybody has joined.
@@ -85,7 +66,7 @@ export class RapportClient {
   readonly push: Pushes;
   /** Who rings, who is called, and the call in this page. */
   readonly calls: Calls;
-  private readonly notes: Notes | null;
+  private readonly memory: AccountMemory;
   private readonly watches: (() => void)[] = [];
   private readonly held = new Map<ConversationId, Conversation>();
   private mirror: Snapshot = EMPTY_SNAPSHOT;
@@ -100,14 +81,14 @@ export class RapportClient {
       failed: (problem) => this.fail(problem),
     };
     if ("device" in options) {
-      this.notes = null;
+      this.memory = new AccountMemory(null);
       this.port = portInThread(options.device, listener);
       [this.presence, this.office, this.push, this.calls] = this.parts();
       return;
     }
     const missing = missingHere();
     const { vault = "main", server = location.origin, worker } = options;
-    this.notes = notesOf(vault);
+    this.memory = new AccountMemory(notesOf(vault));
     if (missing.length > 0) {
       const problem = new Unsupported(missing);
       this.port = { call: () => Promise.reject(problem) as never, close: () => Promise.resolve() };
@@ -446,14 +427,14 @@ export class RapportClient {
       return;
     }
     const before = this.stored;
-    const had = this.mirror.identity !== null || this.notes?.read("joined") != null;
+    const had = this.mirror.identity !== null || this.memory.has;
     this.mirror = snapshot;
     this.calls.follow();
     this.passphrase = passphrase;
     this.stored = storage === "open" && snapshot.identity === null && had ? "lost" : storage;
     this.remember();
     if (this.stored === "lost" && before !== "lost") {
-      this.notes?.write("joined", "yes"); // it may have gone with the storage
+      this.memory.keep(); // it may have gone with the storage
       this.hearers.tell({ type: "storageLost" });
     } else if (this.stored === "locked") {
       this.hearers.tell({ type: "passphraseNeeded" });
@@ -471,7 +452,7 @@ export class RapportClient {
         this.stored = "open";
         this.remember();
       } else if (had) {
-        this.notes?.write("joined", null); // it was signed out, on purpose
+        this.memory.forget(); // it was signed out, on purpose
         this.passphrase &&= false; // the vault was wiped, and the new one is open
       }
     } else {
@@ -486,18 +467,10 @@ export class RapportClient {
     this.hearers.tell({ type: "changed" });
   }
 
-  /** Notes that there is an account, so that its storage can be missed, and asks once that it is not cleared. */
   private remember(): void {
-    const { notes } = this;
-    if (notes === null || this.mirror.identity === null || notes.read("joined") !== null) {
-      return;
+    if (this.mirror.identity !== null) {
+      this.memory.remember(() => this.hearers.tell({ type: "persistenceRefused" }));
     }
-    notes.write("joined", "yes");
-    void askToPersist().then((agreed) => {
-      if (!agreed) {
-        this.hearers.tell({ type: "persistenceRefused" });
-      }
-    });
   }
 
   private fail(problem: RapportError): void {

@@ -37,6 +37,9 @@ function textIn(row: Row | undefined, name: string): string {
   return typeof value === "string" ? value : "";
 }
 
+/** A stream of which nothing has come for so long says nothing about now: pictures that were given up, ms. */
+const STALE_MS = 5_000;
+
 /** The figures in a report. atMs: of the page's clock. */
 export function countsIn(report: RTCStatsReport, atMs: number): Counts {
   const rows = new Map<string, Row>();
@@ -51,13 +54,18 @@ export function countsIn(report: RTCStatsReport, atMs: number): Counts {
   const transport = all.find(({ type }) => type === "transport");
   const pair = rows.get(textIn(transport, "selectedCandidatePairId"));
   const most = (of: readonly Row[], name: string): number => Math.max(0, ...of.map((row) => numberIn(row, name)));
+  const nowMs = most(all, "timestamp");
+  const fresh = (of: readonly Row[], name: string): Row[] =>
+    of.filter((row) => nowMs - (numberIn(row, name) || nowMs) < STALE_MS);
+  const heard = fresh(inbound, "lastPacketReceivedTimestamp");
+  const told = fresh(reported, "timestamp"); // when the other side's report came
   const sent: Sample = {
     atMs,
     packets: Math.max(0, sum(outbound, "packetsSent") - sum(reported, "packetsLost")),
     lost: sum(reported, "packetsLost"),
     frozenMs: 0,
-    jitterMs: most(reported, "jitter") * 1000,
-    rttMs: most(reported, "roundTripTime") * 1000,
+    jitterMs: most(told, "jitter") * 1000,
+    rttMs: most(told, "roundTripTime") * 1000,
   };
   return {
     atMs,
@@ -67,7 +75,7 @@ export function countsIn(report: RTCStatsReport, atMs: number): Counts {
     framesDecoded: sum(inbound, "framesDecoded"),
     framesSent: sum(outbound, "framesSent"),
     frozenMs: sum(inbound, "totalFreezesDuration") * 1000,
-    jitterMs: most(inbound, "jitter") * 1000,
+    jitterMs: most(heard, "jitter") * 1000,
     rttMs: numberIn(pair, "currentRoundTripTime") * 1000,
     availableBps: numberIn(pair, "availableOutgoingBitrate"),
     bytesSent: numberIn(transport, "bytesSent"),

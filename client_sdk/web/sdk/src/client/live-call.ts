@@ -135,8 +135,13 @@ export class LiveCall extends CallMedia {
     const { restart, close, start, taken } = orders;
     // Orders of the past were for a connection that is gone. Their last offer counts: whatever its age, an answer of
     // another connection tells them to make their own anew.
-    Object.assign(this.done, { start, restart, close, taken: theirs?.description.kind === "offer" ? taken - 1 : taken });
-    this.isBack = true;
+    Object.assign(this.done, {
+      start,
+      restart,
+      close,
+      taken: theirs?.description.kind === "offer" ? taken - 1 : taken,
+    });
+    this.isTaken = this.isBack = true;
     try {
       await this.grounds.port.call("resumeCall", this.id, this.grounds.page); // first: devices may take their time
       await this.start(media);

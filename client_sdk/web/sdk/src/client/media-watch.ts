@@ -7,7 +7,7 @@
  */
 
 import type { CallMode } from "../call-views.ts";
-import { choose, type Decision, type Ladder, newLadder, type Rung, step } from "../calls/ladder.ts";
+import { choose, type Decision, type Ladder, newLadder, paused, type Rung, step } from "../calls/ladder.ts";
 import { type Quality, qualityOf } from "../calls/quality.ts";
 import { type Counts, countsIn, Flow } from "./flow.ts";
 import type { Peer } from "./peer.ts";
@@ -134,10 +134,14 @@ export class MediaWatch {
       return;
     }
     this.quality = qualityOf(before, counts);
+    if (this.isStill) {
+      this.ladder = paused(this.ladder);
+      return;
+    }
     const sent = qualityOf(before.sent, counts.sent);
     const [ladder, decision] = step(this.ladder, sent.level === "none" ? this.quality : sent, Date.now());
     this.ladder = ladder;
-    if (decision !== null && !this.isStill) {
+    if (decision !== null) {
       this.watched.decided(decision);
     }
   }

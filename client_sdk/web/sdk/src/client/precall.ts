@@ -9,6 +9,7 @@
  * Source: docs/protocol.md, chapter 21 and section 20.4.
  */
 
+import type { CallMode } from "../call-views.ts";
 import { type DeviceFound, type Precall, type PrecallWhy, precallVerdict, type RelayFound } from "../calls/quality.ts";
 import { Unreachable } from "../ports.ts";
 import { Rejected } from "../protocol/errors.ts";
@@ -69,7 +70,7 @@ const BEGINNING: PrecallState = {
 export class PrecallTest {
   private readonly port: Port;
   private readonly appointment: AppointmentId | null;
-  private readonly video: boolean;
+  private mode: CallMode;
   private readonly own: OwnMedia;
   private readonly listeners = new Set<() => void>();
   private readonly over = new AbortController();
@@ -89,7 +90,7 @@ export class PrecallTest {
     this.own = new OwnMedia(devices);
     this.own.show = () => this.found();
     this.appointment = appointment;
-    this.video = camera;
+    this.mode = camera ? "video" : "audio";
   }
 
   /** Where it stands; another object after every change. */
@@ -126,7 +127,7 @@ export class PrecallTest {
     const { microphone, camera, udp, tcp, kbps } = this.standing;
     const found: Precall = {
       online: this.isOnline,
-      video: this.video,
+      video: this.mode === "video",
       microphone: microphone === "untested" ? "none" : microphone,
       camera: camera === "untested" ? "none" : camera,
       udp,
@@ -150,12 +151,11 @@ export class PrecallTest {
   // --- devices --------------------------------------------------------------------------------------------------------
 
   private async devices(): Promise<void> {
-    await this.own.use("audio");
-    this.heard = foundOf(this.own);
-    if (this.video) {
-      await this.own.use("video");
+    if (this.mode !== "text") {
+      await this.own.use("audio");
+      this.heard = foundOf(this.own);
     }
-    this.found();
+    await this.use(this.mode);
   }
 
   /** What there is now: a device may have been pulled out, or another one chosen. */
@@ -167,9 +167,17 @@ export class PrecallTest {
       this.microphoneLevel = audio && new MicrophoneLevel(audio, (level) => this.change({ level }));
     }
     this.heard = audio === null ? this.heard : "ok";
-    const microphone = audio === null && this.heard === "ok" ? "none" : this.heard;
-    const camera = this.video && video === null ? foundOf(this.own, "video") : "ok";
+    const isGone = audio === null && this.heard === "ok" && this.mode !== "text";
+    const microphone = isGone ? "none" : this.heard;
+    const camera = this.mode === "video" && video === null ? foundOf(this.own, "video") : "ok";
     this.change({ microphone, camera, stream: this.own.stream });
+  }
+
+  /** The person wants to join so: camera and microphone are taken for it, or given back at once. */
+  async use(mode: CallMode): Promise<void> {
+    this.mode = mode;
+    await this.own.use(mode);
+    this.found();
   }
 
   /** Uses this camera or microphone from now on; another one where it is not to be had. */

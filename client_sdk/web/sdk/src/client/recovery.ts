@@ -25,7 +25,7 @@ export interface Wards {
   flows(): boolean;
   /** How many pictures were decoded so far; null where none are expected. */
   pictures(): number | null;
-  /** Fresh credentials; null when the call is over. Waits for as long as nobody answers. */
+  /** Fresh credentials; null when the call is over. Waits for as long as nobody gives any; never rejects. */
   route(signal: AbortSignal): Promise<Route | null>;
   /** Does something when nothing else is being done. */
   run<T>(work: () => Promise<T>): Promise<T>;
@@ -52,11 +52,9 @@ export class Recovery {
     if (this.trying === null) {
       const trying = new AbortController();
       this.trying = trying;
-      this.tryUntil(asked, trying.signal)
-        .catch(() => undefined) // the connection was closed under it
-        .finally(() => {
-          this.trying = this.trying === trying ? null : this.trying;
-        });
+      this.tryUntil(asked, trying.signal).finally(() => {
+        this.trying = this.trying === trying ? null : this.trying;
+      });
     }
   }
 
@@ -74,7 +72,7 @@ export class Recovery {
       }
       const isAnew = this.wards.isOwner() && attempt % 2 === 1;
       const before = this.wards.pictures() ?? 0;
-      await this.wards.run(() => this.once(route, isAnew));
+      await this.wards.run(() => this.once(route, isAnew)).catch(() => undefined); // it failed: there will be another
       // Who cannot be reached cannot answer: another attempt would only take away what may come back by itself.
       await this.within(ANSWERED_MS, signal, () => this.wards.peer()?.isAnswered !== false || this.hasNew(before));
       const isBack = () => this.hasNew(before);

@@ -145,6 +145,16 @@ export class WaitingRoom {
     return this.#port.call("makeRoomLink", appointment, passcode);
   }
 
+  /**
+   * Takes a link back: from now on nobody gets in by it, nor the device that has used it; who is in the room stays.
+   *
+   * LocalError: bad_format for what is no such link, forbidden for one of another server. Rejected(not_found): it is not
+   * of an appointment of ours.
+   */
+  endLink(url: string): Promise<void> {
+    return this.#port.call("endRoomLink", url);
+  }
+
   #act(appointment: AppointmentId, wish: HostWish): Promise<void> {
     return this.#port.call("actInRoom", appointment, wish);
   }

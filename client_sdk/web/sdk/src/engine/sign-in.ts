@@ -18,6 +18,7 @@ import * as outbox from "./outbox.ts";
 import * as catchingUp from "./recovery/catching-up.ts";
 import { noticeEpoch } from "./recovery/reposting.ts";
 import { lookBack } from "./recovery/rollback.ts";
+import { numberOn } from "./shown/showing.ts";
 import * as errands from "./vault/errands.ts";
 import type { Me, Turn } from "./vault/turn.ts";
 import { signingKeyOf } from "./vault/turn.ts";
@@ -102,7 +103,7 @@ export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
   const bases = new Map(hello.bases.map(({ conv, base }) => [conv, base]));
   catchingUp.online(turn, { behind });
   noticeEpoch(turn, hello.storeEpoch, bases);
-  catchingUp.numberOn(turn, bases);
+  numberOn(turn, bases);
   prekeysLeft(turn, hello.oneTimeKeys);
   if (!errands.planned(turn, "tend")) {
     errands.plan(turn, "tend");

@@ -139,4 +139,9 @@ export abstract class MeetingDevice extends CallingDevice implements Appointment
     await this.ask("room.link", { appointment }, {}, body);
     return url;
   }
+
+  async endRoomLink(url: string): Promise<void> {
+    const { link } = await this.do((turn) => hosting.readRoomLink(turn, url));
+    await this.ask("room.end_link", { link }, {}, null);
+  }
 }

@@ -419,6 +419,7 @@ export interface AppointmentCalls {
   useRoomLink(url: string, passcode: string): Promise<LinkUsed>;
   /** Makes a join link: a secret. */
   makeRoomLink(appointment: AppointmentId, passcode: string): Promise<string>;
+  endRoomLink(url: string): Promise<void>;
 }
 
 /**

@@ -226,7 +226,8 @@ export interface RoomView {
 /**
  * A link into the waiting room of an appointment, made by its host. secretHash: H256("room-link", secret32).
  *
- * passcode: a text that must be said too, at most 5 tries; "" = none. An appointment has at most 8 links.
+ * passcode: a text that must be said too, at most 5 tries; "" = none. An appointment has at most 8 links that have not
+ * expired.
  */
 export interface RoomLink {
   readonly link: RoomLinkId;
@@ -240,6 +241,8 @@ export interface RoomLink {
 
 /**
  * Opens a join link with its secret: the first device that does is bound to it, others get `not_found`.
+ *
+ * But for a host of the appointment: they look where it leads, and use nothing up.
  *
  * Wrong secret, wrong passcode and unknown link are answered alike (`not_found`); after five wrong passcodes the link
  * is void.

@@ -452,6 +452,7 @@ export interface Operations {
   "room.act": { request: HostAct; response: RoomView };
   "room.link": { request: RoomLink; response: RoomLinkOpened };
   "room.use_link": { request: RoomLinkUse; response: RoomLinkOpened };
+  "room.end_link": { request: null; response: RoomLinkOpened };
   "urgent.seen": { request: UrgentSeen; response: UrgentState };
 }
 
@@ -510,5 +511,6 @@ export const OPERATIONS: { readonly [name in OperationName]: readonly [method: s
   "room.act": ["POST", "/v1/appointments/{appointment}/room", "HostAct", "RoomView"],
   "room.link": ["POST", "/v1/appointments/{appointment}/links", "RoomLink", "RoomLinkOpened"],
   "room.use_link": ["POST", "/v1/room-links/{link}", "RoomLinkUse", "RoomLinkOpened"],
+  "room.end_link": ["DELETE", "/v1/room-links/{link}", null, "RoomLinkOpened"],
   "urgent.seen": ["POST", "/v1/urgent", "UrgentSeen", "UrgentState"],
 };

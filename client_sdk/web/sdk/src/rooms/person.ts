@@ -68,7 +68,7 @@ const NEXT = {
   send_back: "..W.WW.....",
   remove: "ZZZZZZZZZZZ",
   call_offered: "....A......",
-  call_accepted: "....RR.....",
+  call_accepted: "....RRR..R.",
   call_ended: "....WL.....",
   no_call: "....W......",
   unheard: "..D........",
@@ -79,7 +79,7 @@ const NEXT = {
 /**
  * What may happen to somebody. "check": they test their devices. "wait": they knock, or are still there. "admit": by a
  * host, with the call that will be offered, or without one: the next by a host to them is theirs. "call_offered": the
- * call of a host to them lives. "no_call": ten seconds after they were admitted none does. "unheard": nothing was heard
+ * call of a host to them lives; "call_accepted" lets in who has left or lost their place, too. "no_call": ten seconds after they were admitted none does. "unheard": nothing was heard
  * for 25 s; "ticket_over": for 120 s. "closed": the room has closed.
  */
 export type PersonEvent = keyof typeof NEXT;

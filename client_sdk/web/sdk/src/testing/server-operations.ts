@@ -26,7 +26,7 @@ import { archivePage, fetchItems, receiptsOf } from "./server-mailbox.ts";
 import { appendEntry, createInvite, requiredOf, viewInvite } from "./server-membership.ts";
 import { holidaysOf, officeOf, publishOffice, pushState, subscribePush } from "./server-office.ts";
 import { type ClaimLimits, claimBundles, uploadPrekeys } from "./server-prekeys.ts";
-import { actInRoom, knock, makeRoomLink, useRoomLink, viewRoom } from "./server-rooms.ts";
+import { actInRoom, endRoomLink, knock, makeRoomLink, useRoomLink, viewRoom } from "./server-rooms.ts";
 import { conversationOf, type Principal, type Store } from "./server-state.ts";
 import { seenUrgent } from "./server-urgent.ts";
 
@@ -152,6 +152,9 @@ export const HANDLERS: { readonly [Name in OperationName]: (asked: Asked) => Res
   "room.use_link": handler<"room.use_link">(({ store, who, link, body }) => {
     return useRoomLink(store, who, link as string as RoomLinkId, body); // the path's link is of another kind here
   }),
+  "room.end_link": handler<"room.end_link">(({ store, who, link }) => {
+    return endRoomLink(store, who, link as string as RoomLinkId);
+  }),
 };
 
 const ANYBODY: readonly OperationName[] = [
@@ -175,6 +178,7 @@ const THERAPISTS: readonly OperationName[] = [
   "appointment.outcome",
   "room.act",
   "room.link",
+  "room.end_link",
 ];
 
 /** Whether this role may ask for an operation at all. */

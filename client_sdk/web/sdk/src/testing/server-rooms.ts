@@ -185,8 +185,9 @@ function admitAll(record: AppointmentRecord, room: RoomRecord, now: number): voi
 
 /** A chat needs no call: whoever is admitted is in. */
 function admit(record: AppointmentRecord, room: RoomRecord, account: AccountId, now: number, call: MessageId | null) {
-  happens(room, account, "admit", now, { call });
-  if (record.times.modality === "chat") {
+  const isChat = record.times.modality === "chat";
+  happens(room, account, "admit", now, { call: isChat ? null : call });
+  if (isChat) {
     happens(room, account, "call_accepted", now, {});
   }
 }
@@ -257,6 +258,17 @@ export function makeRoomLink(
   return { appointment, startMs: record.times.startMs, minutes: record.times.minutes };
 }
 
+/** See `room.end_link`. */
+export function endRoomLink(store: Store, who: Principal, link: RoomLinkId): RoomLinkOpened {
+  const held = store.state.roomLinks.get(link);
+  const record = held && store.state.appointments.get(held.appointment);
+  if (held === undefined || record === undefined || record.host !== who.account) {
+    throw notFound();
+  }
+  store.state.roomLinks.set(link, { ...held, expiresMs: Math.min(held.expiresMs, store.now()) });
+  return { appointment: held.appointment, startMs: record.times.startMs, minutes: record.times.minutes };
+}
+
 /** See `room.use_link`. */
 export function useRoomLink(store: Store, who: Principal, link: RoomLinkId, asked: RoomLinkUse): RoomLinkOpened {
   const held = store.state.roomLinks.get(link);
@@ -265,6 +277,9 @@ export function useRoomLink(store: Store, who: Principal, link: RoomLinkId, aske
   const record = held && store.state.appointments.get(held.appointment);
   if (!isOpen || record === undefined || !equal(h256("room-link", asked.secret), fromHex(held.secretHash))) {
     throw notFound();
+  }
+  if (isHost(record, who)) {
+    return { appointment: held.appointment, startMs: record.times.startMs, minutes: record.times.minutes };
   }
   if (held.passcode !== asked.passcode) {
     held.tries += 1;

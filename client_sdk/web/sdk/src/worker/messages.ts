@@ -92,6 +92,7 @@ export const NEVER_REPEATED: ReadonlySet<CallName> = new Set<CallName>([
   "sayLate",
   "makeFeed",
   "makeRoomLink",
+  "endRoomLink",
   "setPassphrase",
 ]);
 

@@ -49,6 +49,8 @@ export interface Person {
   decline(call: string): Promise<void>;
   /** Goes on with a call whose page was this one before it was loaded anew. */
   rejoin(call: string): Promise<void>;
+  /** Goes on here with a call that is on another device of the account. */
+  takeOver(call: string): Promise<void>;
   hangUp(call: string): Promise<void>;
   setMode(call: string, mode: CallMode): Promise<void>;
   view(call: string): Promise<CallView | null>;
@@ -175,6 +177,7 @@ globalThis.person = {
   accept: (call) => opened(call).accept(),
   decline: (call) => opened(call).decline(),
   rejoin: (call) => opened(call).rejoin(),
+  takeOver: (call) => opened(call).takeOver(),
   hangUp: (call) => opened(call).hangUp(),
   setMode: (call, mode) => opened(call).setMode(mode),
   view: async (call) => client.calls.of(call as MessageId),

@@ -22,25 +22,13 @@ const contexts: BrowserContext[] = [];
 let holder: Page;
 let dana: Page;
 let kim: Page;
+let program: Awaited<ReturnType<typeof bundled>>;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "rapport-calls-"));
   turn = await relay(folder);
   server = await serve(folder, turn.settings);
-  const program = await bundled(join(import.meta.dirname, "call-page.ts"));
-  const open = async (name: string, pages: number): Promise<Page[]> => {
-    const context = await launched(join(folder, name), CHROMIUM_MEDIA);
-    contexts.push(context);
-    const address = await staged(context, server.origin, program);
-    const opened: Page[] = [];
-    for (let count = 0; count < pages; count++) {
-      const page = await context.newPage();
-      await page.goto(address);
-      await page.evaluate(() => person.client.ready);
-      opened.push(page);
-    }
-    return opened;
-  };
+  program = await bundled(join(import.meta.dirname, "call-page.ts"));
   const [danas, kims] = await Promise.all([open("dana", 2), open("kim", 1)]);
   [holder, dana, kim] = [danas[0] as Page, danas[1] as Page, kims[0] as Page]; // as many as were asked for
   await dana.evaluate((link) => person.join(link, "Dana"), server.ownerLink);
@@ -54,6 +42,20 @@ after(async () => {
   await turn?.stop();
   await rm(folder, { recursive: true, force: true, maxRetries: 10 });
 });
+
+async function open(name: string, pages: number): Promise<Page[]> {
+  const context = await launched(join(folder, name), CHROMIUM_MEDIA);
+  contexts.push(context);
+  const address = await staged(context, server.origin, program);
+  const opened: Page[] = [];
+  for (let count = 0; count < pages; count++) {
+    const page = await context.newPage();
+    await page.goto(address);
+    await page.evaluate(() => person.client.ready);
+    opened.push(page);
+  }
+  return opened;
+}
 
 async function inCall(from: Page, to: Page): Promise<string> {
   const call = await from.evaluate(() => person.call());
@@ -175,6 +177,31 @@ it("goes on with the same connection's name after a reload, on either side", asy
     assert.equal(await back.evaluate(() => person.client.calls.interrupted), null);
   }
   await end(call, dana);
+});
+
+it("goes on on another device of the same person, and back again", async () => {
+  const [laptop] = (await open("laptop", 1)) as [Page];
+  const offer = await dana.evaluate(() => person.client.offerLink());
+  const digits = await laptop.evaluate((code) => person.client.takeLink(code, "Laptop"), offer.code);
+  await dana.evaluate(([id, said]) => person.client.confirmLink(id, said), [offer.offer, digits] as const);
+  await laptop.evaluate(() => person.client.linkFinished().then(() => person.client.caughtUp()));
+  const call = await inCall(dana, kim);
+  await moving(call, dana, kim);
+  for (const [to, from] of [
+    [laptop, dana],
+    [dana, laptop],
+  ] as const) {
+    await to.waitForFunction((id) => (person.client.calls.of(id as never)?.onDevice ?? null) !== null, call);
+    await to.evaluate((id) => person.takeOver(id), call);
+    await from.evaluate((id) => person.until(id, "elsewhere"), call);
+    await Promise.all([to, kim].map((page) => page.evaluate((id) => person.until(id, "connected"), call)));
+    await moving(call, to, kim);
+    assert.equal(await from.evaluate(() => person.client.calls.current), null);
+  }
+  const seen = await kim.evaluate((id) => person.media(id), call);
+  assert.deepEqual([seen?.problem], [""]);
+  await end(call, kim);
+  await laptop.context().close();
 });
 
 it("hides a client's address by default, and everybody's who wants it so", async () => {

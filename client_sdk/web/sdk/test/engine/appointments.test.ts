@@ -325,6 +325,8 @@ describe("reminders", () => {
     };
     pair.relay.clock.ms += startMs - 9 * MINUTE - now();
     assert.deepEqual(told(1_440), []);
+    await quiet(kim);
+    assert.equal(kim.made.filter((name) => name === "appointment.reached").length, 1, "it has come nevertheless");
     assert.deepEqual(told(10), [10]);
     pair.relay.clock.ms += 9 * MINUTE;
     assert.deepEqual(told(10), [10]);

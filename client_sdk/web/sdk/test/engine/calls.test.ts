@@ -431,10 +431,12 @@ describe("several devices", () => {
     await quiet(tablet);
     assert.equal(view(tablet, id).phase, "elsewhere");
     tablet.do((turn) => moveCall(turn, id, pageOf(tablet)));
+    assert.equal(shown(tablet, id).orders.start, 0, "nobody else than the two in the call gets a relay");
+    await quiet(tablet, dana, kim);
+    assert.deepEqual([view(tablet, id).phase, view(kim, id).phase], ["connecting", "elsewhere"]);
     assert.equal(shown(tablet, id).orders.start, 1);
     tablet.do((turn) => describeCall(turn, id, pageOf(tablet), sdp("offer", "tablet"), false));
     await quiet(tablet, dana, kim);
-    assert.deepEqual([view(tablet, id).phase, view(kim, id).phase], ["connecting", "elsewhere"]);
     assert.equal(shown(dana, id).theirs?.description.sdp, sdp("offer", "tablet").sdp);
     assert.deepEqual([shown(dana, id).orders.close, shown(dana, id).orders.start], [1, 2]);
     dana.do((turn) => describeCall(turn, id, pageOf(dana), sdp("answer", "dana"), false));

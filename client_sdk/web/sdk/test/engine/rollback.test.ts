@@ -11,7 +11,7 @@ import { upkeepOf } from "../../src/engine/vault/upkeep.ts";
 import { concat } from "../../src/protocol/bytes.ts";
 import type { ConversationId } from "../../src/protocol/ids.ts";
 import { encodeAuthTranscript, signAuth } from "../../src/protocol/signed.ts";
-import { type Device, faults, later, quiet } from "./devices.ts";
+import { type Device, faults, later, quiet, settle } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";
 import { copied, figure, loseSessions, rollBack } from "./lies.ts";
 
@@ -93,6 +93,23 @@ test("what a rolled back device has forgotten it does not deny", async () => {
     shown.map((message) => message.placeholder !== null),
     [true],
   );
+});
+
+test("a place that was passed over is looked for in the archive", async () => {
+  dana.say(conv, "lost on the connection");
+  await settle();
+  kim.inbox = [];
+  kim.say(conv, "accepted behind it");
+  await later(3_000, dana, kim);
+  assert.equal(kim.received().at(-1), "b");
+  const behind = copied(kim);
+  kim.dropConnection();
+  await kim.connect();
+  await quiet(dana, kim);
+  assert.equal(kim.received().at(-1), "lost on the connection"); // acknowledged by the state that will be lost
+  await rollBack(kim, behind);
+  await quiet(dana, kim);
+  assert.deepEqual(kim.texts(conv).slice(-2), ["lost on the connection", "accepted behind it"]);
 });
 
 /** Signs in while the server shows this as the device's last sign-in. */

@@ -50,10 +50,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   // Notices of the server are acknowledged and not looked at: nobody hears of changed device lists.
   "dropped notice": {
     edits: [["engine/arrivals.ts", 'if (kind === "devices_changed" && subject', 'if (kind === "" && subject']],
-    schedule: [
-      ["addDevice", 1, 0, 0],
-      ["revokeDevice", 0, 0, 0],
-    ],
+    schedule: [["addDevice", 1, 0, 0]],
     wrong: "has not heard of a changed device list",
   },
 };

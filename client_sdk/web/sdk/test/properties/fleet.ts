@@ -7,11 +7,13 @@ import { inviteLink, newInvite } from "../../src/engine/joining/inviting.ts";
 import { putSession, sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
 import { messageId } from "../../src/engine/opening.ts";
 import { CONVERSATIONS, INVITES } from "../../src/engine/vault/records.ts";
-import type { Transaction } from "../../src/ports.ts";
+import type { CallOptions, Transaction } from "../../src/ports.ts";
 import { LocalError, Rejected } from "../../src/protocol/errors.ts";
 import type { AccountId, ConversationId, DeviceId, InviteId, ItemId, MessageId } from "../../src/protocol/ids.ts";
 import { memberOf } from "../../src/protocol/membership.ts";
+import { parseSignedEntry, type SignedEntry } from "../../src/protocol/membership-entries.ts";
 import type { ClientMessage, Deliver } from "../../src/protocol/messages.ts";
+import type { OperationName, RequestOf, ResponseOf } from "../../src/protocol/requests.ts";
 import { parseOuter } from "../../src/protocol/signed.ts";
 import { FakeServer } from "../../src/testing/fake-server.ts";
 import type { Link } from "../../src/testing/server-delivery.ts";
@@ -41,9 +43,29 @@ export interface Accepted {
   readonly devices: ReadonlySet<DeviceId>;
 }
 
+/** What adds to a chain of membership. */
+const APPENDING: ReadonlySet<OperationName> = new Set(["membership.append", "invite.create", "account.register"]);
+
 /** Writes down what it accepts, whatever backup is put in its place later. */
 class RecordingServer extends FakeServer {
   readonly accepted: Accepted[] = [];
+  /** Of membership, by hash. */
+  readonly entries = new Map<string, SignedEntry>();
+
+  override call<Name extends OperationName>(
+    operation: Name,
+    body: RequestOf<Name>,
+    rest: CallOptions = {},
+  ): ResponseOf<Name> {
+    const answer = super.call(operation, body, rest);
+    if (APPENDING.has(operation)) {
+      for (const { raw } of [...this.store.state.conversations.values()].flatMap(({ chain }) => chain)) {
+        const entry = parseSignedEntry(raw);
+        this.entries.set(entry.hash, entry);
+      }
+    }
+    return answer;
+  }
 
   override say(link: Link, message: ClientMessage): void {
     const { position } = this.store.state;

@@ -12,12 +12,13 @@ import { ASK_WITHIN_MS } from "../../src/engine/healing/asking.ts";
 import { archiveKeyOf } from "../../src/engine/keys/archive-keys.ts";
 import { sessionsOf } from "../../src/engine/keys/kept-sessions.ts";
 import { DIRECTS, OUTBOX, QUEUES } from "../../src/engine/vault/outgoing.ts";
+import { ownEntries } from "../../src/engine/vault/own-entries.ts";
 import { CONTACTS, CONVERSATIONS, PENDING } from "../../src/engine/vault/records.ts";
 import { Turn } from "../../src/engine/vault/turn.ts";
 import type { Message } from "../../src/events.ts";
 import { parseSignedDeviceList } from "../../src/protocol/device-lists.ts";
 import type { AccountId, ConversationId, DeviceId, MessageId } from "../../src/protocol/ids.ts";
-import { parseSignedEntry } from "../../src/protocol/membership-entries.ts";
+import { parseSignedEntry, type SignedEntry } from "../../src/protocol/membership-entries.ts";
 import type { Accepted, Fleet } from "./fleet.ts";
 import { laterNow, type Node, quietNow } from "./node.ts";
 import { Counter } from "./watching.ts";
@@ -31,10 +32,10 @@ const DIRECTS_MOST = 1_024;
 /**
  * A fair network from now on, and time for everything that is planned. Whatever heals does in two round trips.
  *
- * False: no verdict is possible, because an account has forgotten a change of its device list, or of a conversation's
- * members, that others know, or has made it a second time in another way.
+ * Returns why no verdict is possible, "" when one is: the server went back, and what it has lost is known to nobody who
+ * could bring it back ("What nobody can bring back after a restore" in docs/threat-model.md).
  */
-export function settleFleet(fleet: Fleet): boolean {
+export function settleFleet(fleet: Fleet): string {
   const nodes = fleet.living;
   for (const node of nodes) {
     node.holdOutgoing = false;
@@ -45,28 +46,49 @@ export function settleFleet(fleet: Fleet): boolean {
     fleet.alive(node);
   }
   quietNow(...nodes);
-  const able = new Set(nodes.filter((node) => !node.rolledBack).map((node) => node.me.device));
-  const before = new Map(nodes.flatMap((node) => asked(node, able)));
+  const before = new Map(nodes.flatMap((node) => asked(node, ableOf(fleet))));
   for (const waitMs of WAITS_MS) {
     laterNow(waitMs, ...fleet.living);
     fleet.server.sweep();
     quietNow(...fleet.living);
-    for (const [key, count] of fleet.living.flatMap((node) => asked(node, able))) {
+    for (const [key, count] of fleet.living.flatMap((node) => asked(node, ableOf(fleet)))) {
       assert.ok(count - (before.get(key) ?? 0) <= ROUND_TRIPS, "does not heal in two round trips");
     }
   }
-  if (hasForgottenItself(fleet) || hasEquivocated(fleet) || hasForked(fleet)) {
-    return false;
+  const forgotten = fleet.state.restoredMs > 0 ? forgottenBy(fleet) : "";
+  if (forgotten === "") {
+    knowEachOther(fleet);
+    lastWords(fleet);
   }
-  knowEachOther(fleet);
-  lastWords(fleet);
-  return true;
+  return forgotten;
 }
 
-/** The version of an account's list that a device holds; 0 = none. */
+/** Who is able to send again what it has sent: not who was removed, nor a vault that was put back. */
+function ableOf(fleet: Fleet): ReadonlySet<DeviceId> {
+  return new Set(fleet.living.filter((node) => !node.rolledBack).map((node) => node.me.device));
+}
+
+/** What the restored server lacks and nobody can bring back; "" for nothing. */
+function forgottenBy(fleet: Fleet): string {
+  if (fleet.nodes.some((node) => node.rolledBack)) {
+    if (hasForgottenItself(fleet)) {
+      return "a list that nobody of its account knows";
+    }
+    if (fleet.watch.alarms.get("equivocation") > 0) {
+      return "a list made anew in another way"; // two lists of one version are signed: it must look like a lie
+    }
+  }
+  return lostEntry(fleet);
+}
+
+/** The version of the newest list that a device holds, or that another one of its account has promised it; 0 = none. */
 function heldVersion(node: Node, account: AccountId): number {
   const list = node.look((tx) => CONTACTS.get(tx, account))?.lists.at(-1);
-  return list === undefined ? 0 : parseSignedDeviceList(list).content.version;
+  if (list !== undefined) {
+    return parseSignedDeviceList(list).content.version;
+  }
+  const promised = node.stored("promised_pin", account) as { readonly version: number } | null;
+  return promised?.version ?? 0;
 }
 
 /**
@@ -82,27 +104,47 @@ function hasForgottenItself(fleet: Fleet): boolean {
   });
 }
 
-/** Whether an honest account has signed two lists of one version, for the same reasons: contacts must take it for a lie. */
-function hasEquivocated(fleet: Fleet): boolean {
-  const putBack = fleet.nodes.some((node) => node.rolledBack) && fleet.state.restoredMs > 0;
-  return putBack && fleet.watch.alarms.get("equivocation") > 0;
-}
-
 /**
- * Whether a chain has another entry now in the place of one that somebody holds: the restored server lacked it, the
- * vault that had signed it was put back, and the account has signed another one. Whoever holds the first one rightly
- * refuses the second.
+ * Whether the server lacks an entry that somebody's chain goes on from, and why that stays so; "" otherwise.
+ *
+ * The devices that had it of the account that signed it are gone, or one of them was put back and has signed another one
+ * in its place: whoever holds the first one rightly refuses the second.
  */
-function hasForked(fleet: Fleet): boolean {
-  const putBack = fleet.nodes.some((node) => node.rolledBack) && fleet.state.restoredMs > 0;
-  return putBack && fleet.living.some((node) => node.conversations().some((conv) => isOffChain(fleet, node, conv)));
+function lostEntry(fleet: Fleet): string {
+  for (const node of fleet.living) {
+    for (const conv of node.conversations()) {
+      const membership = node.look((tx) => CONVERSATIONS.get(tx, conv))?.membership ?? null;
+      const chain = fleet.state.conversations.get(conv)?.chain ?? [];
+      const there = new Map(chain.map(({ epoch, raw }) => [epoch, parseSignedEntry(raw).hash]));
+      const lacking = membership === null ? null : firstLacking(fleet, membership.head, new Set(there.values()));
+      if (lacking === null) {
+        continue;
+      }
+      if (!fleet.living.some((other) => holdsEntry(other, lacking))) {
+        return "an entry that nobody of its account knows";
+      }
+      if (there.has(lacking.fields.epoch) && fleet.nodes.some((other) => other.rolledBack)) {
+        return "an entry made anew in another way";
+      }
+    }
+  }
+  return "";
 }
 
-function isOffChain(fleet: Fleet, node: Node, conv: ConversationId): boolean {
-  const membership = node.look((tx) => CONVERSATIONS.get(tx, conv))?.membership ?? null;
-  const chain = fleet.state.conversations.get(conv)?.chain ?? [];
-  const there = chain.find(({ epoch }) => epoch === membership?.epoch);
-  return membership !== null && there !== undefined && parseSignedEntry(there.raw).hash !== membership.head;
+/** The first entry of the chain that ends with this head that is not in the server's; null if it has them all. */
+function firstLacking(fleet: Fleet, head: string, there: ReadonlySet<string>): SignedEntry | null {
+  let lacking: SignedEntry | null = null;
+  for (let hash = head; /[1-9a-f]/.test(hash) && !there.has(hash); hash = lacking.fields.prevHash) {
+    lacking = fleet.server.entries.get(hash) ?? null;
+    assert.ok(lacking);
+  }
+  return lacking;
+}
+
+/** Whether it has it to bring it back. */
+function holdsEntry(node: Node, lacking: SignedEntry): boolean {
+  const own = node.look((tx) => ownEntries(new Turn(tx, node.me, 0, node.random), lacking.fields.conv));
+  return own.some(({ hash }) => hash === lacking.hash);
 }
 
 /** Before anybody writes again: whoever shares a conversation has heard of every change of a device list. */
@@ -136,6 +178,22 @@ function lastWords(fleet: Fleet): void {
     quietNow(...nodes);
   }
   laterNow(MINUTE_MS, ...nodes);
+}
+
+/**
+ * After the verdict a client removes a device, and nobody writes any more: the server's notice alone tells of it. Of the
+ * owner's, who leads the conversations, a membership entry tells too.
+ */
+export function part(fleet: Fleet): void {
+  const owner = fleet.nodes[0]?.me.account;
+  for (const account of fleet.accounts.filter((each) => each !== owner)) {
+    const [one, other] = fleet.devicesOf(account);
+    if (one !== undefined && other !== undefined) {
+      fleet.revoke(one, other);
+    }
+  }
+  laterNow(MINUTE_MS, ...fleet.living);
+  knowEachOther(fleet);
 }
 
 type Boards = ReadonlyMap<ConversationId, ReadonlyMap<MessageId, Message>>;

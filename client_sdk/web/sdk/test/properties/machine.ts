@@ -16,7 +16,7 @@ import type { Deliver } from "../../src/protocol/messages.ts";
 import { loadSodium, sodium } from "../../src/protocol/sodium.ts";
 import { claimBundles } from "../../src/testing/server-prekeys.ts";
 import { DAY_MS, Fleet, pick } from "./fleet.ts";
-import { judge, settleFleet } from "./judging.ts";
+import { judge, part, settleFleet } from "./judging.ts";
 import { type Node, quietNow } from "./node.ts";
 import { Counter } from "./watching.ts";
 
@@ -367,10 +367,12 @@ export class SeveralDevices {
   /** The verdict. Throws AssertionError for what is lost. */
   end(): void {
     try {
-      if (settleFleet(this.fleet)) {
+      const forgotten = settleFleet(this.fleet);
+      if (forgotten === "") {
         MARKED.addAll(judge(this.fleet).counts);
+        part(this.fleet);
       } else {
-        MARKED.add("without a verdict");
+        MARKED.add(`no verdict: ${forgotten}`);
       }
     } finally {
       this.count();

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Final
 
 from rapport_protocol.errors import ErrorCode, Rejected
-from rapport_server.adapters.store.memory.appointments import MemoryAppointments
 from rapport_server.adapters.store.memory.mailbox import MemoryMailbox
 from rapport_server.adapters.store.memory.notifying import MemoryPushes, MemoryWebhooks
 from rapport_server.adapters.store.memory.office import MemoryOffices
@@ -20,7 +19,7 @@ from rapport_server.records import Job, Timer
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryMailbox, MemoryOffices, MemoryAppointments, MemoryPushes, MemoryWebhooks):
+class MemoryStore(MemoryMailbox, MemoryOffices, MemoryPushes, MemoryWebhooks):
     """Satisfies the Store port without a disk.
 
     Jobs are performed at once and reported through `on_commit` in a later turn of the loop; calls are transactions

@@ -6,6 +6,7 @@ from rapport_protocol.errors import ErrorCode, Rejected
 from rapport_protocol.ids import AccountId, AppointmentId, DeviceId, PracticeId
 from rapport_server.adapters.store.memory.state import MemoryState
 from rapport_server.meetings import (
+    APPOINTMENT_KEPT_MS,
     APPOINTMENT_TIMER,
     AppointmentChange,
     AppointmentRecord,
@@ -82,3 +83,10 @@ class MemoryAppointments(MemoryState):
         """See CalendarDirectory.owner_of_feed."""
         whose = self._feeds.get(token_hash)
         return None if whose is None else whose[:2]
+
+    def _forget_appointments(self, now: int) -> None:
+        """Half a year after they began, where nothing is due."""
+        since = now - APPOINTMENT_KEPT_MS
+        self._appointments = {
+            key: record for key, record in self._appointments.items() if record.next_ms or record.start_ms > since
+        }

@@ -7,6 +7,7 @@ from rapport_protocol.ids import ConversationId, DeviceId, ItemId, MessageId, Pr
 from rapport_protocol.limits import MAILBOX_LIFE_MS, REPEAT_WINDOW_MS, SENDER_WARNED_MS
 from rapport_protocol.messages import NoticeKind
 from rapport_protocol.requests import ArchivedItem, ArchivePage, DeviceReceipt, FetchedItem
+from rapport_server.adapters.store.memory.appointments import MemoryAppointments
 from rapport_server.adapters.store.memory.calls import MemoryCalls
 from rapport_server.adapters.store.memory.linking import MemoryLinks
 from rapport_server.adapters.store.memory.rooms import MemoryRooms
@@ -32,7 +33,7 @@ from rapport_server.records import (
 __all__ = ["MemoryMailbox"]
 
 
-class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls, MemoryRooms):
+class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls, MemoryRooms, MemoryAppointments):
     """What the Mailbox port does to one job or answers to one question; handing jobs over is the store's."""
 
     def _perform(self, job: Job) -> None:
@@ -246,6 +247,7 @@ class MemoryMailbox(MemoryLinks, MemoryUrgent, MemoryCalls, MemoryRooms):
         self._forget_urgent(now - URGENT_KEPT_MS)
         self._forget_calls(now - CALL_KEPT_MS)
         self._forget_rooms(now)
+        self._forget_appointments(now)
         return woken
 
     def _bury(self, practice: PracticeId, item: Item, now: int) -> list[DeviceId]:

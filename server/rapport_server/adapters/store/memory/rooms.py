@@ -48,7 +48,7 @@ class MemoryRooms(MemoryState):
             self._timers.pop(timer, None)
         return True
 
-    async def add_room_link(self, link: RoomLinkRecord, most: int) -> bool:
+    async def add_room_link(self, link: RoomLinkRecord, most: int, now: int) -> bool:
         """See RoomLinkDirectory.add_room_link."""
         standing = self._room_links.get((link.practice, link.link))
         if standing is not None:
@@ -58,10 +58,17 @@ class MemoryRooms(MemoryState):
                 raise Rejected(ErrorCode.CONFLICT, "another link has this id")
             return False
         theirs = link.practice, link.appointment
-        if sum((each.practice, each.appointment) == theirs for each in self._room_links.values()) >= most:
+        lasting = [each for each in self._room_links.values() if now < each.expires_ms]
+        if sum((each.practice, each.appointment) == theirs for each in lasting) >= most:
             raise Rejected(ErrorCode.TOO_MANY, "the appointment has as many links as it may have")
         self._room_links[link.practice, link.link] = replace(link, account=None, device=None, tries=0)
         return True
+
+    async def end_room_link(self, practice: PracticeId, link: RoomLinkId, now: int) -> None:
+        """See RoomLinkDirectory.end_room_link."""
+        standing = self._room_links.get((practice, link))
+        if standing is not None:
+            self._room_links[practice, link] = replace(standing, expires_ms=min(standing.expires_ms, now))
 
     async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
         """See RoomLinkDirectory.room_link."""

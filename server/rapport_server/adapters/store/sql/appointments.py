@@ -14,6 +14,7 @@ from rapport_server.adapters.store.sql.mailboxes import NewItem
 from rapport_server.adapters.store.sql.placing import Transaction, listed_devices, place
 from rapport_server.adapters.store.sql.timers import drop_timer, set_timer
 from rapport_server.meetings import (
+    APPOINTMENT_KEPT_MS,
     APPOINTMENT_TIMER,
     AppointmentChange,
     AppointmentRecord,
@@ -27,6 +28,7 @@ __all__ = [
     "appointments",
     "appointments_by_id",
     "count_appointments",
+    "drop_old_appointments",
     "owner_of_feed",
     "put_feed",
     "write_appointments",
@@ -148,6 +150,17 @@ def _write_members(db: Connection, before: AppointmentRecord | None, after: Appo
         for account in after.members
     ]
     db.execute(insert(_member), rows)
+
+
+def drop_old_appointments(tx: Transaction, now: int, limit: int) -> bool:
+    """Deletes at most `limit` that began half a year ago; whether there may be more. One with a timer stays."""
+    old = (_row.c.start_ms <= now - APPOINTMENT_KEPT_MS, _row.c.next_ms == 0)
+    gone = tx.db.execute(select(_row.c.practice, _row.c.appointment).where(*old).limit(limit)).all()
+    for row in gone:
+        for table in (_member, _row):
+            theirs = (table.c.practice == row.practice, table.c.appointment == row.appointment)
+            tx.db.execute(delete(table).where(*theirs))
+    return len(gone) == limit
 
 
 def _here(record: AppointmentRecord) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

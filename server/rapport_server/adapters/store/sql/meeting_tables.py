@@ -27,6 +27,7 @@ appointment = Table(
     Column("outcome_said", Boolean, nullable=False, comment="by the host, and not counted"),
     number("next_ms", comment="when the next reminder is due, 0 = none"),
     number("change", comment="grows by one with every write"),
+    Index(None, "start_ms"),
     comment="Appointments: who, when and where; what they are about is sealed.",
 )
 
@@ -77,6 +78,7 @@ room = Table(
     Index(None, "changed_ms"),
     comment="Waiting rooms that somebody has come to.",
 )
+Index("ix_room_open", room.c.changed_ms, sqlite_where=~room.c.closed, postgresql_where=~room.c.closed)
 
 room_person = Table(
     "room_person",

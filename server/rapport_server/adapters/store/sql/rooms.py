@@ -30,6 +30,7 @@ __all__ = [
     "any_room",
     "bind_room_link",
     "drop_old_rooms",
+    "end_room_link",
     "opened_link",
     "room",
     "room_link",
@@ -196,7 +197,7 @@ def _visitor(row: Row[Any]) -> Visitor:
 # --- join links -------------------------------------------------------------------------------------------------------
 
 
-def add_room_link(tx: Transaction, link: RoomLinkRecord, most: int) -> bool:
+def add_room_link(tx: Transaction, link: RoomLinkRecord, most: int, now: int) -> bool:
     """See RoomLinkDirectory.add_room_link."""
     appointment = schema.appointment.c
     whose = (appointment.practice == link.practice, appointment.appointment == link.appointment)
@@ -208,8 +209,8 @@ def add_room_link(tx: Transaction, link: RoomLinkRecord, most: int) -> bool:
         if asked != stands or bool(link.passcode) != bool(standing.passcode):
             raise Rejected(ErrorCode.CONFLICT, "another link has this id")
         return False
-    count = select(func.count()).where(_link.c.practice == link.practice, _link.c.appointment == link.appointment)
-    if tx.db.execute(count).scalar_one() >= most:
+    theirs = (_link.c.practice == link.practice, _link.c.appointment == link.appointment, _link.c.expires_ms > now)
+    if tx.db.execute(select(func.count()).where(*theirs)).scalar_one() >= most:
         raise Rejected(ErrorCode.TOO_MANY, "the appointment has as many links as it may have")
     tx.db.execute(
         insert(_link).values(
@@ -226,6 +227,11 @@ def add_room_link(tx: Transaction, link: RoomLinkRecord, most: int) -> bool:
         )
     )
     return True
+
+
+def end_room_link(tx: Transaction, practice: PracticeId, link: RoomLinkId, now: int) -> None:
+    """See RoomLinkDirectory.end_room_link."""
+    tx.db.execute(update(_link).where(*_this(practice, link), _link.c.expires_ms > now).values(expires_ms=now))
 
 
 def room_link(db: Connection, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:

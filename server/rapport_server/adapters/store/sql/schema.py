@@ -264,6 +264,12 @@ timer = Table(
     Index(None, "due_ms"),
     comment="Durable timers.",
 )
+Index(
+    "ix_timer_leased",
+    timer.c.leased_until_ms,
+    sqlite_where=timer.c.leased_until_ms > 0,
+    postgresql_where=timer.c.leased_until_ms > 0,
+)
 
 # --- who answers, and when -------------------------------------------------------------------------------------------
 
@@ -294,6 +300,8 @@ urgent = Table(
     Index(None, "practice", "client", "next_ms"),
     comment="Urgent messages and how far up the ladder they are.",
 )
+Index("ix_urgent_running", urgent.c.next_ms, sqlite_where=urgent.c.next_ms > 0, postgresql_where=urgent.c.next_ms > 0)
+Index("ix_urgent_ended", urgent.c.rung_ms, sqlite_where=urgent.c.next_ms == 0, postgresql_where=urgent.c.next_ms == 0)
 
 call = Table(
     "call",

@@ -17,6 +17,7 @@ from rapport_protocol.limits import (
 from rapport_protocol.messages import NoticeKind
 from rapport_server.adapters.store.rules import URGENT_KEPT_MS
 from rapport_server.adapters.store.sql import schema
+from rapport_server.adapters.store.sql.appointments import drop_old_appointments
 from rapport_server.adapters.store.sql.calls import drop_ended_calls
 from rapport_server.adapters.store.sql.linking import drop_expired_links
 from rapport_server.adapters.store.sql.mailboxes import NewItem, OwedItem
@@ -36,7 +37,7 @@ __all__ = ["STEP_ROWS", "SWEEP_STEPS", "Step"]
 STEP_ROWS: Final = 500
 """Most mailbox rows that one step looks at: some milliseconds of work."""
 STEP_ROOMS: Final = 64
-"""Most waiting rooms that one step forgets."""
+"""Most waiting rooms, or appointments, that one step forgets."""
 STEP_DORMANT: Final = 8
 """Most devices that one step lets fall dormant: each may have a mailbox of 45 days."""
 
@@ -119,6 +120,11 @@ def _rooms(tx: Transaction, now: int) -> Step:
     return Step(more=drop_old_rooms(tx, now, STEP_ROOMS))
 
 
+def _appointments(tx: Transaction, now: int) -> Step:
+    """Forgets appointments that began half a year ago."""
+    return Step(more=drop_old_appointments(tx, now, STEP_ROOMS))
+
+
 def _old_mail(tx: Transaction, now: int) -> Step:
     """Ends the mailbox life of what is 90 days old; of posts a tombstone stays."""
     old = [row for row in tx.mailboxes.owed_items(tx.db, -1, STEP_ROWS) if row.at <= now - MAILBOX_LIFE_MS]
@@ -165,5 +171,7 @@ def _notice(kind: str, row: OwedItem, conv: ConversationId, seq: int, now: int) 
     return NewItem(ItemId(secrets.token_bytes(16)), schema.FORM_NOTICE, conv, conv, seq, now, row.id, kind)
 
 
-SWEEP_STEPS: Final = (_dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent, _calls, _rooms)
+SWEEP_STEPS: Final = (
+    _dormant, _old_mail, _warnings, _directs, _freed, _tokens_claims_links, _urgent, _calls, _rooms, _appointments,
+)  # fmt: skip
 """Each is one transaction, (tx, now) -> Step, to be repeated while there is more."""

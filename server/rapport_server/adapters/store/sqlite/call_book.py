@@ -66,8 +66,8 @@ class LedgerCalls:
         if call.is_live:
             self._live[where] = call
         else:
-            other = self._live.get(where)
-            if other is None or other.id == call.id:
+            other = self.live_in(practice, call.conv)
+            if other is not None and other.id == call.id:  # an offer that was over when it came leaves another alone
                 self._live[where] = None
         self._changed[key] = practice, call, due_ms
 

@@ -31,9 +31,13 @@ class SqliteRooms(StorePart):
         """See RoomDirectory.write_room."""
         return await self._write(lambda tx: rooms.write_room(tx, before, after))
 
-    async def add_room_link(self, link: RoomLinkRecord, most: int) -> bool:
+    async def add_room_link(self, link: RoomLinkRecord, most: int, now: int) -> bool:
         """See RoomLinkDirectory.add_room_link."""
-        return await self._write(lambda tx: rooms.add_room_link(tx, link, most))
+        return await self._write(lambda tx: rooms.add_room_link(tx, link, most, now))
+
+    async def end_room_link(self, practice: PracticeId, link: RoomLinkId, now: int) -> None:
+        """See RoomLinkDirectory.end_room_link."""
+        await self._write(lambda tx: rooms.end_room_link(tx, practice, link, now))
 
     async def room_link(self, practice: PracticeId, link: RoomLinkId) -> RoomLinkRecord | None:
         """See RoomLinkDirectory.room_link."""

@@ -18,7 +18,7 @@ const MINUTE_MS = 60_000;
 
 /**
  * A notice `appointment_reminder`. What names another start than the sealed one, or comes after it, is not shown and not
- * answered; nor is one whose successor is due: of both the last one counts.
+ * answered; one whose successor is due is not shown: of both the last one counts.
  */
 export function takeReminder(turn: Turn, about: Uint8Array): void {
   const reminder = readReminder(about);
@@ -27,11 +27,11 @@ export function takeReminder(turn: Turn, about: Uint8Array): void {
     return;
   }
   const { appointment, minutes, startMs } = reminder;
+  errands.plan(turn, "appointment_reached", `${appointment}:${minutes}`);
   if (REMINDERS.some((next) => next < minutes && startMs <= turn.nowMs + next * MINUTE_MS)) {
     return;
   }
   turn.show({ type: "appointmentReminder", conversation: known.conversation, appointment, minutes, startMs });
-  errands.plan(turn, "appointment_reached", `${appointment}:${minutes}`);
 }
 
 function readReminder(about: Uint8Array): Reminder | null {

@@ -6,7 +6,7 @@
 
 import { newCall } from "../../calls/device-call.ts";
 import { officeState } from "../../office/status.ts";
-import type { ConversationId, MessageId } from "../../protocol/ids.ts";
+import type { AccountId, AppointmentId, ConversationId, MessageId } from "../../protocol/ids.ts";
 import { CLOCK_TOLERANCE_MS } from "../../protocol/limits.ts";
 import { RING } from "../../protocol/signed.ts";
 import type {
@@ -26,7 +26,8 @@ import { CONVERSATIONS } from "../vault/records.ts";
 import { must } from "../vault/tables.ts";
 import type { Turn } from "../vault/turn.ts";
 import { noteWord, wordsOf } from "./call-bubbles.ts";
-import { beginCall, feed } from "./calls.ts";
+import { amendCall, beginCall, callRows, feed } from "./calls.ts";
+import { canAnswer } from "./calls-shown.ts";
 import { fingerprintsOf } from "./descriptions.ts";
 
 /** Descriptions that wait for the machine's word, as many as it holds itself. */
@@ -69,7 +70,7 @@ export function takeOffer(turn: Turn, message: OpenedMessage, offer: CallOffer, 
     atMs: Math.min(message.envelope.at, turn.nowMs + CLOCK_TOLERANCE_MS),
     actUntilMs,
     fingerprint: printOf(description),
-    mayRing: !admits && letsRing(turn, conv),
+    mayRing: letsRing(turn, conv),
   };
   const theirs: TheirSide | null =
     description === null || !incoming
@@ -98,6 +99,18 @@ export function takeOffer(turn: Turn, message: OpenedMessage, offer: CallOffer, 
   }
   if (summary !== null) {
     feed(turn, id, { tag: "summary", own: summary.account === turn.me.account });
+  }
+}
+
+/** This device waits at a door, or does not any more: whose calls there let it in. All others ring like any call. */
+export function seeDoor(turn: Turn, appointment: AppointmentId, letsIn: (caller: AccountId) => boolean): void {
+  for (const [id, row] of callRows(turn)) {
+    const admits = row.machine.entry.incoming && letsIn(row.other);
+    if (row.appointment === appointment && canAnswer(row) && admits !== row.admits) {
+      amendCall(turn, id, { admits });
+      const isHeard = !admits && row.machine.phase === "ringing_here";
+      turn.show({ type: isHeard ? "callRinging" : "callChanged", conversation: row.conv, call: id });
+    }
   }
 }
 

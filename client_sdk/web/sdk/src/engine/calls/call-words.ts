@@ -15,6 +15,7 @@ import { CALLS, type CallRow } from "../vault/call-records.ts";
 import * as errands from "../vault/errands.ts";
 import type { Turn } from "../vault/turn.ts";
 import { noteWord } from "./call-bubbles.ts";
+import { isHere } from "./calls-shown.ts";
 
 /** A description waits so long on the server for its device; a restart longer, since the network has just changed. */
 const DESCRIPTION_MS = 60_000;
@@ -25,7 +26,7 @@ export const PAGE_HEARD_MS = 10_000;
 /** Says a step of the call; without a connection it is lost, and the machine says it again. */
 export function sayStep(turn: Turn, call: MessageId, step: string, withDescription: boolean): void {
   const row = CALLS.need(turn.tx, call);
-  if (step === "keep" && row.pageMs + PAGE_HEARD_MS < turn.nowMs) {
+  if (step === "keep" && isHere(row) && row.pageMs + PAGE_HEARD_MS < turn.nowMs) {
     return;
   }
   const direct = withDescription ? describedDirect(turn, call, row, step) : null;

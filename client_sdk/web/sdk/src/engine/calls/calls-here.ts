@@ -26,8 +26,8 @@ import type { Turn } from "../vault/turn.ts";
 import { noteFor } from "./call-bubbles.ts";
 import { otherIn, printOf } from "./call-offers.ts";
 import { repeatCandidates } from "./call-signals.ts";
-import { amendCall, beginCall, callRows, feed, planCall } from "./calls.ts";
-import { isHere } from "./calls-shown.ts";
+import { amendCall, beginCall, feed, isBusy, planCall } from "./calls.ts";
+import { canAnswer, isHere } from "./calls-shown.ts";
 
 /** After so long its caller has given up: a ring, and the time that a sealed word is waited for. */
 export const OFFER_MS = RING_MS + SETTLE_MS;
@@ -56,7 +56,7 @@ export function offerCall(turn: Turn, conv: ConversationId, offering: Offering):
   if (other === null) {
     throw new LocalError("forbidden", "calls are between two");
   }
-  requireFree(turn, id, conv);
+  requireFree(turn, conv);
   requireSize(description);
   if (CALLS.has(turn.tx, id)) {
     return; // asked for twice
@@ -112,8 +112,8 @@ export function newCallId(turn: Turn): MessageId {
   return idOf<MessageId>(turn.random(16));
 }
 
-function requireFree(turn: Turn, id: MessageId, conv: ConversationId): void {
-  if (callRows(turn).some(([other, row]) => other !== id && row.conv !== conv && isHere(row))) {
+function requireFree(turn: Turn, conv: ConversationId): void {
+  if (isBusy(turn, conv)) {
     throw new LocalError("conflict", "this device is in another call");
   }
 }
@@ -151,10 +151,10 @@ export function answerCall(turn: Turn, id: MessageId, page: string): void {
   if (row.page === page && isHere(row)) {
     return; // asked for twice
   }
-  if (row.machine.phase !== "waking" && row.machine.phase !== "ringing_here") {
+  if (!canAnswer(row)) {
     throw new LocalError("conflict", "the call cannot be answered here any more");
   }
-  requireFree(turn, id, row.conv);
+  requireFree(turn, row.conv);
   amendCall(turn, id, { page, pageMs: turn.nowMs });
   feed(turn, id, { tag: "accept" });
 }
@@ -168,7 +168,7 @@ export function moveCall(turn: Turn, id: MessageId, page: string): void {
   if (row.machine.phase !== "elsewhere") {
     throw new LocalError("conflict", "no other device is in the call");
   }
-  requireFree(turn, id, row.conv);
+  requireFree(turn, row.conv);
   amendCall(turn, id, { page, pageMs: turn.nowMs, theirs: null, candidates: [] });
   feed(turn, id, { tag: "migrate" });
 }
@@ -203,9 +203,7 @@ export function declineCall(turn: Turn, id: MessageId): void {
 
 /** The person wants no more of it: takes the offer back, refuses it, or leaves. LocalError("not_found"). */
 export function hangUpCall(turn: Turn, id: MessageId): void {
-  const { phase } = needCall(turn, id).machine;
-  const canAnswer = phase === "waking" || phase === "ringing_here";
-  feed(turn, id, { tag: canAnswer ? "decline" : "hang_up" });
+  feed(turn, id, { tag: canAnswer(needCall(turn, id)) ? "decline" : "hang_up" });
 }
 
 /** Whether this page has the call's media; of another page, or after the end, what is said is ignored. */

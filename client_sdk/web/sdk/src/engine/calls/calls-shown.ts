@@ -8,7 +8,7 @@ import type { CallRow, CallWords, Candidate, MediaOrders } from "../vault/call-r
 
 /**
  * A call as hosts see it, and what the page in it is to do. theirs: the description that counts; candidates: its own.
- * polite: this device is the callee's. isOwnCall: it is the calling one.
+ * polite: this device is the callee's. isOwnCall: it is the calling one, and no other has been.
  */
 export interface CallShown {
   readonly view: CallView;
@@ -46,8 +46,13 @@ const HERE: ReadonlySet<DevicePhase> = new Set<DevicePhase>([
 ]);
 
 /** Whether this device calls, answers, or is in it. */
-export function isHere({ machine }: CallRow): boolean {
+export function isHere({ machine }: Pick<CallRow, "machine">): boolean {
   return HERE.has(machine.phase);
+}
+
+/** Whether it rings here, or would. */
+export function canAnswer({ machine }: CallRow): boolean {
+  return machine.phase === "waking" || machine.phase === "ringing_here";
 }
 
 /** Whether it has not ended on this device. */
@@ -81,14 +86,16 @@ export function shownCall(id: MessageId, row: CallRow, device: DeviceId): CallSh
     awayThere: machine.awayThere,
     answeredOn: isOwnDevice && machine.accepted ? machine.answeredOn : null,
     answeredElsewhere: isOwnDevice && machine.answeredOn !== device,
+    onDevice: machine.serverPhase === "accepted" || machine.serverPhase === "connected" ? machine.ours : null,
     modeThere,
     modeThereWhy,
-    canAnswer: phase === "waking" || phase === "ringing_here",
+    canAnswer: canAnswer(row),
     here: isHere(row),
     admits: row.admits,
   };
   const theirs = row.theirs && { description: row.theirs.description, restart: row.theirs.restart };
-  const isOwnCall = !entry.incoming && entry.callerDevice === device;
+  const isMoved = machine.asks === "migrate"; // then our offer was for media that have ended
+  const isOwnCall = !entry.incoming && entry.callerDevice === device && !isMoved;
   return { view, page, orders, theirs, candidates: row.candidates, polite: entry.incoming, isOwnCall };
 }
 

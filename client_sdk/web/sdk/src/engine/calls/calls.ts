@@ -18,7 +18,7 @@ import { stateOf } from "../../calls/device-events.ts";
 import { isInCall } from "../../calls/moves.ts";
 import { parseCallMissed } from "../../calls/notices.ts";
 import { FormatError } from "../../protocol/errors.ts";
-import type { MessageId } from "../../protocol/ids.ts";
+import type { ConversationId, MessageId } from "../../protocol/ids.ts";
 import type { CallState, Failure, Notice } from "../../protocol/messages.ts";
 import { closeQueue } from "../outbox.ts";
 import { changeStatus } from "../shown/showing.ts";
@@ -31,7 +31,7 @@ import type { Turn } from "../vault/turn.ts";
 import { refreshNote } from "./call-bubbles.ts";
 import { repeatCandidates, repeatMs } from "./call-signals.ts";
 import { PAGE_HEARD_MS, postWord, sayStep } from "./call-words.ts";
-import { type CallShown, isHere, isLive, shownCall } from "./calls-shown.ts";
+import { type CallShown, canAnswer, isHere, isLive, shownCall } from "./calls-shown.ts";
 
 /** Most calls that are remembered; the oldest that has ended makes room, else the oldest. */
 export const CALLS_KEPT = 64;
@@ -106,7 +106,7 @@ export function beginCall(turn: Turn, id: MessageId, row: CallRow): void {
       feed(turn, id, otherOffer(other, held, row));
     }
   }
-  sayBusy(turn, id);
+  refuseOthers(turn);
 }
 
 function otherOffer(id: MessageId, { machine: { entry } }: CallRow, held: CallRow): DeviceEvent {
@@ -156,6 +156,9 @@ export function feed(turn: Turn, id: MessageId, event: DeviceEvent): void {
     amendCall(turn, id, { ours: null, theirs: null, candidates: [], found: null, waiting: [], refusedMs: 0 });
   }
   tellMissed(turn, id);
+  if (!isHere(before) && isHere({ machine })) {
+    refuseOthers(turn);
+  }
 }
 
 /** An offer of ours that has not left is taken back: a ring that comes late is worse than none. */
@@ -179,8 +182,8 @@ function carryOut(turn: Turn, id: MessageId, effect: DeviceEffect): void {
     case "say":
       sayStep(turn, id, effect.step, effect.withDescription);
       break;
-    case "ring":
-      turn.show({ type: "callRinging", conversation: conv, call: id });
+    case "ring": // a call that lets us in is taken in another way
+      turn.show({ type: row.admits ? "callChanged" : "callRinging", conversation: conv, call: id });
       break;
     case "start_media":
       order(turn, id, { start: row.orders.start + 1 });
@@ -234,15 +237,17 @@ function acceptOther(turn: Turn, ours: CallRow, theirs: MessageId): void {
   }
 }
 
-/** A device that is in another call says so, once it has caught up. */
-function sayBusy(turn: Turn, id: MessageId): void {
-  const row = CALLS.get(turn.tx, id);
-  if (row?.machine.phase !== "waking" || !isOnline(turn)) {
-    return;
-  }
-  const elsewhere = callRows(turn).some(([other, held]) => other !== id && held.conv !== row.conv && isHere(held));
-  if (elsewhere) {
-    feed(turn, id, { tag: "busy" });
+/** Whether this device is in a call with somebody else than in this conversation. */
+export function isBusy(turn: Turn, conv: ConversationId): boolean {
+  return callRows(turn).some(([, row]) => row.conv !== conv && isHere(row));
+}
+
+/** Whoever else calls hears that this device is in a call, once it has caught up. */
+function refuseOthers(turn: Turn): void {
+  for (const [id, row] of isOnline(turn) ? callRows(turn) : []) {
+    if (canAnswer(row) && isBusy(turn, row.conv)) {
+      feed(turn, id, { tag: "busy" });
+    }
   }
 }
 
@@ -292,9 +297,9 @@ export function callsOnline(turn: Turn): void {
   LINK.put(turn.tx, "", { online: true });
   for (const [id] of callRows(turn)) {
     feed(turn, id, { tag: "online" });
-    sayBusy(turn, id);
     sayAgain(turn, id);
   }
+  refuseOthers(turn);
 }
 
 /** The connection is gone, or another one has begun. */

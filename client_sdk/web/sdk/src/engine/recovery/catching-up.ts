@@ -3,7 +3,7 @@
  *
  * First our own newest lists, then which conversations there are, then the chains of those that are unknown or have
  * moved on, then history from the archive, page by page, in the background. A linked device begins at the first
- * message; one that was away begins behind what it had shown.
+ * message; one that was away begins behind what it had shown, or where it had passed over a place.
  *
  * Source: docs/protocol.md, chapters 7 and 13.
  */
@@ -14,7 +14,7 @@ import type { ArchivePage, Conversations } from "../../protocol/requests.ts";
 import { introduce } from "../composing.ts";
 import { wantKeys } from "../key-sharing.ts";
 import { messageId } from "../opening.ts";
-import { skipTo } from "../shown/showing.ts";
+import { missingFrom, skipTo, skipToBases } from "../shown/showing.ts";
 import type { Errand } from "../vault/errands.ts";
 import * as errands from "../vault/errands.ts";
 import { CONTACTS, CONVERSATIONS, epochOf, SEEN } from "../vault/records.ts";
@@ -78,8 +78,6 @@ const NEW_PROGRESS: Progress = {
   rounds: 0,
 };
 
-/** By conversation: where its numbers go on since the server's last restore; until everything that waited is here. */
-const BASES = new Table<{ readonly base: number }>("base");
 /** One record under the empty key. */
 const PRESENCE = new Table<Presence>("presence");
 /** By conversation, while there is something to fetch. */
@@ -124,8 +122,9 @@ export function online(turn: Turn, { behind = false }: { behind?: boolean } = {}
   const away = behind || (held.onlineMs > 0 && turn.nowMs - held.onlineMs >= AWAY_MS);
   if (away) {
     for (const [conv, conversation] of CONVERSATIONS.list(turn.tx)) {
-      if (!HISTORY.has(turn.tx, conv)) {
-        HISTORY.put(turn.tx, conv, { ...NEW_PROGRESS, next: conversation.shown + 1 });
+      const [next, begun] = [missingFrom(turn, conversation), HISTORY.get(turn.tx, conv)];
+      if (begun === null || next < begun.next) {
+        HISTORY.put(turn.tx, conv, { ...NEW_PROGRESS, next, introduce: begun?.introduce ?? false });
       }
     }
     for (const [account] of CONTACTS.list(turn.tx)) {
@@ -133,18 +132,6 @@ export function online(turn: Turn, { behind = false }: { behind?: boolean } = {}
     }
   }
   PRESENCE.put(turn.tx, "", { ...held, onlineMs: turn.nowMs, pending: held.pending || away });
-}
-
-/**
- * Signed in to a server that was once restored: the conversations go on at these numbers.
- *
- * What the backup held, and waits for this device, stands below them and is on its way: what was held back for it waits
- * until it is here.
- */
-export function numberOn(turn: Turn, bases: ReadonlyMap<ConversationId, number>): void {
-  for (const [conv, base] of bases) {
-    BASES.put(turn.tx, conv, { base });
-  }
 }
 
 /** Something has come: noted to the hour, for a device that stays connected for months. */
@@ -155,15 +142,9 @@ export function stillOnline(turn: Turn): void {
   }
 }
 
-/**
- * Everything that waited for this device is here; what never waited for it comes next. Below the base of a conversation
- * nothing more comes.
- */
+/** Everything that waited for this device is here; what never waited for it comes next. */
 export function streamCaughtUp(turn: Turn): void {
-  for (const [conv, { base }] of BASES.list(turn.tx)) {
-    BASES.delete(turn.tx, conv);
-    skipTo(turn, conv as ConversationId, base);
-  }
+  skipToBases(turn);
   if (presenceOf(turn).pending) {
     errands.plan(turn, "catalog");
   }

@@ -23,7 +23,7 @@ import {
   PENDING,
   type PendingMessage,
 } from "../vault/records.ts";
-import { amend } from "../vault/tables.ts";
+import { amend, Table } from "../vault/tables.ts";
 import type { Turn } from "../vault/turn.ts";
 import { inGrace } from "../vault/upkeep.ts";
 
@@ -33,6 +33,12 @@ export const HELD_MS = 2_000;
 export const PLACEHOLDER_MS = 10_000;
 /** So far the base of a conversation may lie ahead: a restore jumps by at most 2,048 times 2^20. */
 const RESTORES_JUMP = 2 ** 20 * SEQ_JUMP;
+/** By conversation: where its numbers go on since the server's last restore, as the server said last. */
+const BASES = new Table<{ readonly base: number }>("base");
+/** By conversation: the lowest place passed over while nothing stood there yet, and when one was passed over last. */
+const PASSED_OVER = new Table<{ readonly first: number; readonly atMs: number }>("passed_over");
+/** So late something may still come to a place that was passed over. */
+const LATE_MS = 97 * 86_400_000;
 /** Most seqs remembered beyond a missing one; more than that and the missing one is no longer waited for. */
 export const AHEAD_MOST = 1_024;
 /** Queued messages stand behind all accepted ones. */
@@ -109,7 +115,8 @@ export function plausible(turn: Turn, conv: ConversationId, seq: number): boolea
 
 /** A restored server tells of its leaps at sign-in; of conversations that it lacked only by what it delivers. */
 function leaps(turn: Turn, conversation: Conversation, seq: number): boolean {
-  const leap = seq - Math.max(conversation.shown, conversation.ahead.at(-1) ?? 0);
+  const base = BASES.get(turn.tx, conversation.conv)?.base ?? 1;
+  const leap = seq - Math.max(conversation.shown, conversation.ahead.at(-1) ?? 0, base - 1);
   return leap > SEQ_JUMP && !(leap <= RESTORES_JUMP && inGrace(turn));
 }
 
@@ -129,6 +136,7 @@ export function accountSeq(turn: Turn, conv: ConversationId, seq: number): void 
     ahead.shift();
   }
   if (ahead.length > AHEAD_MOST) {
+    passOver(turn, conv, shown + 1);
     shown = ahead.at(-1) ?? shown;
     ahead = [];
   }
@@ -166,6 +174,7 @@ export function skipTo(turn: Turn, conv: ConversationId, seq: number): void {
   const { shown } = conversation;
   if (shown < seq - 1 && seq - 1 <= shown + RESTORES_JUMP) {
     putPlaceholders(turn, conv, shown, seq);
+    passOver(turn, conv, shown + 1);
     advanceShown(
       turn,
       conv,
@@ -176,6 +185,27 @@ export function skipTo(turn: Turn, conv: ConversationId, seq: number): void {
   }
 }
 
+/**
+ * Signed in to a server that was once restored: these conversations go on at these numbers.
+ *
+ * What the backup held and waits for this device stands below them, and comes first: then `skipToBases`.
+ */
+export function numberOn(turn: Turn, bases: ReadonlyMap<ConversationId, number>): void {
+  for (const [conv, base] of bases) {
+    const conversation = CONVERSATIONS.get(turn.tx, conv);
+    if (conversation !== null && base - 1 <= conversation.shown + RESTORES_JUMP) {
+      BASES.put(turn.tx, conv, { base });
+    }
+  }
+}
+
+/** All that waited for this device is here: below the bases nothing more comes. */
+export function skipToBases(turn: Turn): void {
+  for (const [conv, { base }] of BASES.list(turn.tx)) {
+    skipTo(turn, conv as ConversationId, base);
+  }
+}
+
 /** The two seconds are over: what is known to be there gets a placeholder, and everything held is shown. */
 export function showDue(turn: Turn, conv: ConversationId): void {
   errands.drop(turn, "show", conv);
@@ -183,8 +213,25 @@ export function showDue(turn: Turn, conv: ConversationId): void {
   const last = conversation?.ahead.at(-1);
   if (conversation !== null && last !== undefined) {
     putPlaceholders(turn, conv, conversation.shown, last);
+    passOver(turn, conv, conversation.shown + 1);
     advanceShown(turn, conv, conversation.shown, last, []);
   }
+}
+
+function passOver(turn: Turn, conv: ConversationId, first: number): void {
+  const held = PASSED_OVER.get(turn.tx, conv);
+  const lowest = held !== null && turn.nowMs - held.atMs < LATE_MS ? Math.min(first, held.first) : first;
+  PASSED_OVER.put(turn.tx, conv, { first: lowest, atMs: turn.nowMs });
+}
+
+/**
+ * From which place on something may be missing here that was meant for this device: behind what was shown, or where a
+ * place was passed over. What belongs there may have gone from the mailbox since, by a later state of this vault or
+ * because this device was away.
+ */
+export function missingFrom(turn: Turn, { conv, shown }: Conversation): number {
+  const held = PASSED_OVER.get(turn.tx, conv);
+  return held !== null && turn.nowMs - held.atMs < LATE_MS ? Math.min(held.first, shown + 1) : shown + 1;
 }
 
 // --- placeholders ----------------------------------------------------------------------------------------------------

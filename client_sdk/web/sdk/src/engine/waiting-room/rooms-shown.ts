@@ -23,14 +23,15 @@ export type Rooms = Readonly<Record<AppointmentId, Room>>;
 
 /** All that are known. */
 export function viewRooms(turn: Turn): Rooms {
-  const ids = new Set([...ROOMS.list(turn.tx), ...PRESENT.list(turn.tx), ...WORDS.list(turn.tx)].map(([key]) => key));
+  const tables = [ROOMS.list(turn.tx), PRESENT.list(turn.tx), WORDS.list(turn.tx), LED.list(turn.tx)];
+  const ids = new Set(tables.flatMap((rows) => rows.map(([key]) => key)));
   const rooms = [...ids].map((id) => roomOf(turn, id as AppointmentId)).filter((room) => room !== null); // their keys
   return Object.fromEntries(rooms.map((room) => [room.appointment, room]));
 }
 
 /** All that are known, if this turn has changed what is seen of any; else null. */
 export function changedRooms(turn: Turn): Rooms | null {
-  const tables = [ROOMS, PRESENT, WORDS, APPOINTMENTS, WATCHING];
+  const tables = [ROOMS, PRESENT, WORDS, LED, APPOINTMENTS, WATCHING];
   return tables.some(({ name }) => turn.written(name).length > 0) ? viewRooms(turn) : null;
 }
 
@@ -39,10 +40,11 @@ export function roomOf(turn: Turn, appointment: AppointmentId): Room | null {
   const view = ROOMS.get(turn.tx, appointment)?.view ?? null;
   const held = PRESENT.get(turn.tx, appointment);
   const said = WORDS.get(turn.tx, appointment);
-  if (view === null && held === null && said === null) {
+  const led = LED.get(turn.tx, appointment);
+  if (view === null && held === null && said === null && led === null) {
     return null;
   }
-  const start = standing(turn, appointment)?.start ?? LED.get(turn.tx, appointment)?.startMs ?? 0;
+  const start = standing(turn, appointment)?.start ?? led?.startMs ?? 0;
   return {
     appointment,
     door: DOORS.find((known) => known === view?.door) ?? "closed",
@@ -53,6 +55,7 @@ export function roomOf(turn: Turn, appointment: AppointmentId): Room | null {
     words: said && { act: said.act, words: said.words, atMs: said.atMs },
     place: held?.as === "guest" ? shownPlace(held) : null,
     asHost: held?.as === "host",
+    guest: led && { appointment, startMs: led.startMs, minutes: led.minutes },
   };
 }
 

@@ -16,12 +16,13 @@
 
 import { hasRoom } from "../../meetings.ts";
 import type { AccountId, AppointmentId } from "../../protocol/ids.ts";
-import type { RoomView } from "../../protocol/meeting.ts";
+import type { RoomPerson, RoomView } from "../../protocol/meeting.ts";
 import { isAdmin } from "../../protocol/membership-entries.ts";
 import { DECLINED_MS } from "../../rooms/person.ts";
 import { KNOCK_EVERY_MS, type PersonState, TICKET_MS } from "../../rooms/states.ts";
 import { APPOINTMENTS, standing, viewOf } from "../appointments/appointments.ts";
 import type { RoomWords } from "../bodies/meetings.ts";
+import { seeDoor } from "../calls/call-offers.ts";
 import type { Errand } from "../vault/errands.ts";
 import * as errands from "../vault/errands.ts";
 import { CONVERSATIONS } from "../vault/records.ts";
@@ -92,6 +93,7 @@ function keep(turn: Turn, presence: Presence): void {
   putPresence(turn, presence);
   errands.plan(turn, "room_present", appointment);
   watchRooms(turn);
+  seeDoor(turn, appointment, (caller) => expectsCall(turn, appointment, caller));
 }
 
 function putPresence(turn: Turn, presence: Presence): void {
@@ -121,6 +123,7 @@ function giveUp(turn: Turn, appointment: AppointmentId): void {
   errands.drop(turn, "room_present", appointment);
   tellIf(turn, appointment, before);
   watchRooms(turn);
+  seeDoor(turn, appointment, () => false);
 }
 
 /** The process starts: nothing of earlier connections holds, and places that nobody has kept for two minutes are over. */
@@ -132,6 +135,7 @@ export function beginRooms(turn: Turn): void {
     if (turn.nowMs >= Math.max(heardMs, madeMs) + TICKET_MS) {
       PRESENT.delete(turn.tx, appointment);
       errands.drop(turn, "room_present", appointment);
+      seeDoor(turn, appointment, () => false);
     }
   }
   WATCHING.put(turn.tx, "", NOTHING);
@@ -152,11 +156,16 @@ function forgetOver(turn: Turn): void {
 
 // --- saying it again and again ---------------------------------------------------------------------------------------
 
+/** Whether a call there speaks for us. Of a chat there is none: whoever is in goes on saying so. */
+function isInCall(turn: Turn, { appointment, as, state }: Presence): boolean {
+  return as === "guest" && state === "in_room" && ownPerson(turn, appointment)?.call !== null;
+}
+
 /** What we say at a door now; nothing while we are in a call there. */
 export function presentCall(turn: Turn, errand: Errand): Call | null {
   const appointment = errand.subject as AppointmentId;
   const held = PRESENT.get(turn.tx, appointment);
-  if (held === null || (held.as === "guest" && held.state === "in_room")) {
+  if (held === null || isInCall(turn, held)) {
     errands.drop(turn, "room_present", appointment);
     return null;
   }
@@ -246,25 +255,30 @@ function followPlace(turn: Turn, { appointment, people, door }: RoomView): void 
   const isEarlier = held.heardMs === 0 || turn.nowMs < held.patienceMs; // it may be of before we have knocked
   const goesOn = state === "declined" && isEarlier;
   const patienceMs = goesOn ? held.patienceMs || turn.nowMs + PATIENCE_MS : 0;
-  putPresence(turn, { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs, patienceMs });
+  const stands = { ...held, state, sinceMs: state === "checking" ? 0 : own.sinceMs, patienceMs };
+  putPresence(turn, stands);
   if (OVER.includes(state) && held.heardMs > 0 && !goesOn) {
     giveUp(turn, appointment);
-  } else if (held.state === "in_room" && state !== "in_room") {
+  } else if (!isInCall(turn, stands) && !errands.planned(turn, "room_present", appointment)) {
     errands.plan(turn, "room_present", appointment); // sent back: we wait again
   }
 }
 
 /** The server's last word on us; null while there is none. */
 function ownState(turn: Turn, appointment: AppointmentId): PersonState | null {
-  const people = ROOMS.get(turn.tx, appointment)?.view.people ?? [];
-  const own = people.find(({ account }) => account === turn.me.account);
+  const own = ownPerson(turn, appointment);
   return own === undefined ? null : stateOf(own.state);
+}
+
+function ownPerson(turn: Turn, appointment: AppointmentId): RoomPerson | undefined {
+  const people = ROOMS.get(turn.tx, appointment)?.view.people ?? [];
+  return people.find(({ account }) => account === turn.me.account);
 }
 
 /**
  * Whether a call for this appointment lets us in: this device holds a place there, kept within the last two minutes, and
  * it is the host of the sealed appointment who calls; of one that a join link has led to, a therapist or owner with whom
- * we have a conversation.
+ * we have a conversation. Where people write to each other no call does.
  */
 export function expectsCall(turn: Turn, appointment: AppointmentId, caller: AccountId): boolean {
   const held = PRESENT.get(turn.tx, appointment);
@@ -276,7 +290,10 @@ export function expectsCall(turn: Turn, appointment: AppointmentId, caller: Acco
     return false;
   }
   const known = viewOf(turn, appointment);
-  return known === null ? LED.has(turn.tx, appointment) && leads(turn, caller) : known.host === caller;
+  if (known === null) {
+    return LED.has(turn.tx, appointment) && leads(turn, caller);
+  }
+  return known.host === caller && known.modality !== "chat";
 }
 
 /** Whether somebody is a therapist or owner in a conversation with us. */
