@@ -211,15 +211,11 @@ def node_folder() -> Path:
 def check_web() -> int:
     """Run the TypeScript tests in Node.js, then those in Chromium, then those with Python beside them."""
     tests = {str(path): "chromium" in path.parts for path in sorted(WEB.glob("*/test/**/*.test.ts"))}
+    node = ["node", "--test", "--test-concurrency=2"]  # left to itself, it leaves a core idle
     sets = {
-        "in Node.js": ["node", "--test", *(path for path, chromium in tests.items() if not chromium)],
-        "in Chromium": [
-            "node",
-            "--test",
-            "--test-concurrency=2",
-            *(path for path, chromium in tests.items() if chromium),
-        ],
-        "with Python": ["pytest", "-m", MARKED["web"], WEB_TESTS["live"]],
+        "in Node.js": [*node, *(path for path, chromium in tests.items() if not chromium)],
+        "in Chromium": [*node, *(path for path, chromium in tests.items() if chromium)],
+        "with Python": pytest("web", [WEB_TESTS["live"]]),
         "of a server that lies": pytest("web", [WEB_TESTS["lies"]]),
     }
     failed = []

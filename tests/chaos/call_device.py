@@ -73,11 +73,8 @@ class Silent:
         self._events.put_nowait(MediaConnected())
         return Description("offer", self._sdp)
 
-    async def set_mode(self, mode: str) -> None:
+    async def set_mode(self, mode: str, bits_per_s: int) -> None:
         """All modes are silent."""
-
-    async def limit(self, bits_per_s: int) -> None:
-        """Nothing is sent."""
 
     def another(self) -> Silent:
         return Silent()

@@ -98,6 +98,8 @@ class Node(Device):
         self.counted: Counter[str] = Counter()
         self.rolled_back = False
         self.locked_out = False
+        self.was_away = False
+        """For so long that it fell dormant."""
         self.signed_rev = 0
         """The vault's revision at the last sign-in."""
         self.is_lossy = False

@@ -79,7 +79,7 @@ def _forgotten(fleet: Fleet) -> str:
     if any(node.rolled_back for node in fleet.nodes):
         if _has_forgotten_itself(fleet):
             return "a list that nobody of its account knows"
-        if fleet.watch.alarms[SecurityKind.EQUIVOCATION]:  # rightly: two lists of one version are signed
+        if fleet.watch.alarms[SecurityKind.EQUIVOCATION] or _was_promised_otherwise(fleet):  # two lists of one version
             return "a list made anew in another way"
     return _lost_entry(fleet)
 
@@ -91,6 +91,17 @@ def _held_version(node: Node, account: AccountId) -> int:
         return SignedDeviceList.parse(contact.lists[-1]).version
     promised = node.look(lambda tx: promised_pins._PROMISED.get(tx, account))
     return promised.version if promised is not None else 0
+
+
+def _was_promised_otherwise(fleet: Fleet) -> bool:
+    """Whether the server has another list in the place of one that a device was promised when it was linked."""
+    for node in fleet.living:
+        for _, pin in node.look(lambda tx: list(promised_pins._PROMISED.list(tx))):
+            record = fleet.store._accounts.get(pin.account)
+            for version, raw, _ in record.lists if record is not None else ():
+                if version == pin.version and SignedDeviceList.parse(raw).hash != pin.list_hash:
+                    return True
+    return False
 
 
 def _lost_entry(fleet: Fleet) -> str:
@@ -223,7 +234,7 @@ def _look(
     if found is None:
         if node.rolled_back and _parked(fleet, node, message):
             return Counter({"parked by a vault that was put back": 1})
-        if node.rolled_back and _place_is_taken(fleet, message, boards.get(written.conv, {})):
+        if (node.rolled_back or node.was_away) and _place_is_taken(fleet, message, boards.get(written.conv, {})):
             return Counter({"its place taken by a made-up message": 1})
         if _key_is_gone(fleet, node, message):
             return Counter({"archive key lost with a vault": 1})
@@ -247,8 +258,8 @@ def _parked(fleet: Fleet, node: Node, message: MessageId) -> bool:
 def _place_is_taken(fleet: Fleet, message: MessageId, board: dict[MessageId, Message]) -> bool:
     """Whether a message that the machine has made up (`corrupt`) stands there as one that cannot be read yet.
 
-    No honest server gives one place twice. A vault copied while only the made-up one was there counts the place as
-    taken, and reads history from behind it: the person sees there that something is missing.
+    No honest server gives one place twice. A vault copied while only the made-up one was there, or a device that fell
+    dormant then, counts the place as taken and reads history from behind it: the person sees that something is missing.
     """
     item = next((held for held in fleet.store._items.values() if bytes(held.id) == message), None)
     return item is not None and any(

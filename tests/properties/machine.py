@@ -361,6 +361,7 @@ class SeveralDevices(RuleBasedStateMachine):
             nodes = [self.run(self.fleet.alive(node)) for node in self.fleet.living]
             self.run(quiet(*nodes))
         away = self.node(who)
+        away.was_away = True
         for node in [each for each in self.fleet.living if each.is_lossy]:
             node.drop_connection()  # no stream loses a message and lives on for weeks: it comes on the next one
             self.run(quiet(self.run(self.fleet.alive(node))))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.faults import FAULTS, planted
-from tests.properties.machine import TAKEN, SeveralDevices, repeatable
+from tests.properties.machine import MARKED, TAKEN, SeveralDevices, repeatable
 from tests.properties.several_devices import ACTIONS, profile
 
 QUICK_RUNS = 8
@@ -30,6 +30,51 @@ SCHEDULES: dict[str, tuple[list[Step], str]] = {
 }
 """The shortest schedules that the machine came to, and what is wrong then. The empty one: all meet, and all talk. At
 the end of each a client that has a second device removes it."""
+
+
+FOUND: list[list[Step]] = [
+    [  # the backup holds a message that one later was held back for
+        partial(SeveralDevices.dormant_return, who=1),
+        partial(SeveralDevices.membership_changes, who=0),
+        partial(SeveralDevices.membership_changes, who=0),
+        partial(SeveralDevices.membership_changes, who=0),
+        partial(SeveralDevices.send, where=0, who=2),
+        partial(SeveralDevices.drop, at=0, who=0),
+        partial(SeveralDevices.corrupt, part="ct", who=10),
+        partial(SeveralDevices.membership_changes, who=0),
+        partial(SeveralDevices.restored, which=0),
+    ],
+    [  # a place was passed over, and the state that took what came there is lost
+        partial(SeveralDevices.send, who=0, where=0),
+        partial(SeveralDevices.revoke_device, who=0, whom=1),
+        SeveralDevices.copies,
+        partial(SeveralDevices.dormant_return, who=0),
+        partial(SeveralDevices.restored, which=0),
+        partial(SeveralDevices.roll_back, who=1, which=1),
+    ],
+]
+"""What the machine has found once, and must not find again."""
+
+_FORGOTTEN: list[Step] = [
+    partial(SeveralDevices.revoke_device, who=0, whom=0),
+    partial(SeveralDevices.roll_back, who=0, which=0),
+    partial(SeveralDevices.add_device, who=1),
+    partial(SeveralDevices.add_device, who=1),
+    partial(SeveralDevices.restored, which=0),
+    partial(SeveralDevices.roll_back, who=1, which=0),
+]
+NO_VERDICT: dict[str, list[Step]] = {
+    "a list that nobody of its account knows": _FORGOTTEN,
+    "a list made anew in another way": [*_FORGOTTEN, partial(SeveralDevices.add_device, who=0)],
+    "an entry that nobody of its account knows": [
+        partial(SeveralDevices.revoke_device, who=0, whom=1),
+        partial(SeveralDevices.add_device, who=1),
+        partial(SeveralDevices.revoke_device, who=0, whom=1),
+        partial(SeveralDevices.crash_after_commit, who=0, sending=False),
+        partial(SeveralDevices.restored, which=0),
+    ],
+}
+"""What nobody can bring back, and the shortest way to it."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +101,18 @@ def play(steps: list[Step]) -> None:
         machine.close()
         raise
     machine.teardown()
+
+
+@pytest.mark.parametrize("steps", FOUND, ids=["held back", "passed over"])
+def test_what_was_found_once_stays_mended(steps: list[Step]) -> None:
+    play(steps)
+
+
+@pytest.mark.parametrize("reason", NO_VERDICT)
+def test_what_nobody_can_bring_back_is_counted_by_its_reason(reason: str) -> None:
+    before = MARKED[f"no verdict: {reason}"]
+    play(NO_VERDICT[reason])
+    assert MARKED[f"no verdict: {reason}"] == before + 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -277,9 +277,9 @@ class Started(AiortcEndpoint):
         self.started.append((media, relay_only))
         await super().start(credentials, media, relay_only=relay_only)
 
-    async def set_mode(self, mode: str) -> None:
+    async def set_mode(self, mode: str, bits_per_s: int) -> None:
         self.modes.append(mode)
-        await super().set_mode(mode)
+        await super().set_mode(mode, bits_per_s)
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["no relay", "no answer"])

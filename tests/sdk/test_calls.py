@@ -104,6 +104,7 @@ async def test_a_call_moves_to_another_device_of_either_side_and_back(pair: Pair
         here.do(lambda turn: calling_out.move_here(turn, ident))
         await quiet(*devices)
         assert (phase(here, ident), phase(there, ident)) == (P.CONNECTING, P.ELSEWHERE)
+        assert row(here, ident).theirs is None, "what was described to the device before is of no use here"
         assert row(there, ident).has_media is False
         assert row(other, ident).theirs is None, "what the device before had described is of no use"
         describe(here, ident, sdp("offer", who))

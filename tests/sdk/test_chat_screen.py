@@ -103,12 +103,12 @@ async def they_converse(toni: TerminalWindow, dana: TerminalWindow) -> None:
 
 async def they_see_who_writes(toni: TerminalWindow, dana: TerminalWindow) -> None:
     """A signal that crosses with a receipt is dropped; the next one follows three seconds later."""
-    for attempt in range(5):
+    for attempt in range(15):
         await dana.types("x")
         try:
             await toni.sees("Dana is writing", within_s=4.0)
         except AssertionError:
-            if attempt == 4:
+            if attempt == 14:
                 raise
         else:
             break

@@ -14,7 +14,7 @@ from rapport.engine.devices import own_devices
 from rapport.engine.joining import inviting
 from rapport.engine.office import office, office_publishing
 from rapport.engine.office.office import OFFICE_WITHHELD_MS, hours_now, office_record
-from rapport.engine.office_words import OfficeWords, shown_state
+from rapport.engine.office_words import OfficeWords
 from rapport.engine.vault import errands
 from rapport.engine.vault.errands import ErrandKind
 from rapport.engine.vault.upkeep import amend_upkeep
@@ -493,12 +493,3 @@ async def test_therapists_watch_themselves_and_nobody_watches_clients(pair: Pair
     words.disconnected()
     words.connected(said.append)
     assert said == [WatchOffice(me + therapist)] * 2
-
-
-def test_a_door_that_the_server_has_closed_opens_at_no_known_time() -> None:
-    held = office.Held(OfficeDocument(AccountId(b""), b"", 1, 0, 1, b"", b""), HOURS)  # type: ignore[arg-type]
-    open_ms = 1_900_000_000_000
-    open_ms = office_state(HOURS, open_ms).next_open_ms or 0
-    assert shown_state(held, (OfficeStatus.CLOSED, 5), open_ms).next_open_ms is None
-    evening = office_state(HOURS, open_ms).until_ms or 0
-    assert shown_state(held, (OfficeStatus.AWAY, 0), evening) == office_state(HOURS, evening)

@@ -46,3 +46,10 @@ def test_a_server_opens_nothing_behind_the_hours() -> None:
     for until_ms, shown_ms in ((evening - HOUR_MS, evening - HOUR_MS), (evening + HOUR_MS, None)):
         state = shown_state(held(), (OfficeStatus.AWAY, until_ms), now_ms)
         assert (state.status, state.until_ms) == (OfficeStatus.AWAY, shown_ms)
+
+
+def test_a_door_that_the_server_has_closed_opens_at_no_known_time() -> None:
+    now_ms = MONDAY_MS + 2 * HOUR_MS
+    assert shown_state(held(), (OfficeStatus.CLOSED, 5), now_ms).next_open_ms is None
+    evening = office_state(held().hours, now_ms).until_ms or 0
+    assert shown_state(held(), (OfficeStatus.AWAY, 0), evening) == office_state(held().hours, evening)

@@ -352,7 +352,9 @@ async def test_people_who_write_to_each_other_are_let_in_without_a_call(server: 
             for _ in range(3):
                 await server.clock.advance(TICKET_MS // 2_000)
                 await place._say()  # as every ten seconds
-            assert state_of(dana, made.id, kim.account) is PersonState.IN_ROOM
+            view = await dana._running.request("room.view", {"appointment": made.id}, {})
+            assert isinstance(view, RoomView)
+            assert [person.state for person in view.people] == [PersonState.IN_ROOM]
             expects = await kim._running.do(lambda turn: expects_call(turn, made.id, dana.account))
             assert not expects, "a call rings like any other"
         await until(dana, made.id, kim.account, PersonState.LEFT)

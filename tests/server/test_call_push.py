@@ -26,7 +26,17 @@ async def pushing() -> AsyncIterator[tuple[Node, Receiver]]:
     async with receiving() as receiver:
         ways = guarded(receiver.port), guarded(receiver.port)
         async with running(notifications=with_keys(), ways_out=ways) as node:
+            leave_messages(node)
             yield node, receiver
+
+
+def leave_messages(node: Node) -> None:
+    """It does not look by itself whether an offer waits as a message, which is another push."""
+
+    async def nothing() -> None:
+        """In the place of a look."""
+
+    node.app._parts.outward.notifying.look = nothing  # type: ignore[method-assign]
 
 
 async def subscribed(node: Node, who: Person, receiver: Receiver) -> Browser:

@@ -19,7 +19,7 @@ from rapport_protocol.requests import QuietHours, Role
 from rapport_server.adapters.store.memory import MemoryStore
 from rapport_server.notifications import OwedPush, PushReason
 from rapport_server.records import Timer
-from rapport_server.services.notifying import OWED_TIMER, owed
+from rapport_server.services.notifying import OWED_TIMER, Notifying, owed
 from rapport_server.services.notifying.owed import APART_MS, CLAIM_MS, FULL_MS
 from tests.server.device import Device, connected
 from tests.server.meeting import MINUTE_MS, Hour, an_hour, later, put
@@ -27,6 +27,7 @@ from tests.server.node import HeldClock, Node, running
 from tests.server.people import Person
 from tests.server.push_browser import Browser
 from tests.server.receivers import Receiver, guarded, receiving
+from tests.server.test_call_push import leave_messages
 from tests.server.test_calls import calling, ring
 from tests.server.test_push_node import with_keys
 
@@ -97,6 +98,7 @@ async def started(
     ways = guarded(receiver.port), guarded(receiver.port)
     async with running(folder=folder, clock=clock, notifications=KEYS, ways_out=ways) as node:
         await node.app._parts.due.close()
+        leave_messages(node)
         yield Owing(node, receiver)
 
 
@@ -359,7 +361,7 @@ async def test_a_message_is_pushed_though_a_call_was() -> None:
             await later(there.node, RING_MS)
             assert len(there.receiver.received) == 1
             notifying = there.node.app._parts.outward.notifying
-            await notifying.look()
+            await Notifying.look(notifying)
             await notifying.settled()
             assert len(there.receiver.received) == 2, "what nobody came for is a message"
 

@@ -251,12 +251,18 @@ class LiveCall:
     async def take_over(self, endpoint: CallEndpoint) -> None:
         """Takes the call over from another device of ours, with these media. Returns once that is in the vault.
 
-        The other side's media come here then, and end there. LocalError: NOT_FOUND, CONFLICT (no other device of ours
-        is in it), FORBIDDEN (this device is in a call with somebody else).
+        The other side's media come here then, and end there. Cancelled, the call ends. LocalError: NOT_FOUND, CONFLICT
+        (no other device of ours is in it), FORBIDDEN (this device is in a call with somebody else).
         """
         try:
+            if self.view.phase is not DevicePhase.ELSEWHERE:
+                raise LocalError(ErrorCode.CONFLICT, "no other device is in the call")
             await self.stop()  # what it had here before it went to that device
-            await self._engine.do(lambda turn: calling_out.move_here(turn, self.id))
+            try:
+                await self._engine.do(lambda turn: calling_out.move_here(turn, self.id))
+            except asyncio.CancelledError:  # it is moved nevertheless, and nobody would have it
+                self._engine.ask(lambda turn: calling_out.take_back(turn, self.id))
+                raise
         except BaseException:
             await endpoint.close()
             raise
@@ -296,8 +302,7 @@ class LiveCall:
             await self._say_mode(self._media, why)
 
     async def _limit(self, media: MediaAtWork) -> None:
-        await media.endpoint.set_mode(self._watch.mode.value)
-        await media.endpoint.limit(self._watch.bits_per_s)
+        await media.endpoint.set_mode(self._watch.mode.value, self._watch.bits_per_s)
 
     async def _say_mode(self, media: MediaAtWork, why: ModeWhy) -> None:
         """Once media flow, which may be to another device or in another call than when the person chose."""

@@ -309,11 +309,11 @@ class CallEndpoint(Protocol):
     async def restart(self, credentials: TurnCredentials | None) -> Description:
         """An offer with new ICE credentials and the same fingerprint, after the network has changed."""
 
-    async def set_mode(self, mode: str) -> None:
-        """What is sent from now on, on further connections too: `video`, `audio`, or `text` for nothing."""
+    async def set_mode(self, mode: str, bits_per_s: int) -> None:
+        """What is sent from now on, on further connections too: `video`, `audio`, or `text` for nothing.
 
-    async def limit(self, bits_per_s: int) -> None:
-        """The most that pictures may take from now on, bits per second; 0 where none are sent."""
+        bits_per_s: the most that it may take.
+        """
 
     def another(self) -> "CallEndpoint":
         """A fresh one with the same devices, for when the other side turns out to be another device."""

@@ -100,7 +100,7 @@ async def test_cold_writes_share_the_fate_of_their_batch_but_not_their_refusals(
 
     def hold(_: object) -> None:
         begun.set()
-        gate.wait(10)
+        gate.wait(60)
 
     held = asyncio.create_task(world.store._write(hold))  # type: ignore[attr-defined]
     await world.until(begun.is_set)

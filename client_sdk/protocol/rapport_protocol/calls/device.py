@@ -280,16 +280,15 @@ class DeviceCall(Struct):
     def _met(self, sign: CallSign, event: Event, now_ms: int) -> list[Effect]:
         """Moves by the table; then what the sign asks for wherever it is met."""
         before, after = self.phase, MOVES[self.phase, sign]
+        if after is _P.ANSWERING and after is not before:
+            self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
         effects = self._move(before, after, sign, now_ms) if after is not before else []
         effects += self._noted(sign, event, now_ms)
         return effects + self._noted_late(sign, now_ms) if before is _P.ENDED else effects
 
     def _move(self, before: DevicePhase, after: DevicePhase, sign: CallSign, now_ms: int) -> list[Effect]:
         """Leaves one phase and enters the other."""
-        had_media = self._has_media(before)
-        if after is _P.ANSWERING:
-            self.asks = CallStep.MIGRATE if sign is CallSign.MIGRATE else CallStep.ACCEPT
-        has_media = self._has_media(after)
+        had_media, has_media = self._has_media(before), self._has_media(after)
         self.phase, self.times = after, {}
         self._arm(now_ms)
         if self.online:
@@ -357,11 +356,9 @@ class DeviceCall(Struct):
             case CallSign.MEDIA_CONNECTED:
                 self.flows = True
                 self._set(CallSign.RESTART, 0)
-            case CallSign.MEDIA_LOST:
+            case CallSign.MEDIA_LOST | CallSign.MEDIA_FAILED:
                 self.flows = False
-            case CallSign.MEDIA_FAILED:
-                self.flows = False
-                return self._restart(now_ms)
+                return self._restart(now_ms) if sign is CallSign.MEDIA_FAILED else []
             case CallSign.RESTART:
                 return self._restart(now_ms)
             case CallSign.MOVED:

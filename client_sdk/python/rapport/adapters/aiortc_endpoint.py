@@ -256,14 +256,11 @@ class AiortcEndpoint:
         await self._connect_anew()
         return await self.describe()
 
-    async def set_mode(self, mode: str) -> None:
-        """See CallEndpoint."""
-        for kind, track in self._sent.items():
-            track.is_on = kind in _SENT_BY.get(mode, set())
-
-    async def limit(self, bits_per_s: int) -> None:
+    async def set_mode(self, mode: str, bits_per_s: int) -> None:
         """See CallEndpoint. aiortc makes no less than 250 kbit/s of pictures."""
         self._most_bits_per_s = bits_per_s
+        for kind, track in self._sent.items():
+            track.is_on = kind in _SENT_BY.get(mode, set())
 
     def _bound(self, peer: RTCPeerConnection) -> None:
         """What the other side thinks possible may have taken it beyond the limit."""

@@ -126,8 +126,8 @@ export class RapportCall extends RapportElement {
 
   /** A gap is drawn by its age: draw again when that says something new. */
   protected override updated(): void {
-    if (this.#focused && this.shadowRoot?.activeElement == null) {
-      void this.focusOn(".cn"); // what had it is gone: keys act on the stage as before
+    if (this.#focused) {
+      void this.#keepFocus();
     }
     this.#play();
     this.#hearBy(this.devices.speakerId);
@@ -139,6 +139,14 @@ export class RapportCall extends RapportElement {
     const next = [VEIL_MS, OTHER_WAYS_MS].map((ms) => call.lostMs + ms - Date.now()).find((ms) => ms > 0);
     if (next !== undefined) {
       this.#due = setTimeout(() => this.requestUpdate(), next);
+    }
+  }
+
+  /** What had the focus may be gone, and nothing else have it: keys act on the stage as before. */
+  async #keepFocus(): Promise<void> {
+    await this.updateComplete;
+    if (this.shadowRoot?.activeElement == null) {
+      await this.focusOn(".cn");
     }
   }
 

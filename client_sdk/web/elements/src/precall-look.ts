@@ -32,6 +32,9 @@ export const precallLook: CSSResult = css`
   .check .btn.plain {
     margin-inline-end: -0.25rem;
   }
+  .check .grow .btn.plain {
+    margin-inline-start: -0.75rem;
+  }
   .level {
     display: flex;
     gap: 3px;

@@ -47,6 +47,9 @@ export class RapportWaitingRoom extends RapportElement {
     previewLook,
     switchLook,
     css`
+      .begins::first-letter {
+        text-transform: uppercase; /* words for somebody whose name is not known begin a sentence */
+      }
       .page {
         display: flex;
         flex-direction: column;
@@ -204,7 +207,7 @@ export class RapportWaitingRoom extends RapportElement {
     const gone = ENDED.includes(news);
     const isIn = news === "admitted" || news === "writing";
     return html`<div class="page ${isIn ? "in" : ""}">
-      <section class="at"><div>${door("l", DOORS[news])}</div><div aria-live="polite"><h2 class="display">${title}</h2><p class="small">${detail}</p></div>
+      <section class="at"><div>${door("l", DOORS[news])}</div><div aria-live="polite"><h2 class="display ${appointment.name ? "" : "begins"}">${title}</h2><p class="small ${appointment.name ? "" : "begins"}">${detail}</p></div>
         <p class="vh" aria-live="assertive">${this.come}</p></section>
       ${gone || isIn ? nothing : this.#renderSoon(appointment)}
       ${gone || CLOSED.includes(news) || news === "writing" || appointment.modality === "chat" ? nothing : this.#renderMirror(appointment)}

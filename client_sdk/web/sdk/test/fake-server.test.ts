@@ -17,7 +17,7 @@ import { quietNow } from "./properties/node.ts";
 
 const DAY_MS = 86_400_000;
 
-test("two clients of an embedder talk, through an outage", { timeout: 20_000 }, async () => {
+test("two clients of an embedder talk, through an outage", { timeout: 60_000 }, async () => {
   const server = await startFakeServer();
   const [dana, kim] = [await openClient(server), await openClient(server)];
   await dana.join(server.ownerLink(), "Dana");

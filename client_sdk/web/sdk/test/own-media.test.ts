@@ -17,12 +17,17 @@ import { settle } from "./settle.ts";
 /** Node.js has neither tracks nor streams. */
 class Track {
   readonly kind: string;
+  readonly label: string;
   enabled = true;
   isLive = true;
+  onended: (() => void) | null = null;
 
-  constructor(kind: string) {
+  constructor(kind: string, label: string) {
     this.kind = kind;
+    this.label = label;
   }
+
+  getSettings = () => ({ deviceId: this.label });
 
   stop(): void {
     this.isLive = false;
@@ -39,12 +44,17 @@ class Stream {
 }
 
 /** The browser asks the person; `yes` is what they say to the oldest question. */
-const asked: { readonly kind: string; readonly give: (stream: Stream) => void }[] = [];
+const asked: {
+  readonly kind: string;
+  readonly device: unknown;
+  readonly give: (stream: Stream) => void;
+  readonly refuse: (problem: unknown) => void;
+}[] = [];
 const given: Track[] = [];
 
-function yes(): void {
+function yes(label = "built-in"): void {
   const { kind, give } = asked.shift() ?? assert.fail("nobody was asked");
-  const [track, stream] = [new Track(kind), new Stream()];
+  const [track, stream] = [new Track(kind, label), new Stream()];
   stream.addTrack(track);
   given.push(track);
   give(stream);
@@ -59,8 +69,11 @@ class Sound {
 
 before(() => {
   Object.assign(globalThis, { MediaStream: Stream, AudioContext: Sound });
-  const getUserMedia = ({ audio }: MediaStreamConstraints) =>
-    new Promise((give) => void asked.push({ kind: audio === undefined ? "video" : "audio", give }));
+  const getUserMedia = ({ audio, video }: MediaStreamConstraints) =>
+    new Promise((give, refuse) => {
+      const kind = audio === undefined ? "video" : "audio";
+      asked.push({ kind, device: Reflect.get(Object(audio ?? video), "deviceId") ?? null, give, refuse });
+    });
   Object.defineProperty(navigator, "mediaDevices", { configurable: true, value: { getUserMedia } });
 });
 after(() => Reflect.deleteProperty(navigator, "mediaDevices"));
@@ -93,6 +106,52 @@ describe("camera and microphone", () => {
     await again;
     assert.deepEqual(on(), ["audio", "video"]);
     test.stop();
+    assert.deepEqual(on(), []);
+  });
+
+  it("are the chosen ones; another one where they are not there, or go", async () => {
+    const own = new OwnMedia({ camera: "desk", microphone: "", speaker: "" });
+    let shown = 0;
+    own.show = () => void shown++;
+    const used = own.use("video");
+    await settle();
+    yes();
+    await settle();
+    assert.deepEqual(asked[0]?.device, { exact: "desk" });
+    asked.shift()?.refuse(new DOMException("gone", "OverconstrainedError"));
+    await settle();
+    assert.equal(asked[0]?.device, null);
+    yes("front");
+    await used;
+    assert.deepEqual([own.using("camera"), own.problem, own.gone], ["front", "", null]);
+    given.at(-1)?.onended?.(); // pulled out
+    await settle();
+    assert.deepEqual([own.using("camera"), shown > 0], ["desk", true]);
+    asked.shift()?.refuse(new DOMException("gone", "NotFoundError"));
+    await settle();
+    yes("back");
+    await settle();
+    assert.deepEqual(own.gone, { kind: "camera", name: "front", now: "back" });
+    const chosen = own.choose("camera", "side");
+    await settle();
+    yes("side");
+    await chosen;
+    assert.deepEqual([own.using("camera"), own.gone, on()], ["side", null, ["audio", "video"]]);
+    own.mute(true);
+    const other = own.choose("microphone", "headset");
+    await settle();
+    yes("built-in");
+    await other;
+    assert.equal(given.at(-1)?.enabled, false, "another microphone is as muted");
+    given.find(({ kind, isLive }) => kind === "audio" && isLive)?.onended?.();
+    await settle();
+    for (const _ of ["the chosen one", "any"]) {
+      asked.shift()?.refuse(new DOMException("none", "NotFoundError"));
+      await settle();
+    }
+    assert.deepEqual(own.gone, { kind: "microphone", name: "built-in", now: "" });
+    assert.equal(own.problem, "no_microphone");
+    own.close();
     assert.deepEqual(on(), []);
   });
 

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { FAULTS } from "./properties/faults.ts";
-import { loadRepeatable, play, type Step, schedules, TAKEN } from "./properties/machine.ts";
+import { loadRepeatable, MARKED, play, type Step, schedules, TAKEN } from "./properties/machine.ts";
 import { ACTIONS } from "./properties/several-devices.ts";
 
 const QUICK_RUNS = 8;
@@ -60,7 +60,55 @@ const ONCE_FOUND: Readonly<Record<string, readonly Step[]>> = {
     ["deliverAll", 1, 9, 4],
     ["restored", 10, 6, 10],
   ],
+  "a device linked after a restore, which learns from the server alone how far its numbers have leapt": [
+    ["rollBack", 1, 0, 0],
+    ["restored", 0, 0, 0],
+    ["addDevice", 0, 0, 0],
+    ["corrupt", 0, 0, 0],
+    ["crashBeforeCommit", 7, 0, 0],
+    ["dormantReturn", 0, 0, 0],
+    ["bothStart", 1, 1, 0],
+  ],
+  "a place that was passed over, and the lost state that took what came there": [
+    ["send", 0, 0, 0],
+    ["revokeDevice", 0, 1, 0],
+    ["copies", 0, 0, 0],
+    ["dormantReturn", 0, 0, 0],
+    ["restored", 0, 0, 0],
+    ["rollBack", 1, 1, 0],
+  ],
 };
+
+const FORGOTTEN: readonly Step[] = [
+  ["revokeDevice", 0, 0, 0],
+  ["rollBack", 0, 0, 0],
+  ["addDevice", 1, 0, 0],
+  ["addDevice", 1, 0, 0],
+  ["restored", 0, 0, 0],
+  ["rollBack", 1, 0, 0],
+];
+
+/** What nobody can bring back, and the shortest way to it. */
+const NO_VERDICT: Readonly<Record<string, readonly Step[]>> = {
+  "a list that nobody of its account knows": FORGOTTEN,
+  "a list made anew in another way": [...FORGOTTEN, ["addDevice", 0, 0, 0]],
+  "an entry that nobody of its account knows": [
+    ["revokeDevice", 0, 1, 0],
+    ["addDevice", 1, 0, 0],
+    ["revokeDevice", 0, 1, 0],
+    ["crashAfterCommit", 0, 1, 0],
+    ["restored", 0, 0, 0],
+  ],
+};
+
+for (const [reason, schedule] of Object.entries(NO_VERDICT)) {
+  test(`nobody can bring back: ${reason}`, async () => {
+    await loadRepeatable();
+    const before = MARKED.get(`no verdict: ${reason}`);
+    play(schedule);
+    assert.equal(MARKED.get(`no verdict: ${reason}`), before + 1, String(MARKED));
+  });
+}
 
 for (const [story, schedule] of Object.entries(ONCE_FOUND)) {
   test(`holds: ${story}`, async () => {

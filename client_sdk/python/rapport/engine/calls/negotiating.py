@@ -49,7 +49,7 @@ def _begins(media: MediaAtWork, row: CallRow) -> bool:
 
 async def _take(do: Do, media: MediaAtWork, row: CallRow, theirs: Description) -> None:
     if theirs.kind == "answer":
-        if media.described is not None:
+        if media.offered:  # else it is to an offer before that one
             media.offered = False
             await media.endpoint.take(theirs)
     elif row.machine.entry.incoming or not media.offered:
@@ -75,6 +75,8 @@ async def _restart(
     asked, media.asked = row.asked > media.asked, row.asked
     media.patience -= 1
     needed = media.endpoint.restarts or media.failed
+    if row.restart_owner and media.offered:
+        return  # they have not answered yet: a second offer would be met by the answer to the first
     if row.restart_owner and (needed or asked):
         await _describe(do, media, row.call, await media.endpoint.restart(await credentials()), restart=True)
     elif not row.restart_owner and media.described is not None and (needed or media.patience < 0):

@@ -24,7 +24,7 @@ Say = Callable[[], Awaitable[bool]]
 
 
 class _Place(Struct):
-    """A place that this device keeps at a door. checks: devices are tested first. admitted: the host's call, if here."""
+    """A place that this device keeps at a door. checks: devices are tested first. admitted: the host's call if here."""
 
     task: "asyncio.Task[None]"
     checks: bool = False

@@ -182,9 +182,14 @@ it("goes on with the same connection's name after a reload, on either side", asy
 it("goes on on another device of the same person, and back again", async () => {
   const [laptop] = (await open("laptop", 1)) as [Page];
   const offer = await dana.evaluate(() => person.client.offerLink());
-  const digits = await laptop.evaluate((code) => person.client.takeLink(code, "Laptop"), offer.code);
-  await dana.evaluate(([id, said]) => person.client.confirmLink(id, said), [offer.offer, digits] as const);
-  await laptop.evaluate(() => person.client.linkFinished().then(() => person.client.caughtUp()));
+  const [digits] = await Promise.all([
+    laptop.evaluate((code) => person.client.takeLink(code, "Laptop"), offer.code),
+    dana.evaluate((id) => person.client.linkJoined(id), offer.offer),
+  ]);
+  await Promise.all([
+    laptop.evaluate(() => person.client.linkFinished().then(() => person.client.caughtUp())),
+    dana.evaluate(([id, said]) => person.client.confirmLink(id, said), [offer.offer, digits] as const),
+  ]);
   const call = await inCall(dana, kim);
   await moving(call, dana, kim);
   for (const [to, from] of [

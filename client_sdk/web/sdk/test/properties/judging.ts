@@ -74,7 +74,7 @@ function forgottenBy(fleet: Fleet): string {
     if (hasForgottenItself(fleet)) {
       return "a list that nobody of its account knows";
     }
-    if (fleet.watch.alarms.get("equivocation") > 0) {
+    if (fleet.watch.alarms.get("equivocation") > 0 || wasPromisedOtherwise(fleet)) {
       return "a list made anew in another way"; // two lists of one version are signed: it must look like a lie
     }
   }
@@ -102,6 +102,17 @@ function hasForgottenItself(fleet: Fleet): boolean {
     const others = fleet.living.map((node) => heldVersion(node, account));
     return own.some((node) => node.rolledBack) && others.some((version) => version > known);
   });
+}
+
+/** Whether the server has another list in the place of one that a device was promised when it was linked. */
+function wasPromisedOtherwise(fleet: Fleet): boolean {
+  return fleet.living.some((node) =>
+    fleet.accounts.some((account) => {
+      const pin = node.stored("promised_pin", account) as { version: number; listHash: string } | null;
+      const there = fleet.state.accounts.get(account)?.lists.find(({ version }) => version === pin?.version);
+      return there !== undefined && parseSignedDeviceList(there.raw).hash !== pin?.listHash;
+    }),
+  );
 }
 
 /**
@@ -259,7 +270,7 @@ function whyMissing(
   if (node.rolledBack && item?.parked.has(node.me.device)) {
     return "parked by a vault that was put back";
   }
-  if (node.rolledBack && item !== null && isPlaceTaken(fleet, board, item.seq)) {
+  if ((node.rolledBack || node.wasAway) && item !== null && isPlaceTaken(fleet, board, item.seq)) {
     return "its place taken by a made-up message";
   }
   if (keyIsGone(fleet, node, item?.entries.get(node.me.account))) {
@@ -276,8 +287,8 @@ function whyMissing(
 
 /**
  * Whether a message that the machine has made up (`corrupt`) stands at this place as one that cannot be read yet. No
- * honest server gives one place twice. A vault copied while only the made-up one was there counts the place as taken,
- * and reads history from behind it: the person sees there that something is missing.
+ * honest server gives one place twice. A vault copied while only the made-up one was there, or a device that fell
+ * dormant then, counts the place as taken and reads history from behind it: the person sees that something is missing.
  */
 function isPlaceTaken(fleet: Fleet, board: ReadonlyMap<MessageId, Message> | undefined, seq: number): boolean {
   return [...(board?.values() ?? [])].some(

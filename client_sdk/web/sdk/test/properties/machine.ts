@@ -346,6 +346,7 @@ export class SeveralDevices {
       quietNow(...fleet.living.map((node) => fleet.alive(node))); // what a restored server lacks comes within a week
     }
     const away = this.node(who);
+    away.wasAway = true;
     for (const node of fleet.living.filter(({ isLossy }) => isLossy)) {
       node.dropConnection(); // no stream loses a message and lives on for weeks: what was lost comes on the next one
       quietNow(fleet.alive(node));

@@ -48,6 +48,8 @@ export class Node extends Device {
   delivered: ServerMessage[] = [];
   rolledBack = false;
   lockedOut = false;
+  /** For so long that it fell dormant. */
+  wasAway = false;
   /** The vault's revision at the last sign-in. */
   signedRev = 0;
   link: Link | null = null;
