@@ -46,6 +46,7 @@ export const base: CSSResult = css`
   }
   button,
   input,
+  select,
   textarea {
     font: inherit;
     color: inherit;
