@@ -338,7 +338,7 @@ class Device:
         """Signs in, as a real device does."""
         assert self.core is not None
         challenge = self.relay.sign_in.challenge()
-        state = self.do(lambda turn: sign_in.prepare(turn, challenge))
+        state = self.do(sign_in.prepare)
         proof = sign_in.prove(self.me, challenge, ORIGIN, state.rev, self.random)
         signed = await self.relay.sign_in.answer(challenge, proof.auth)
         sign_in.check_hello(self.me, proof, signed.hello)

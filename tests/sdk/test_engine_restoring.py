@@ -20,6 +20,7 @@ from rapport.engine.vault.records import CONVERSATIONS, MESSAGES, SEEN
 from rapport.engine.vault.turn import Turn
 from rapport.ports import Transaction
 from rapport_protocol.ids import ConversationId, split_ids
+from rapport_protocol.messages import Deliver
 from rapport_protocol.requests import Role
 from tests.properties.backups import copy_of_store, restore_store
 from tests.sdk.linked import link
@@ -198,3 +199,26 @@ async def test_what_the_backup_holds_and_is_still_on_its_way_is_waited_for(pair:
     await dana.connect()
     await quiet(dana, kim)
     assert kim.received()[-2:] == ["lost on the connection", "held back for it"]
+
+
+async def test_what_was_posted_since_a_device_caught_up_comes_in_order(pair: Pair) -> None:
+    """The catalogue counts it already, and it is still on its way on the stream."""
+    dana, kim, conv = pair.dana, pair.kim, pair.conv
+    kim.drop_connection()
+    await later(catching_up.AWAY_MS, dana)
+    await kim.connect()
+    await pair.relay.settle()
+    assert kim.wire is not None
+    kim.take(*kim.wire.inbox)
+    kim.wire.inbox.clear()
+    dana.say(conv, "first")
+    dana.say(conv, "second")
+    await quiet(dana)
+    on_the_way = [message for message in kim.wire.inbox if isinstance(message, Deliver) and message.seq]
+    kim.wire.inbox.clear()
+    assert len(on_the_way) == 2
+    await quiet(kim)  # asks for the catalogue
+    for message in reversed(on_the_way):
+        kim.take(message)
+    await later(60_000, dana, kim)
+    assert kim.received()[-2:] == ["first", "second"]

@@ -3,8 +3,6 @@
 Source: docs/protocol.md, chapter 9.
 """
 
-from typing import Final
-
 from msgspec import Struct
 
 from rapport.engine import outbox
@@ -27,9 +25,6 @@ from rapport_protocol.signed import AuthTranscript, verify_auth_ok
 
 __all__ = ["Proof", "VaultState", "WrongServer", "check_hello", "prepare", "prove", "signed_in"]
 
-_AHEAD_MS: Final = 86_400_000
-"""So far the clock of this device may be behind the server's."""
-
 
 class WrongServer(RemoteError):
     """What answers is not the server that the link or the card named."""
@@ -41,13 +36,11 @@ class WrongServer(RemoteError):
 class VaultState(Struct, frozen=True):
     """How far the vault is as it signs in, by which a later state of it is told from this one.
 
-    rev: the revision to sign. signing_ms: the server time to sign. signed_ms: the latest one that was signed before, 0
-    = never.
+    rev: the revision to sign. signed_rev: the one that was signed the last time, 0 = never.
     """
 
     rev: int
-    signing_ms: int
-    signed_ms: int
+    signed_rev: int
 
 
 class Proof(Struct, frozen=True):
@@ -57,19 +50,11 @@ class Proof(Struct, frozen=True):
     transcript: AuthTranscript
 
 
-def prepare(turn: Turn, challenge: Challenge) -> VaultState:
-    """Notes the time that is about to be signed. To be committed before the answer to the challenge leaves.
-
-    A time far ahead is noted once the server has proved itself: anybody can send a challenge.
-    """
-    state = VaultState(turn.tx.rev, challenge.server_time_ms, upkeep_of(turn).signed_ms)
-    if state.signing_ms <= turn.now_ms + _AHEAD_MS:
-        _note_signed(turn, state)
+def prepare(turn: Turn) -> VaultState:
+    """Notes the revision that is about to be signed. To be committed before the answer to the challenge leaves."""
+    state = VaultState(turn.tx.rev, upkeep_of(turn).signed_rev)
+    amend_upkeep(turn, signed_rev=state.rev)
     return state
-
-
-def _note_signed(turn: Turn, state: VaultState) -> None:
-    amend_upkeep(turn, signed_ms=max(upkeep_of(turn).signed_ms, state.signing_ms))
 
 
 def prove(me: Me, challenge: Challenge, origin: str, state_rev: int, random: Random) -> Proof:
@@ -108,9 +93,8 @@ def signed_in(turn: Turn, hello: Hello, state: VaultState) -> None:
     Everything that waited for one is due, and what it tells about the server, and about this vault, is taken note of.
     state: of the vault as it was prepared for this sign-in.
     """
-    forgotten = hello.last_auth is None and state.signed_ms > 0  # what a restored server took meanwhile never waited
-    behind = look_back(turn, hello.last_auth, state.rev, state.signed_ms) or forgotten
-    _note_signed(turn, state)
+    forgotten = hello.last_auth is None and state.signed_rev > 0  # what a restored server took meanwhile never waited
+    behind = look_back(turn, hello.last_auth, state.rev, state.signed_rev) or forgotten
     calls.offline(turn)  # until everything that waits is here
     catching_up.online(turn, behind=behind)
     bases = {base.conv: base.base for base in hello.bases}

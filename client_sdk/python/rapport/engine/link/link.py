@@ -135,7 +135,7 @@ class Link:
             self._refuse(challenge)
             return None
         heard = self._clock.moment()
-        state = await self._turns.do(lambda turn: sign_in.prepare(turn, challenge))
+        state = await self._turns.do(sign_in.prepare)
         proof = sign_in.prove(self._core.me, challenge, stream.origin, state.rev, random)
         await stream.send(proof.auth)
         hello = await stream.receive()

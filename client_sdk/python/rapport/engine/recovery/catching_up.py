@@ -16,9 +16,9 @@ from rapport.engine.composing import introduce
 from rapport.engine.key_sharing import want_keys
 from rapport.engine.opening import message_id
 from rapport.engine.recovery.restoring import restore_page
-from rapport.engine.shown.showing import missing_from, skip_to, skip_to_bases
+from rapport.engine.shown.showing import HELD_MS, missing_from, skip_to, skip_to_bases
 from rapport.engine.vault import errands
-from rapport.engine.vault.errands import Errand, ErrandKind
+from rapport.engine.vault.errands import Errand, ErrandKind, errand_key
 from rapport.engine.vault.records import CONTACTS, CONVERSATIONS, SEEN
 from rapport.engine.vault.tables import Row, Table
 from rapport.engine.vault.turn import Call, Turn
@@ -153,7 +153,7 @@ def catalog_call(_turn: Turn, errand: Errand) -> Call | None:
 
 
 def catalog_answered(turn: Turn, _errand: Errand, answer: Conversations) -> None:
-    """Plans the chains that are missing and the history of each; what is older than this counts as accounted for."""
+    """Plans the chains that are missing and the history of each."""
     errands.drop(turn, ErrandKind.CATALOG)
     held = _PRESENCE.get(turn.tx, b"") or _Presence()
     _PRESENCE.put(turn.tx, b"", replace(held, pending=False))
@@ -167,16 +167,23 @@ def catalog_answered(turn: Turn, _errand: Errand, answer: Conversations) -> None
         progress = replace(progress, upto=head.seq, introduce=held.linked and head.epoch > 0)
         _HISTORY.put(turn.tx, head.conv, progress)
         if known is not None:
-            resume_history(turn, head.conv)
+            resume_history(turn, head.conv, wait_ms=HELD_MS)
 
 
-def resume_history(turn: Turn, conv: ConversationId) -> None:
-    """The conversation is known, or has moved on: its history can be fetched, if any is to be."""
+def resume_history(turn: Turn, conv: ConversationId, *, wait_ms: int = 0) -> None:
+    """The conversation is known, or has moved on: its history can be fetched, if any is to be.
+
+    wait_ms: of a conversation that was known before, what was posted since this device caught up counts among it and
+    may still be on its way on the stream. It comes first, in order.
+    """
     progress = _HISTORY.get(turn.tx, conv)
     if progress is None or not progress.upto:
         return
-    skip_to(turn, conv, progress.upto + 1)
-    errands.plan(turn, ErrandKind.HISTORY, conv)
+    planned = errands.get(turn, errand_key(ErrandKind.HISTORY, conv))
+    if planned is None or planned.due_ms > turn.now_ms + HELD_MS:
+        if not wait_ms:
+            skip_to(turn, conv, progress.upto + 1)
+        errands.plan(turn, ErrandKind.HISTORY, conv, due_ms=turn.now_ms + wait_ms)
     if progress.introduce:
         _HISTORY.put(turn.tx, conv, replace(progress, introduce=False))
         introduce(turn, conv)
@@ -186,12 +193,13 @@ def resume_history(turn: Turn, conv: ConversationId) -> None:
 
 
 def history_call(turn: Turn, errand: Errand) -> Call | None:
-    """Asks for the next page."""
+    """Asks for the next page. What comes on the stream waits no longer for what history holds."""
     conv = ConversationId(errand.subject)
     progress = _HISTORY.get(turn.tx, conv)
     if progress is None or not progress.upto or not CONVERSATIONS.has(turn.tx, conv):
         errands.drop(turn, ErrandKind.HISTORY, conv)
         return None
+    skip_to(turn, conv, progress.upto + 1)
     query = {"from": progress.next, "to": progress.upto, "limit": PAGE_ITEMS}
     return Call(errand.key, "archive.page", path={"conv": conv}, query=query)
 

@@ -2,7 +2,7 @@
 
 What was done since is unknown, so nothing that may have been used is used again: no ratchet state, no place in a chain,
 no prekey id. Who we are, our history and our inbox stay. A server cannot make us do this: only our own signature
-counts, under a higher revision or at a later time than this vault knows of.
+counts, under a higher revision than this vault remembers to have signed.
 
 Source: docs/protocol.md, section 9.1.
 """
@@ -28,11 +28,13 @@ __all__ = ["look_back", "new_chains"]
 _SIGNATURE_BYTES: Final = 64
 
 
-def look_back(turn: Turn, last_auth: bytes | None, state_rev: int, signed_ms: int) -> bool:
+def look_back(turn: Turn, last_auth: bytes | None, state_rev: int, signed_rev: int) -> bool:
     """Compares what this device has signed in with now to what it signed the last time.
 
-    state_rev: revision of the present sign-in. signed_ms: the latest time signed before it that this vault remembers, 0
-    = none; a vault that was put back may have reached the old revision again, but cannot know of a later sign-in.
+    state_rev: revision of the present sign-in. signed_rev: of the last one before it that this vault remembers, 0 =
+    none. A vault that was put back may have reached the old revision again, but does not remember that it signed it:
+    whatever was signed after the copy was made has a higher revision than what the copy remembers. No clock is asked:
+    the server's may stand still, or go back.
     last_auth: transcript and signature as the server has kept them. What this device did not sign is reported and
     changes nothing. Returns whether this vault is an earlier one: what it had acknowledged since does not come again by
     itself.
@@ -43,8 +45,7 @@ def look_back(turn: Turn, last_auth: bytes | None, state_rev: int, signed_ms: in
     if before is None:
         turn.show(SecurityEvent(SecurityKind.FORGED_SIGN_IN, device=turn.me.device))
         return False
-    later = bool(signed_ms) and before.server_time_ms > signed_ms
-    if before.state_rev <= state_rev and not later:
+    if before.state_rev <= min(signed_rev or state_rev, state_rev):
         return False
     _begin_anew(turn)
     return True

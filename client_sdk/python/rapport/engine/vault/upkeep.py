@@ -20,8 +20,9 @@ class Upkeep(Row, frozen=True):
 
     overdue_from_ms, overdue_to_ms: posts taken in this span are, or were last, looked at for where they have not
     arrived. rolled_back_ms: when this vault was found to be an earlier state of itself, 0 = never. restored_ms: when
-    the server was last found to be restored from a backup, 0 = never. signed_ms: the latest time, by the server's
-    clock, that this device has signed to prove who it is; committed before the signature leaves.
+    the server was last found to be restored from a backup, 0 = never. signed_rev: the revision that this device has
+    signed the last time to prove who it is, 0 = never; committed before the signature leaves. Vaults of earlier
+    programs hold a time there, which is above any revision.
     """
 
     version: str = ""
@@ -29,7 +30,7 @@ class Upkeep(Row, frozen=True):
     overdue_to_ms: int = 0
     rolled_back_ms: int = 0
     restored_ms: int = 0
-    signed_ms: int = 0
+    signed_rev: int = 0
 
 
 UPKEEP: Final = Table("upkeep", Upkeep)

@@ -238,6 +238,11 @@ export const controls: CSSResult = css`
     border-radius: var(--r2);
     line-height: 1.5rem;
   }
+  select.input.compact {
+    min-inline-size: 0;
+    max-inline-size: 100%;
+    font-size: 0.8125rem;
+  }
   textarea.input {
     resize: vertical;
     min-block-size: 6rem;

@@ -25,9 +25,6 @@ import { signingKeyOf } from "./vault/turn.ts";
 import { amendUpkeep, upkeepOf } from "./vault/upkeep.ts";
 import { roomsOnline } from "./waiting-room/rooms-watching.ts";
 
-/** So far the clock of this device may be behind the server's. */
-const AHEAD_MS = 86_400_000;
-
 /** What answers is not the server that the link or the card named. */
 export class WrongServer extends RemoteError {
   constructor() {
@@ -38,13 +35,11 @@ export class WrongServer extends RemoteError {
 /**
  * How far the vault is as it signs in, by which a later state of it is told from this one.
  *
- * rev: the revision to sign. signingMs: the server time to sign. signedMs: the latest one that was signed before, 0 =
- * never.
+ * rev: the revision to sign. signedRev: the one that was signed the last time, 0 = never.
  */
 export interface VaultState {
   readonly rev: number;
-  readonly signingMs: number;
-  readonly signedMs: number;
+  readonly signedRev: number;
 }
 
 /** The answer to a challenge, and what `hello` must sign. */
@@ -53,21 +48,11 @@ export interface Proof {
   readonly transcript: AuthTranscript;
 }
 
-/**
- * Notes the time that is about to be signed. To be committed before the answer to the challenge leaves.
- *
- * A time far ahead is noted once the server has proved itself: anybody can send a challenge.
- */
-export function prepare(turn: Turn, challenge: Challenge): VaultState {
-  const state = { rev: turn.tx.rev, signingMs: challenge.serverTimeMs, signedMs: upkeepOf(turn).signedMs };
-  if (state.signingMs <= turn.nowMs + AHEAD_MS) {
-    noteSigned(turn, state);
-  }
+/** Notes the revision that is about to be signed. To be committed before the answer to the challenge leaves. */
+export function prepare(turn: Turn): VaultState {
+  const state = { rev: turn.tx.rev, signedRev: upkeepOf(turn).signedRev };
+  amendUpkeep(turn, { signedRev: state.rev });
   return state;
-}
-
-function noteSigned(turn: Turn, state: VaultState): void {
-  amendUpkeep(turn, { signedMs: Math.max(upkeepOf(turn).signedMs, state.signingMs) });
 }
 
 /** Signs the challenge. origin: scheme, host and port that the stream really talks to. WrongServer for another key. */
@@ -97,9 +82,8 @@ export function checkHello(me: Me, proof: Proof, hello: Hello): void {
  * is taken note of. state: of the vault as it was prepared for this sign-in.
  */
 export function signedIn(turn: Turn, hello: Hello, state: VaultState): void {
-  const forgotten = hello.lastAuth === null && state.signedMs > 0; // what a restored server took meanwhile never waited
-  const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedMs) || forgotten;
-  noteSigned(turn, state);
+  const forgotten = hello.lastAuth === null && state.signedRev > 0; // what a restored server took meanwhile never waited
+  const behind = lookBack(turn, hello.lastAuth, state.rev, state.signedRev) || forgotten;
   const bases = new Map(hello.bases.map(({ conv, base }) => [conv, base]));
   catchingUp.online(turn, { behind });
   noticeEpoch(turn, hello.storeEpoch, bases);

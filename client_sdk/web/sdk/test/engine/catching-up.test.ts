@@ -14,7 +14,7 @@ import { makeSecurityEvent } from "../../src/events.ts";
 import { firstChain, headOf, versionOf } from "../../src/protocol/device-lists.ts";
 import type { ConversationId, DeviceId } from "../../src/protocol/ids.ts";
 import { RuleBroken } from "../../src/protocol/rules.ts";
-import { type Device, faults, later, quiet } from "./devices.ts";
+import { type Device, faults, later, quiet, settle } from "./devices.ts";
 import { type FakePair, startPair } from "./fake.ts";
 import { callsOf, flipped } from "./lies.ts";
 import { link } from "./linked.ts";
@@ -78,6 +78,26 @@ test("a device that was away for longer than its mailbox lasts misses nothing", 
   await quiet(dana, kim, tablet);
   assert.equal(dana.received().at(-1), "here again");
   assert.deepEqual([tablet.alarms(), dana.alarms()], [[], []]);
+});
+
+test("what was posted since a device caught up comes in order, whatever the catalogue counts already", async () => {
+  kim.dropConnection();
+  await later(AWAY_MS, dana);
+  await kim.connect();
+  await settle();
+  kim.take(...kim.inbox.splice(0));
+  dana.say(conv, "first");
+  dana.say(conv, "second");
+  await quiet(dana);
+  const onTheWay = kim.inbox.splice(0).filter((message) => message.tag === "deliver" && message.seq > 0);
+  assert.equal(onTheWay.length, 2);
+  await quiet(kim); // asks for the catalogue
+  assert.equal(callsOf(kim, "conversation.list"), 1);
+  for (const message of onTheWay.reverse()) {
+    kim.take(message);
+  }
+  await later(60_000, dana, kim);
+  assert.deepEqual(kim.received().slice(-2), ["first", "second"]);
 });
 
 test("archive keys that are missing are asked of siblings, every ten minutes at most, and then history opens", async () => {

@@ -211,7 +211,7 @@ export class Device {
     const stream = await this.relay.connector.connect(new AbortController().signal);
     const challenge = await stream.receive();
     assert.equal(challenge?.tag, "challenge");
-    const state = this.do((turn) => signIn.prepare(turn, challenge));
+    const state = this.do(signIn.prepare);
     const proof = signIn.prove(this.me, challenge, stream.origin, state.rev, this.random);
     await stream.send(proof.auth);
     const hello = await stream.receive();

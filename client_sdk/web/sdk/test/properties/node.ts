@@ -200,7 +200,7 @@ export class Node extends Device {
     const { server, clock } = this.relay;
     clock.ms += 1; // nobody signs in twice within a millisecond
     const challenge = server.challenge();
-    const state = this.do((turn) => signIn.prepare(turn, challenge));
+    const state = this.do(signIn.prepare);
     const proof = signIn.prove(this.me, challenge, server.origin, state.rev, this.random);
     const { principal, hello } = server.answer(challenge, proof.auth);
     signIn.checkHello(this.me, proof, hello);

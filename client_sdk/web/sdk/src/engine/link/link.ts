@@ -113,10 +113,7 @@ export class Link {
       return this.refuse(challenge);
     }
     const heard = this.clock.moment();
-    const state = await unlessAborted(
-      this.turns.do((turn) => signIn.prepare(turn, challenge)),
-      signal,
-    );
+    const state = await unlessAborted(this.turns.do(signIn.prepare), signal);
     const proof = signIn.prove(this.core.me, challenge, stream.origin, state.rev, random);
     await unlessAborted(stream.send(proof.auth), signal);
     const hello = await unlessAborted(stream.receive(), signal);

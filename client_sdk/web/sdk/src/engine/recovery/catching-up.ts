@@ -14,7 +14,7 @@ import type { ArchivePage, Conversations } from "../../protocol/requests.ts";
 import { introduce } from "../composing.ts";
 import { wantKeys } from "../key-sharing.ts";
 import { messageId } from "../opening.ts";
-import { missingFrom, skipTo, skipToBases } from "../shown/showing.ts";
+import { HELD_MS, missingFrom, skipTo, skipToBases } from "../shown/showing.ts";
 import type { Errand } from "../vault/errands.ts";
 import * as errands from "../vault/errands.ts";
 import { CONTACTS, CONVERSATIONS, epochOf, SEEN } from "../vault/records.ts";
@@ -157,7 +157,7 @@ export function catalogCall(_turn: Turn, errand: Errand): Call {
   return makeCall(errands.keyOf(errand), "conversation.list");
 }
 
-/** Plans the chains that are missing and the history of each; what is older than this counts as accounted for. */
+/** Plans the chains that are missing and the history of each. */
 export function catalogAnswered(turn: Turn, _errand: Errand, answer: Conversations): void {
   errands.drop(turn, "catalog");
   const held = presenceOf(turn);
@@ -173,19 +173,29 @@ export function catalogAnswered(turn: Turn, _errand: Errand, answer: Conversatio
     const progress = HISTORY.get(turn.tx, conv) ?? NEW_PROGRESS;
     HISTORY.put(turn.tx, conv, { ...progress, upto: seq, introduce: held.linked && epoch > 0 });
     if (known !== null) {
-      resumeHistory(turn, conv);
+      resumeHistory(turn, conv, { waitMs: HELD_MS });
     }
   }
 }
 
-/** The conversation is known, or has moved on: its history can be fetched, if any is to be. */
-export function resumeHistory(turn: Turn, conv: ConversationId): void {
+/**
+ * The conversation is known, or has moved on: its history can be fetched, if any is to be.
+ *
+ * waitMs: of a conversation that was known before, what was posted since this device caught up counts among it and may
+ * still be on its way on the stream. It comes first, in order.
+ */
+export function resumeHistory(turn: Turn, conv: ConversationId, { waitMs = 0 }: { waitMs?: number } = {}): void {
   const progress = HISTORY.get(turn.tx, conv);
   if (progress === null || !progress.upto) {
     return;
   }
-  skipTo(turn, conv, progress.upto + 1);
-  errands.plan(turn, "history", conv);
+  const planned = errands.get(turn, errands.errandKey("history", conv));
+  if (planned === null || planned.dueMs > turn.nowMs + HELD_MS) {
+    if (!waitMs) {
+      skipTo(turn, conv, progress.upto + 1);
+    }
+    errands.plan(turn, "history", conv, { dueMs: turn.nowMs + waitMs });
+  }
   if (progress.introduce) {
     HISTORY.put(turn.tx, conv, { ...progress, introduce: false });
     introduce(turn, conv);
@@ -194,7 +204,7 @@ export function resumeHistory(turn: Turn, conv: ConversationId): void {
 
 // --- history ---------------------------------------------------------------------------------------------------------
 
-/** Asks for the next page. */
+/** Asks for the next page. What comes on the stream waits no longer for what history holds. */
 export function historyCall(turn: Turn, errand: Errand): Call | null {
   const conv = errand.subject as ConversationId;
   const progress = HISTORY.get(turn.tx, conv);
@@ -202,6 +212,7 @@ export function historyCall(turn: Turn, errand: Errand): Call | null {
     errands.drop(turn, "history", conv);
     return null;
   }
+  skipTo(turn, conv, progress.upto + 1);
   const query = { from: progress.next, to: progress.upto, limit: PAGE_ITEMS };
   return makeCall(errands.keyOf(errand), "archive.page", { path: { conv }, query });
 }

@@ -3,7 +3,7 @@
  *
  * What was done since is unknown, so nothing that may have been used is used again: no ratchet state, no place in a
  * chain, no prekey id. Who we are, our history and our inbox stay. A server cannot make us do this: only our own
- * signature counts, under a higher revision or at a later time than this vault knows of.
+ * signature counts, under a higher revision than this vault remembers to have signed.
  *
  * Source: docs/protocol.md, section 9.1.
  */
@@ -28,12 +28,15 @@ const SIGNATURE_BYTES = 64;
 /**
  * Compares what this device has signed in with now to what it signed the last time.
  *
- * stateRev: revision of the present sign-in. signedMs: the latest time signed before it that this vault remembers, 0 =
- * none; a vault that was put back may have reached the old revision again, but cannot know of a later sign-in. lastAuth:
- * transcript and signature as the server has kept them. What this device did not sign is reported and changes nothing.
+ * stateRev: revision of the present sign-in. signedRev: of the last one before it that this vault remembers, 0 = none. A
+ * vault that was put back may have reached the old revision again, but does not remember that it signed it: whatever was
+ * signed after the copy was made has a higher revision than what the copy remembers. No clock is asked: the server's may
+ * stand still, or go back.
+ * lastAuth: transcript and signature as the server has kept them. What this device did not sign is reported and changes
+ * nothing.
  * Returns whether this vault is an earlier one: what it had acknowledged since does not come again by itself.
  */
-export function lookBack(turn: Turn, lastAuth: Uint8Array | null, stateRev: number, signedMs: number): boolean {
+export function lookBack(turn: Turn, lastAuth: Uint8Array | null, stateRev: number, signedRev: number): boolean {
   if (lastAuth === null) {
     return false;
   }
@@ -42,8 +45,7 @@ export function lookBack(turn: Turn, lastAuth: Uint8Array | null, stateRev: numb
     turn.show(makeSecurityEvent("forged_sign_in", { device: turn.me.device }));
     return false;
   }
-  const later = signedMs > 0 && before.serverTimeMs > signedMs;
-  if (before.stateRev <= stateRev && !later) {
+  if (before.stateRev <= (signedRev || stateRev)) {
     return false;
   }
   beginAnew(turn);

@@ -13,8 +13,8 @@ const LOSS_EXCUSED_MS = 97 * 86_400_000;
  *
  * overdueFromMs, overdueToMs: posts taken in this span are, or were last, looked at for where they have not arrived.
  * rolledBackMs: when this vault was found to be an earlier state of itself, 0 = never. restoredMs: when the server was
- * last found to be restored from a backup, 0 = never. signedMs: the latest time, by the server's clock, that this
- * device has signed to prove who it is; committed before the signature leaves.
+ * last found to be restored from a backup, 0 = never. signedRev: the revision that this device has signed the last time
+ * to prove who it is, 0 = never; committed before the signature leaves.
  */
 export interface Upkeep {
   readonly version: string;
@@ -22,7 +22,7 @@ export interface Upkeep {
   readonly overdueToMs: number;
   readonly rolledBackMs: number;
   readonly restoredMs: number;
-  readonly signedMs: number;
+  readonly signedRev: number;
 }
 
 const NEW_UPKEEP: Upkeep = {
@@ -31,7 +31,7 @@ const NEW_UPKEEP: Upkeep = {
   overdueToMs: 0,
   rolledBackMs: 0,
   restoredMs: 0,
-  signedMs: 0,
+  signedRev: 0,
 };
 
 /** One record under the empty key. */
