@@ -15,6 +15,7 @@ from rapport.engine.opening import OpenedMessage
 from rapport.engine.own_posts import OWN_POSTS, take_own
 from rapport.engine.own_state import SETTINGS_MOST
 from rapport.engine.recovery.restoring import Restored, restore_page
+from rapport.engine.shown.showing import HELD_MS
 from rapport.engine.vault import errands
 from rapport.engine.vault.errands import ErrandKind
 from rapport.engine.vault.outgoing import OUTBOX
@@ -354,6 +355,7 @@ async def test_a_new_device_learns_state_from_the_archive_in_any_order(pair: Pai
     dana.do(lambda turn: own_state.set_setting(turn, "gone", None))
     await quiet(dana)
     desk = await link(dana, seed=3, label="Desk")
+    await later(HELD_MS, dana, desk)  # history comes behind what is still on its way
     assert (settings(desk), conversation(desk, conv).muted_until_ms) == ({"tone": "third"}, 77)
     page = await stored(desk, self_of(dana))
     backwards = ArchivePage(page.items[::-1], page.next_seq)
