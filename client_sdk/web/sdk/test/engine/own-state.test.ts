@@ -303,6 +303,7 @@ describe("what stays", () => {
     set(dana, "gone", null);
     await quiet(dana);
     const desk = await link(dana, 3, "Desk");
+    await later(2_000, dana, desk); // history comes behind what is still on its way
     assert.deepEqual([desk.do(settings), held(desk).mutedUntilMs], [{ tone: "third" }, 77]);
     const page = await stored(desk, selfOf(dana));
     desk.do((turn) => {
